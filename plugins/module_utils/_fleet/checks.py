@@ -1,0 +1,181 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Findings about a fleet. Pure: values in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
+
+AGENT_SCHEMA = "1"
+Settings = Mapping[str, Any]
+
+
+class Finding(NamedTuple):
+    id: str
+    """stable"""
+    severity: str
+    """error | warning | info"""
+    detail: str
+    remedy: str = ""
+    needed_by: frozenset[str] = frozenset()
+    """the playbooks that cannot do their part with it; errors stop those alone"""
+
+    def __str__(self) -> str:
+        return f"{self.detail} {self.remedy}".strip()
+
+
+LAUNCHES = frozenset({"launch_template", "autoscaling_group"})
+NETWORK = frozenset({"security_group", "autoscaling_group"})
+EVERYTHING = frozenset({"foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"})
+
+
+def before_anything(s: Settings, around: Surroundings, fly: bool) -> list[Finding]:
+    """What has to be right before a playbook may change anything (§1), and what its operator should know.
+
+    :param fly: whether the `fly` command is to be found here.
+    """
+    return [
+        *_account(s, around),
+        *_network(s, around),
+        *_machine(s, around),
+        *_image(s, around),
+        *_needs(s, around, fly),
+        *_left_alone(s, around),
+    ]
+
+
+def _account(s: Settings, around: Surroundings) -> Iterator[Finding]:
+    if s["fleet_account_id"] not in ("", around.caller.account):
+        yield Finding(
+            "account",
+            "error",
+            f"These credentials belong to account {around.caller.account}, but fleet_account_id is {s['fleet_account_id']}.",
+            "Use the credentials of that account (fleet_profile, AWS_PROFILE), or correct the variable.",
+            EVERYTHING,
+        )
+
+
+def _network(s: Settings, around: Surroundings) -> Iterator[Finding]:
+    region = s["fleet_region"]
+    if around.vpc is None:
+        if s["fleet_vpc_id"]:
+            what = f"There is no VPC {s['fleet_vpc_id']} in {region}."
+            yield Finding("vpc", "error", what, "Correct fleet_vpc_id or fleet_region.", NETWORK)
+        else:
+            yield Finding(
+                "vpc", "error", f"{region} has no default VPC.", "Name yours in fleet_vpc_id, and its subnets in fleet_subnet_ids.", NETWORK
+            )
+        return
+    found = {n.id for n in around.subnets}
+    for missing in sorted(set(s["fleet_subnet_ids"]) - found):
+        yield Finding("subnet", "error", f"There is no subnet {missing} in {region}.", "Correct fleet_subnet_ids.", NETWORK)
+    for n in around.subnets:
+        if n.vpc != around.vpc:
+            what = f"Subnet {n.id} belongs to {n.vpc}, not to {around.vpc}."
+            yield Finding("subnet-vpc", "error", what, "Correct fleet_subnet_ids or fleet_vpc_id.", NETWORK)
+        kind = around.instance_type
+        if kind and kind.zones and n.zone not in kind.zones:
+            what = f"Zone {n.zone} of subnet {n.id} does not offer {kind.name}."
+            yield Finding(
+                "subnet-type", "error", what, "Take the subnet out of fleet_subnet_ids, or choose another fleet_instance_type.", NETWORK
+            )
+    zones = {n.zone for n in around.subnets}
+    if len(zones) < 2 and not set(s["fleet_subnet_ids"]) - found:
+        if s["fleet_subnet_ids"]:
+            what = f"All of fleet_subnet_ids lie in one zone, {min(zones, default='-')}."
+        else:
+            what = f"{around.vpc} has default subnets in {len(zones)} zones."
+        yield Finding("zones", "error", what, "A fleet needs two zones: name subnets of at least two in fleet_subnet_ids.", NETWORK)
+
+
+def _machine(s: Settings, around: Surroundings) -> Iterator[Finding]:
+    if around.instance_type is None:
+        what = f"{s['fleet_region']} knows no instance type {s['fleet_instance_type']}."
+        yield Finding("instance-type", "error", what, "Correct fleet_instance_type.", LAUNCHES)
+    name = s["fleet_volume_kms_key_id"]
+    if name and around.volume_key is None:
+        yield Finding(
+            "volume-key", "error", f"There is no KMS key {name} in {s['fleet_region']}.", "Correct fleet_volume_kms_key_id.", LAUNCHES
+        )
+    elif name and around.volume_key and not around.volume_key.usable:
+        yield Finding("volume-key", "error", f"KMS key {name} is not enabled.", "Enable it, or correct fleet_volume_kms_key_id.", LAUNCHES)
+    elif name and around.volume_key and not around.volume_key.open_to_groups:
+        c = around.caller
+        role = f"arn:{c.partition}:iam::{c.account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        yield Finding(
+            "volume-key-grant",
+            "error",
+            f"KMS key {name} does not let Auto Scaling use it, so every instance would die at launch.",
+            f"Grant it: aws kms create-grant --key-id {around.volume_key.arn} --grantee-principal {role} --operations Encrypt Decrypt ReEncryptFrom "
+            "ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant",
+            LAUNCHES,
+        )
+
+
+def _image(s: Settings, around: Surroundings) -> Iterator[Finding]:
+    image, kind = around.image, around.instance_type
+    if image is None:
+        if around.image_wanted:
+            whose = "The group's image" if s["fleet_image"] == "keep" else "Image"
+            what = f"{whose} {around.image_wanted} is not in {s['fleet_region']}, or not shared with this account."
+            yield Finding("image", "error", what, "Set fleet_image to one that is, or to newest.", LAUNCHES)
+        else:
+            fits = f" for {'/'.join(kind.architectures)}" if kind else ""
+            what = f"This account has no image {s['fleet_image_name_pattern']}{fits} in {s['fleet_region']}."
+            yield Finding("image", "error", what, "Bake one (§2, packer build), or name one in fleet_image.", LAUNCHES)
+        return
+    if image.state != "available":
+        yield Finding(
+            "image-state",
+            "error",
+            f"Image {image.id} is {image.state}.",
+            "Wait until it is available, or name another in fleet_image.",
+            LAUNCHES,
+        )
+    if kind and image.architecture not in kind.architectures:
+        what = f"Image {image.id} is for {image.architecture}, but {kind.name} runs {' and '.join(kind.architectures)}."
+        yield Finding("image-architecture", "error", what, "Choose a fitting fleet_image or fleet_instance_type.", LAUNCHES)
+    if image.agent_schema is None:
+        what = f"Image {image.id} ({image.name}) does not say which agent.conf it reads: it was not baked by this kit."
+        yield Finding("image-origin", "warning", what, "Its instances may not boot a worker. Bake one (§2, packer build).", LAUNCHES)
+    elif image.agent_schema != AGENT_SCHEMA:
+        what = f"The agent in image {image.id} reads schema {image.agent_schema} of agent.conf, but these playbooks write {AGENT_SCHEMA}."
+        yield Finding("image-schema", "error", what, "Bake an image with this release, or use the release that fits the image.", LAUNCHES)
+
+
+def _needs(s: Settings, around: Surroundings, fly: bool) -> Iterator[Finding]:
+    if s["fleet_key_name"] and not around.key_pair and not s["fleet_key_public"]:
+        what = f"There is no key pair {s['fleet_key_name']} in {s['fleet_region']}."
+        remedy = "Give the public key in fleet_key_public to import it, or set fleet_key_name to '' for instances without one."
+        yield Finding("key-pair", "error", what, remedy, LAUNCHES)
+    if around.secret and around.secret.being_deleted:
+        what = f"Secret {s['fleet_secret_name']} is scheduled for deletion: no instance can boot with it."
+        remedy = f"Keep it: aws secretsmanager restore-secret --region {s['fleet_region']} --secret-id {s['fleet_secret_name']}"
+        yield Finding("secret-deleted", "error", what, remedy, frozenset({"autoscaling_group"}))
+    if around.secret is None and not s["fleet_secret_create"]:
+        what = f"There is no secret {s['fleet_secret_name']}: instances cannot boot a worker until it exists."
+        yield Finding(
+            "secret", "warning", what, "Create it (§9), or let -e fleet_secret_create=true make a placeholder for you to fill in."
+        )
+    if s["fleet_valet_apply"] and not fly:
+        what = "fleet_valet_apply is true, but there is no fly command here."
+        yield Finding("fly", "error", what, "Install flyctl and log in, or run the written command elsewhere.", frozenset({"valet"}))
+
+
+def _left_alone(s: Settings, around: Surroundings) -> Iterator[Finding]:
+    """Differences that are not ours to end."""
+    group = around.group
+    if group is None:
+        return
+    there, wanted = (group.min_size, group.max_size), (s["fleet_min_size"], s["fleet_max_size"])
+    if s["fleet_size_owner"] == "valet" and there != wanted:
+        what = f"The group's sizes are {there[0]} to {there[1]}, fleet_min_size and fleet_max_size say {wanted[0]} to {wanted[1]}. Left to VALET."
+        yield Finding("sizes-owned-by-valet", "info", what, "To converge them: -e fleet_size_owner=playbook")
+    version, latest = group.template_version, around.latest_version
+    if s["fleet_new_version"] == "hold" and version.isdigit() and latest and int(version) < latest:
+        what = f"Launch template version {latest} is pending: the group keeps version {version} until a rollout (fleet_new_version: hold)."
+        yield Finding("version-pending", "info", what)
