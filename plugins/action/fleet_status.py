@@ -1,0 +1,30 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of the fleet stands, as a table. ../modules/fleet_status.py is the documentation."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleActionFail
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import standing
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import AccountError
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
+
+
+class ActionModule(FleetAction):
+    """Read and show."""
+
+    def run(self, tmp: str | None = None, task_vars: Vars | None = None) -> Vars:
+        """The result that ../modules/fleet_status.py documents."""
+        result: Vars = super().run(tmp, task_vars)
+        known, args, settings = self._begin(task_vars or {}, {})
+        account = self._account(args)
+        try:
+            rows = standing.rows(account.start, account.call, settings)
+        except AccountError as error:
+            raise AnsibleActionFail(str(error)) from None
+        self._display.display("\n".join([f"[{known['inventory_hostname']}] {settings['fleet_region']}", *standing.table(rows)]))
+        result.update(
+            changed=False, rows=[row._asdict() for row in rows], missing=[row.id for row in rows if row.state == standing.MISSING]
+        )
+        return result

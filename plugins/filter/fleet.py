@@ -1,0 +1,33 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters of the playbooks. What they do is in module_utils/_fleet/{agent_conf,wanted}.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import agent_conf, user_data
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.wanted import group_tags, ingress_rules, pinned_version
+
+
+def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except ValueError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return wrapped
+
+
+class FilterModule:
+    """The collection's filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """name -> function"""
+        return {f.__name__: _refusing(f) for f in (agent_conf, user_data, ingress_rules, pinned_version, group_tags)}

@@ -1,0 +1,213 @@
+#!/usr/bin/python
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: autoscaling_group_settings
+version_added: 0.1.0
+short_description: Converge the settings of an Auto Scaling group, and nothing else
+description:
+  - Describes the group, compares, and sends only what differs. A converged group is not written to.
+  - Never sends a desired capacity, so that no run can undo a scaler at work. AWS clamps desired when O(min_size) or O(max_size) leave it out of bounds.
+  - Sets what M(amazon.aws.autoscaling_group) has no options for, such as the instance lifecycle policy, the instance maintenance policy, the default
+    instance warmup and deletion protection.
+  - What is not stated is left alone. The group has to exist.
+author:
+  - WeKruit (@WeKruit)
+options:
+  name:
+    description: The group's name.
+    type: str
+    required: true
+  min_size:
+    description: The least number of instances.
+    type: int
+  max_size:
+    description: The largest number of instances.
+    type: int
+  launch_template:
+    description: The launch template that new instances come from.
+    type: dict
+    suboptions:
+      name:
+        description: The template's name.
+        type: str
+        required: true
+      version:
+        description: A version's number, C($Latest) or C($Default).
+        type: str
+        required: true
+  subnet_ids:
+    description: The subnets of the group, all of them.
+    type: list
+    elements: str
+  health_check_type:
+    description: Who judges an instance's health.
+    type: str
+  health_check_grace_seconds:
+    description: How long a new instance's health is not judged, in seconds.
+    type: int
+  cooldown_seconds:
+    description: The default cooldown, in seconds.
+    type: int
+  warmup_seconds:
+    description: The default instance warmup, in seconds.
+    type: int
+  termination_policies:
+    description: Which instance goes first, in this order of policies.
+    type: list
+    elements: str
+  new_instances_protected:
+    description: Whether new instances are protected from scale-in.
+    type: bool
+  maintenance_policy:
+    description: How many healthy instances a replacement leaves and how many it may make, in percent of the desired capacity.
+    type: dict
+    suboptions:
+      min_healthy_percentage:
+        description: The lower bound, 0-100.
+        type: int
+        required: true
+      max_healthy_percentage:
+        description: The upper bound, 100-200, at most 100 above the lower one.
+        type: int
+        required: true
+  deletion_protection:
+    description: Whether AWS refuses to delete the group.
+    type: str
+    choices: [none, prevent-force-deletion, prevent-all-deletion]
+  on_hook_abandon:
+    description: What becomes of an instance whose termination hook was abandoned (InstanceLifecyclePolicy, TerminateHookAbandon).
+    type: str
+    choices: [retain, terminate]
+  suspended_processes:
+    description: The processes that are suspended, all of them. Others are resumed.
+    type: list
+    elements: str
+  metrics:
+    description: Whether the group's metrics are collected.
+    type: bool
+  tags:
+    description: Tags of the group, passed on to its instances. Other tags stay.
+    type: dict
+attributes:
+  check_mode:
+    description: Says what it would change and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows what differs, in the words of the options.
+    support: full
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: An instance whose drain failed is kept, and zones are not evened out by ending busy workers
+  wekruit.ghosthands.autoscaling_group_settings:
+    name: gh-worker-asg
+    on_hook_abandon: retain
+    suspended_processes: [AZRebalance]
+"""
+
+RETURN = r"""
+calls:
+  description: The calls that were made, or would be made in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [update_auto_scaling_group, suspend_processes]
+before:
+  description: What differed, as it was.
+  returned: always
+  type: dict
+after:
+  description: What differed, as it was wanted.
+  returned: always
+  type: dict
+"""
+
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.autoscaling_group_settings import RESOURCE, requests
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import compare
+
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:
+    pass  # AnsibleAWSModule says so
+
+OPTIONS = {
+    "name": {"type": "str", "required": True},
+    "min_size": {"type": "int"},
+    "max_size": {"type": "int"},
+    "launch_template": {
+        "type": "dict",
+        "options": {"name": {"type": "str", "required": True}, "version": {"type": "str", "required": True}},
+    },
+    "subnet_ids": {"type": "list", "elements": "str"},
+    "health_check_type": {"type": "str"},
+    "health_check_grace_seconds": {"type": "int"},
+    "cooldown_seconds": {"type": "int"},
+    "warmup_seconds": {"type": "int"},
+    "termination_policies": {"type": "list", "elements": "str"},
+    "new_instances_protected": {"type": "bool"},
+    "maintenance_policy": {
+        "type": "dict",
+        "options": {
+            "min_healthy_percentage": {"type": "int", "required": True},
+            "max_healthy_percentage": {"type": "int", "required": True},
+        },
+    },
+    "deletion_protection": {"type": "str", "choices": ["none", "prevent-force-deletion", "prevent-all-deletion"]},
+    "on_hook_abandon": {"type": "str", "choices": ["retain", "terminate"]},
+    "suspended_processes": {"type": "list", "elements": "str"},
+    "metrics": {"type": "bool"},
+    "tags": {"type": "dict"},
+}
+
+
+def run(module: AnsibleAWSModule) -> dict[str, Any]:
+    """Read, compare, send what differs; the result, the same in check mode."""
+    client = module.client("autoscaling", retry_decorator=AWSRetry.jittered_backoff())
+    p = {name: module.params[name] for name in OPTIONS if module.params[name] is not None}
+
+    def call(_service: str, operation: str, key: str | None = None, **request: Any) -> Any:
+        answer = getattr(client, operation)(aws_retry=True, **request)
+        return answer.get(key) if key else answer
+
+    group = RESOURCE.read(call, p)
+    if group is None and not module.check_mode:
+        module.fail_json(msg=f"There is no Auto Scaling group {p['name']}: make it first.")
+    before, after = compare(RESOURCE, p, group) or ({}, {})
+    calls = requests(p, before, after) if group else []
+    if not module.check_mode:
+        for operation, request in calls:
+            call("autoscaling", operation, **request)
+    return {
+        "changed": bool(before or after),
+        "calls": [c for c, _request in calls],
+        "before": before,
+        "after": after,
+        "diff": {"before": before, "after": after},
+    }
+
+
+def main() -> None:
+    """Ansible's way in."""
+    module = AnsibleAWSModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        module.exit_json(**run(module))
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg=f"The settings of {module.params['name']} could not be converged")
+
+
+if __name__ == "__main__":
+    main()

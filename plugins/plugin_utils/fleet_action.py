@@ -1,0 +1,73 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the fleet's actions share: the checked variables and the account. On the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
+
+Vars = dict[str, Any]
+CONNECTION = ("region", "endpoint_url", "profile", "access_key", "secret_key")
+
+
+class FleetAction(ActionBase):
+    """An action on one fleet."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def _begin(self, task_vars: Vars, options: Mapping[str, Any]) -> tuple[Vars, Vars, Vars]:
+        """(all variables, the task's arguments, the fleet's settings). Fails with every problem of the settings at once."""
+        known = dict(task_vars)
+        spec = {
+            "spec": {"type": "str", "default": "vars/fleet_spec.yml"},
+            **{c: {"type": "str", "no_log": c == "secret_key"} for c in CONNECTION},
+        }
+        _valid, args = self.validate_argument_spec({**spec, **options})
+        options_of_a_fleet = self._loader.load_from_file(str(Path(known["playbook_dir"]) / args["spec"]))["argument_specs"]["fleet"][
+            "options"
+        ]
+        settings = self._settings(known, options_of_a_fleet)
+        known.update(settings)
+        return known, args, settings
+
+    def _account(self, args: Vars) -> Account:
+        """The account that the task's connection options name."""
+        try:
+            return Account(**{c: args[c] or "" for c in CONNECTION})
+        except AccountError as error:
+            raise AnsibleActionFail(str(error)) from None
+
+    def _settings(self, known: Vars, options: Mapping[str, Any]) -> Vars:
+        if problems := rules.unknown_names(known, options):
+            raise AnsibleActionFail(sentence(problems))
+        values: Vars = {}
+        for name in options:
+            try:
+                values[name] = self._fill(known, known.get(name))
+            except AnsibleUndefinedVariable as error:
+                problems.append(f"{name} cannot be filled in: {error}")
+        spec = {name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")} for name, option in options.items()}
+        checked = ArgumentSpecValidator(spec).validate(values)
+        problems += [str(message) for message in checked.error_messages]
+        if problems := problems or rules.problems(checked.validated_parameters):
+            raise AnsibleActionFail(sentence(problems))
+        return dict(checked.validated_parameters)
+
+    def _fill(self, variables: Vars, value: Any) -> Any:
+        self._templar.available_variables = variables
+        return self._templar.template(value)
+
+
+def sentence(problems: list[str]) -> str:
+    """One problem as it is, several as a list."""
+    return problems[0] if len(problems) == 1 else "\n".join([f"{len(problems)} problems:", *(f"- {p}" for p in problems)])
