@@ -1,0 +1,1 @@
+"""AWS's endpoints on one port: moto in-process; subclasses of its own classes put right what it lacks or fakes."""

@@ -1,0 +1,543 @@
+"""The Auto Scaling API over ``fleet``: parameters in, AWS's answers and errors out. Shapes are botocore's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.autoscaling.exceptions import AutoscalingClientError
+from moto.core.common_types import TYPE_RESPONSE
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult, BaseResponse, EmptyResult
+
+from localcloud import fleet
+from localcloud.api.groups import Groups, Kept, Tag, backends
+
+#: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
+PLAIN = {
+    "DefaultCooldown": "default_cooldown",
+    "HealthCheckType": "health_check_type",
+    "HealthCheckGracePeriod": "health_check_grace_period",
+    "NewInstancesProtectedFromScaleIn": "new_instances_protected",
+    "CapacityRebalance": "capacity_rebalance",
+    "PlacementGroup": "placement_group",
+    "ServiceLinkedRoleARN": "service_linked_role",
+    "DeletionProtection": "deletion_protection",
+}
+#: The others that are understood; any further parameter is refused, never ignored.
+UNDERSTOOD = {
+    *PLAIN,
+    "AutoScalingGroupName",
+    "AvailabilityZones",
+    "DefaultInstanceWarmup",
+    "DesiredCapacity",
+    "InstanceLifecyclePolicy",
+    "InstanceMaintenancePolicy",
+    "LaunchTemplate",
+    "LifecycleHookSpecificationList",
+    "MaxInstanceLifetime",
+    "MaxSize",
+    "MinSize",
+    "Tags",
+    "TerminationPolicies",
+    "VPCZoneIdentifier",
+}
+#: What EnableMetricsCollection knows (API, EnableMetricsCollection); none named means all.
+METRICS = frozenset(
+    [f"Group{name}" for name in ("MinSize", "MaxSize", "DesiredCapacity")]
+    + [f"Group{state}Instances" for state in ("InService", "Pending", "Standby", "Terminating", "Total")]
+    + [f"Group{state}Capacity" for state in ("InService", "Pending", "Standby", "Terminating", "Total")]
+    + [f"WarmPool{name}Capacity" for name in ("Desired", "Warmed", "Pending", "Terminating", "Total")]
+    + ["GroupAndWarmPoolDesiredCapacity", "GroupAndWarmPoolTotalCapacity"]
+)
+
+
+class AutoScaling(BaseResponse):
+    """One method an action, as moto dispatches them. What is not here is answered ``InvalidAction``."""
+
+    def __init__(self) -> None:
+        super().__init__(service_name="autoscaling")
+        self.automated_parameter_parsing = True
+
+    @property
+    def groups(self) -> Groups:
+        """The groups of the caller's account and region."""
+        return backends[self.current_account][self.region]
+
+    def call_action(self) -> TYPE_RESPONSE:
+        """Answer the call; refusals become AWS's errors."""
+        try:
+            return super().call_action()
+        except fleet.Refused as refused:
+            return self.serialized(ActionResult(AutoscalingClientError(refused.code, refused.message)))
+
+    # --- groups -------------------------------------------------------------------------------------------------------
+
+    def create_auto_scaling_group(self) -> ActionResult:
+        """CreateAutoScalingGroup."""
+        self._refuse_unknown_parameters()
+        subnets = self._subnets()
+        if not subnets:
+            raise fleet.invalid("At least one Availability Zone or VPC Subnet is required.")
+        low = self._get_int_param("MinSize")
+        settings = fleet.Settings(
+            template=self._template(required=True),
+            subnets=subnets,
+            min_size=low,
+            max_size=self._get_int_param("MaxSize"),
+            desired=self._get_int_param("DesiredCapacity", low),
+        )
+        self.groups.create(
+            self._get_param("AutoScalingGroupName"),
+            self._with_options(settings),
+            [_tag(tag) for tag in self._get_param("Tags", [])],
+            [_hook(spec, None) for spec in self._get_param("LifecycleHookSpecificationList", [])],
+        )
+        return EmptyResult()
+
+    def update_auto_scaling_group(self) -> ActionResult:
+        """UpdateAutoScalingGroup: what is not named stays."""
+        self._refuse_unknown_parameters()
+        kept = self._kept()
+        settings = self._with_options(kept.group.settings)
+        if self._get_param("LaunchTemplate"):
+            settings = replace(settings, template=self._template(required=True))
+        if subnets := self._subnets():
+            settings = replace(settings, subnets=subnets)
+        settings = fleet.resized(
+            settings,
+            min_size=self._get_int_param("MinSize"),
+            max_size=self._get_int_param("MaxSize"),
+            desired=self._get_int_param("DesiredCapacity"),
+        )
+        self.groups.perform(kept, kept.group.update(settings, self.groups.clock()))
+        return EmptyResult()
+
+    def delete_auto_scaling_group(self) -> ActionResult:
+        """DeleteAutoScalingGroup."""
+        self.groups.delete(self._get_param("AutoScalingGroupName"), force=self._get_param("ForceDelete", False))
+        return EmptyResult()
+
+    def describe_auto_scaling_groups(self) -> ActionResult:
+        """DescribeAutoScalingGroups, by names and tag filters, paged; unknown names are left out."""
+        names = self._get_param("AutoScalingGroupNames", [])
+        filters = self._get_param("Filters", [])
+        found = [
+            kept
+            for name, kept in sorted(self.groups.kept.items())
+            if (not names or name in names) and all(_matches(kept, f) for f in filters)
+        ]
+        page, token = self._page(found, 50)
+        return ActionResult({"AutoScalingGroups": [_group(kept) for kept in page], "NextToken": token})
+
+    def set_desired_capacity(self) -> ActionResult:
+        """SetDesiredCapacity."""
+        kept = self._kept()
+        desired = self._get_int_param("DesiredCapacity")
+        self.groups.perform(kept, kept.group.set_desired(desired, self.groups.clock()))
+        return EmptyResult()
+
+    def suspend_processes(self) -> ActionResult:
+        """SuspendProcesses."""
+        self._kept().group.suspend(self._get_param("ScalingProcesses", []), self.groups.clock())
+        return EmptyResult()
+
+    def resume_processes(self) -> ActionResult:
+        """ResumeProcesses."""
+        kept = self._kept()
+        self.groups.perform(kept, kept.group.resume(self._get_param("ScalingProcesses", []), self.groups.clock()))
+        return EmptyResult()
+
+    def enable_metrics_collection(self) -> ActionResult:
+        """EnableMetricsCollection."""
+        if self._get_param("Granularity") != "1Minute":
+            raise fleet.invalid("Invalid granularity: the only valid value is 1Minute")
+        self._kept().metrics |= self._metrics()
+        return EmptyResult()
+
+    def disable_metrics_collection(self) -> ActionResult:
+        """DisableMetricsCollection."""
+        self._kept().metrics -= self._metrics()
+        return EmptyResult()
+
+    # --- tags ---------------------------------------------------------------------------------------------------------
+
+    def create_or_update_tags(self) -> ActionResult:
+        """CreateOrUpdateTags."""
+        tags = [(self._tagged(tag), _tag(tag)) for tag in self._get_param("Tags", [])]
+        for kept, tag in tags:
+            kept.tags[tag.key] = tag
+        return EmptyResult()
+
+    def delete_tags(self) -> ActionResult:
+        """DeleteTags."""
+        for tag in self._get_param("Tags", []):
+            self._tagged(tag).tags.pop(tag["Key"], None)
+        return EmptyResult()
+
+    def describe_tags(self) -> ActionResult:
+        """DescribeTags."""
+        rows = [row for _, kept in sorted(self.groups.kept.items()) for row in _tags(kept)]
+        fields = {
+            "auto-scaling-group": "ResourceId",
+            "key": "Key",
+            "value": "Value",
+            "propagate-at-launch": "PropagateAtLaunch",
+        }
+        for wanted in self._get_param("Filters", []):
+            if wanted["Name"] not in fields:
+                raise fleet.invalid(f"Filter type {wanted['Name']} is not correct")
+            allowed = [str(v).lower() for v in wanted.get("Values", [])]
+            rows = [row for row in rows if str(row[fields[wanted["Name"]]]).lower() in allowed]
+        page, token = self._page(rows, 50)
+        return ActionResult({"Tags": page, "NextToken": token})
+
+    # --- hooks --------------------------------------------------------------------------------------------------------
+
+    def put_lifecycle_hook(self) -> ActionResult:
+        """PutLifecycleHook: creates, or changes what is named."""
+        group = self._kept().group
+        group.put_hook(_hook(self._get_params(), group.hooks.get(self._get_param("LifecycleHookName"))))
+        return EmptyResult()
+
+    def describe_lifecycle_hooks(self) -> ActionResult:
+        """DescribeLifecycleHooks; unknown names are left out."""
+        group = self._kept().group
+        names = self._get_param("LifecycleHookNames", [])
+        hooks = [h for h in group.hooks.values() if not names or h.name in names]
+        return ActionResult({"LifecycleHooks": [_described_hook(group.name, hook) for hook in hooks]})
+
+    def delete_lifecycle_hook(self) -> ActionResult:
+        """DeleteLifecycleHook."""
+        kept = self._kept()
+        effects = kept.group.delete_hook(self._get_param("LifecycleHookName"), self.groups.clock())
+        self.groups.perform(kept, effects)
+        return EmptyResult()
+
+    def complete_lifecycle_action(self) -> ActionResult:
+        """CompleteLifecycleAction."""
+        kept = self._kept()
+        effects = kept.group.complete(
+            self._get_param("LifecycleHookName"),
+            self._get_param("LifecycleActionResult"),
+            self.groups.clock(),
+            instance_id=self._get_param("InstanceId"),
+            token=self._get_param("LifecycleActionToken"),
+        )
+        self.groups.perform(kept, effects)
+        return EmptyResult()
+
+    def record_lifecycle_action_heartbeat(self) -> ActionResult:
+        """RecordLifecycleActionHeartbeat."""
+        self._kept().group.heartbeat(
+            self._get_param("LifecycleHookName"),
+            self.groups.clock(),
+            instance_id=self._get_param("InstanceId"),
+            token=self._get_param("LifecycleActionToken"),
+        )
+        return EmptyResult()
+
+    # --- instances ----------------------------------------------------------------------------------------------------
+
+    def describe_auto_scaling_instances(self) -> ActionResult:
+        """DescribeAutoScalingInstances, paged; strangers are left out."""
+        wanted = self._get_param("InstanceIds", [])
+        rows = [
+            {**_instance(instance), "AutoScalingGroupName": kept.group.name, "HealthStatus": _health(instance).upper()}
+            for kept in self.groups.kept.values()
+            for instance in kept.group.instances.values()
+            if not wanted or instance.id in wanted
+        ]
+        page, token = self._page(rows, 50, most=50)
+        return ActionResult({"AutoScalingInstances": page, "NextToken": token})
+
+    def set_instance_protection(self) -> ActionResult:
+        """SetInstanceProtection."""
+        kept = self._kept()
+        ids, protected = self._get_param("InstanceIds", []), self._get_param("ProtectedFromScaleIn")
+        self.groups.perform(kept, kept.group.protect(ids, protected, self.groups.clock()))
+        return EmptyResult()
+
+    def set_instance_health(self) -> ActionResult:
+        """SetInstanceHealth."""
+        status = self._get_param("HealthStatus")
+        if status not in ("Healthy", "Unhealthy"):
+            raise fleet.invalid("Valid instance health states are: [Healthy, Unhealthy].")
+        kept = self.groups.of_instance(self._get_param("InstanceId"))
+        effects = kept.group.set_health(
+            self._get_param("InstanceId"),
+            status == "Healthy",
+            self._get_param("ShouldRespectGracePeriod", True),
+            self.groups.clock(),
+        )
+        self.groups.perform(kept, effects)
+        return EmptyResult()
+
+    def terminate_instance_in_auto_scaling_group(self) -> ActionResult:
+        """TerminateInstanceInAutoScalingGroup."""
+        id = self._get_param("InstanceId")
+        if not id:
+            raise fleet.invalid("localcloud does not model InstanceIds of TerminateInstanceInAutoScalingGroup")
+        kept = self.groups.of_instance(id)
+        decrement = self._get_param("ShouldDecrementDesiredCapacity", False)
+        activity, effects = kept.group.terminate(id, decrement, self.groups.clock())
+        answer = _activity(kept, activity, deleted=False)
+        self.groups.perform(kept, effects)
+        return ActionResult({"Activity": answer})
+
+    def describe_scaling_activities(self) -> ActionResult:
+        """DescribeScalingActivities, newest first, paged; deleted groups only when asked."""
+        name, ids = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", [])
+        living = [self._kept()] if name and name in self.groups.kept else list(self.groups.kept.values()) if not name else []
+        gone = [k for k in self.groups.deleted if name in (None, k.group.name)]
+        gone = gone if self._get_param("IncludeDeletedGroups", False) else []
+        if name and not living and not gone:
+            raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        rows = [
+            (activity.started_at, _activity(kept, activity, deleted=kept in gone))
+            for kept in [*living, *gone]
+            for activity in reversed(kept.group.activities.values())
+            if not ids or activity.id in ids
+        ]
+        rows.sort(key=lambda row: row[0], reverse=True)
+        page, token = self._page([row for _, row in rows], 100)
+        return ActionResult({"Activities": page, "NextToken": token})
+
+    # --- parameters ---------------------------------------------------------------------------------------------------
+
+    def _kept(self) -> Kept:
+        return self.groups.named(self._get_param("AutoScalingGroupName"))
+
+    def _tagged(self, tag: dict[str, Any]) -> Kept:
+        return self.groups.named(tag.get("ResourceId"))
+
+    def _refuse_unknown_parameters(self) -> None:
+        """What is not modelled raises, it never pretends."""
+        given = {key for key, value in self._get_params().items() if value not in (None, [], {})}
+        if unknown := sorted(given - UNDERSTOOD):
+            raise fleet.invalid(f"localcloud does not model {', '.join(unknown)} of Auto Scaling groups")
+
+    def _with_options(self, settings: fleet.Settings) -> fleet.Settings:
+        """The settings with every option that the call names."""
+        changes: dict[str, Any] = {setting: self._get_param(name) for name, setting in PLAIN.items() if self._get_param(name) is not None}
+        if policies := self._get_param("TerminationPolicies"):
+            changes["termination_policies"] = tuple(policies)
+        if (lifetime := self._get_int_param("MaxInstanceLifetime")) is not None:
+            changes["max_instance_lifetime"] = lifetime or None
+        if (warmup := self._get_int_param("DefaultInstanceWarmup")) is not None:
+            changes["default_instance_warmup"] = None if warmup == -1 else warmup
+        if policy := self._get_param("InstanceMaintenancePolicy"):
+            low, high = policy.get("MinHealthyPercentage"), policy.get("MaxHealthyPercentage")
+            changes["min_healthy_percentage"] = None if low == -1 else low
+            changes["max_healthy_percentage"] = None if high == -1 else high
+        if policy := self._get_param("InstanceLifecyclePolicy"):
+            changes["terminate_hook_abandon"] = (policy.get("RetentionTriggers") or {}).get("TerminateHookAbandon")
+        return replace(settings, **changes)
+
+    def _template(self, *, required: bool) -> fleet.Template:
+        """The launch template that the call names, checked as AWS checks it."""
+        given = self._get_param("LaunchTemplate") or {}
+        name, id = given.get("LaunchTemplateName"), given.get("LaunchTemplateId")
+        if required and not name and not id:
+            raise fleet.invalid(
+                "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or MixedInstancesPolicy parameter."
+            )
+        if name and id:
+            raise fleet.invalid("Valid requests must contain either launchTemplateId or LaunchTemplateName, but not both")
+        ec2 = self.groups.ec2
+        try:
+            template = ec2.named(name, id)
+            version = template.get_version(given.get("Version", "$Default"))
+            if image_id := version.data.get("ImageId"):
+                ec2.image(image_id)
+        except ServiceException as error:
+            raise fleet.invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
+        return fleet.Template(template.id, template.name, str(given.get("Version", "$Default")))
+
+    def _subnets(self) -> tuple[fleet.Subnet, ...]:
+        """The subnets that the call names, or its zones' default subnets."""
+        ec2 = self.groups.ec2
+        ids = [part.strip() for part in (self._get_param("VPCZoneIdentifier") or "").split(",") if part.strip()]
+        zones = self._get_param("AvailabilityZones", [])
+        if not ids:
+            defaults = ec2.get_default_subnets()
+            if missing := [zone for zone in zones if zone not in defaults]:
+                raise fleet.invalid(f"No default subnet exists in availability zone {missing[0]}")
+            return tuple(fleet.Subnet(defaults[zone].id, zone) for zone in zones)
+        known = {subnet.id: subnet for subnet in ec2.describe_subnets()}
+        if missing := [id for id in ids if id not in known]:
+            raise fleet.invalid(f"The subnet ID '{missing[0]}' does not exist")
+        if len({known[id].vpc_id for id in ids}) > 1:
+            raise fleet.invalid("The subnets must belong to the same VPC")
+        if zones and set(zones) != {known[id].availability_zone for id in ids}:
+            raise fleet.invalid("The availability zones of the specified subnets and the Auto Scaling group do not match")
+        return tuple(fleet.Subnet(id, known[id].availability_zone) for id in ids)
+
+    def _metrics(self) -> set[str]:
+        chosen = set(self._get_param("Metrics") or METRICS)
+        if unknown := sorted(chosen - METRICS):
+            raise fleet.invalid(f"Metric is not valid: {unknown[0]}")
+        return chosen
+
+    def _page(self, rows: list[Any], size: int, most: int = 100) -> tuple[list[Any], str | None]:
+        """The page of rows that this call asks for, and the token of the next; a token is an offset."""
+        size, token = self._get_int_param("MaxRecords", size), self._get_param("NextToken") or "0"
+        if not 1 <= size <= most:
+            raise fleet.invalid(f"MaxRecords must be between 1 and {most}")
+        if not token.isdigit():
+            raise fleet.Refused("InvalidNextToken", "The token is invalid")
+        start = int(token)
+        return rows[start : start + size], str(start + size) if start + size < len(rows) else None
+
+
+def _tag(given: dict[str, Any]) -> Tag:
+    if str(given["Key"]).lower().startswith("aws:"):
+        raise fleet.invalid("Keys with prefix aws: are reserved and may not be used")
+    return Tag(given["Key"], given.get("Value", ""), given.get("PropagateAtLaunch", False))
+
+
+def _hook(given: dict[str, Any], before: fleet.Hook | None) -> fleet.Hook:
+    """The hook that a call describes; what it leaves out stays as it was."""
+    base = before or fleet.Hook(given["LifecycleHookName"], "")
+    target = given.get("NotificationTargetARN", base.target) or None
+    return fleet.Hook(
+        base.name,
+        given.get("LifecycleTransition", base.transition),
+        int(given.get("HeartbeatTimeout", base.heartbeat_timeout)),
+        given.get("DefaultResult", base.default_result),
+        target,
+        given.get("RoleARN", base.role),
+        given.get("NotificationMetadata", base.metadata),
+    )
+
+
+def _described_hook(group: str, hook: fleet.Hook) -> dict[str, Any]:
+    return {
+        "LifecycleHookName": hook.name,
+        "AutoScalingGroupName": group,
+        "LifecycleTransition": hook.transition,
+        "NotificationTargetARN": hook.target,
+        "RoleARN": hook.role,
+        "NotificationMetadata": hook.metadata,
+        "HeartbeatTimeout": hook.heartbeat_timeout,
+        "GlobalTimeout": hook.global_timeout,
+        "DefaultResult": hook.default_result,
+    }
+
+
+def _matches(kept: Kept, wanted: dict[str, Any]) -> bool:
+    """Whether the group passes one filter of DescribeAutoScalingGroups."""
+    name, values = wanted["Name"], wanted.get("Values", [])
+    tests: dict[str, Callable[[], bool]] = {
+        "tag-key": lambda: any(key in values for key in kept.tags),
+        "tag-value": lambda: any(tag.value in values for tag in kept.tags.values()),
+    }
+    if name.startswith("tag:"):
+        key = name.removeprefix("tag:")
+        return key in kept.tags and kept.tags[key].value in values
+    if name not in tests:
+        raise fleet.invalid(f"Filter type {name} is not correct")
+    return tests[name]()
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+
+
+def _template(template: fleet.Template) -> dict[str, str]:
+    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": template.version}
+
+
+def _health(instance: fleet.Instance) -> str:
+    return "Healthy" if instance.healthy else "Unhealthy"
+
+
+def _instance(instance: fleet.Instance) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.id,
+        "InstanceType": instance.instance_type,
+        "ImageId": instance.image_id,
+        "AvailabilityZone": instance.subnet.zone,
+        "LifecycleState": instance.state,
+        "HealthStatus": _health(instance),
+        "LaunchTemplate": _template(instance.template),
+        "ProtectedFromScaleIn": instance.protected,
+    }
+
+
+def _tags(kept: Kept) -> list[dict[str, Any]]:
+    return [
+        {
+            "ResourceId": kept.group.name,
+            "ResourceType": "auto-scaling-group",
+            "Key": tag.key,
+            "Value": tag.value,
+            "PropagateAtLaunch": tag.propagate,
+        }
+        for _, tag in sorted(kept.tags.items())
+    ]
+
+
+def _group(kept: Kept) -> dict[str, Any]:
+    """A group as DescribeAutoScalingGroups shows it; None is left out."""
+    group, settings = kept.group, kept.group.settings
+    maintenance = {
+        "MinHealthyPercentage": settings.min_healthy_percentage,
+        "MaxHealthyPercentage": settings.max_healthy_percentage,
+    }
+    retention = {"RetentionTriggers": {"TerminateHookAbandon": settings.terminate_hook_abandon}}
+    account = kept.arn.split(":")[4]
+    role = f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    return {
+        "AutoScalingGroupName": group.name,
+        "AutoScalingGroupARN": kept.arn,
+        "LaunchTemplate": _template(settings.template),
+        "MinSize": settings.min_size,
+        "MaxSize": settings.max_size,
+        "DesiredCapacity": settings.desired,
+        "DefaultCooldown": settings.default_cooldown,
+        "AvailabilityZones": sorted({subnet.zone for subnet in settings.subnets}),
+        "LoadBalancerNames": [],
+        "TargetGroupARNs": [],
+        "HealthCheckType": settings.health_check_type,
+        "HealthCheckGracePeriod": settings.health_check_grace_period,
+        "PlacementGroup": settings.placement_group,
+        "Instances": [_instance(i) for i in group.instances.values()],
+        "CreatedTime": _moment(group.created_at),
+        "SuspendedProcesses": [
+            {"ProcessName": name, "SuspensionReason": f"User suspended at {fleet.stamp(at)}"}
+            for name, at in sorted(group.suspended.items())
+        ],
+        "VPCZoneIdentifier": ",".join(subnet.id for subnet in settings.subnets),
+        "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(kept.metrics)],
+        "Tags": _tags(kept),
+        "TerminationPolicies": list(settings.termination_policies),
+        "NewInstancesProtectedFromScaleIn": settings.new_instances_protected,
+        "ServiceLinkedRoleARN": settings.service_linked_role or role,
+        "MaxInstanceLifetime": settings.max_instance_lifetime,
+        "CapacityRebalance": settings.capacity_rebalance or None,
+        "DefaultInstanceWarmup": settings.default_instance_warmup,
+        "InstanceMaintenancePolicy": maintenance if settings.max_healthy_percentage is not None else None,
+        "DeletionProtection": settings.deletion_protection,
+        "InstanceLifecyclePolicy": retention if settings.terminate_hook_abandon else None,
+        "TrafficSources": [],
+    }
+
+
+def _activity(kept: Kept, activity: fleet.Activity, *, deleted: bool) -> dict[str, Any]:
+    return {
+        "ActivityId": activity.id,
+        "AutoScalingGroupName": kept.group.name,
+        "Description": activity.description,
+        "Cause": activity.cause,
+        "StartTime": _moment(activity.started_at),
+        "EndTime": _moment(activity.ended_at),
+        "StatusCode": activity.status,
+        "StatusMessage": activity.message,
+        "Progress": activity.progress,
+        "Details": activity.details,
+        "AutoScalingGroupARN": kept.arn,
+        "AutoScalingGroupState": "Deleted" if deleted else None,
+    }

@@ -1,0 +1,182 @@
+"""Auto Scaling groups over EC2: keeps the pure groups of ``fleet`` and does for them what they are owed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.exceptions import ServiceException
+from moto.ec2.models import ec2_backends
+
+from localcloud import fleet
+
+if TYPE_CHECKING:
+    from localcloud.api.ec2 import Ec2Backend
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A group's tag; ``propagate`` hands it on to instances that are launched from now on."""
+
+    key: str
+    value: str
+    propagate: bool = False
+
+
+@dataclass
+class Kept:
+    """A group with what concerns nobody but its describers."""
+
+    group: fleet.Group
+    arn: str
+    tags: dict[str, Tag] = field(default_factory=dict)
+    metrics: set[str] = field(default_factory=set)
+
+
+def fresh_id() -> str:
+    """A new unique text."""
+    return str(uuid.uuid4())
+
+
+class Groups(BaseBackend):
+    """The groups of one account and region."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.kept: dict[str, Kept] = {}
+        self.deleted: list[Kept] = []
+
+    def clock(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    @property
+    def ec2(self) -> Ec2Backend:
+        """EC2 of the same account and region."""
+        backend: Any = ec2_backends[self.account_id][self.region_name]
+        return backend  # type: ignore[no-any-return]
+
+    def named(self, name: str | None) -> Kept:
+        """The group of that name.
+
+        Raises:
+            Refused: ``ValidationError`` if there is none.
+        """
+        if name not in self.kept:
+            raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        return self.kept[name]
+
+    def of_instance(self, instance_id: str) -> Kept:
+        """The group that the instance belongs to.
+
+        Raises:
+            Refused: ``ValidationError`` if none does.
+        """
+        for kept in self.kept.values():
+            if instance_id in kept.group.instances:
+                return kept
+        raise fleet.invalid(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
+
+    def create(self, name: str, settings: fleet.Settings, tags: Iterable[Tag], hooks: Iterable[fleet.Hook]) -> Kept:
+        """Create a group and launch what it desires.
+
+        Raises:
+            Refused: ``AlreadyExists``, or what ``fleet.validated`` refuses.
+        """
+        if name in self.kept:
+            raise fleet.Refused(
+                "AlreadyExists",
+                f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
+            )
+        now = self.clock()
+        group = fleet.Group(name, fleet.validated(settings), now, fresh_id)
+        for hook in hooks:
+            group.put_hook(hook)
+        arn = (
+            f"arn:{self.partition}:autoscaling:{self.region_name}:{self.account_id}:autoScalingGroup:{fresh_id()}"
+            f":autoScalingGroupName/{name}"
+        )
+        kept = self.kept[name] = Kept(group, arn, {tag.key: tag for tag in tags})
+        self.perform(kept, group.start(now))
+        return kept
+
+    def delete(self, name: str, *, force: bool) -> None:
+        """Delete a group; when forced, its instances end without their hooks.
+
+        Raises:
+            Refused: what ``fleet.Group.delete`` refuses.
+        """
+        kept = self.named(name)
+        self.perform(kept, kept.group.delete(force=force))
+        self.deleted.append(self.kept.pop(name))
+
+    def lost(self, instance_ids: Iterable[str]) -> None:
+        """EC2 stopped or terminated these from outside."""
+        for kept in self.kept.values():
+            for id in instance_ids:
+                self.perform(kept, kept.group.lost(id, self.clock()))
+
+    def tick(self) -> None:
+        """Let every group act on the timeouts that have passed."""
+        now = self.clock()
+        for kept in self.kept.values():
+            if (due := kept.group.next_deadline()) is not None and due <= now:
+                self.perform(kept, kept.group.tick(now))
+
+    def perform(self, kept: Kept, effects: Iterable[fleet.Effect]) -> None:
+        """Do what a group is owed, and what follows from it."""
+        owed = deque(effects)
+        while owed:
+            match owed.popleft():
+                case fleet.Launch(activity, subnet):
+                    owed.extend(self._launch(kept, activity, subnet))
+                case fleet.Terminate(instance_id):
+                    self._terminate(kept, instance_id)
+
+    def resolve(self, template: fleet.Template) -> fleet.Template:
+        """The template with the number that its version stands for now."""
+        version = self.ec2.get_launch_template(template.id).get_version(template.version)
+        return replace(template, version=str(version.number))
+
+    def _launch(self, kept: Kept, activity: str, subnet: fleet.Subnet) -> list[fleet.Effect]:
+        group = kept.group
+        tags = {tag.key: tag.value for tag in kept.tags.values() if tag.propagate}
+        try:
+            template = self.resolve(group.settings.template)
+            reservation = self.ec2.run_instances(
+                "",
+                1,
+                None,
+                [],
+                launch_template={"LaunchTemplateId": template.id, "Version": template.version},
+                is_instance_type_default=True,
+                instance_type="m1.small",
+                region_name=self.region_name,
+                subnet_id=subnet.id,
+                associate_public_ip=None,
+                tags={"instance": {**tags, "aws:autoscaling:groupName": group.name}},
+            )
+        except ServiceException as error:
+            group.launch_failed(activity, str(error.message), self.clock())
+            return []
+        instance = reservation.instances[0]
+        return group.launched(activity, instance.id, template, instance.instance_type, instance.image_id, self.clock())
+
+    def _terminate(self, kept: Kept, instance_id: str) -> None:
+        instance = self.ec2.get_instance_by_id(instance_id)
+        if instance is not None and instance.state != "terminated":
+            self.ec2.terminate_instances([instance_id])
+        kept.group.terminated(instance_id, self.clock())
+
+
+backends: BackendDict[Groups] = BackendDict(Groups, "autoscaling")
+
+
+def all_groups() -> list[Groups]:
+    """The groups of every account and region in use."""
+    return [regional for account in backends.values() for regional in account.values()]

@@ -1,0 +1,69 @@
+"""IAM: moto's, with those of AWS's managed policies that a worker fleet attaches."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.iam import urls
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.exceptions import DeleteConflictException, NotFoundException
+from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
+from moto.iam.responses import IamResponse
+
+from localcloud import seed
+
+
+@cache
+def _documents() -> dict[str, dict[str, Any]]:
+    """The seeded policies out of moto's thousand, read once."""
+    everything = json.loads(aws_managed_policies_data)
+    return {name: everything[name] for name in seed.MANAGED_POLICIES}
+
+
+class Iam(IamResponse):
+    """IAM's actions, with one that moto lacks and deleting a user needs."""
+
+    def list_service_specific_credentials(self) -> ActionResult:
+        """ListServiceSpecificCredentials: nobody can create any here."""
+        self.backend.get_user(self._get_param("UserName"))
+        return ActionResult({"ServiceSpecificCredentials": []})
+
+
+class IamBackend(IAMBackend):
+    """IAM of one account."""
+
+    _url_module = urls
+
+    def delete_policy(self, policy_arn: str) -> None:
+        """DeletePolicy; moto deletes an attached one."""
+        if self.get_policy(policy_arn).attachment_count:
+            raise DeleteConflictException("Cannot delete a policy attached to entities.")
+        super().delete_policy(policy_arn)
+
+    def create_role(
+        self,
+        role_name: str,
+        assume_role_policy_document: str,
+        path: str,
+        permissions_boundary: str | None,
+        *others: Any,
+        **options: Any,
+    ) -> Role:
+        """CreateRole; moto takes a permissions boundary that is not there."""
+        self._check_boundary(permissions_boundary)
+        return super().create_role(role_name, assume_role_policy_document, path, permissions_boundary, *others, **options)
+
+    def put_role_permissions_boundary(self, role_name: str, permissions_boundary: str) -> None:
+        """PutRolePermissionsBoundary; likewise."""
+        self._check_boundary(permissions_boundary)
+        super().put_role_permissions_boundary(role_name, permissions_boundary)
+
+    def _check_boundary(self, arn: str | None) -> None:
+        if arn and self.policy_arn_regex.match(arn) and arn not in self.managed_policies:
+            raise NotFoundException(f"Scope ARN: {arn} does not exist or is not attachable.")
+
+    def _init_aws_policies(self) -> list[ManagedPolicy]:
+        return [AWSManagedPolicy.from_data(name, self.account_id, self.region_name, data) for name, data in _documents().items()]
