@@ -23,6 +23,8 @@ NAME = "wekruit-localcloud"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
 EXIT_NOT_UP = 3
+#: Loopback is never asked for through a proxy.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Daemon:
@@ -38,7 +40,7 @@ class Daemon:
     def status(self) -> dict[str, Any] | None:
         """What localcloud on this port says of itself; None when nothing of ours answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/localcloud/status", timeout=3) as answer:
+            with DIRECT.open(f"{self.url}/localcloud/status", timeout=3) as answer:
                 said = json.load(answer)
         except (OSError, ValueError):
             return None
@@ -78,11 +80,20 @@ class Daemon:
         tail = "\n".join(self.log_file.read_text(encoding="utf-8").splitlines()[-15:])
         raise SystemExit(f"localcloud did not start on port {self.port}; its log {self.log_file} ends:\n{tail}")
 
+    def stuck(self) -> int | None:
+        """The pid of a server of ours that runs and does not answer; a number that has passed to another process is not ours."""
+        try:
+            pid = int(self.pid_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        found = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
+        return pid if f"localcloud serve --port {self.port}" in found.stdout else None
+
     def stop(self, pid: int) -> None:
         """End the server and wait until it is gone."""
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        while self.status():
+        while self.taken():
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
                 break
@@ -129,11 +140,12 @@ def up(daemon: Daemon, options: Sequence[str]) -> int:
 def down(daemon: Daemon) -> int:
     """End localcloud, if it is up."""
     said = daemon.status()
-    if said is None:
+    pid = int(said["pid"]) if said else daemon.stuck()
+    if pid is None:
         daemon.pid_file.unlink(missing_ok=True)
         print(f"localcloud is not up on port {daemon.port}")
         return 0
-    daemon.stop(int(said["pid"]))
+    daemon.stop(pid)
     print(f"localcloud on port {daemon.port} has ended")
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from moto.autoscaling.exceptions import AutoscalingClientError
@@ -13,6 +12,7 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from localcloud import fleet
+from localcloud.api import descriptions
 from localcloud.api.groups import Groups, Kept, Tag, backends
 
 #: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
@@ -130,7 +130,7 @@ class AutoScaling(BaseResponse):
             if (not names or name in names) and all(_matches(kept, f) for f in filters)
         ]
         page, token = self._page(found, 50)
-        return ActionResult({"AutoScalingGroups": [_group(kept) for kept in page], "NextToken": token})
+        return ActionResult({"AutoScalingGroups": [descriptions.group(kept) for kept in page], "NextToken": token})
 
     def set_desired_capacity(self) -> ActionResult:
         """SetDesiredCapacity."""
@@ -179,7 +179,7 @@ class AutoScaling(BaseResponse):
 
     def describe_tags(self) -> ActionResult:
         """DescribeTags."""
-        rows = [row for _, kept in sorted(self.groups.kept.items()) for row in _tags(kept)]
+        rows = [row for _, kept in sorted(self.groups.kept.items()) for row in descriptions.tags(kept)]
         fields = {
             "auto-scaling-group": "ResourceId",
             "key": "Key",
@@ -207,7 +207,7 @@ class AutoScaling(BaseResponse):
         group = self._kept().group
         names = self._get_param("LifecycleHookNames", [])
         hooks = [h for h in group.hooks.values() if not names or h.name in names]
-        return ActionResult({"LifecycleHooks": [_described_hook(group.name, hook) for hook in hooks]})
+        return ActionResult({"LifecycleHooks": [descriptions.hook(group.name, hook) for hook in hooks]})
 
     def delete_lifecycle_hook(self) -> ActionResult:
         """DeleteLifecycleHook."""
@@ -245,7 +245,11 @@ class AutoScaling(BaseResponse):
         """DescribeAutoScalingInstances, paged; strangers are left out."""
         wanted = self._get_param("InstanceIds", [])
         rows = [
-            {**_instance(instance), "AutoScalingGroupName": kept.group.name, "HealthStatus": _health(instance).upper()}
+            {
+                **descriptions.instance(instance),
+                "AutoScalingGroupName": kept.group.name,
+                "HealthStatus": descriptions.health(instance).upper(),
+            }
             for kept in self.groups.kept.values()
             for instance in kept.group.instances.values()
             if not wanted or instance.id in wanted
@@ -283,7 +287,7 @@ class AutoScaling(BaseResponse):
         kept = self.groups.of_instance(id)
         decrement = self._get_param("ShouldDecrementDesiredCapacity", False)
         activity, effects = kept.group.terminate(id, decrement, self.groups.clock())
-        answer = _activity(kept, activity, deleted=False)
+        answer = descriptions.activity(kept, activity, deleted=False)
         self.groups.perform(kept, effects)
         return ActionResult({"Activity": answer})
 
@@ -296,7 +300,7 @@ class AutoScaling(BaseResponse):
         if name and not living and not gone:
             raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
         rows = [
-            (activity.started_at, _activity(kept, activity, deleted=kept in gone))
+            (activity.started_at, descriptions.activity(kept, activity, deleted=kept in gone))
             for kept in [*living, *gone]
             for activity in reversed(kept.group.activities.values())
             if not ids or activity.id in ids
@@ -413,20 +417,6 @@ def _hook(given: dict[str, Any], before: fleet.Hook | None) -> fleet.Hook:
     )
 
 
-def _described_hook(group: str, hook: fleet.Hook) -> dict[str, Any]:
-    return {
-        "LifecycleHookName": hook.name,
-        "AutoScalingGroupName": group,
-        "LifecycleTransition": hook.transition,
-        "NotificationTargetARN": hook.target,
-        "RoleARN": hook.role,
-        "NotificationMetadata": hook.metadata,
-        "HeartbeatTimeout": hook.heartbeat_timeout,
-        "GlobalTimeout": hook.global_timeout,
-        "DefaultResult": hook.default_result,
-    }
-
-
 def _matches(kept: Kept, wanted: dict[str, Any]) -> bool:
     """Whether the group passes one filter of DescribeAutoScalingGroups."""
     name, values = wanted["Name"], wanted.get("Values", [])
@@ -440,104 +430,3 @@ def _matches(kept: Kept, wanted: dict[str, Any]) -> bool:
     if name not in tests:
         raise fleet.invalid(f"Filter type {name} is not correct")
     return tests[name]()
-
-
-def _moment(at: float | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
-
-
-def _template(template: fleet.Template) -> dict[str, str]:
-    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": template.version}
-
-
-def _health(instance: fleet.Instance) -> str:
-    return "Healthy" if instance.healthy else "Unhealthy"
-
-
-def _instance(instance: fleet.Instance) -> dict[str, Any]:
-    return {
-        "InstanceId": instance.id,
-        "InstanceType": instance.instance_type,
-        "ImageId": instance.image_id,
-        "AvailabilityZone": instance.subnet.zone,
-        "LifecycleState": instance.state,
-        "HealthStatus": _health(instance),
-        "LaunchTemplate": _template(instance.template),
-        "ProtectedFromScaleIn": instance.protected,
-    }
-
-
-def _tags(kept: Kept) -> list[dict[str, Any]]:
-    return [
-        {
-            "ResourceId": kept.group.name,
-            "ResourceType": "auto-scaling-group",
-            "Key": tag.key,
-            "Value": tag.value,
-            "PropagateAtLaunch": tag.propagate,
-        }
-        for _, tag in sorted(kept.tags.items())
-    ]
-
-
-def _group(kept: Kept) -> dict[str, Any]:
-    """A group as DescribeAutoScalingGroups shows it; None is left out."""
-    group, settings = kept.group, kept.group.settings
-    maintenance = {
-        "MinHealthyPercentage": settings.min_healthy_percentage,
-        "MaxHealthyPercentage": settings.max_healthy_percentage,
-    }
-    retention = {"RetentionTriggers": {"TerminateHookAbandon": settings.terminate_hook_abandon}}
-    account = kept.arn.split(":")[4]
-    role = f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-    return {
-        "AutoScalingGroupName": group.name,
-        "AutoScalingGroupARN": kept.arn,
-        "LaunchTemplate": _template(settings.template),
-        "MinSize": settings.min_size,
-        "MaxSize": settings.max_size,
-        "DesiredCapacity": settings.desired,
-        "DefaultCooldown": settings.default_cooldown,
-        "AvailabilityZones": sorted({subnet.zone for subnet in settings.subnets}),
-        "LoadBalancerNames": [],
-        "TargetGroupARNs": [],
-        "HealthCheckType": settings.health_check_type,
-        "HealthCheckGracePeriod": settings.health_check_grace_period,
-        "PlacementGroup": settings.placement_group,
-        "Instances": [_instance(i) for i in group.instances.values()],
-        "CreatedTime": _moment(group.created_at),
-        "SuspendedProcesses": [
-            {"ProcessName": name, "SuspensionReason": f"User suspended at {fleet.stamp(at)}"}
-            for name, at in sorted(group.suspended.items())
-        ],
-        "VPCZoneIdentifier": ",".join(subnet.id for subnet in settings.subnets),
-        "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(kept.metrics)],
-        "Tags": _tags(kept),
-        "TerminationPolicies": list(settings.termination_policies),
-        "NewInstancesProtectedFromScaleIn": settings.new_instances_protected,
-        "ServiceLinkedRoleARN": settings.service_linked_role or role,
-        "MaxInstanceLifetime": settings.max_instance_lifetime,
-        "CapacityRebalance": settings.capacity_rebalance or None,
-        "DefaultInstanceWarmup": settings.default_instance_warmup,
-        "InstanceMaintenancePolicy": maintenance if settings.max_healthy_percentage is not None else None,
-        "DeletionProtection": settings.deletion_protection,
-        "InstanceLifecyclePolicy": retention if settings.terminate_hook_abandon else None,
-        "TrafficSources": [],
-    }
-
-
-def _activity(kept: Kept, activity: fleet.Activity, *, deleted: bool) -> dict[str, Any]:
-    return {
-        "ActivityId": activity.id,
-        "AutoScalingGroupName": kept.group.name,
-        "Description": activity.description,
-        "Cause": activity.cause,
-        "StartTime": _moment(activity.started_at),
-        "EndTime": _moment(activity.ended_at),
-        "StatusCode": activity.status,
-        "StatusMessage": activity.message,
-        "Progress": activity.progress,
-        "Details": activity.details,
-        "AutoScalingGroupARN": kept.arn,
-        "AutoScalingGroupState": "Deleted" if deleted else None,
-    }

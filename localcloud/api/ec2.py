@@ -93,6 +93,8 @@ class Ec2Backend(LaunchTemplateBackend, EC2Backend):
             self._seed_vpc(vpc)
         for image in seed.IMAGES:
             self.amis[image.id] = Image(self, image)
+        for name, public_key in seed.KEY_PAIRS.items():
+            self.import_key_pair(name, public_key.encode(), {})
         return self.get_default_vpc()
 
     def _seed_vpc(self, source: seed.VpcSeed) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.iam import urls
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import DeleteConflictException, NotFoundException
@@ -24,7 +24,33 @@ def _documents() -> dict[str, dict[str, Any]]:
 
 
 class Iam(IamResponse):
-    """IAM's actions, with one that moto lacks and deleting a user needs."""
+    """IAM's actions, with those that moto lacks: what deleting a user needs, and a user's permissions boundary."""
+
+    def create_user(self) -> ActionResult:
+        """CreateUser; moto drops the permissions boundary."""
+        boundary = self._checked_boundary()
+        made = super().create_user()
+        self._bind(boundary)
+        return made
+
+    def put_user_permissions_boundary(self) -> ActionResult:
+        """PutUserPermissionsBoundary."""
+        self._bind(self._checked_boundary())
+        return EmptyResult()
+
+    def delete_user_permissions_boundary(self) -> ActionResult:
+        """DeleteUserPermissionsBoundary."""
+        self._bind(None)
+        return EmptyResult()
+
+    def _checked_boundary(self) -> str | None:
+        arn: str | None = self._get_param("PermissionsBoundary")
+        cast(IamBackend, self.backend).check_boundary(arn)
+        return arn
+
+    def _bind(self, arn: str | None) -> None:
+        shown = {"PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": arn} if arn else None
+        vars(self.backend.get_user(self._get_param("UserName")))["permissions_boundary"] = shown
 
     def list_service_specific_credentials(self) -> ActionResult:
         """ListServiceSpecificCredentials: nobody can create any here."""
@@ -53,15 +79,16 @@ class IamBackend(IAMBackend):
         **options: Any,
     ) -> Role:
         """CreateRole; moto takes a permissions boundary that is not there."""
-        self._check_boundary(permissions_boundary)
+        self.check_boundary(permissions_boundary)
         return super().create_role(role_name, assume_role_policy_document, path, permissions_boundary, *others, **options)
 
     def put_role_permissions_boundary(self, role_name: str, permissions_boundary: str) -> None:
         """PutRolePermissionsBoundary; likewise."""
-        self._check_boundary(permissions_boundary)
+        self.check_boundary(permissions_boundary)
         super().put_role_permissions_boundary(role_name, permissions_boundary)
 
-    def _check_boundary(self, arn: str | None) -> None:
+    def check_boundary(self, arn: str | None) -> None:
+        """Refuse a boundary that is no policy here."""
         if arn and self.policy_arn_regex.match(arn) and arn not in self.managed_policies:
             raise NotFoundException(f"Scope ARN: {arn} does not exist or is not attachable.")
 

@@ -12,12 +12,17 @@ from moto.ec2.models import ec2_backends
 
 from localcloud import seed
 
-# A copy of a backend gets locks of its own (moto's ECR holds one).
-copyreg.pickle(type(threading.Lock()), lambda _lock: (threading.Lock, ()))
-copyreg.pickle(type(threading.RLock()), lambda _lock: (threading.RLock, ()))
-
 #: Per service: its holder and, by account and region, a copy of what it holds.
 State = list[tuple[Any, dict[str, dict[str, BaseBackend]]]]
+
+
+def _new_lock(lock: Any) -> Any:
+    """How to copy a lock: by a new one. moto's ECR holds one, and a deep copy fails without this."""
+    return (threading.RLock if isinstance(lock, type(threading.RLock())) else threading.Lock), ()
+
+
+for _kind in (type(threading.Lock()), type(threading.RLock())):
+    copyreg.pickle(_kind, _new_lock)
 
 
 def copied() -> State:
