@@ -47,7 +47,7 @@ def instance(of: fleet.Instance) -> dict[str, Any]:
         "AvailabilityZone": of.subnet.zone,
         "LifecycleState": of.state,
         "HealthStatus": health(of),
-        "LaunchTemplate": template(of.template),
+        "LaunchTemplate": template(of.template) if of.template else None,
         "ProtectedFromScaleIn": of.protected,
     }
 

@@ -133,8 +133,8 @@ class Groups(BaseBackend):
         owed = deque(effects)
         while owed:
             match owed.popleft():
-                case fleet.Launch(activity, subnet):
-                    owed.extend(self._launch(kept, activity, subnet))
+                case fleet.Launch() as launch:
+                    owed.extend(self._launch(kept, launch))
                 case fleet.Terminate(instance_id):
                     self._terminate(kept, instance_id)
 
@@ -143,11 +143,11 @@ class Groups(BaseBackend):
         version = self.ec2.get_launch_template(template.id).get_version(template.version)
         return replace(template, version=str(version.number))
 
-    def _launch(self, kept: Kept, activity: str, subnet: fleet.Subnet) -> list[fleet.Effect]:
+    def _launch(self, kept: Kept, launch: fleet.Launch) -> list[fleet.Effect]:
         group = kept.group
         tags = {tag.key: tag.value for tag in kept.tags.values() if tag.propagate}
         try:
-            template = self.resolve(group.settings.template)
+            template = self.resolve(launch.template)
             reservation = self.ec2.run_instances(
                 "",
                 1,
@@ -157,15 +157,15 @@ class Groups(BaseBackend):
                 is_instance_type_default=True,
                 instance_type="m1.small",
                 region_name=self.region_name,
-                subnet_id=subnet.id,
+                subnet_id=launch.subnet.id,
                 associate_public_ip=None,
                 tags={"instance": {**tags, "aws:autoscaling:groupName": group.name}},
             )
         except ServiceException as error:
-            group.launch_failed(activity, str(error.message), self.clock())
+            group.launch_failed(launch.activity, str(error.message), self.clock())
             return []
         instance = reservation.instances[0]
-        return group.launched(activity, instance.id, template, instance.instance_type, instance.image_id, self.clock())
+        return group.launched(launch.activity, instance.id, template, instance.instance_type, instance.image_id, self.clock())
 
     def _terminate(self, kept: Kept, instance_id: str) -> None:
         instance = self.ec2.get_instance_by_id(instance_id)
