@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet bench
+.PHONY: help setup demo down test lint house units artifact fleet docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
@@ -24,7 +24,7 @@ test: .venv/ready ## everything that must hold, cheap to dear
 	@$(MAKE) --no-print-directory lint house units artifact
 	@pytest -m "not slow" tests/fleet
 
-lint: .venv/ready ## yamllint, ruff, mypy, ansible-lint, changelog, shell
+lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
 	@.ci/lint
 
 house: .venv/ready ## the house rules: import arrows, specs equal defaults, names
@@ -38,6 +38,9 @@ artifact: .venv/ready ## on the built collection: ansible-test sanity and units,
 
 fleet: .venv/ready ## the playbooks against the embedded AWS, the full differential test included
 	@pytest tests/fleet
+
+docs: .venv/ready ## write docs/options.md from the argument spec
+	@python -m tests.docs
 
 bench: .venv/ready ## calls, writes and wall times against plain boto3 and aws-cli
 	@python -m tests.bench
