@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
 
 Vars = dict[str, Any]
+KINDS = {"bool": "true or false", "dict": "a mapping (key: value)", "int": "a whole number", "list": "a list", "str": "a text"}
 CONNECTION = ("region", "endpoint_url", "profile", "access_key", "secret_key")
 
 
@@ -54,11 +55,14 @@ class FleetAction(ActionBase):
         for name in options:
             try:
                 values[name] = self._fill(known, known.get(name))
-            except AnsibleUndefinedVariable as error:
-                problems.append(f"{name} cannot be filled in: {error}")
+            except AnsibleError as error:
+                problems.append(f"{name} is {known.get(name)!r} and cannot be filled in: {error}")
+            if name in values and values[name] is None:
+                problems.append(f"{name} has no value: write one, or leave it out for its default.")
         spec = {name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")} for name, option in options.items()}
         checked = ArgumentSpecValidator(spec).validate(values)
-        problems += [str(message) for message in checked.error_messages]
+        if checked.error_messages:
+            problems += [_wrong(name, values[name], spec[name]) for name in values if _refuses(spec[name], values[name])]
         if problems := problems or rules.problems(checked.validated_parameters):
             raise AnsibleActionFail(sentence(problems))
         return dict(checked.validated_parameters)
@@ -66,6 +70,15 @@ class FleetAction(ActionBase):
     def _fill(self, variables: Vars, value: Any) -> Any:
         self._templar.available_variables = variables
         return self._templar.template(value)
+
+
+def _refuses(option: Mapping[str, Any], value: Any) -> bool:
+    return bool(ArgumentSpecValidator({"it": option}).validate({"it": value}).error_messages)
+
+
+def _wrong(name: str, value: Any, option: Mapping[str, Any]) -> str:
+    kind = f"one of {', '.join(map(str, option['choices']))}" if "choices" in option else KINDS[option["type"]]
+    return f"{name} is {value!r}: write {kind}."
 
 
 def sentence(problems: list[str]) -> str:

@@ -12,20 +12,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOTokenLoadError,
-    TokenRetrievalError,
-    UnauthorizedSSOTokenError,
-)
+try:
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        EndpointConnectionError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+        SSOTokenLoadError,
+        TokenRetrievalError,
+        UnauthorizedSSOTokenError,
+    )
+
+    HAS_BOTOCORE = True
+except ImportError:  # ansible-test imports every plugin without it
+    HAS_BOTOCORE = False
 
 THREADS = 16  # measured: 1 thread takes twice as long as 16, 4 take 1.16, 32 gain nothing
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
@@ -48,6 +53,8 @@ class Account:
     """
 
     def __init__(self, region: str, endpoint_url: str = "", profile: str = "", access_key: str = "", secret_key: str = "") -> None:
+        if not HAS_BOTOCORE:
+            raise AccountError("Ansible's Python has no botocore. Install it beside Ansible: python -m pip install boto3")
         self.region = region
         self.calls = 0
         self._session = botocore.session.Session(profile=profile or None)
@@ -55,6 +62,7 @@ class Account:
         self._clients: dict[str, Any] = {}
         self._answers: dict[Any, tuple[threading.Lock, list[Any]]] = {}
         self._lock = threading.Lock()
+        self._making = threading.Lock()  # a session makes one client at a time
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="account")
         self._config = Config(
             max_pool_connections=THREADS, retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=30
@@ -70,7 +78,8 @@ class Account:
             raise AccountError(self._explained(error)) from None
 
     def _regions(self) -> list[str]:
-        return sorted({r for p in self._session.get_available_partitions() for r in self._session.get_available_regions("ec2", p)})
+        # STS is where EC2 is, and its model is read in a tenth of the time.
+        return sorted({r for p in self._session.get_available_partitions() for r in self._session.get_available_regions("sts", p)})
 
     def start(self, question: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run `question(*arguments)` beside the others."""
@@ -109,7 +118,7 @@ class Account:
             raise AccountError(self._explained(error, service, operation)) from None
 
     def _client(self, service: str) -> Any:
-        with self._lock:  # a session makes one client at a time
+        with self._making:
             if service not in self._clients:
                 self._clients[service] = self._session.create_client(
                     service, region_name=self.region, endpoint_url=self._endpoint, config=self._config
@@ -149,8 +158,8 @@ def _api_name(operation: str) -> str:
 def _nearest(region: str, known: list[str]) -> str:
     import difflib  # only on this way out
 
-    near = difflib.get_close_matches(region, known, 1)
-    return f"Did you mean {near[0]}?" if near else "Write one such as us-east-1."
+    near = difflib.get_close_matches(region, known, 3)
+    return f"Did you mean {' or '.join(near)}?" if near else "Write one such as us-east-1."
 
 
 def _file(path: str) -> dict[str, Any] | None:

@@ -66,9 +66,8 @@ def _network(s: Settings, around: Surroundings) -> Iterator[Finding]:
             what = f"There is no VPC {s['fleet_vpc_id']} in {region}."
             yield Finding("vpc", "error", what, "Correct fleet_vpc_id or fleet_region.", NETWORK)
         else:
-            yield Finding(
-                "vpc", "error", f"{region} has no default VPC.", "Name yours in fleet_vpc_id, and its subnets in fleet_subnet_ids.", NETWORK
-            )
+            remedy = "Name yours in fleet_vpc_id, and its subnets in fleet_subnet_ids, or correct fleet_region."
+            yield Finding("vpc", "error", f"{region} has no default VPC.", remedy, NETWORK)
         return
     found = {n.id for n in around.subnets}
     for missing in sorted(set(s["fleet_subnet_ids"]) - found):

@@ -186,12 +186,14 @@ def user_has_key(call: Call, s: Settings) -> bool:
 
 
 def surroundings(start: Callable[..., Answer], call: Call, s: Settings) -> Callable[[], Surroundings]:
-    """Ask for everything at once; what comes back waits for the answers. The longest chain (group, template, image) first."""
+    """Ask for everything at once; what comes back waits for the answers. First what others wait for: VALET's policy for the caller, the image for the rest."""
+    me = start(caller, call)
+    start(_raw_group, call, s)
+    start(ec2_launch_template.versions, call, s["fleet_launch_template_name"])
     asked = {
         part.__name__: start(part, call, s)
         for part in (image, group, latest_version, instance_type, vpc, subnets, key_pair, secret, volume_key, role, user_has_key)
     }
-    me = start(caller, call)
 
     def wait() -> Surroundings:
         found = {name: answer.result() for name, answer in asked.items()}

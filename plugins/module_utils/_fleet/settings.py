@@ -19,7 +19,6 @@ Settings = Mapping[str, Any]
 
 HEARTBEAT_SECONDS = (30, 7200)  # PutLifecycleHook, HeartbeatTimeout: "The valid range is from 30 to 7200 seconds"
 GLOBAL_TIMEOUT_SECONDS = 48 * 3600  # "The maximum is 172800 seconds (48 hours) or 100 times HeartbeatTimeout, whichever is smaller"
-WORLD = {"0.0.0.0/0", "::/0"}
 PROCESSES = (  # SuspendProcesses
     "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy ScheduledActions"
 ).split()
@@ -39,6 +38,7 @@ class Shape(NamedTuple):
 SHAPES = {
     "fleet_name": Shape(r"[A-Za-z][A-Za-z0-9-]{0,31}", "a letter, then letters, digits and hyphens, 32 characters at most"),
     "fleet_account_id": Shape(r"(\d{12})?", "12 digits, or empty"),
+    "fleet_endpoint_url": Shape(r"(https?://[^\s/]+/?)?", "an address such as http://127.0.0.1:5566, or empty for AWS's own"),
     "fleet_vpc_id": Shape(r"(vpc-([0-9a-f]{8}|[0-9a-f]{17}))?", "an id such as vpc-0123456789abcdef0, or empty for the default VPC"),
     "fleet_key_name": Shape(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?|", "1 to 255 printable ASCII characters, or empty for none"),
     "fleet_key_public": Shape(
@@ -157,20 +157,36 @@ def _shapes(s: Settings) -> Iterator[str]:
 
 def _cidrs(s: Settings) -> Iterator[str]:
     for name in CIDRS:
+        networks = []
         for value in s[name]:
             try:
-                ipaddress.ip_network(value)
+                network = ipaddress.ip_network(value, strict=False)
             except ValueError:
-                yield f"{name} holds {value!r}: {_nearest_network(value)}"
-            if name == "fleet_ssh_cidrs" and value in WORLD:
-                yield f"{name} holds {value}: SSH for the whole world is refused. Name your own networks, or leave the list empty and use Session Manager."
+                yield f"{name} holds {value!r}: write a network such as 203.0.113.7/32."
+                continue
+            networks.append(network)
+            if value != str(network):  # AWS keeps this spelling, so another would differ for ever
+                yield f"{name} holds {value!r}: write {network}{' (it has host bits set)' if _host_bits(value) else ''}."
+        if name == "fleet_ssh_cidrs" and _whole_world(networks):
+            yield (
+                f"{name} holds {', '.join(s[name])}: SSH for the whole world is refused. Name your own networks, or leave the list empty "
+                "and use Session Manager."
+            )
 
 
-def _nearest_network(value: str) -> str:
+def _host_bits(network: str) -> bool:
     try:
-        return f"it has host bits set, write {ipaddress.ip_network(value, strict=False)}."
+        ipaddress.ip_network(network)
     except ValueError:
-        return "write a network such as 203.0.113.7/32."
+        return True
+    return False
+
+
+def _whole_world(networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    """Whether these come to everything, also by parts."""
+    four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
+    return any(n.prefixlen == 0 for n in four) or any(n.prefixlen == 0 for n in six)
 
 
 def _tags(s: Settings) -> Iterator[str]:

@@ -25,15 +25,26 @@ METADATA_DEFAULTS = {  # what the module sends where a task is silent
 }
 
 
-def _read(call: Call, p: Parameters) -> Any:
-    name = p["template_name"]
-    templates = call("ec2", "describe_launch_templates", "LaunchTemplates", absent=ABSENT, LaunchTemplateNames=[name])
-    if not templates:
-        return None
-    versions = call(
-        "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", LaunchTemplateName=name, Versions=["$Latest", "$Default"]
+def templates(call: Call, name: str) -> Any:
+    """The template of that name, as a list of one; None where there is none."""
+    return call("ec2", "describe_launch_templates", "LaunchTemplates", absent=ABSENT, LaunchTemplateNames=[name])
+
+
+def versions(call: Call, name: str) -> Any:
+    """Its latest version and its default version, as a list; None where there is no such template."""
+    return call(
+        "ec2",
+        "describe_launch_template_versions",
+        "LaunchTemplateVersions",
+        absent=ABSENT,
+        LaunchTemplateName=name,
+        Versions=["$Latest", "$Default"],
     )
-    return {**templates[0], "Latest": max(versions, key=lambda version: version["VersionNumber"])}
+
+
+def _read(call: Call, p: Parameters) -> Any:
+    found, numbered = templates(call, p["template_name"]), versions(call, p["template_name"])
+    return None if not found or not numbered else {**found[0], "Latest": max(numbered, key=lambda version: version["VersionNumber"])}
 
 
 def _data(key: str, wanted: Any = camel, found: Any = lambda value: value) -> Meaning:

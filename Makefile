@@ -1,0 +1,46 @@
+# The verbs. What they do stands in .ci/; tool settings stand in pyproject.toml.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo down test lint house units artifact fleet docs bench
+venv := .venv/bin
+export PATH := $(CURDIR)/$(venv):$(PATH)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/ready ## .venv with everything pinned (a second time: nothing to do)
+
+.venv/ready: requirements.lock .ci/setup
+	@.ci/setup
+
+demo: .venv/ready ## from this clone to a whole fleet on the embedded AWS; the cloud stays up
+	@.ci/demo
+
+down: .venv/ready ## end the embedded AWS
+	@python -m localcloud down
+
+test: .venv/ready ## everything that must hold, cheap to dear
+	@$(MAKE) --no-print-directory lint house units artifact
+	@pytest -m "not slow" tests/fleet
+
+lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
+	@.ci/lint
+
+house: .venv/ready ## the house rules: import arrows, specs equal defaults, names
+	@pytest tests/house
+
+units: .venv/ready ## unit tests in this checkout
+	@pytest tests/unit
+
+artifact: .venv/ready ## on the built collection: ansible-test sanity and units, docs lint, galaxy-importer
+	@.ci/artifact
+
+fleet: .venv/ready ## the playbooks against the embedded AWS, the full differential test included
+	@pytest tests/fleet
+
+docs: .venv/ready ## write docs/options.md from the argument spec
+	@python -m tests.docs
+
+bench: .venv/ready ## calls, writes and wall times against plain boto3 and aws-cli
+	@python -m tests.bench
