@@ -509,8 +509,8 @@ class Lifecycle:
         effects += self._end_replaced(now)
         effects += self._replace_outlived(now)
         effects += self._refresh(now)
-        effects += self._rebalance(now)
-        return effects + self._reconcile(now, "")
+        effects += self._reconcile(now, "")
+        return effects + self._rebalance(now)
 
     def _refresh(self, now: float) -> list[Effect]:
         """An instance refresh's next step."""

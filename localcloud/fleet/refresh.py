@@ -350,12 +350,12 @@ class Group(Lifecycle):
         if refresh.blocked_since is not None:
             self._keep(replace(refresh, blocked_since=None))
         bounds = self._room(refresh)
-        ready = sum(self._ready(i, now) for i in self.instances.values())
+        ready = sum(self._serves(i, refresh, now) for i in self.instances.values())
         cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh."
         why = f"At {stamp(now)} an instance was launched in response to an instance refresh."
         effects: list[Effect] = []
         for instance in free:
-            serves = self._ready(instance, now)
+            serves = self._serves(instance, refresh, now)
             if budget <= 0:
                 break
             if instance.id in started:
@@ -371,6 +371,10 @@ class Group(Lifecycle):
                 break
             budget -= 1
         return effects + self._reconcile(now, why)
+
+    def _serves(self, instance: Instance, refresh: Refresh, now: float) -> bool:
+        """Whether the instance counts as healthy capacity: only the new ones must be warm for that."""
+        return self._ready(instance, now) or (instance.id in refresh.waiting and instance.state == "InService" and instance.healthy)
 
     def _room(self, refresh: Refresh) -> Room:
         preferences = refresh.preferences

@@ -87,9 +87,9 @@ ARROWS = (
         ),
     ),
     Arrow(
-        "fleet.py is pure: the standard library only, and of it no HTTP, threads, processes or sockets",
-        files=("localcloud/fleet.py",),
-        only=STANDARD_LIBRARY,
+        "fleet is pure: itself and the standard library only, and of it no HTTP, threads, processes or sockets",
+        files=("localcloud/fleet/*.py",),
+        only=(*STANDARD_LIBRARY, "localcloud.fleet"),
         never=(
             *("http", "urllib", "socket", "socketserver", "subprocess", "time"),
             *("threading", "concurrent", "multiprocessing", "asyncio"),

@@ -49,10 +49,10 @@ PLANTED = [
     (f"{AGENT}/drain.py", "import os.path"),
     (f"{AGENT}/drain.py", "from . import worker"),
     (f"{AGENT}/drain.py", "from .worker import Worker"),
-    ("localcloud/fleet.py", "from moto.autoscaling import models"),
-    ("localcloud/fleet.py", "from http.server import HTTPServer"),
-    ("localcloud/fleet.py", "import threading"),
-    ("localcloud/fleet.py", "from . import api"),
+    ("localcloud/fleet/lifecycle.py", "from moto.autoscaling import models"),
+    ("localcloud/fleet/lifecycle.py", "from http.server import HTTPServer"),
+    ("localcloud/fleet/lifecycle.py", "import threading"),
+    ("localcloud/fleet/lifecycle.py", "from .. import api"),
     (
         "localcloud/api/groups.py",
         f"from {ABSOLUTE} import model",
@@ -87,6 +87,7 @@ def test_every_arrow_is_broken_by_a_planted_import(arrow: Arrow) -> None:
         (f"{AGENT}/__main__.py", "import os, time, boto3\nfrom ghosthands_agent import boot, imds"),
         (f"{AGENT}/drain.py", "from . import watch"),
         ("localcloud/api/groups.py", "import moto, threading\nfrom localcloud import fleet"),
+        ("localcloud/fleet/refresh.py", "import math\nfrom localcloud.fleet.values import Refused"),
         ("tests/fleet/test_site.py", "import localcloud.fleet"),
     ],
 )
