@@ -21,6 +21,7 @@ from localcloud.fleet.values import (
     Hook,
     Instance,
     Launch,
+    Move,
     Refused,
     Result,
     Settings,
@@ -44,6 +45,7 @@ class Lifecycle:
         launching: launches under way, by activity.
         extras: launches on top of desired capacity that are not ready yet, by activity.
         suspended: processes and since when.
+        moves: every change of a member's state, in order; whoever follows them empties it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Lifecycle:
     suspended: dict[str, float] = field(default_factory=dict)
     launching: dict[str, Subnet] = field(default_factory=dict)
     extras: dict[str, Extra] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
     _retry_at: float | None = None
     #: What is to be looked at when: an instance's wait by its token, or (with empty texts) the group as a whole.
     _deadlines: list[tuple[float, str, str]] = field(default_factory=list)
@@ -181,7 +184,7 @@ class Lifecycle:
 
     def terminated(self, instance_id: str, now: float) -> None:
         """EC2 has ended the instance that ``Terminate`` named."""
-        instance = self._drop(instance_id)
+        instance = self._drop(instance_id, "Terminated")
         self._activity(instance.activity, status="Successful", progress=100, ended_at=now)
 
     def lost(self, instance_id: str, now: float, *, stopped: bool = False) -> list[Effect]:
@@ -240,10 +243,9 @@ class Lifecycle:
             raise invalid(f"No Lifecycle Hook found with name {name} for AutoScalingGroup {self.name}")
         result: Result = "ABANDON" if self.hooks.pop(name).transition == LAUNCHING else "CONTINUE"
         effects: list[Effect] = []
-        for instance in list(self.instances.values()):
-            for wait in instance.waits:
-                if wait.hook.name == name:
-                    effects += self._end_wait(instance, wait, result, "was deleted", now)
+        for id, token in [(i.id, w.token) for i in self.instances.values() for w in i.waits if w.hook.name == name]:
+            if still := self._waiting(id, token):  # the end of another may have ended it
+                effects += self._end_wait(*still, result, "was deleted", now)
         return effects
 
     def heartbeat(self, hook: str, now: float, *, instance_id: str | None, token: str | None) -> None:
@@ -338,6 +340,8 @@ class Lifecycle:
         for member in members:
             what = f"instance {member.id} was moved to standby in response to a user request"
             activities.append(self._begin_move(member, "Moving EC2 instance to Standby", what, decrement, -1, now))
+            self.extras.pop(member.activity, None)
+            self._put(replace(member, state="EnteringStandby", activity=activities[-1].id))
             self._put(replace(member, state="Standby", activity=activities[-1].id))
         return activities, self._settle(now)
 
@@ -405,7 +409,9 @@ class Lifecycle:
             what = f"instance {member.id} was detached in response to a user request"
             counted = member.state in COUNTED
             activities.append(self._begin_move(member, "Detaching EC2 instance", what, decrement and counted, -1, now))
-            self._drop(member.id)
+            self.extras.pop(member.activity, None)
+            self._put(replace(member, state="Detaching"))
+            self._drop(member.id, "Detached")
         return activities, self._settle(now)
 
     def _members_in(self, instance_ids: Sequence[str], *states: str) -> list[Instance]:
@@ -459,6 +465,8 @@ class Lifecycle:
     def _put(self, instance: Instance) -> None:
         before = self.instances.get(instance.id)
         self.instances[instance.id] = instance
+        if before is None or before.state != instance.state:
+            self.moves.append(Move(instance.id, before.state if before else "", instance.state))
         counts = instance.state in COUNTED
         if counts != (before is not None and before.state in COUNTED):
             self._count(instance.subnet, 1 if counts else -1)
@@ -467,8 +475,9 @@ class Lifecycle:
         else:
             self._unwell.pop(instance.id, None)
 
-    def _drop(self, instance_id: str) -> Instance:
+    def _drop(self, instance_id: str, last: str) -> Instance:
         instance = self.instances.pop(instance_id)
+        self.moves += [Move(instance_id, instance.state, last), Move(instance_id, last, "")]
         if instance.state in COUNTED:
             self._count(instance.subnet, -1)
         self._unwell.pop(instance_id, None)
@@ -525,12 +534,19 @@ class Lifecycle:
 
     def _reconcile(self, now: float, cause: str) -> list[Effect]:
         """Close the gap between desired and actual capacity, as far as processes and protection allow."""
+        excess = self._actual - self._surplus() - self.settings.desired
+        if excess > 0 and "Terminate" not in self.suspended:
+            effects, ended = self._scale_in(excess, cause, now)
+            # The end of one that was to be replaced leaves its successor to be counted: look again.
+            return effects + self._reconcile(now, cause) if ended else effects
+        return self._fill(now, cause)
+
+    def _fill(self, now: float, cause: str) -> list[Effect]:
+        """Launch what is missing."""
         missing = self.settings.desired - (self._actual - self._surplus())
-        if missing > 0 and "Launch" not in self.suspended and self._retry_at is None:
-            return self._launch(missing, cause, now)
-        if missing < 0 and "Terminate" not in self.suspended:
-            return self._scale_in(-missing, cause, now)
-        return []
+        if missing <= 0 or "Launch" in self.suspended or self._retry_at is not None:
+            return []
+        return self._launch(missing, cause, now)
 
     def _launch(self, count: int, cause: str, now: float) -> list[Effect]:
         """Launch into the zone with the fewest members, then the subnet with the fewest (UG, "Balanced zones")."""
@@ -555,7 +571,7 @@ class Lifecycle:
         self.extras[launch.activity] = Extra(target.id if target else None, end)
         return [launch]
 
-    def _scale_in(self, count: int, cause: str, now: float) -> list[Effect]:
+    def _scale_in(self, count: int, cause: str, now: float) -> tuple[list[Effect], int]:
         """End members that are not protected, zone by zone in balance, in the order of the termination policies.
 
         The zone with the most instances comes first, whatever the policy (UG, "Termination policies"); one that the
@@ -573,12 +589,13 @@ class Lifecycle:
             f"actual capacity, shrinking the capacity from {actual} to {actual - count}."
         )
         effects: list[Effect] = []
-        for _ in range(min(count, len(candidates))):
+        ending = min(count, len(candidates))
+        for _ in range(ending):
             zone = max((z for z in queues if queues[z]), key=lambda z: (z not in wanted, zones[z]))
             zones[zone] -= 1
             victim = queues[zone].pop()
             effects += self._terminate(victim, f"{cause}  At {stamp(now)} instance {victim.id} was selected for termination.", now)
-        return effects
+        return effects, ending
 
     def _rank(self, instance: Instance, now: float) -> tuple[float, ...]:
         """Who goes first (UG, "Termination policies"); the default: oldest launch template, then nearest hour.
@@ -602,7 +619,6 @@ class Lifecycle:
 
     def _admit(self, instance: Instance, now: float) -> None:
         """A pending instance meets the launch hooks; without any it is in service."""
-        self.instances.pop(instance.id, None)  # members are listed in the order in which they came to serve
         self._put(instance)
         if not self._wait(instance, "Pending", LAUNCHING, now):
             self._enter_service(instance, now)
@@ -635,11 +651,15 @@ class Lifecycle:
         )
 
     def _expire(self, instance_id: str, token: str, now: float) -> list[Effect]:
+        found = self._waiting(instance_id, token)
+        if found is None or found[1].deadline > now:
+            return []
+        return self._end_wait(*found, found[1].hook.default_result, "timed out", now)
+
+    def _waiting(self, instance_id: str, token: str) -> tuple[Instance, Wait] | None:
         instance = self.instances.get(instance_id)
-        for wait in instance.waits if instance else ():
-            if instance and wait.token == token and wait.deadline <= now:
-                return self._end_wait(instance, wait, wait.hook.default_result, "timed out", now)
-        return []
+        waits = [(instance, wait) for wait in instance.waits if wait.token == token] if instance else []
+        return waits[0] if waits else None
 
     def _end_wait(self, instance: Instance, wait: Wait, result: Result, how: str, now: float) -> list[Effect]:
         """One action has ended; ABANDON skips the others, CONTINUE waits for them (API, CompleteLifecycleAction)."""
@@ -653,6 +673,7 @@ class Lifecycle:
         abandoned = f"Lifecycle Action with Token {wait.token} was abandoned: Lifecycle Action {how}"
         if wait.hook.transition == LAUNCHING:
             if result == "CONTINUE":
+                self._put(replace(instance, state="Pending:Proceed"))
                 self._enter_service(instance, now)
                 return self._settle(now)
             self._activity(instance.activity, status="Cancelled", progress=100, ended_at=now, message=abandoned)
@@ -726,7 +747,7 @@ class Lifecycle:
             else:
                 self._setback(instance.launched_at, now)
                 effects += self._terminate(instance, cause, now)
-        return effects + self._reconcile(now, why)
+        return effects + self._fill(now, why)
 
     def _replace_first(self, old: Instance, at_most: int, why: str, cause: str, now: float) -> list[Effect]:
         """Launch the successor of a member that ends when it is ready; none if it has one or there is no room."""
@@ -745,7 +766,7 @@ class Lifecycle:
             target = self.instances.get(extra.target or "")
             if extra.target and not self._counts(extra.target):
                 del self.extras[activity]
-            elif extra.instance and self._ready(self.instances[extra.instance], now):
+            elif extra.instance and self._ready(self.instances[extra.instance], now) and self._can_spare(extra.target, now):
                 del self.extras[activity]
                 if target and self._may_end(target):
                     effects += self._terminate(target, extra.cause, now)
@@ -754,6 +775,10 @@ class Lifecycle:
     def _may_end(self, instance: Instance) -> bool:
         """Whether a replacement may end it after all: protection spares all but the unhealthy."""
         return not instance.protected or not instance.healthy
+
+    def _can_spare(self, instance_id: str | None, now: float) -> bool:
+        """Whether health allows that the member ends now."""
+        return True
 
     def _ready(self, instance: Instance, now: float) -> bool:
         served = instance.in_service_at
@@ -788,7 +813,7 @@ class Lifecycle:
             else:
                 effects += self._terminate(instance, cause, now)
             away += 1
-        return effects + self._reconcile(now, why)
+        return effects + self._fill(now, why)
 
     def _note_ages(self) -> None:
         """Since when each member serves, and when the lifetime of each ends; nothing without a maximum lifetime."""

@@ -254,6 +254,18 @@ class Group(Lifecycle):
         refreshed = refresh is not None and instance.id in refresh.waiting and refresh.preferences.protected == "Refresh"
         return refreshed or super()._may_end(instance)
 
+    def _can_spare(self, instance_id: str | None, now: float) -> bool:
+        """A refresh also waits for others that fell ill meanwhile, so as to stay above its minimum."""
+        refresh = self.active_refresh
+        return refresh is None or instance_id is None or self._may_lose(self.instances[instance_id], refresh, now)
+
+    def _may_lose(self, instance: Instance, refresh: Refresh, now: float) -> bool:
+        """Whether enough healthy members are left without this one."""
+        if not self._serves(instance, refresh, now):
+            return True
+        serving = sum(self._serves(i, refresh, now) for i in self.instances.values())
+        return serving - 1 >= self.settings.desired - self._room(refresh).fewer
+
     def _rebalance(self, now: float) -> list[Effect]:
         """Not while a refresh moves instances itself (derived)."""
         return [] if self.active_refresh else super()._rebalance(now)
@@ -350,12 +362,10 @@ class Group(Lifecycle):
         if refresh.blocked_since is not None:
             self._keep(replace(refresh, blocked_since=None))
         bounds = self._room(refresh)
-        ready = sum(self._serves(i, refresh, now) for i in self.instances.values())
         cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh."
         why = f"At {stamp(now)} an instance was launched in response to an instance refresh."
         effects: list[Effect] = []
         for instance in free:
-            serves = self._serves(instance, refresh, now)
             if budget <= 0:
                 break
             if instance.id in started:
@@ -364,13 +374,12 @@ class Group(Lifecycle):
                 effects += self._terminate(instance, cause, now)
             elif bounds.more > len(self.extras) and instance.state == "InService":
                 effects += self._replace_first(instance, bounds.more, why, cause, now)
-            elif not serves or ready - 1 >= self.settings.desired - bounds.fewer:
+            elif self._may_lose(instance, refresh, now):
                 effects += self._terminate(instance, cause, now)
-                ready -= serves
             else:
                 break
             budget -= 1
-        return effects + self._reconcile(now, why)
+        return effects + self._fill(now, why)
 
     def _serves(self, instance: Instance, refresh: Refresh, now: float) -> bool:
         """Whether the instance counts as healthy capacity: only the new ones must be warm for that."""

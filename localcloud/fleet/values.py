@@ -146,6 +146,15 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A member went from one lifecycle state to another; an empty state is outside the group."""
+
+    instance_id: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A running EC2 instance that is to be attached to a group."""
 

@@ -35,7 +35,7 @@ def test_standby_with_decrement_shrinks_the_group_and_leaving_it_grows_it_again(
     assert world.group.activities[activities[0].id].status == "Successful"
     activities, effects = world.group.exit_standby(["i-1"], world.now)
     world.do(effects)
-    assert (world.group.settings.desired, world.states()) == (2, {"i-2": "InService", "i-1": "InService"})
+    assert (world.group.settings.desired, world.states()) == (2, {"i-1": "InService", "i-2": "InService"})
     assert (activities[0].status, activities[0].progress) == ("PreInService", 30)
     assert activities[0].cause.endswith("was moved out of standby in response to a user request, increasing the capacity from 1 to 2.")
 
