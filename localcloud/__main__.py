@@ -1,4 +1,4 @@
-"""``python -m localcloud up|down|status|serve``: start, end and look at the embedded AWS."""
+"""``python -m localcloud up|down|status|events|serve``: start, end and look at the embedded AWS."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ NAME = "wekruit-localcloud"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
 EXIT_NOT_UP = 3
+#: How often `events` asks.
+FOLLOW_SECONDS = 0.5
 #: Loopback is never asked for through a proxy.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -166,11 +168,32 @@ def status(daemon: Daemon) -> int:
     return 0
 
 
-def serve(port: int, latency_ms: float, trace: Path | None) -> int:
+def events(daemon: Daemon) -> int:
+    """Follow what happens to instances, one line per transition, until interrupted or localcloud ends."""
+    after = 0
+    try:
+        while True:
+            with DIRECT.open(f"{daemon.url}/localcloud/events?after={after}", timeout=10) as answer:
+                for event in json.load(answer)["events"]:
+                    after = event["number"]
+                    at = time.strftime("%H:%M:%S", time.gmtime(event["at"]))
+                    print(
+                        f"{at}  {event['group']}  {event['instance_id']}  {event['before'] or '-'} -> {event['after'] or '-'}", flush=True
+                    )
+            time.sleep(FOLLOW_SECONDS)
+    except (OSError, ValueError):
+        print(f"localcloud is not up on port {daemon.port}")
+        return EXIT_NOT_UP
+    except KeyboardInterrupt:
+        return 0
+
+
+def serve(port: int, latency_ms: float, trace: Path | None, speed: float) -> int:
     """Serve in the foreground until interrupted or told to end."""
-    from localcloud.api import server  # moto: one to two seconds that the other commands need not pay
+    from localcloud.api import groups, server  # moto: one to two seconds that the other commands need not pay
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    groups.CLOCK.run_at(speed)
     httpd = server.make(port, latency_ms, trace)
 
     def end(*_: object) -> None:
@@ -189,23 +212,30 @@ def serve(port: int, latency_ms: float, trace: Path | None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(prog="python -m localcloud", description="An embedded AWS on 127.0.0.1.")
-    result.add_argument("command", choices=["up", "down", "status", "serve"])
+    result.add_argument("command", choices=["up", "down", "status", "events", "serve"])
     result.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     result.add_argument("--latency-ms", type=float, default=0, help="added to every API call (up, serve)")
     result.add_argument("--trace", type=Path, metavar="FILE", help="append one JSON line a call (up, serve)")
+    result.add_argument("--speed", type=_speed, default=1.0, help="how many times as fast groups' time passes (up, serve)")
     return result
+
+
+def _speed(text: str) -> float:
+    if (speed := float(text)) <= 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return speed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = parser().parse_args(arguments)
     if given.command == "serve":
-        return serve(given.port, given.latency_ms, given.trace)
+        return serve(given.port, given.latency_ms, given.trace, given.speed)
     daemon = Daemon(given.port)
     if given.command == "up":
         trace = ["--trace", str(given.trace.absolute())] if given.trace else []
-        return up(daemon, ["--latency-ms", str(given.latency_ms), *trace])
-    return down(daemon) if given.command == "down" else status(daemon)
+        return up(daemon, ["--latency-ms", str(given.latency_ms), "--speed", str(given.speed), *trace])
+    return {"down": down, "status": status, "events": events}[given.command](daemon)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from localcloud import fleet
 from localcloud.api import descriptions
-from localcloud.api.groups import Groups, Kept, Tag, backends
+from localcloud.api.groups import GROUP_TAG, Groups, Kept, Tag, backends
 
 #: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
 PLAIN = {
@@ -243,7 +243,9 @@ class AutoScaling(BaseResponse):
 
     def describe_auto_scaling_instances(self) -> ActionResult:
         """DescribeAutoScalingInstances, paged; strangers are left out."""
-        wanted = self._get_param("InstanceIds", [])
+        wanted = set(self._get_param("InstanceIds", []))
+        if len(wanted) > 50:
+            raise fleet.invalid("The number of instance ids that can be described at once is 50")
         rows = [
             {
                 **descriptions.instance(instance),
@@ -300,14 +302,92 @@ class AutoScaling(BaseResponse):
         if name and not living and not gone:
             raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
         rows = [
-            (activity.started_at, descriptions.activity(kept, activity, deleted=kept in gone))
+            (kept, activity)
             for kept in [*living, *gone]
             for activity in reversed(kept.group.activities.values())
             if not ids or activity.id in ids
         ]
-        rows.sort(key=lambda row: row[0], reverse=True)
-        page, token = self._page([row for _, row in rows], 100)
-        return ActionResult({"Activities": page, "NextToken": token})
+        rows.sort(key=lambda row: row[1].started_at, reverse=True)
+        page, token = self._page(rows, 100)
+        return ActionResult({"Activities": [descriptions.activity(k, a, deleted=k in gone) for k, a in page], "NextToken": token})
+
+    def enter_standby(self) -> ActionResult:
+        """EnterStandby."""
+        kept, decrement = self._kept(), self._required("ShouldDecrementDesiredCapacity")
+        return self._moved(kept, kept.group.enter_standby(self._ids(), decrement, self.groups.clock()))
+
+    def exit_standby(self) -> ActionResult:
+        """ExitStandby."""
+        kept = self._kept()
+        return self._moved(kept, kept.group.exit_standby(self._ids(), self.groups.clock()))
+
+    def detach_instances(self) -> ActionResult:
+        """DetachInstances; they run on without the group's tag."""
+        kept, decrement = self._kept(), self._required("ShouldDecrementDesiredCapacity")
+        answer = self._moved(kept, kept.group.detach(self._ids(), decrement, self.groups.clock()))
+        for id in self._ids():
+            self.groups.ec2.tags[id].pop(GROUP_TAG, None)
+        return answer
+
+    def attach_instances(self) -> ActionResult:
+        """AttachInstances: running instances of the group's zones that belong to no group (UG, "Detach or attach instances")."""
+        kept = self._kept()
+        effects = kept.group.attach([self.groups.candidate(id) for id in self._ids()], self.groups.clock())
+        self.groups.ec2.create_tags(self._ids(), {GROUP_TAG: kept.group.name})
+        self.groups.perform(kept, effects)
+        return EmptyResult()
+
+    def _moved(self, kept: Kept, moved: tuple[list[fleet.Activity], list[fleet.Effect]]) -> ActionResult:
+        activities, effects = moved
+        self.groups.perform(kept, effects)
+        return ActionResult({"Activities": [descriptions.activity(kept, activity, deleted=False) for activity in activities]})
+
+    def _ids(self) -> list[str]:
+        ids: list[str] = self._get_param("InstanceIds", [])
+        if not ids:
+            raise fleet.invalid("At least one instance id must be specified")
+        return ids
+
+    def _required(self, name: str) -> Any:
+        if (value := self._get_param(name)) is None:
+            raise fleet.invalid(f"1 validation error detected: Value null at '{name[0].lower()}{name[1:]}' must not be null")
+        return value
+
+    # --- instance refresh ---------------------------------------------------------------------------------------------
+
+    def start_instance_refresh(self) -> ActionResult:
+        """StartInstanceRefresh."""
+        kept = self._kept()
+        if (strategy := self._get_param("Strategy", "Rolling")) != "Rolling":
+            raise fleet.invalid(f"localcloud does not model the strategy {strategy} of an instance refresh")
+        desired = self._desired_configuration(self._get_param("DesiredConfiguration") or {})
+        to = self.groups.resolve(desired or kept.group.settings.template)
+        preferences = _preferences(self._get_param("Preferences") or {})
+        refresh = kept.group.start_refresh(preferences, desired, to, self.groups.clock())
+        return ActionResult({"InstanceRefreshId": refresh.id})
+
+    def cancel_instance_refresh(self) -> ActionResult:
+        """CancelInstanceRefresh."""
+        wait = self._get_param("WaitForTransitioningInstances", True)
+        return ActionResult({"InstanceRefreshId": self._kept().group.cancel_refresh(wait, self.groups.clock()).id})
+
+    def rollback_instance_refresh(self) -> ActionResult:
+        """RollbackInstanceRefresh."""
+        return ActionResult({"InstanceRefreshId": self._kept().group.roll_back_refresh(self.groups.clock()).id})
+
+    def describe_instance_refreshes(self) -> ActionResult:
+        """DescribeInstanceRefreshes, newest first, paged; an unknown id is refused."""
+        kept, ids = self._kept(), self._get_param("InstanceRefreshIds", [])
+        found = [refresh for id, refresh in reversed(kept.group.refreshes.items()) if not ids or id in ids]
+        if unknown := sorted(set(ids) - set(kept.group.refreshes)):
+            raise fleet.invalid(f"Instance refresh(es) not found: {', '.join(unknown)}")
+        page, token = self._page(found, 50)
+        return ActionResult({"InstanceRefreshes": [descriptions.refresh(kept, refresh) for refresh in page], "NextToken": token})
+
+    def _desired_configuration(self, given: dict[str, Any]) -> fleet.Template | None:
+        if given.get("MixedInstancesPolicy"):
+            raise fleet.invalid("localcloud does not model MixedInstancesPolicy of a desired configuration")
+        return self._checked_template(given["LaunchTemplate"]) if given.get("LaunchTemplate") else None
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
@@ -348,6 +428,10 @@ class AutoScaling(BaseResponse):
             raise fleet.invalid(
                 "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or MixedInstancesPolicy parameter."
             )
+        return self._checked_template(given)
+
+    def _checked_template(self, given: dict[str, Any]) -> fleet.Template:
+        name, id = given.get("LaunchTemplateName"), given.get("LaunchTemplateId")
         if name and id:
             raise fleet.invalid("Valid requests must contain either launchTemplateId or LaunchTemplateName, but not both")
         ec2 = self.groups.ec2
@@ -394,6 +478,30 @@ class AutoScaling(BaseResponse):
             raise fleet.Refused("InvalidNextToken", "The token is invalid")
         start = int(token)
         return rows[start : start + size], str(start + size) if start + size < len(rows) else None
+
+
+#: A refresh's preferences: API name -> ours; any other is refused, never ignored.
+PREFERENCES = {
+    "MinHealthyPercentage": "min_healthy",
+    "MaxHealthyPercentage": "max_healthy",
+    "InstanceWarmup": "warmup",
+    "CheckpointPercentages": "checkpoints",
+    "CheckpointDelay": "checkpoint_delay",
+    "BakeTime": "bake",
+    "SkipMatching": "skip_matching",
+    "AutoRollback": "auto_rollback",
+    "ScaleInProtectedInstances": "protected",
+    "StandbyInstances": "standby",
+}
+
+
+def _preferences(given: dict[str, Any]) -> fleet.Preferences:
+    if unknown := sorted(given.keys() - PREFERENCES.keys()):
+        raise fleet.invalid(f"localcloud does not model {', '.join(unknown)} of an instance refresh")
+    wishes: dict[str, Any] = {
+        PREFERENCES[name]: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None
+    }
+    return fleet.Preferences(**wishes)
 
 
 def _tag(given: dict[str, Any]) -> Tag:

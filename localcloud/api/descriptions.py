@@ -127,3 +127,39 @@ def activity(kept: Kept, of: fleet.Activity, *, deleted: bool) -> dict[str, Any]
         "AutoScalingGroupARN": kept.arn,
         "AutoScalingGroupState": "Deleted" if deleted else None,
     }
+
+
+def refresh(kept: Kept, of: fleet.Refresh) -> dict[str, Any]:
+    """An InstanceRefresh."""
+    wishes, back = of.preferences, of.rollback
+    return {
+        "InstanceRefreshId": of.id,
+        "AutoScalingGroupName": kept.group.name,
+        "Status": of.status,
+        "StatusReason": of.reason,
+        "StartTime": _moment(of.started_at),
+        "EndTime": _moment(of.ended_at),
+        "PercentageComplete": of.percentage,
+        "InstancesToUpdate": of.left,
+        "Preferences": {
+            "MinHealthyPercentage": wishes.min_healthy,
+            "MaxHealthyPercentage": wishes.max_healthy,
+            "InstanceWarmup": wishes.warmup,
+            "CheckpointPercentages": list(wishes.checkpoints) or None,
+            "CheckpointDelay": wishes.checkpoint_delay,
+            "BakeTime": wishes.bake,
+            "SkipMatching": wishes.skip_matching,
+            "AutoRollback": wishes.auto_rollback,
+            "ScaleInProtectedInstances": wishes.protected,
+            "StandbyInstances": wishes.standby,
+        },
+        "DesiredConfiguration": {"LaunchTemplate": template(of.desired)} if of.desired else None,
+        "RollbackDetails": {
+            "RollbackReason": back.reason,
+            "RollbackStartTime": _moment(back.started_at),
+            "PercentageCompleteOnRollback": back.percentage,
+            "InstancesToUpdateOnRollback": back.left,
+        }
+        if back
+        else None,
+    }

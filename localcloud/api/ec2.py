@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.core.utils import utcnow
 from moto.ec2 import urls
-from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, InvalidInstanceIdError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
@@ -21,14 +22,17 @@ from moto.ec2.models.security_groups import SecurityGroup
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_instance_profiles, get_prefix
 
 from localcloud import seed
 from localcloud.api import groups
+from localcloud.api.images import ImageBackend, ImageResponse
 from localcloud.api.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
 TERMINATED_VISIBLE = timedelta(hours=1)
+#: The most instances that one DescribeInstances answers with.
+PAGE = 1000
 
 
 class Image(Ami):
@@ -54,6 +58,8 @@ class Image(Ami):
             boot_mode="uefi-preferred" if source.architecture == "x86_64" else "uefi",
             tags=dict(source.tags),
         )
+        self.deprecation_time: str | None = None
+        self.imds_support: str | None = None
         snapshot = self.ebs_snapshot
         del backend.snapshots[snapshot.id]
         snapshot.id, snapshot.encrypted, snapshot.volume.size = source.snapshot, source.encrypted, source.size
@@ -77,10 +83,41 @@ class Image(Ami):
         ]
 
 
-class Ec2Backend(LaunchTemplateBackend, EC2Backend):
+class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
     """moto's EC2 with the seeded network and images instead of its own, and launch templates honoured in full."""
 
     _url_module = urls
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        #: Every instance by id: moto looks through all of them, each time.
+        self.known: dict[str, Any] = {}
+        super().__init__(region_name, account_id)
+
+    def get_instance_by_id(self, instance_id: str) -> Any:
+        """The instance, or None."""
+        newest = next(reversed(self.reservations.values()), None)  # moto already asks for it while it makes it
+        return self.known.get(instance_id) or next((i for i in newest.instances if i.id == instance_id), None) if newest else None
+
+    def get_instance(self, instance_id: str) -> Any:
+        """The instance, or EC2's refusal."""
+        if (instance := self.get_instance_by_id(instance_id)) is None:
+            raise InvalidInstanceIdError(instance_id)
+        return instance
+
+    def get_multi_instances_by_id(self, instance_ids: list[str], filters: Any = None) -> list[Any]:
+        """The instances that pass the filters, or EC2's refusal of those that are not there."""
+        if missing := [id for id in instance_ids if self.get_instance_by_id(id) is None]:
+            raise InvalidInstanceIdError(missing)
+        return [instance for id in instance_ids if (instance := self.get_instance(id)).applies(filters)]
+
+    def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
+        """DescribeTags; the tags of one resource are at hand, without a look at everybody else's."""
+        match filters:
+            case {"resource-id": [str(id)], **others} if not others and not set(id) & set("*?\\"):
+                kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(id), "")
+                tags = self.tags.get(id, {})
+                return [{"resource_id": id, "key": key, "value": value, "resource_type": kind} for key, value in tags.items()]
+        return super().describe_tags(filters)
 
     def _load_amis(self) -> None:
         """None of moto's thousands of images: it asks too early for ours, which come with the network."""
@@ -157,7 +194,13 @@ class Ec2Backend(LaunchTemplateBackend, EC2Backend):
             self.describe_key_pairs(key_names=[kwargs["key_name"]])
         kwargs["block_device_mappings"] = _merged_devices(image.block_device_mappings, kwargs.get("block_device_mappings") or [])
         _settle_primary_interface(kwargs)
-        reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
+        try:
+            reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
+        except StopIteration as error:  # moto's way to say that a subnet's addresses have run out
+            self.reservations = OrderedDict((id, r) for id, r in self.reservations.items() if r.instances)
+            message = f"There are not enough free addresses in subnet '{kwargs['subnet_id']}' to satisfy the requested number of instances."
+            raise EC2ClientError("InsufficientFreeAddressesInSubnet", message) from error
+        self.known.update((instance.id, instance) for instance in reservation.instances)
         if profile and not (kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn")):
             for instance in reservation.instances:
                 self.associate_iam_instance_profile(
@@ -172,6 +215,15 @@ class Ec2Backend(LaunchTemplateBackend, EC2Backend):
         if image_id not in self.amis:
             raise InvalidAMIIdError([image_id])
         return self.amis[image_id]
+
+    def devices_of(self, instance: Any, wishes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """An instance's volumes as an image has them, with a caller's wishes laid over; the root device comes first."""
+        own = []
+        for name, device in instance.block_device_mapping.items():
+            volume = self.get_volume(device.volume_id)
+            ebs = {"VolumeId": volume.id, "VolumeSize": volume.size, "VolumeType": volume.volume_type, "Encrypted": volume.encrypted}
+            own.append({"DeviceName": name, "Ebs": {**ebs, "DeleteOnTermination": device.delete_on_termination}})
+        return sorted(_merged_devices(own, wishes), key=lambda device: device["DeviceName"] != instance.root_device_name)
 
     def _image_to_launch(self, image_id: str, instance_type: str) -> Ami:
         """The image, if it is there and runs on the instance type."""
@@ -222,6 +274,8 @@ class Ec2Backend(LaunchTemplateBackend, EC2Backend):
         before = utcnow() - TERMINATED_VISIBLE
         for id, reservation in list(self.reservations.items()):
             kept = [i for i in reservation.instances if getattr(i, "ended_at", utcnow()) > before]
+            for gone in set(reservation.instances) - set(kept):
+                self.known.pop(gone.id, None)
             if not kept:
                 del self.reservations[id]
             reservation.instances = kept
@@ -285,13 +339,31 @@ def _settle_primary_interface(kwargs: dict[str, Any]) -> None:
     kwargs["nics"] = nics
 
 
-class Ec2(LaunchTemplateResponse, EC2Response):
+class Ec2(LaunchTemplateResponse, ImageResponse, EC2Response):
     """EC2's actions."""
 
     def describe_instances(self) -> ActionResult:
-        """DescribeInstances; those that ended long ago are gone."""
+        """DescribeInstances, paged by instances; those that ended long ago are gone."""
+        self.error_on_dryrun()
         self.ec2_backend.forget_terminated()
-        return super().describe_instances()
+        ids, size = self._get_param("InstanceIds", []), self._get_int_param("MaxResults")
+        if ids and size:
+            raise EC2ClientError("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+        if size is not None and not 5 <= size <= PAGE:
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid. Expecting a value between 5 and {PAGE}."
+            )
+        token = self._get_param("NextToken", "0")
+        if not token.isdigit():
+            raise EC2ClientError("InvalidNextToken", "The token is invalid")
+        filters = self._filters_from_querystring()
+        backend = self.ec2_backend
+        found = backend.get_reservations_by_instance_ids(ids, filters) if ids else backend.describe_instances(filters)
+        start, end, room = int(token), int(token), size or PAGE
+        while end < len(found) and (end == start or len(found[end].instances) <= room):
+            room -= len(found[end].instances)
+            end += 1
+        return ActionResult({"Reservations": found[start:end], "NextToken": str(end) if end < len(found) else None})
 
     def terminate_instances(self) -> ActionResult:
         """TerminateInstances; a group hears of its members' end at the next health check."""
@@ -299,8 +371,14 @@ class Ec2(LaunchTemplateResponse, EC2Response):
         groups.backends[self.current_account][self.region].lost(self._get_param("InstanceIds", []))
         return result
 
+    def start_instances(self) -> ActionResult:
+        """StartInstances; a group hears of it."""
+        result = super().start_instances()
+        groups.backends[self.current_account][self.region].found(self._get_param("InstanceIds", []))
+        return result
+
     def stop_instances(self) -> ActionResult:
         """StopInstances; to a group a stopped member is an unhealthy one."""
         result = super().stop_instances()
-        groups.backends[self.current_account][self.region].lost(self._get_param("InstanceIds", []))
+        groups.backends[self.current_account][self.region].lost(self._get_param("InstanceIds", []), stopped=True)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections import deque
@@ -17,6 +18,50 @@ from localcloud import fleet
 
 if TYPE_CHECKING:
     from localcloud.api.ec2 import Ec2Backend
+
+
+#: What EC2 shows on a member.
+GROUP_TAG = "aws:autoscaling:groupName"
+#: How many events are kept for followers.
+EVENTS_KEPT = 20_000
+EVENT_NUMBERS = itertools.count(1)
+
+
+class Clock:
+    """Seconds since the epoch, which may pass faster than they do outside."""
+
+    def __init__(self) -> None:
+        self.speed = 1.0
+        self._real = self._ours = time.time()
+
+    def now(self) -> float:
+        """The moment."""
+        return self._ours + (time.time() - self._real) * self.speed
+
+    def run_at(self, speed: float) -> None:
+        """Pass ``speed`` times as fast from now on.
+
+        Raises:
+            ValueError: time would stand still or run back.
+        """
+        if speed <= 0:
+            raise ValueError("speed must be above 0")
+        self._ours, self._real, self.speed = self.now(), time.time(), speed
+
+
+CLOCK = Clock()
+
+
+@dataclass(frozen=True)
+class Event:
+    """A member's change of state, numbered from 1; ``at`` is seconds since the epoch."""
+
+    number: int
+    at: float
+    group: str
+    instance_id: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True)
@@ -50,10 +95,11 @@ class Groups(BaseBackend):
         super().__init__(region_name, account_id)
         self.kept: dict[str, Kept] = {}
         self.deleted: list[Kept] = []
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
 
     def clock(self) -> float:
         """Seconds since the epoch."""
-        return time.time()
+        return CLOCK.now()
 
     @property
     def ec2(self) -> Ec2Backend:
@@ -115,16 +161,39 @@ class Groups(BaseBackend):
         self.perform(kept, kept.group.delete(force=force))
         self.deleted.append(self.kept.pop(name))
 
-    def lost(self, instance_ids: Iterable[str]) -> None:
-        """EC2 stopped or terminated these from outside."""
+    def lost(self, instance_ids: Iterable[str], *, stopped: bool = False) -> None:
+        """EC2 terminated these from outside, or only stopped them."""
         for kept in self.kept.values():
             for id in instance_ids:
-                self.perform(kept, kept.group.lost(id, self.clock()))
+                self.perform(kept, kept.group.lost(id, self.clock(), stopped=stopped))
+
+    def found(self, instance_ids: Iterable[str]) -> None:
+        """EC2 started these again."""
+        for kept in self.kept.values():
+            for id in instance_ids:
+                kept.group.found(id)
+
+    def candidate(self, instance_id: str) -> fleet.Candidate:
+        """A running instance of nobody's, for a group to attach.
+
+        Raises:
+            Refused: ``ValidationError``: unknown, not running, or a member already.
+        """
+        instance = self.ec2.get_instance_by_id(instance_id)
+        if instance is None:
+            raise fleet.invalid(f"Invalid Instance ID(s): [{instance_id}]")
+        if instance.state != "running":
+            raise fleet.invalid(f"Invalid Instance ID: {instance_id}. The instance is not in the running state.")
+        for kept in self.kept.values():
+            if instance_id in kept.group.instances:
+                raise fleet.invalid(f"The instance {instance_id} is already part of Auto Scaling group {kept.group.name}.")
+        subnet = fleet.Subnet(str(instance.subnet_id), str(instance.availability_zone))
+        return fleet.Candidate(instance_id, subnet, instance.instance_type, instance.image_id)
 
     def tick(self) -> None:
         """Let every group act on the timeouts that have passed."""
         now = self.clock()
-        for kept in self.kept.values():
+        for kept in list(self.kept.values()):
             if (due := kept.group.next_deadline()) is not None and due <= now:
                 self.perform(kept, kept.group.tick(now))
 
@@ -137,6 +206,13 @@ class Groups(BaseBackend):
                     owed.extend(self._launch(kept, launch))
                 case fleet.Terminate(instance_id):
                     self._terminate(kept, instance_id)
+        self._note_moves(kept.group)
+
+    def _note_moves(self, group: fleet.Group) -> None:
+        now = self.clock()
+        for move in group.moves:
+            self.events.append(Event(next(EVENT_NUMBERS), now, group.name, move.instance_id, move.before, move.after))
+        group.moves.clear()
 
     def resolve(self, template: fleet.Template) -> fleet.Template:
         """The template with the number that its version stands for now."""
@@ -159,7 +235,7 @@ class Groups(BaseBackend):
                 region_name=self.region_name,
                 subnet_id=launch.subnet.id,
                 associate_public_ip=None,
-                tags={"instance": {**tags, "aws:autoscaling:groupName": group.name}},
+                tags={"instance": {**tags, GROUP_TAG: group.name}},
             )
         except ServiceException as error:
             group.launch_failed(launch.activity, str(error.message), self.clock())

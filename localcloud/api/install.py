@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import moto.core.responses
 from moto.autoscaling import urls as autoscaling_urls
 from moto.core.base_backend import BackendDict
 from moto.ec2 import urls as ec2_urls
@@ -20,6 +21,7 @@ from localcloud.api import services
 from localcloud.api.autoscaling import AutoScaling
 from localcloud.api.ec2 import Ec2, Ec2Backend
 from localcloud.api.iam import Iam, IamBackend
+from localcloud.api.picker import Picker
 
 #: moto's holder of a service's state -> the class that it shall make per account and region.
 BACKENDS: list[tuple[BackendDict[Any], type]] = [
@@ -38,6 +40,7 @@ def install() -> None:
     autoscaling_urls.url_paths = {"{0}/$": AutoScaling.dispatch}
     ec2_urls.url_paths = {"{0}/": Ec2.dispatch}
     iam_urls.url_paths = {"{0}/$": Iam.dispatch}
+    vars(moto.core.responses)["XFormedAttributePicker"] = Picker
     for holder, ours in BACKENDS:
         holder.backend = ours
         holder.clear()

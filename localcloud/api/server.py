@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from localcloud import seed
 from localcloud.api import groups, install, state
+from localcloud.api.faults import Faults
 from localcloud.api.trace import Trace, read_call
 
 HOST = "127.0.0.1"
@@ -45,6 +47,7 @@ class Application:
 
     def __init__(self, latency_ms: float = 0, trace: Path | None = None) -> None:
         install.install()
+        self.faults = Faults()
         self.latency_ms = latency_ms
         self.trace = Trace(trace)
         self.started = time.time()
@@ -63,7 +66,7 @@ class Application:
     def _call(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        call = read_call(_request(environ, body)) if self.trace.active else None
+        call = read_call(_request(environ, body)) if self.trace.active or self.faults.rules else None
         environ["wsgi.input"] = io.BytesIO(body)
         answer: list[Any] = []
 
@@ -71,34 +74,59 @@ class Application:
             answer[:] = [status, headers]
             return start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 
-        if self.latency_ms:
-            time.sleep(self.latency_ms / 1000)
+        fault = self.faults.strike(call) if call else None
+        if delay := self.latency_ms + (fault.milliseconds if fault else 0):
+            time.sleep(delay / 1000)
+        if fault and fault.kind in ("throttle", "error"):
+            self.calls += 1
+            answer_body = _failure(remember, environ, *fault.answer(call.service if call else ""))
+        elif fault and fault.kind == "lost":
+            self._answered(environ, body, lambda status, headers, exc_info=None: None)
+            raise ConnectionAbortedError(f"the answer to {call.action if call else 'a call'} is lost, as was asked for")
+        else:
+            answer_body = self._answered(environ, body, remember)
+        if call and self.trace.active:
+            status = int(str(answer[0]).split()[0])
+            error = None if status < 400 else _error_code(answer_body, dict(answer[1]))
+            self.trace.write(call, status, error, 1000 * (time.perf_counter() - began))
+        return [answer_body]
+
+    def _answered(self, environ: dict[str, Any], body: bytes, remember: StartResponse) -> bytes:
+        """What the services say to a call, one call at a time."""
         with self._lock:
             self.calls += 1
             for backend in groups.all_groups():
                 backend.tick()
             try:
-                answer_body = b"".join(self._moto(environ, remember))
+                return b"".join(self._moto(environ, remember))
             except NotImplementedError:
                 what = read_call(_request(environ, body))
                 message = f"localcloud does not model {what.action} of {what.service}"
-                answer_body = _failure(remember, environ, "400 Bad Request", "InvalidAction", message)
+                return _failure(remember, environ, "400 Bad Request", "InvalidAction", message)
             except Exception:
                 what = read_call(_request(environ, body))
                 log.exception("%s %s failed", what.service, what.action)
                 message = "localcloud failed to answer this call; its log says why"
-                answer_body = _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
-        if call:
-            status = int(str(answer[0]).split()[0])
-            error = None if status < 400 else _error_code(answer_body, dict(answer[1]))
-            self.trace.write(call, status, error, 1000 * (time.perf_counter() - began))
-        return [answer_body]
+                return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
+
+    def tick(self) -> None:
+        """Let groups act on what has fallen due although nobody calls."""
+        with self._lock:
+            for backend in groups.all_groups():
+                try:
+                    backend.tick()
+                except Exception:  # one group's trouble must not stop the cloud
+                    log.exception("a group's timeouts failed")
 
     def _control(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = BackendRequest(environ)
         verb = request.path.removeprefix("/localcloud/")
         actions: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
             ("GET", "status"): lambda _: self.status(),
+            ("GET", "events"): lambda _: self._events(int(request.values.get("after", 0))),
+            ("GET", "faults"): lambda _: self.faults.described(),
+            ("POST", "faults"): self.faults.replace,
+            ("POST", "speed"): self._set_speed,
             ("POST", "latency"): self._set_latency,
             ("POST", "trace"): self._set_trace,
             ("POST", "snapshot"): self._take_snapshot,
@@ -125,6 +153,7 @@ class Application:
             "uptime_seconds": round(time.time() - self.started, 1),
             "calls": self.calls,
             "latency_ms": self.latency_ms,
+            "speed": groups.CLOCK.speed,
             "trace": str(self.trace.path) if self.trace.path else None,
             "snapshot": self._snapshot is not None,
             "groups": {
@@ -143,6 +172,14 @@ class Application:
             raise ValueError("ms must not be negative")
         self.latency_ms = milliseconds
         return {"latency_ms": self.latency_ms}
+
+    def _set_speed(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        groups.CLOCK.run_at(float(wanted["speed"]))
+        return {"speed": groups.CLOCK.speed}
+
+    def _events(self, after: int) -> dict[str, Any]:
+        events = [asdict(event) for backend in groups.all_groups() for event in backend.events if event.number > after]
+        return {"events": sorted(events, key=lambda event: event["number"])}
 
     def _set_trace(self, wanted: dict[str, Any]) -> dict[str, Any]:
         self.trace.redirect(Path(wanted["file"]) if wanted["file"] else None)
@@ -203,6 +240,10 @@ class Handler(MotoRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
+        """An answer that is to be lost ends the connection, as a client that left does."""
+        self.close_connection = True
+
     def log(self, type: str, message: str, *args: Any) -> None:
         """Requests are the trace's business."""
 
@@ -218,6 +259,8 @@ def make(port: int, latency_ms: float = 0, trace: Path | None = None) -> BaseWSG
     Raises:
         SystemExit: the port is taken (werkzeug's way to say so).
     """
-    server = make_server(HOST, port, Application(latency_ms, trace), threaded=True, request_handler=Handler)
+    application = Application(latency_ms, trace)
+    server = make_server(HOST, port, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
+    server.service_actions = application.tick  # type: ignore[method-assign]
     return server

@@ -14,7 +14,7 @@ from typing import Any
 import moto
 import pytest
 
-from localcloud.api import autoscaling, ec2, groups, iam, install, launch_templates, server, services
+from localcloud.api import autoscaling, ec2, groups, iam, images, install, launch_templates, picker, server, services
 
 MOTO = "5.2.5"
 OURS: list[type] = [
@@ -22,6 +22,8 @@ OURS: list[type] = [
     ec2.Ec2,
     ec2.Ec2Backend,
     ec2.Image,
+    images.OwnImage,
+    picker.Picker,
     groups.Groups,
     iam.Iam,
     iam.IamBackend,
@@ -35,6 +37,13 @@ OURS: list[type] = [
 ]
 
 OVERRIDDEN: dict[str, str] = {
+    "moto.core.serialize.AttributePicker.__call__": "self, context",
+    "moto.core.serialize.AttributePicker.__init__": "self, alias_providers, response_transformers",
+    "moto.ec2.models.EC2Backend.__init__": "self, region_name, account_id",
+    "moto.ec2.models.instances.InstanceBackend.get_instance": "self, instance_id",
+    "moto.ec2.models.instances.InstanceBackend.get_instance_by_id": "self, instance_id",
+    "moto.ec2.models.instances.InstanceBackend.get_multi_instances_by_id": "self, instance_ids, filters",
+    "moto.ec2.models.tags.TagBackend.describe_tags": "self, filters",
     "moto.core.base_backend.BaseBackend.__init__": "self, region_name, account_id",
     "moto.core.responses.BaseResponse.__init__": "self, service_name",
     "moto.core.responses.BaseResponse.call_action": "self",
@@ -55,7 +64,11 @@ OVERRIDDEN: dict[str, str] = {
     "moto.ec2.models.launch_templates.LaunchTemplateBackend.create_launch_template": ("self, name, description, template_data, tag_spec"),
     "moto.ec2.models.security_groups.SecurityGroupBackend._delete_security_group": "self, vpc_id, group_id",
     "moto.ec2.models.vpcs.VPCBackend.create_default_vpc": "self",
+    "moto.ec2.responses.amis.AmisResponse.create_image": "self",
+    "moto.ec2.responses.amis.AmisResponse.modify_image_attribute": "self",
+    "moto.ec2.responses.amis.AmisResponse.register_image": "self",
     "moto.ec2.responses.instances.InstanceResponse.describe_instances": "self",
+    "moto.ec2.responses.instances.InstanceResponse.start_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.stop_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.terminate_instances": "self",
     "moto.ec2.responses.launch_templates.LaunchTemplates.create_launch_template": "self",
@@ -83,6 +96,14 @@ OVERRIDDEN: dict[str, str] = {
 }
 
 RELIED_ON: dict[str, tuple[str, str]] = {
+    "moto.core.responses.ActionResult.execute_result": (
+        "6333faa349b5",
+        "it takes the picker by the name that install() replaces",
+    ),
+    "moto.core.serialize.AttributePicker.__call__": (
+        "c15da8ec29c1",
+        "ours does the same with a memory",
+    ),
     "moto.ec2.models.EC2Backend.__init__": (
         "6103843efe4c",
         "it calls create_default_vpc when there is no network, and keeps the answer as default_vpc",
@@ -152,6 +173,8 @@ RELIED_ON: dict[str, tuple[str, str]] = {
 #: Actions that moto lacks and ours adds.
 ADDED = [
     ("moto.ec2.responses.EC2Response", "delete_launch_template_versions"),
+    ("moto.ec2.responses.EC2Response", "disable_image_deprecation"),
+    ("moto.ec2.responses.EC2Response", "enable_image_deprecation"),
     ("moto.iam.responses.IamResponse", "delete_user_permissions_boundary"),
     ("moto.iam.responses.IamResponse", "list_service_specific_credentials"),
     ("moto.iam.responses.IamResponse", "put_user_permissions_boundary"),
