@@ -113,5 +113,45 @@ def test_down_ends_a_server_that_no_longer_answers(localcloud: Run, port: int, t
             os.kill(pid, signal.SIGKILL)
 
 
+def test_events_are_followed_line_by_line_and_time_can_be_sped_up(localcloud: Run, port: int, tmp_path: Path) -> None:
+    assert localcloud("events").returncode == 3
+    localcloud("up", "--speed", "600")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "localcloud", "events", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        given = {
+            "endpoint_url": f"http://127.0.0.1:{port}",
+            "region_name": "us-east-1",
+            "aws_access_key_id": "localcloud-dummy-key",
+            "aws_secret_access_key": "localcloud-dummy-secret",
+        }
+        data = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium"}
+        boto3.client("ec2", **given).create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=data)
+        hook = {
+            "LifecycleHookName": "boot",
+            "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+            "HeartbeatTimeout": 300,
+            "DefaultResult": "CONTINUE",
+        }
+        boto3.client("autoscaling", **given).create_auto_scaling_group(
+            AutoScalingGroupName="fleet",
+            LaunchTemplate={"LaunchTemplateName": "workers"},
+            MinSize=1,
+            MaxSize=1,
+            AvailabilityZones=["us-east-1a"],
+            LifecycleHookSpecificationList=[hook],
+        )
+        lines = [follower.stdout.readline().split("  ")[-1].strip() for _ in range(4)]
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(10) == 0
+    assert lines == ["- -> Pending", "Pending -> Pending:Wait", "Pending:Wait -> Pending:Proceed", "Pending:Proceed -> InService"]
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "fast"])
+def test_time_that_does_not_pass_is_refused(localcloud: Run, speed: str) -> None:
+    assert localcloud("up", "--speed", speed).returncode == 2
+
+
 def test_a_wrong_command_is_refused(localcloud: Run) -> None:
     assert localcloud("sideways").returncode == 2
