@@ -145,6 +145,10 @@ class Lifecycle:
                 "ScalingActivityInProgress",
                 "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.",
             )
+        for instance in list(self.instances.values()):
+            if not instance.state.startswith("Terminating"):
+                self._put(replace(instance, state="Terminating", waits=()))
+            self._put(replace(self.instances[instance.id], state="Terminating:Proceed", waits=()))
         return [Terminate(id) for id in self.instances]
 
     # --- what the outside world answers -------------------------------------------------------------------------------

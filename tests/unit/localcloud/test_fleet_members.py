@@ -351,3 +351,24 @@ def test_a_launch_that_ec2_refuses_is_tried_again_after_a_pause() -> None:
     world.sleep(fleet.LAUNCH_RETRY_SECONDS)
     assert list(world.states().values()) == ["InService"]
     assert world.now == START + fleet.LAUNCH_RETRY_SECONDS
+
+
+# --- the end of the group ---------------------------------------------------------------------------------------------
+
+
+def test_force_delete_ends_every_member_without_its_hooks() -> None:
+    world = World(desired=2)
+    world.group.put_hook(DRAIN)
+    world.do(world.group.terminate("i-1", False, world.now)[1])
+    world.group.moves.clear()
+    world.do(world.group.delete(force=True))
+    assert (world.states(), sorted(world.ended)) == ({}, ["i-1", "i-2", "i-3"])
+    assert [m.after for m in world.group.moves if m.instance_id == "i-2"] == ["Terminating", "Terminating:Proceed", "Terminated", ""]
+
+
+@pytest.mark.parametrize(("protection", "force"), [("prevent-all-deletion", False), ("prevent-force-deletion", True)])
+def test_deletion_protection_refuses(protection: str, force: bool) -> None:
+    world = World(desired=1, deletion_protection=protection)
+    with refused(match=f"deletion protection is {protection}"):
+        world.group.delete(force=force)
+    assert world.states() == {"i-1": "InService"}
