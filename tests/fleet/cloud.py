@@ -21,7 +21,6 @@ import boto3
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBqk0M4sMuHw4wN2Zg8oN6WJrBvVQxvRb1gmtQX7yQ2k tests"
 WRITES = re.compile(r"^(?!Describe|Get|List|Simulate|BatchGet)")
 BIN = Path(sys.executable).parent
 
