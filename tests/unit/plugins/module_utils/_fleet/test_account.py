@@ -189,7 +189,7 @@ def test_threads_that_ask_the_same_wait_for_one_answer(account: Account, monkeyp
         return {"Role": "r"}
 
     monkeypatch.setattr(account, "_ask", slowly)
-    under_way = [account.start(account.call, "iam", "get_role", "Role") for _ in range(8)]
+    under_way = [account.start(account.call, "iam", "get_role", "Role") for _turn in range(8)]
     free.set()
     assert [answer.result(10) for answer in under_way] == ["r"] * 8
     assert len(asked) == 1

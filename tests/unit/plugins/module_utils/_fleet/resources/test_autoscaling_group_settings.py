@@ -72,7 +72,7 @@ def test_one_setting_that_differs_is_sent_alone(name: str) -> None:
 
 def test_settings_go_in_one_call_and_desired_capacity_in_none() -> None:
     calls = sent(WANTED, BARE)
-    assert [operation for operation, _ in calls] == [
+    assert [operation for operation, _request in calls] == [
         "update_auto_scaling_group",
         "suspend_processes",
         "enable_metrics_collection",
