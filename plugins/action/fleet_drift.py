@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import checks, read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
@@ -110,29 +110,35 @@ class ActionModule(FleetAction):
     def _beside_other_fleets(self, known: Vars, account: Account, s: Vars) -> bool:
         """No other fleet of this run may own what this one owns. Returns whether one before this makes the secret that they share."""
         me, hosts, made = known["inventory_hostname"], known.get("ansible_play_hosts_all", []), False
+        names = ("fleet_region", "fleet_secret_name", "fleet_secret_create", *(f"fleet_{c}" for c in CONNECTION), *rules.OWN)
         for host in hosts:
             if host == me:
                 continue
-            theirs = known["hostvars"][host]
-            other = {name: theirs.get(name) for name in ("fleet_region", "fleet_secret_name", *rules.OWN)}
+            try:
+                other = {name: known["hostvars"][host].get(name) for name in names}
+            except AnsibleError:  # a variable of theirs cannot be filled in, and that fleet will say so itself
+                continue
             shared = rules.shared_names(s, other)
-            same_secret = all(other[name] == s[name] for name in ("fleet_region", "fleet_secret_name"))
-            if not (shared or same_secret) or not self._same_account(account, theirs, s):
+            same_secret = s["fleet_secret_create"] and all(other[name] == s[name] for name in ("fleet_region", "fleet_secret_name"))
+            if not (shared or same_secret) or not self._same_account(account, other, s):
                 continue
             if shared:
                 what = f"{me} and {host} are in one account and share {', '.join(shared)}."
                 raise AnsibleActionFail(f"{what} Give one of them another fleet_name.")
-            made = made or (hosts.index(host) < hosts.index(me) and bool(theirs.get("fleet_secret_create")))
+            made = made or (hosts.index(host) < hosts.index(me) and bool(other["fleet_secret_create"]))
         return made
 
     @staticmethod
-    def _same_account(account: Account, theirs: Mapping[str, Any], s: Vars) -> bool:
-        connection = {c: theirs.get(f"fleet_{c}") or "" for c in CONNECTION}
-        if connection["endpoint_url"] != s["fleet_endpoint_url"]:
+    def _same_account(account: Account, other: Vars, s: Vars) -> bool:
+        if (other["fleet_endpoint_url"] or "") != s["fleet_endpoint_url"]:
             return False
-        if all(connection[c] == s[f"fleet_{c}"] for c in ("profile", "access_key")):
+        if all((other[name] or "") == s[name] for name in ("fleet_profile", "fleet_access_key")):
             return True
-        return bool(read.caller(Account(**connection).call).account == read.caller(account.call).account)
+        try:
+            theirs = Account(**{c: other[f"fleet_{c}"] or "" for c in CONNECTION})
+            return bool(read.caller(theirs.call).account == read.caller(account.call).account)
+        except AccountError:  # that fleet cannot be reached, and will say so itself
+            return False
 
     # --- the tasks -----------------------------------------------------------------------------------------------------------
 
