@@ -73,3 +73,14 @@ def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> Non
     cloud.forget()
     assert cloud.play_hosts("site.yml", hosts=change).changed == 0
     assert cloud.writes() == []
+
+
+def test_two_fleets_that_share_a_missing_secret_make_it_once_and_never_read_it(cloud: Cloud) -> None:
+    one_secret = {
+        host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True} for host, values in hosts().items()
+    }
+    both = cloud.play_hosts("playbooks/foundation.yml", hosts=one_secret)
+    assert both.returncode == 0, both
+    actions = [call["action"] for call in cloud.trace()]
+    assert actions.count("CreateSecret") == 1
+    assert "GetSecretValue" not in actions
