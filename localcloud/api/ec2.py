@@ -18,7 +18,7 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Reservation
 from moto.ec2.models.internet_gateways import InternetGateway
-from moto.ec2.models.security_groups import SecurityGroup
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
 from moto.ec2.responses import EC2Response
@@ -83,6 +83,22 @@ class Image(Ami):
         ]
 
 
+class Source(dict[str, str]):
+    """A rule's source group; a rule is the same with another description, which moto overlooks for source groups."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and _undescribed(self) == _undescribed(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+
+def _undescribed(source: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in source.items() if key != "Description"}
+
+
 class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
     """moto's EC2 with the seeded network and images instead of its own, and launch templates honoured in full."""
 
@@ -118,6 +134,30 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
                 tags = self.tags.get(id, {})
                 return [{"resource_id": id, "key": key, "value": value, "resource_type": kind} for key, value in tags.items()]
         return super().describe_tags(filters)
+
+    def _add_source_group(self, source_groups: list[dict[str, Any]] | None, vpc_id: str | None) -> list[dict[str, Any]]:
+        return [Source(group) for group in super()._add_source_group(source_groups, vpc_id)]
+
+    def _sg_update_description(self, security_rule: SecurityGroupRule, rule: SecurityGroupRule) -> None:
+        """The description of one rule; one that is not given goes away (moto keeps it)."""
+        for given, kept in ((security_rule.ip_range, rule.ip_range), (security_rule.source_group, rule.source_group)):
+            kept.pop("Description", None)
+            if "Description" in given:
+                kept["Description"] = given["Description"]
+
+    def revoke_security_group_egress(
+        self, group_name_or_id: str, ip_protocol: str, from_port: str, to_port: str, ip_ranges: list[Any], *others: Any, **options: Any
+    ) -> None:
+        """RevokeSecurityGroupEgress; moto overlooks IPv6 ranges in a VPC without IPv6 addresses of its own."""
+        six = {part["CidrIpv6"] for part in ip_ranges if "CidrIpv6" in part}
+        group = self.get_security_group_by_name_or_id(group_name_or_id)
+        if group and six:
+            ports = (None, None) if ip_protocol == "-1" else (int(from_port), int(to_port))
+            gone = [
+                r for r in group.egress_rules if (r.ip_protocol, r.from_port, r.to_port) == (ip_protocol, *ports) and r.cidr_ipv6 in six
+            ]
+            group.egress_rules = [r for r in group.egress_rules if r not in gone]
+        super().revoke_security_group_egress(group_name_or_id, ip_protocol, from_port, to_port, ip_ranges, *others, **options)
 
     def _load_amis(self) -> None:
         """None of moto's thousands of images: it asks too early for ours, which come with the network."""
@@ -341,6 +381,16 @@ def _settle_primary_interface(kwargs: dict[str, Any]) -> None:
 
 class Ec2(LaunchTemplateResponse, ImageResponse, EC2Response):
     """EC2's actions."""
+
+    def update_security_group_rule_descriptions_ingress(self) -> ActionResult:
+        """UpdateSecurityGroupRuleDescriptionsIngress; moto leaves the answer empty."""
+        super().update_security_group_rule_descriptions_ingress()
+        return ActionResult({"Return": True})
+
+    def update_security_group_rule_descriptions_egress(self) -> ActionResult:
+        """UpdateSecurityGroupRuleDescriptionsEgress; likewise."""
+        super().update_security_group_rule_descriptions_egress()
+        return ActionResult({"Return": True})
 
     def describe_instances(self) -> ActionResult:
         """DescribeInstances, paged by instances; those that ended long ago are gone."""

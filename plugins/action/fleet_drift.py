@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import checks, read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
@@ -29,22 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resource
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.table import RESOURCES
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import CONNECTION, FleetAction, Vars, sentence
 
-KEYWORDS = {
-    "name",
-    "register",
-    "vars",
-    "when",
-    "loop",
-    "loop_control",
-    "no_log",
-    "tags",
-    "diff",
-    "until",
-    "retries",
-    "delay",
-    "throttle",
-    "changed_when",
-}  # understood
+KEYWORDS = set("name register vars when loop loop_control no_log tags diff until retries delay throttle changed_when".split())  # understood
 PLAY_KEYWORDS = {"name", "hosts", "gather_facts", "connection", "module_defaults", "vars", "tags", "tasks"}
 CHANGES_NOTHING = {"ansible.builtin.meta", "ansible.builtin.debug", "ansible.builtin.assert", "wekruit.ghosthands.fleet_drift"}
 # What a playbook run alone needs from the ones before it.
@@ -89,61 +74,71 @@ class ActionModule(FleetAction):
         try:
             around = read.surroundings(account.start, account.call, s)
             wanted = self._asked(account, known, self._site(Path(known["playbook_dir"]) / args["playbook"]))
-            self._alone_in_its_account(known, account, s)
+            secret_is_made_elsewhere = self._beside_other_fleets(known, account, s)
             found = around()
-        except AccountError as error:
-            raise AnsibleActionFail(str(error)) from None
-        mine = next((w.section for w in wanted if w.play == known["ansible_play_name"]), "")
-        whole = bool(known.get("__fleet_whole_site")) or not mine
-        findings = self._stand(s, found, mine)
-        known["__fleet_drift"] = drift = {"ids": _ids(s, found), "given": {}}
-        try:
+            site, mine = (
+                bool(known.get("__fleet_whole_site")),
+                next((w.section for w in wanted if w.play == known["ansible_play_name"]), ""),
+            )
+            findings = self._stand(s, found, mine)
+            drift: Vars = {"ids": {**_ids(s, found), "secret_exists": found.secret is not None or secret_is_made_elsewhere}, "given": {}}
+            known["__fleet_drift"] = drift
             self._compare(known, wanted)
         except AccountError as error:
             raise AnsibleActionFail(str(error)) from None
-        check, reported = (
-            bool(self._task.check_mode),
-            [w for w in wanted if w.difference and (w.section == mine or bool(known.get("__fleet_whole_site")))],
-        )
-        if not check and not whole:
+        check, reported = bool(self._task.check_mode), [w for w in wanted if w.difference and (site or w.section == mine)]
+        if mine and not check:
             self._needs_others(wanted, mine)
-        force = s["fleet_force"] and not check
-        differs = {w.play for w in wanted if w.difference}
+        plays = {w.play for w in wanted if not check and (w.difference or s["fleet_force"])}
+        diffs = [_diff(w) for w in reported]
         result.update(
             changed=check and bool(reported),
-            plays=sorted({w.play for w in wanted} if force else set() if check else differs),
+            plays=sorted(plays),
             differs=[_in_words(w) for w in reported],
             findings=[f._asdict() | {"needed_by": sorted(f.needed_by)} for f in findings],
             calls=account.calls,
             seconds=round(time.monotonic() - began, 2),
             **drift,
+            **({"diff": diffs} if check else {}),
         )
-        diffs = [_diff(w) for w in reported]
-        if check:
-            result["diff"] = diffs
-        self._tell(known["inventory_hostname"], result, reported, findings, diffs)
+        verdict = "As wanted." if site or mine else "Nothing stands in the way."
+        self._tell(known["inventory_hostname"], result, reported, findings, verdict)
+        if self._task.diff and not check:
+            self._show(diffs)
         return result
 
-    def _alone_in_its_account(self, known: Vars, account: Account, s: Vars) -> None:
-        """No other fleet of this run may own what this one owns."""
-        for host in known.get("ansible_play_hosts_all", []):
-            if host == known["inventory_hostname"]:
+    def _beside_other_fleets(self, known: Vars, account: Account, s: Vars) -> bool:
+        """No other fleet of this run may own what this one owns. Returns whether one before this makes the secret that they share."""
+        me, hosts, made = known["inventory_hostname"], known.get("ansible_play_hosts_all", []), False
+        names = ("fleet_region", "fleet_secret_name", "fleet_secret_create", *(f"fleet_{c}" for c in CONNECTION), *rules.OWN)
+        for host in hosts:
+            if host == me:
                 continue
-            theirs = known["hostvars"][host]
-            other = {name: theirs.get(name) for name in ("fleet_region", *rules.OWN)}
-            if not (shared := rules.shared_names(s, other)):
+            try:
+                other = {name: known["hostvars"][host].get(name) for name in names}
+            except AnsibleError:  # a variable of theirs cannot be filled in, and that fleet will say so itself
                 continue
-            connection = {c: theirs.get(f"fleet_{c}") or "" for c in CONNECTION}
-            if connection["endpoint_url"] == s["fleet_endpoint_url"] and self._same_account(account, connection, s):
-                raise AnsibleActionFail(
-                    f"{known['inventory_hostname']} and {host} are in one account and share {', '.join(shared)}. Give one of them another fleet_name."
-                )
+            shared = rules.shared_names(s, other)
+            same_secret = s["fleet_secret_create"] and all(other[name] == s[name] for name in ("fleet_region", "fleet_secret_name"))
+            if not (shared or same_secret) or not self._same_account(account, other, s):
+                continue
+            if shared:
+                what = f"{me} and {host} are in one account and share {', '.join(shared)}."
+                raise AnsibleActionFail(f"{what} Give one of them another fleet_name.")
+            made = made or (hosts.index(host) < hosts.index(me) and bool(other["fleet_secret_create"]))
+        return made
 
     @staticmethod
-    def _same_account(account: Account, connection: Mapping[str, str], s: Vars) -> bool:
-        if all(connection[c] == s[f"fleet_{c}"] for c in ("profile", "access_key")):
+    def _same_account(account: Account, other: Vars, s: Vars) -> bool:
+        if (other["fleet_endpoint_url"] or "") != s["fleet_endpoint_url"]:
+            return False
+        if all((other[name] or "") == s[name] for name in ("fleet_profile", "fleet_access_key")):
             return True
-        return bool(read.caller(Account(**connection).call).account == read.caller(account.call).account)
+        try:
+            theirs = Account(**{c: other[f"fleet_{c}"] or "" for c in CONNECTION})
+            return bool(read.caller(theirs.call).account == read.caller(account.call).account)
+        except AccountError:  # that fleet cannot be reached, and will say so itself
+            return False
 
     # --- the tasks -----------------------------------------------------------------------------------------------------------
 
@@ -259,11 +254,10 @@ class ActionModule(FleetAction):
                 f"{mine}.yml needs what {' and '.join(books)} make first. Run site.yml, or {'these' if len(books) > 1 else 'that one'} before."
             )
 
-    def _tell(self, host: str, result: Vars, reported: list[Wanted], findings: list[checks.Finding], diffs: list[Vars]) -> None:
-        say = self._display.display
-        sections = list(dict.fromkeys(w.section for w in reported))
-        verdict = f"Differs from the account: {', '.join(sections)}." if sections else "As wanted."
-        say(f"[{host}] {result['calls']} calls, {result['seconds']} s. {verdict}")
+    def _tell(self, host: str, result: Vars, reported: list[Wanted], findings: list[checks.Finding], verdict: str) -> None:
+        say, sections = self._display.display, list(dict.fromkeys(w.section for w in reported))
+        said = f"Differs from the account: {', '.join(sections)}." if sections else verdict
+        say(f"[{host}] {result['calls']} calls, {result['seconds']} s. {said}")
         for w in reported:
             before, after = w.difference or ({}, {})
             say(
@@ -273,12 +267,14 @@ class ActionModule(FleetAction):
             )
         for f in findings:
             say(f"[{host}] {f.severity}: {f}", color=C.COLOR_WARN if f.severity == "warning" else None)
-        if self._task.diff and not self._task.check_mode:
-            for d in diffs:
-                lines = difflib.unified_diff(
-                    d["before"].splitlines(), d["after"].splitlines(), d["before_header"], d["after_header"], lineterm=""
-                )
-                say("\n".join(lines))
+
+    def _show(self, diffs: list[Vars]) -> None:
+        """What a callback shows of a changed task; this one is not changed, it is before the tasks that are."""
+        for d in diffs:
+            lines = difflib.unified_diff(
+                d["before"].splitlines(), d["after"].splitlines(), d["before_header"], d["after_header"], lineterm=""
+            )
+            self._display.display("\n".join(lines))
 
 
 def _read(account: Account, module: str, told: Vars) -> Any:
@@ -302,7 +298,6 @@ def _ids(s: Vars, around: Surroundings) -> Vars:
         "pinned_version": group.template_version if group else "",
         "group_exists": group is not None,
         "role_exists": around.role,
-        "secret_exists": around.secret is not None,
         "key_pair_exists": around.key_pair,
         "user_has_key": around.user_has_key,
     }

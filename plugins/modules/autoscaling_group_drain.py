@@ -16,7 +16,6 @@ description:
   - Ends instances in Standby, which no scale-in reaches.
   - Fails, and says what to do, when instances are left after O(timeout), or when some were retained because their drain failed.
   - Interrupted, it can be run again; the group goes on draining by itself.
-  - Runs in the controller's own process, with its Python, credentials and environment.
 author:
   - WeKruit (@WeKruit)
 options:
@@ -28,35 +27,15 @@ options:
     description: How long to wait, in seconds.
     type: int
     default: 2700
-  spec:
-    description: The argument spec of the C(fleet_*) variables, next to the playbook that runs.
-    type: str
-    default: vars/fleet_spec.yml
-  region:
-    description: The AWS region.
-    type: str
-  endpoint_url:
-    description: Another endpoint than AWS's own.
-    type: str
-  profile:
-    description: A profile of the AWS configuration.
-    type: str
-  access_key:
-    description: An access key id.
-    type: str
-  secret_key:
-    description: The secret key that belongs to O(access_key).
-    type: str
 attributes:
-  action:
-    description: Runs on the controller.
-    support: full
   check_mode:
     description: Says whether the group would have to be emptied.
     support: full
   diff_mode:
     description: There is nothing to show.
     support: none
+extends_documentation_fragment:
+  - wekruit.ghosthands.connection
 """
 
 EXAMPLES = r"""

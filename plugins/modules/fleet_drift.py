@@ -16,7 +16,6 @@ description:
   - Checks every C(fleet_*) variable and the account first, and fails with one clear error before anything changes.
   - A plan for plain Ansible. Read-only; it never reads a secret's value.
   - It fails closed. A module, a parameter, a keyword or a value that it cannot compare counts as differing, and is named.
-  - Runs in the controller's own process, with its Python, credentials and environment.
 author:
   - WeKruit (@WeKruit)
 options:
@@ -24,35 +23,15 @@ options:
     description: The playbook whose tasks are read, next to the one that runs.
     type: str
     default: site.yml
-  spec:
-    description: The argument spec of the C(fleet_*) variables, next to the playbook that runs.
-    type: str
-    default: vars/fleet_spec.yml
-  region:
-    description: The AWS region.
-    type: str
-  endpoint_url:
-    description: Another endpoint than AWS's own.
-    type: str
-  profile:
-    description: A profile of the AWS configuration.
-    type: str
-  access_key:
-    description: An access key id.
-    type: str
-  secret_key:
-    description: The secret key that belongs to O(access_key).
-    type: str
 attributes:
-  action:
-    description: Runs on the controller.
-    support: full
   check_mode:
     description: The whole of it. In check mode a difference counts as a change.
     support: full
   diff_mode:
     description: Shows what differs, in the modules' own words. Secret material is hidden.
     support: full
+extends_documentation_fragment:
+  - wekruit.ghosthands.connection
 """
 
 EXAMPLES = r"""

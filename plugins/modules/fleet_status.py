@@ -13,39 +13,17 @@ short_description: Show what of a fleet stands
 description:
   - Reads everything that the playbooks make, at once, and prints it as a table in the runbook's order, missing or not.
   - Read-only. It never reads a secret's value.
-  - Runs in the controller's own process, with its Python, credentials and environment.
 author:
   - WeKruit (@WeKruit)
-options:
-  spec:
-    description: The argument spec of the C(fleet_*) variables, next to the playbook that runs.
-    type: str
-    default: vars/fleet_spec.yml
-  region:
-    description: The AWS region.
-    type: str
-  endpoint_url:
-    description: Another endpoint than AWS's own.
-    type: str
-  profile:
-    description: A profile of the AWS configuration.
-    type: str
-  access_key:
-    description: An access key id.
-    type: str
-  secret_key:
-    description: The secret key that belongs to O(access_key).
-    type: str
 attributes:
-  action:
-    description: Runs on the controller.
-    support: full
   check_mode:
     description: It changes nothing anyway.
     support: full
   diff_mode:
     description: There is nothing to differ.
     support: none
+extends_documentation_fragment:
+  - wekruit.ghosthands.connection
 """
 
 EXAMPLES = r"""

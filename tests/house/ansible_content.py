@@ -16,7 +16,7 @@ from tests.house import tree
 
 BLOCKS = ("block", "rescue", "always")
 SECTIONS = ("tasks", "pre_tasks", "post_tasks", "handlers")
-CONNECTION_FRAGMENTS = ("amazon.aws.common.modules", "amazon.aws.region.modules")
+CONNECTION_FRAGMENTS = ("wekruit.ghosthands.connection", "amazon.aws.common.modules", "amazon.aws.region.modules")
 
 
 class Use(NamedTuple):

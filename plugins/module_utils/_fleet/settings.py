@@ -58,7 +58,7 @@ SHAPES = {
         r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512})?", "an ARN such as arn:aws:iam::123456789012:policy/name, or empty"
     ),
     "fleet_security_group_name": Shape(
-        r"(?!sg-)[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$*-]{1,255}", "1 to 255 characters that do not begin with sg-"
+        r"(?!sg-)[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$-]{1,255}", "1 to 255 characters without * that do not begin with sg-"
     ),
     "fleet_launch_template_name": Shape(r"[A-Za-z0-9().\-/_]{3,128}", "3 to 128 letters, digits and ( ) . - / _"),
     "fleet_image": Shape(r"keep|newest|ami-([0-9a-f]{8}|[0-9a-f]{17})", "keep, newest, or an id such as ami-0123456789abcdef0"),

@@ -62,7 +62,14 @@ OVERRIDDEN: dict[str, str] = {
     "moto.ec2.models.launch_templates.LaunchTemplate.default_version": "self",
     "moto.ec2.models.launch_templates.LaunchTemplate.get_version": "self, num",
     "moto.ec2.models.launch_templates.LaunchTemplateBackend.create_launch_template": ("self, name, description, template_data, tag_spec"),
+    "moto.ec2.models.security_groups.SecurityGroupBackend._add_source_group": "self, source_groups, vpc_id",
     "moto.ec2.models.security_groups.SecurityGroupBackend._delete_security_group": "self, vpc_id, group_id",
+    "moto.ec2.models.security_groups.SecurityGroupBackend._sg_update_description": "self, security_rule, rule",
+    "moto.ec2.models.security_groups.SecurityGroupBackend.revoke_security_group_egress": (
+        "self, group_name_or_id, ip_protocol, from_port, to_port, ip_ranges, source_groups, prefix_list_ids, security_rule_ids, vpc_id"
+    ),
+    "moto.ec2.responses.security_groups.SecurityGroups.update_security_group_rule_descriptions_egress": "self",
+    "moto.ec2.responses.security_groups.SecurityGroups.update_security_group_rule_descriptions_ingress": "self",
     "moto.ec2.models.vpcs.VPCBackend.create_default_vpc": "self",
     "moto.ec2.responses.amis.AmisResponse.create_image": "self",
     "moto.ec2.responses.amis.AmisResponse.modify_image_attribute": "self",

@@ -47,7 +47,15 @@ def _read(call: Call, p: Parameters) -> Any:
     return None if not found or not numbered else {**found[0], "Latest": max(numbered, key=lambda version: version["VersionNumber"])}
 
 
-def _data(key: str, wanted: Any = camel, found: Any = lambda value: value) -> Meaning:
+def _bare(found: Any) -> Any:
+    """What AWS answers, without what it may add to what was written: empty parts, and the state of the metadata options."""
+    if isinstance(found, Mapping):
+        bare = {key: _bare(value) for key, value in found.items() if key != "State"}
+        return {key: value for key, value in bare.items() if value not in (None, "", [], {})}
+    return [_bare(value) for value in found] if isinstance(found, list) else found
+
+
+def _data(key: str, wanted: Any = camel, found: Any = _bare) -> Meaning:
     return Meaning(wanted, lambda raw, p: found(raw["Latest"]["LaunchTemplateData"].get(key)))
 
 

@@ -1,0 +1,252 @@
+"""A localcloud of the tests' own, and playbooks run against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
+WRITES = re.compile(r"^(?!Describe|Get|List|Simulate|BatchGet)")
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Run:
+    """One ansible-playbook run."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """host -> {ok, changed, failed, ...}"""
+        lines = self.stdout.partition("PLAY RECAP")[2].splitlines()[1:]
+        return {line.split()[0]: {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", line)} for line in lines if "ok=" in line}
+
+    @property
+    def changed(self) -> int:
+        """Changed tasks of all hosts; -1 where there is no recap."""
+        return sum(counts["changed"] for counts in self.recap.values()) if self.recap else -1
+
+    @property
+    def changed_tasks(self) -> list[str]:
+        """Names of the tasks that changed something, in order; a name for each host that it changed something for."""
+        names, task = [], ""
+        for line in self.stdout.splitlines():
+            if found := re.match(r"TASK \[(.*)\] \*", line):
+                task = found[1]
+            elif line.startswith("changed: ["):
+                names.append(task)
+        return names
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """host -> what its failed task said."""
+        found = re.findall(r"^fatal: \[([^\]]+)\]: \w+! => (\{.*\})$", self.stdout, re.MULTILINE)
+        return {host: str(json.loads(said).get("msg", "")) for host, said in found}
+
+    @property
+    def message(self) -> str:
+        """What the first failed task said."""
+        return next(iter(self.messages.values()), "")
+
+    @property
+    def differs(self) -> list[tuple[str, str]]:
+        """(section, task) of every difference that the comparison told, in order."""
+        return re.findall(r"^\[[\w-]+\]   (\w+): (.+?): ", self.stdout, re.MULTILINE)
+
+    def __str__(self) -> str:
+        return f"exit {self.returncode}\n{self.stdout}\n{self.stderr}"
+
+
+class Cloud:
+    """A localcloud of this test session's own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.trace_file = folder / "trace.jsonl"
+        self.valet = folder / "valet"
+        self.folder = folder
+        self._from = 0
+
+    def command(self, *words: str) -> None:
+        """python -m localcloud WORDS."""
+        subprocess.run(
+            [sys.executable, "-m", "localcloud", *words, "--port", str(self.port)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+        )
+
+    def control(self, name: str, **values: Any) -> Any:
+        """POST /localcloud/NAME."""
+        request = urllib.request.Request(f"{self.url}/localcloud/{name}", json.dumps(values).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1", **KEYS)
+
+    def group(self, name: str = "gh-worker-local-asg") -> dict[str, Any]:
+        """The group as AWS describes it; {} where there is none."""
+        found = self.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return dict(found[0]) if found else {}
+
+    def secret_value(self, name: str) -> str:
+        """A secret's value; this one read stays out of the trace, in which nobody's may be."""
+        self.control("trace", file=None)
+        try:
+            return str(self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+        finally:
+            self.control("trace", file=str(self.trace_file))
+
+    def standing(self, **variables: Any) -> dict[str, set[str]]:
+        """Runbook section -> the ids of what status.yml shows as standing."""
+        run = self.play("playbooks/status.yml", **variables)
+        assert run.returncode == 0, run
+        rows = [re.split(r" {2,}", line.strip()) for line in run.stdout.splitlines() if line.startswith("§")]
+        return {section: {row[2] for row in rows if row[0] == section and row[3] != "missing"} for section in {row[0] for row in rows}}
+
+    # --- the trace -----------------------------------------------------------------------------------------------------------
+
+    def trace(self) -> list[dict[str, Any]]:
+        """The calls since the last `forget`."""
+        return self._lines(self._from)
+
+    def whole_trace(self) -> list[dict[str, Any]]:
+        """Every call since `up`."""
+        return self._lines(0)
+
+    def forget(self) -> None:
+        """Let `trace` begin here."""
+        self._from = self.trace_file.stat().st_size if self.trace_file.exists() else 0
+
+    def writes(self) -> list[str]:
+        """The actions of the trace that change something."""
+        return [c["action"] for c in self.trace() if WRITES.match(c["action"])]
+
+    def _lines(self, start: int) -> list[dict[str, Any]]:
+        with self.trace_file.open() as file:
+            file.seek(start)
+            return [json.loads(line) for line in file if line.endswith("\n")]  # the last may be half written
+
+    # --- playbooks -----------------------------------------------------------------------------------------------------------
+
+    def play(
+        self,
+        playbook: str,
+        *more: str,
+        inventory: str = "local",
+        folder: Path | None = None,
+        programs: Path | None = None,
+        **variables: Any,
+    ) -> Run:
+        """Run a playbook (a path from the root, or a collection's name) on a fleet here; `variables` go with -e, typed.
+
+        `programs` is a folder that comes first on the PATH.
+        """
+        env = self.environment()
+        env["PATH"] = f"{programs}:{env['PATH']}" if programs else env["PATH"]
+        return self._run(self.words(playbook, *more, inventory=inventory, **variables), folder or ROOT, env)
+
+    def words(self, playbook: str, *more: str, inventory: str = "local", **variables: Any) -> list[str]:
+        """The command line that `play` runs."""
+        extra = {"fleet_endpoint_url": self.url, "fleet_valet_dir": str(self.valet), **variables}
+        return [str(BIN / "ansible-playbook"), playbook, "-i", inventory, "-e", json.dumps(extra), *more]
+
+    def shell(self, command: str, folder: Path, **environment: str) -> Run:
+        """Run a command as an operator types it, with this cloud as the AWS of the environment."""
+        aws = {"AWS_ENDPOINT_URL": self.url, **{name.upper(): value for name, value in KEYS.items()}}
+        return self._run(["sh", "-c", command], folder, {**self.environment(), **aws, **environment})
+
+    def play_hosts(self, playbook: str, *more: str, hosts: dict[str, dict[str, Any]], **variables: Any) -> Run:
+        """Run a playbook on several fleets at once: host -> its variables; `variables` are those of all, outranked by a host's."""
+        everyone = {
+            "fleet_endpoint_url": self.url,
+            "fleet_access_key": KEYS["aws_access_key_id"],
+            "fleet_secret_key": KEYS["aws_secret_access_key"],
+            "fleet_secret_create": True,
+            **variables,
+        }
+        # On each host: the playbooks' group_vars/all outranks what an inventory file says of a group.
+        own = {host: {"fleet_valet_dir": str(self.valet / host), **everyone, **values} for host, values in hosts.items()}
+        inventory = self.folder / "hosts.yml"
+        inventory.write_text(json.dumps({"fleet": {"hosts": own}}))
+        return self._run([str(BIN / "ansible-playbook"), playbook, "-i", str(inventory), *more], ROOT, self.environment())
+
+    @staticmethod
+    def _run(command: list[str], folder: Path, environment: dict[str, str]) -> Run:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False)
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    def environment(self) -> dict[str, str]:
+        """Neither the developer's AWS configuration nor colours get in; of programs only this Python's and the system's."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))}
+        return {
+            **kept,
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "ANSIBLE_NOCOLOR": "1",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        }
+
+    # --- states --------------------------------------------------------------------------------------------------------------
+
+    def empty(self) -> None:
+        """The account as the seed leaves it, nothing written on this machine, and an empty trace."""
+        self.control("reset")
+        shutil.rmtree(self.valet, ignore_errors=True)
+        self.forget()
+
+    def keep(self) -> None:
+        """Remember what stands, for `back`."""
+        self.control("snapshot")
+        shutil.copytree(self.valet, self.folder / "valet as kept")
+
+    def back(self) -> None:
+        """What stood at `keep`, and an empty trace."""
+        self.control("restore")
+        shutil.rmtree(self.valet, ignore_errors=True)
+        shutil.copytree(self.folder / "valet as kept", self.valet)
+        self.forget()
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None], every: float) -> Iterator[None]:
+    """Do something again and again, every so many seconds, until the block ends. What it raises is raised at the end."""
+    over, problems = threading.Event(), list[BaseException]()
+
+    def again() -> None:
+        try:
+            while not over.wait(every):
+                act()
+        except BaseException as problem:  # a thread's exception reaches nobody by itself
+            problems.append(problem)
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if problems:
+        raise problems[0]

@@ -1,0 +1,65 @@
+"""Playbooks against localcloud: two clouds for a test session, one brought back to its seed, one to a built fleet, before every test."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.cloud import ROOT, Cloud
+
+
+def _up(folder: Path) -> Iterator[Cloud]:
+    cloud = Cloud(folder)
+    cloud.command("up", "--trace", str(cloud.trace_file))
+    yield cloud
+    cloud.command("down")
+    assert [c for c in cloud.whole_trace() if c["action"] in ("GetSecretValue", "BatchGetSecretValue")] == [], "a secret's value was read"
+
+
+@pytest.fixture(scope="session")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Up for the session."""
+    yield from _up(tmp_path_factory.mktemp("cloud"))
+
+
+@pytest.fixture
+def cloud(running_cloud: Cloud) -> Cloud:
+    """An account as the seed leaves it, and an empty trace."""
+    running_cloud.empty()
+    return running_cloud
+
+
+@pytest.fixture(scope="session")
+def running_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Up for the session, with the fleet of inventories/local, built once."""
+    for cloud in _up(tmp_path_factory.mktemp("built")):
+        cloud.empty()
+        run = cloud.play("site.yml")
+        assert run.returncode == 0, run
+        cloud.keep()
+        yield cloud
+
+
+@pytest.fixture
+def built(running_built: Cloud) -> Cloud:
+    """An account with the fleet of inventories/local as `site.yml` makes it, and an empty trace."""
+    running_built.back()
+    return running_built
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This checkout as git would carry it elsewhere, in a folder with a blank in its name."""
+    there = tmp_path_factory.mktemp("clones") / "a clone" / "ghosthands"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists() or (ROOT / name).is_symlink():  # git also lists what was just deleted
+            (there / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, there / name, follow_symlinks=False)
+    return there

@@ -1,0 +1,204 @@
+"""Bad input: one clear message each, before anything is written. Every case is a host of one inventory, so that one run tries them all."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.fleet.cloud import Cloud, Run
+
+SUBNET_A, SUBNET_B, FOREIGN_SUBNET = "subnet-010ca1c10d00000a1", "subnet-010ca1c10d00000b2", "subnet-010ca1c10d00000c3"
+VPC, FOREIGN_VPC = "vpc-010ca1c10d0000001", "vpc-010ca1c10d0000002"
+
+
+class Case(NamedTuple):
+    """One way to be wrong."""
+
+    variables: dict[str, Any]
+    """what the operator wrote"""
+    says: tuple[str, ...]
+    """what the message has to name: the variable, the value, the way out"""
+    problems: int = 1
+    """how many problems it may list"""
+
+
+def many_keys() -> list[str]:
+    """Names that make user data longer than EC2 takes."""
+    return [f"A_RATHER_LONG_NAME_OF_A_REQUIRED_KEY_{n:04}" for n in range(400)]
+
+
+SAID = {
+    "a typo in a name": Case({"fleet_mni_size": 2}, ("fleet_mni_size", "did you mean fleet_min_size?")),
+    "a name that is nothing like any other": Case({"fleet_zzzzzzzz": 2}, ("fleet_zzzzzzzz", "playbooks/vars/fleet_spec.yml")),
+    "min above max": Case({"fleet_min_size": 11}, ("fleet_min_size (11)", "fleet_max_size (10)")),
+    "desired outside min and max": Case({"fleet_desired_capacity": 12}, ("fleet_desired_capacity (12)", "fleet_max_size (10)")),
+    "a heartbeat below 30 s": Case({"fleet_termination_hook_timeout": 29}, ("fleet_termination_hook_timeout is 29", "30 to 7200 s")),
+    "a heartbeat above 7200 s": Case({"fleet_launch_hook_timeout": 7201}, ("fleet_launch_hook_timeout is 7201", "30 to 7200 s")),
+    "a drain that the hook cannot cover": Case(
+        {"fleet_termination_hook_timeout": 30, "fleet_drain_limit_seconds": 3600}, ("fleet_drain_limit_seconds", "3660 s", "37 or more")
+    ),
+    "one subnet": Case({"fleet_subnet_ids": [SUBNET_A]}, ("fleet_subnet_ids", "two zones")),
+    "subnets in one zone": Case({"fleet_subnet_ids": [SUBNET_A, "SAME_ZONE"]}, ("fleet_subnet_ids", "one zone, us-east-1a", "two zones")),
+    "a subnet of another VPC": Case(
+        {"fleet_subnet_ids": [SUBNET_B, FOREIGN_SUBNET]}, (FOREIGN_SUBNET, f"belongs to {FOREIGN_VPC}, not to {VPC}", "fleet_subnet_ids")
+    ),
+    "an unknown subnet": Case(
+        {"fleet_subnet_ids": [SUBNET_A, "subnet-00000000000000000"]},
+        ("There is no subnet subnet-00000000000000000 in us-east-1", "fleet_subnet_ids"),
+    ),
+    "a VPC that is not there": Case({"fleet_vpc_id": "vpc-00000000000000000"}, ("There is no VPC vpc-00000000000000000", "fleet_vpc_id")),
+    "SSH for the world": Case({"fleet_ssh_cidrs": ["0.0.0.0/0"]}, ("fleet_ssh_cidrs", "0.0.0.0/0", "Session Manager")),
+    "SSH for the world of IPv6": Case({"fleet_ssh_cidrs": ["::/0"]}, ("fleet_ssh_cidrs", "::/0", "Session Manager")),
+    "SSH for the world, spelt otherwise": Case({"fleet_ssh_cidrs": ["0::0/0"]}, ("fleet_ssh_cidrs", "write ::/0.", "Session Manager"), 2),
+    "SSH for the world in two halves": Case(
+        {"fleet_ssh_cidrs": ["0.0.0.0/1", "128.0.0.0/1"]}, ("fleet_ssh_cidrs", "0.0.0.0/1, 128.0.0.0/1", "Session Manager")
+    ),
+    "a malformed CIDR": Case({"fleet_api_cidrs": ["10.0.0/8"]}, ("fleet_api_cidrs", "'10.0.0/8'", "203.0.113.7/32")),
+    "host bits in a CIDR": Case({"fleet_api_cidrs": ["10.1.2.3/16"]}, ("fleet_api_cidrs", "host bits", "write 10.1.0.0/16")),
+    "an address without a length": Case({"fleet_api_cidrs": ["10.1.2.3"]}, ("fleet_api_cidrs", "'10.1.2.3'", "write 10.1.2.3/32")),
+    "a malformed ARN": Case(
+        {"fleet_permissions_boundary_arn": "arn:aws:iam:123456789012:policy/x"},
+        ("fleet_permissions_boundary_arn", "arn:aws:iam::123456789012:policy/name"),
+    ),
+    "a malformed ARN of a key": Case({"fleet_volume_kms_key_id": "arn:aws:kms:key/1"}, ("fleet_volume_kms_key_id", "alias/...")),
+    "a role name beyond IAM's limit": Case({"fleet_role_name": "r" * 65}, ("fleet_role_name", "1 to 64")),
+    "a group name beyond the limit": Case({"fleet_group_name": "g" * 256}, ("fleet_group_name", "1 to 255")),
+    "a template name below the limit": Case({"fleet_launch_template_name": "lt"}, ("fleet_launch_template_name", "3 to 128")),
+    "a repository name in capitals": Case({"fleet_repository_name": "GhostHands"}, ("fleet_repository_name", "lower-case")),
+    "user data over 16 KB": Case({"fleet_required_keys": many_keys()}, ("16384", "fleet_required_keys")),
+    "no credentials": Case({"fleet_access_key": "", "fleet_secret_key": ""}, ("No AWS credentials found", "fleet_profile", "AWS_PROFILE")),
+    "a profile that is not there": Case(
+        {"fleet_access_key": "", "fleet_secret_key": "", "fleet_profile": "wekruit"}, ("wekruit", "fleet_profile")
+    ),
+    "half a pair of keys": Case({"fleet_secret_key": ""}, ("fleet_access_key and fleet_secret_key",)),
+    "a region that AWS does not have": Case({"fleet_region": "us-esat-1"}, ("fleet_region 'us-esat-1'", "us-east-1")),
+    "a region where nothing is": Case({"fleet_region": "eu-west-1"}, ("eu-west-1 has no default VPC", "fleet_region"), 3),
+    "an endpoint that is down": Case({"fleet_endpoint_url": "DOWN"}, ("fleet_endpoint_url is DOWN", "python -m localcloud up")),
+    "an endpoint that is no address": Case({"fleet_endpoint_url": "127.0.0.1:5566"}, ("fleet_endpoint_url", "http://127.0.0.1:5566")),
+    "a secret outside the role's policy": Case(
+        {"fleet_secret_name": "elsewhere/env"}, ("fleet_secret_name (elsewhere/env)", "fleet_secret_scope (ghosthands/worker/*)")
+    ),
+    "a secret that is scheduled for deletion": Case(
+        {"fleet_secret_name": "ghosthands/worker/leaving"},
+        ("ghosthands/worker/leaving is scheduled for deletion", "aws secretsmanager restore-secret"),
+    ),
+    "an image that is not there": Case({"fleet_image": "ami-00000000000000000"}, ("ami-00000000000000000", "fleet_image")),
+    "no own image of that name": Case({"fleet_image_name_pattern": "nothing-*"}, ("nothing-*", "x86_64", "fleet_image")),
+    "an image of another architecture": Case(
+        {"fleet_image": "ami-010ca1c10d000a002"}, ("is for arm64", "t3.medium runs x86_64", "fleet_image")
+    ),
+    "no own image for the machine's architecture": Case(
+        {"fleet_instance_type": "t4g.medium", "fleet_image_name_pattern": "gh-worker-20260801*"}, ("arm64", "fleet_image")
+    ),
+    "an image whose agent reads another schema": Case({"fleet_image": "SCHEMA_2"}, ("schema 2", "agent.conf", "Bake an image")),
+    "an instance type that is none": Case({"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")),
+    "a key pair that is not there": Case({"fleet_key_name": "no-such-key"}, ("no-such-key", "fleet_key_public", "fleet_key_name")),
+    "a KMS key that is not there": Case({"fleet_volume_kms_key_id": "alias/none"}, ("alias/none", "fleet_volume_kms_key_id")),
+    "a KMS key without a grant": Case({"fleet_volume_kms_key_id": "NO_GRANT"}, ("NO_GRANT", "aws kms create-grant", "every instance")),
+    "another account": Case({"fleet_account_id": "210987654321"}, ("123456789012", "fleet_account_id is 210987654321", "fleet_profile")),
+    "a newline in a tag": Case({"fleet_tags": {"Team": "a\nb"}}, ("fleet_tags.Team", "'a\\nb'")),
+    "a quote in a tag": Case({"fleet_tags": {"Team": 'a"b'}}, ("fleet_tags.Team",)),
+    "a tag of AWS's own": Case({"fleet_tags": {"aws:team": "x"}}, ("fleet_tags", "'aws:team'", "do not begin with aws:")),
+    "a number as a tag": Case({"fleet_tags": {"CostCenter": 7}}, ("fleet_tags.CostCenter is 7", "quoted")),
+    "a newline in a name": Case({"fleet_group_name": "a\nrm -rf /"}, ("fleet_group_name", "'a\\nrm -rf /'")),
+    "a newline at the end of a name": Case({"fleet_valet_app": "valet\n"}, ("fleet_valet_app", "'valet\\n'")),
+    "a quote in a name": Case({"fleet_valet_app": "valet'; rm -rf ~; '"}, ("fleet_valet_app", "lower-case")),
+    "Jinja of an unknown variable": Case({"fleet_secret_name": "{{ not_there }}"}, ("fleet_secret_name", "not_there")),
+    "Jinja that is cut short": Case({"fleet_secret_name": "{{ fleet_name"}, ("fleet_secret_name", "{{ fleet_name")),
+    "Jinja as a value": Case({"fleet_tags": {"Team": "{{ '{{' }} 7 * 7 }}"}}, ("fleet_tags.Team",)),
+    "a word for a number": Case({"fleet_min_size": "many"}, ("fleet_min_size", "'many'", "whole number")),
+    "a word for a yes": Case({"fleet_public_address": "perhaps"}, ("fleet_public_address", "'perhaps'", "true or false")),
+    "a mapping for a list": Case({"fleet_subnet_ids": {"a": "b"}}, ("fleet_subnet_ids", "list")),
+    "nothing for a text": Case({"fleet_secret_name": None}, ("fleet_secret_name",)),
+    "a value that is not on the list": Case({"fleet_size_owner": "me"}, ("fleet_size_owner is 'me'", "one of valet, playbook")),
+    "a process that AWS does not have": Case({"fleet_suspended_processes": ["AZRebalanc"]}, ("did you mean AZRebalance?",)),
+    "fly to be called where there is none": Case({"fleet_valet_apply": True}, ("fleet_valet_apply", "no fly command", "flyctl")),
+    "several problems": Case(
+        {"fleet_min_size": 11, "fleet_api_cidrs": ["x"], "fleet_role_name": ""},
+        ("fleet_min_size", "fleet_api_cidrs", "fleet_role_name"),
+        3,
+    ),
+    "several problems that only the account knows": Case(
+        {"fleet_image": "ami-00000000000000000", "fleet_instance_type": "t3.gigantic", "fleet_key_name": "no-such-key"},
+        ("fleet_image", "fleet_instance_type", "fleet_key_name"),
+        3,
+    ),
+}
+HOSTS = {name: f"case{n:02}" for n, name in enumerate(SAID)}
+
+
+@pytest.fixture(scope="module")
+def tried(running_cloud: Cloud) -> tuple[Run, list[str], dict[str, str]]:
+    """One run of the site over every case: the run, the calls that wrote, what the placeholders of the cases stand for."""
+    running_cloud.empty()
+    ec2, kms, secrets = (running_cloud.client(service) for service in ("ec2", "kms", "secretsmanager"))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        down = f"http://127.0.0.1:{s.getsockname()[1]}"
+    stands = {
+        "DOWN": down,
+        "SAME_ZONE": ec2.create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"],
+        "SCHEMA_2": ec2.copy_image(SourceImageId="ami-010ca1c10d000a001", SourceRegion="us-east-1", Name="another schema")["ImageId"],
+        "NO_GRANT": kms.create_key()["KeyMetadata"]["KeyId"],
+    }
+    ec2.create_tags(Resources=[stands["SCHEMA_2"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "2"}])
+    secrets.create_secret(Name="ghosthands/worker/leaving", SecretString="{}")
+    secrets.delete_secret(SecretId="ghosthands/worker/leaving")
+    hosts = {host: {"fleet_name": f"gh-{host}"} | SAID[name].variables for name, host in HOSTS.items()}
+    for case in hosts.values():
+        for name, value in case.items():
+            case[name] = [stands.get(v, v) for v in value] if isinstance(value, list) else stands.get(str(value), value)
+    running_cloud.forget()
+    run = running_cloud.play_hosts("site.yml", "--forks", "4", hosts=hosts)
+    return run, running_cloud.writes(), stands
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_bad_input_is_refused_in_one_clear_message(name: str, tried: tuple[Run, list[str], dict[str, str]]) -> None:
+    run, _writes, stands = tried
+    said = run.messages.get(HOSTS[name], "(it was not refused)")
+    for words in SAID[name].says:
+        for placeholder, value in stands.items():
+            words = words.replace(placeholder, value)
+        assert words in said, said
+    listed = re.match(r"(\d+) problems:", said)
+    assert (int(listed[1]) if listed else 1) == SAID[name].problems, said
+    assert re.search(r"Traceback|<[\w.]+ object|\bNoneType\b|Exception", said) is None, said
+
+
+def test_bad_input_writes_nothing_anywhere(tried: tuple[Run, list[str], dict[str, str]], running_cloud: Cloud) -> None:
+    run, writes, _stands = tried
+    assert run.returncode != 0
+    assert {host: counts["failed"] for host, counts in run.recap.items()} == dict.fromkeys(HOSTS.values(), 1)
+    assert run.changed == 0
+    assert "Traceback" not in run.stdout + run.stderr
+    assert writes == []
+    assert not running_cloud.valet.exists()
+
+
+def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: Cloud) -> None:
+    run = cloud.play_hosts("site.yml", hosts={"one": {"fleet_name": "gh"}, "two": {"fleet_name": "gh"}})
+    assert run.returncode != 0
+    assert "one and two are in one account and share fleet_group_name (gh-asg), fleet_launch_template_name (gh-lt)" in run.messages["one"]
+    assert "Give one of them another fleet_name." in run.messages["two"]
+    assert cloud.writes() == []
+
+
+def test_two_hosts_in_two_regions_may_not_share_what_is_the_whole_accounts(cloud: Cloud) -> None:
+    run = cloud.play_hosts("site.yml", "--check", hosts={"one": {}, "two": {"fleet_region": "us-west-2"}})
+    assert "share fleet_role_name (gh-worker-role), fleet_instance_profile_name" in run.messages["one"]
+    assert "fleet_group_name" not in run.messages["one"]
+
+
+def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(built: Cloud) -> None:
+    image = "ami-010ca1c10d000a001"
+    built.client("ec2").deregister_image(ImageId=image)
+    built.forget()
+    run = built.play("site.yml")
+    assert run.returncode != 0
+    assert run.message.startswith(f"The group's image {image} is not in us-east-1, or not shared with this account.")
+    assert run.message.endswith("Set fleet_image to one that is, or to newest.")
+    assert built.writes() == []

@@ -1,0 +1,72 @@
+"""The commands as an operator types them, from a clone in a folder with a blank in its name, with AWS's own environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.cloud import ROOT, Cloud, Run
+
+EVERY_BOOK = "preflight foundation iam security_group launch_template autoscaling_group lifecycle_hook valet status".split()
+
+
+def checked(run: Run, sections: int) -> None:
+    """A check of an empty account: it read, it would make so many sections' things."""
+    assert run.returncode == 0, run
+    assert len({section for section, _task in run.differs}) == sections, run
+
+
+def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud: Cloud, clone: Path) -> None:
+    built = cloud.shell("ansible-playbook site.yml -i staging", clone)
+    assert built.returncode == 0, built
+    assert built.recap["staging"]["changed"] > 10
+    assert cloud.group("gh-worker-asg")["DesiredCapacity"] == 1
+    assert (clone / "build/valet/gh-worker/valet.env").stat().st_mode & 0o777 == 0o600
+    cloud.forget()
+    for command in (
+        "ansible-playbook site.yml -i staging",
+        "ansible-playbook playbooks/site.yml -i inventories/staging",
+        "ansible-playbook wekruit.ghosthands.site -i staging",
+    ):
+        again = cloud.shell(command, clone)
+        assert (again.returncode, again.changed) == (0, 0), again
+        assert "As wanted." in again.stdout
+    assert cloud.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [
+        ("ansible-playbook site.yml -i staging --check", "."),
+        ("ansible-playbook playbooks/site.yml -i inventories/staging --check", "."),
+        ("ansible-playbook wekruit.ghosthands.site -i inventories/staging --check", "."),
+        ("ansible-playbook site.yml -i production --check", "."),
+        ("ansible-playbook site.yml -i ../inventories/staging --check", "playbooks"),
+    ],
+)
+def test_the_site_is_found_by_every_spelling_from_the_checkout(command: str, folder: str, cloud: Cloud) -> None:
+    checked(cloud.shell(command, ROOT / folder), 7)
+    assert cloud.writes() == []
+
+
+@pytest.mark.parametrize("book", ["iam", "status"])
+def test_a_single_playbook_is_found_by_path_and_by_name(book: str, cloud: Cloud, clone: Path) -> None:
+    for command in (f"playbooks/{book}.yml -i staging", f"wekruit.ghosthands.{book} -i staging"):
+        checked(cloud.shell(f"ansible-playbook {command} --check", clone), 0 if book == "status" else 1)
+
+
+def test_another_folder_needs_only_paths(cloud: Cloud, clone: Path, tmp_path: Path) -> None:
+    paths = f"'{clone}/playbooks/site.yml' -i '{clone}/staging'"
+    checked(cloud.shell(f"ansible-playbook {paths} --check", tmp_path), 7)
+    named = f"wekruit.ghosthands.site -i '{clone}/staging'"
+    checked(cloud.shell(f"ansible-playbook {named} --check", tmp_path, ANSIBLE_COLLECTIONS_PATH=str(clone / "collections")), 7)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("book", EVERY_BOOK)
+@pytest.mark.parametrize("spelling", ["playbooks/{}.yml", "wekruit.ghosthands.{}"])
+def test_every_single_playbook_is_found_by_path_and_by_name(book: str, spelling: str, cloud: Cloud, clone: Path) -> None:
+    run = cloud.shell(f"ansible-playbook {spelling.format(book)} -i staging --check", clone)
+    checked(run, {"status": 0, "preflight": 0}.get(book, 1))

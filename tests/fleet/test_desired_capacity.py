@@ -1,0 +1,95 @@
+"""Desired capacity is VALET's: no run undoes an outside scaler."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from tests.fleet.cloud import Cloud, meanwhile
+
+GROUP = "gh-worker-local-asg"
+# With launches and terminations suspended the numbers move and no instance does: 50 changes a second would drown any cloud.
+STILL: dict[str, Any] = {"fleet_suspended_processes": ["AZRebalance", "Launch", "Terminate"]}
+
+
+class Scaler:
+    """What VALET does, much faster: it writes desired capacity, now and then min and max, and notices whether anybody else did."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._autoscaling = cloud.client("autoscaling")
+        self._cloud = cloud
+        self._numbers = itertools.cycle([3, 5, 2, 7, 4, 6])
+        self.desired = cloud.group()["DesiredCapacity"]
+        self.sizes = (1, 10)
+        self.writes: dict[str, int] = {"SetDesiredCapacity": 0, "UpdateAutoScalingGroup": 0}
+        self.undone: list[tuple[Any, ...]] = []
+
+    def __call__(self) -> None:
+        """One turn: look, write."""
+        group = self._cloud.group()
+        there, mine = (group["DesiredCapacity"], group["MinSize"], group["MaxSize"]), (self.desired, *self.sizes)
+        if there != mine:
+            self.undone.append((there, mine))
+        self.desired = next(self._numbers)
+        self._autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=self.desired)
+        self.writes["SetDesiredCapacity"] += 1
+        if self.writes["SetDesiredCapacity"] % 25 == 0:
+            self.sizes = (0, 12) if self.sizes == (1, 10) else (1, 10)
+            self._autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=self.sizes[0], MaxSize=self.sizes[1])
+            self.writes["UpdateAutoScalingGroup"] += 1
+
+
+def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) -> None:
+    assert built.play("playbooks/autoscaling_group.yml", **STILL).returncode == 0
+    scaler, updates = Scaler(built), 0
+    built.forget()
+    with meanwhile(scaler, every=0.02):
+        for n in range(20):
+            change: dict[str, Any] = (
+                {"fleet_cooldown_seconds": 100 + n} if n % 4 == 1 else {"fleet_tags": {"Turn": str(n)}} if n == 7 else {}
+            )
+            book = "site.yml" if n % 10 == 2 else "playbooks/lifecycle_hook.yml" if n % 4 == 3 else "playbooks/autoscaling_group.yml"
+            run = built.play(book, **STILL, **change)
+            assert run.returncode == 0, run
+            updates += run.changed_tasks.count("Keep the group's settings")
+    assert scaler.undone == []
+    assert (built.group()["DesiredCapacity"], built.group()["MinSize"], built.group()["MaxSize"]) == (scaler.desired, *scaler.sizes)
+    assert updates > 5, "the runs did change the group meanwhile"
+    assert scaler.writes["SetDesiredCapacity"] > 100
+
+    told = [call for call in built.trace() if call["service"] == "autoscaling"]
+    of_sizes = [c for c in told if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()]
+    assert [c for c in told if "DesiredCapacity" in c["parameters"] and c["action"] != "SetDesiredCapacity"] == []
+    assert len([c for c in told if c["action"] == "SetDesiredCapacity"]) == scaler.writes["SetDesiredCapacity"], "only the scaler's"
+    assert len(of_sizes) == scaler.writes["UpdateAutoScalingGroup"], "only the scaler's"
+    assert len([c for c in told if c["action"] == "UpdateAutoScalingGroup"]) > len(of_sizes), "the runs wrote other settings"
+
+
+def test_sizes_that_valet_owns_are_only_reported(built: Cloud) -> None:
+    for how in (["--check"], []):
+        run = built.play("site.yml", *how, fleet_min_size=3, fleet_max_size=4, fleet_desired_capacity=3)
+        assert run.returncode == 0, run
+        assert "The group's sizes are 1 to 10, fleet_min_size and fleet_max_size say 3 to 4. Left to VALET." in run.stdout
+        assert "fleet_size_owner=playbook" in run.stdout
+        assert ("autoscaling_group", "Keep the group's settings") not in run.differs
+    assert [action for action in built.writes() if action.startswith(("Update", "Set"))] == []
+
+
+@pytest.mark.parametrize(("sizes", "clamped"), [((3, 10), 3), ((1, 1), 1)])
+def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(sizes: tuple[int, int], clamped: int, built: Cloud) -> None:
+    wanted: dict[str, Any] = {
+        "fleet_size_owner": "playbook",
+        "fleet_min_size": sizes[0],
+        "fleet_max_size": sizes[1],
+        "fleet_desired_capacity": sizes[0],
+    }
+    run = built.play("playbooks/autoscaling_group.yml", **wanted)
+    assert run.changed_tasks == ["Keep the group's settings"], run
+    group = built.group()
+    assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
+    assert [c["parameters"] for c in built.trace() if "DesiredCapacity" in c["parameters"]] == []
+    built.forget()
+    assert built.play("playbooks/autoscaling_group.yml", **wanted).changed == 0
+    assert built.writes() == []

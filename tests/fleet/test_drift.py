@@ -1,0 +1,102 @@
+"""The differential test: what the drift says of one mutation against what the stock tasks do about it, both ways.
+
+Each round restores a whole fleet, does one thing to it and runs the section's playbook with fleet_force, so that every stock task runs. The run's
+own first task is the drift's verdict (the same reading as in check mode); each later task says whether it changed something, and the trace what it
+wrote. A drift that is silent where a task changes is a false "as wanted", one that speaks where none does a false alarm. A last reading in check
+mode finds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.fleet.cloud import WRITES, Run
+from tests.fleet.mutations import MISSING, MUTATIONS, TASKS, Fleet, Mutation
+
+KEEPS = {task: key for key, task in TASKS.items()}
+# A task that its `when` keeps out where the thing is there, because its module says changed, or writes, on every run (FACTS: measured).
+ONLY_WHERE_MISSING = {"secret", "key", "group", "access key", "key file"}
+
+
+class Said(NamedTuple):
+    """One run of a section."""
+
+    drift: dict[str, str]
+    """key of TASKS -> the parameters that differ, or MISSING"""
+    stock: dict[str, str]
+    """key of TASKS -> changed | ok | skipped | failed"""
+    writes: dict[str, list[str]]
+    """key of TASKS -> the calls by which it changed something"""
+
+
+@pytest.fixture(scope="module")
+def table() -> list[str]:
+    """Lines that are shown when all is done."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, table: list[str]) -> Iterator[Fleet]:
+    """Built once, with every optional part."""
+    fleet = Fleet(tmp_path_factory.mktemp("drift"))
+    fleet.command("up", "--trace", str(fleet.trace_file))
+    try:
+        fleet.build()
+        yield fleet
+    finally:
+        fleet.command("down")
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print("\n" + "\n".join(table))
+
+
+def _play(fleet: Fleet, section: str, *more: str, **variables: Any) -> tuple[Run, Said]:
+    fleet.forget()
+    fleet.record.write_text("")
+    run = fleet.play(f"playbooks/{section}.yml", *more, **fleet.wanted | variables)
+    drift: dict[str, str] = {}
+    stock: dict[str, str] = {}
+    writes: dict[str, list[str]] = {}
+    for line in map(json.loads, fleet.record.read_text().splitlines()):
+        if line["differs"] is not None:
+            drift = {KEEPS[d["task"]]: MISSING if d["missing"] else " ".join(d["parameters"]) for d in line["differs"]}
+        elif key := KEEPS.get(line["task"]):
+            stock[key] = line["outcome"]
+            if calls := [action for action in line["calls"] if WRITES.match(action)]:
+                writes[key] = calls
+    return run, Said(drift, stock, writes)
+
+
+@pytest.mark.parametrize("m", [pytest.param(m, id=m.says, marks=() if m.quick else pytest.mark.slow) for m in MUTATIONS])
+def test_the_drift_names_exactly_what_the_stock_tasks_change(fleet: Fleet, table: list[str], m: Mutation) -> None:
+    fleet.back()
+    group = fleet.settings()
+    m.do(fleet)
+    run, said = _play(fleet, m.section, fleet_force=True, **m.variables)
+    changed = {key for key, outcome in said.stock.items() if outcome == "changed"}
+    drift = ", ".join(f"{key}: {what}" for key, what in said.drift.items()) or "as wanted"
+    table.append(f"{m.section:18} {m.says:55} {drift:55} {', '.join(sorted(changed)) or 'nothing'}")
+    assert run.returncode == 0, run
+    assert said.drift == m.differs, run
+    assert changed == said.drift.keys() | m.kinder.keys(), run
+    local = {"folder", "env", "script", "key file"}
+    assert said.writes.keys() == changed - local, said.writes
+    if m.section == "autoscaling_group" and not m.variables and m.differs and MISSING not in m.differs.values():
+        assert fleet.settings() == group  # this section's module is ours, so here the account itself is the judge
+    if changed:
+        again, left = _play(fleet, m.section, "--check", **m.variables)
+        assert (again.returncode, again.changed, left.drift) == (0, 0, {}), again
+
+
+@pytest.mark.slow
+def test_a_forced_run_of_a_converged_fleet_changes_nothing(fleet: Fleet) -> None:
+    fleet.back()
+    run, said = _play(fleet, "site", fleet_force=True)
+    assert (run.returncode, run.changed) == (0, 0), run
+    assert said.drift == {}
+    assert {key for key, outcome in said.stock.items() if outcome == "skipped"} == ONLY_WHERE_MISSING
+    assert said.writes == {}
+    assert said.stock.keys() == TASKS.keys()

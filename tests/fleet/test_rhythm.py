@@ -1,0 +1,230 @@
+"""The rhythm of every playbook: check, run, run again, check again, change one input, run, run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.fleet.cloud import Cloud, Run
+
+GROUP, TEMPLATE, HOOK = "gh-worker-local-asg", "gh-worker-local-lt", "gh-worker-local-termination"
+SECTIONS = ["foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"]
+# Tried alone in `make test`; the others alone in `make fleet`, and all of them under the whole site.
+QUICK = ["iam", "launch_template", "autoscaling_group"]
+
+
+class Change(NamedTuple):
+    """One input changed, and what has to follow from it."""
+
+    variables: dict[str, Any]
+    task: str
+    """the one task that acts"""
+    shows: tuple[str, ...]
+    """what --diff has to print"""
+
+
+CHANGES = {
+    "foundation": Change({"fleet_log_retention_days": 60}, "Keep a log group", ('- "retention": 30', '+ "retention": 60')),
+    "iam": Change(
+        {"fleet_session_manager": False},
+        "Let the role do what the agent and the worker do",
+        ("ssmmessages:OpenDataChannel", "SessionManager"),
+    ),
+    "security_group": Change(
+        {"fleet_api_cidrs": ["198.51.100.0/24"]}, "Open the ports that were asked for, and no other", ("198.51.100.0/24", "3100")
+    ),
+    "launch_template": Change({"fleet_volume_size_gib": 50}, "Describe an instance", ('"VolumeSize": 40', '"VolumeSize": 50')),
+    "autoscaling_group": Change(
+        {"fleet_cooldown_seconds": 120}, "Keep the group's settings", ('"cooldown_seconds": 300', '"cooldown_seconds": 120')
+    ),
+    "lifecycle_hook": Change(
+        {"fleet_termination_hook_result": "CONTINUE"},
+        "Hold an ending instance back until its worker is drained",
+        ('"default_result": "ABANDON"', '"default_result": "CONTINUE"'),
+    ),
+    "valet": Change({"fleet_tags": {"Project": "wekruit", "Team": "hands"}}, "Let VALET scale this fleet", ("Team", "hands")),
+}
+
+
+def nothing(cloud: Cloud) -> None:
+    """An account in which nothing stands."""
+    cloud.empty()
+
+
+def no_group(cloud: Cloud) -> None:
+    """All but the group."""
+    cloud.back()
+    autoscaling = cloud.client("autoscaling")
+    keeps_nothing = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
+    autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, DeletionProtection="none", InstanceLifecyclePolicy=keeps_nothing)
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+
+
+def no_template(cloud: Cloud) -> None:
+    """All but the group and the launch template."""
+    no_group(cloud)
+    cloud.client("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE)
+
+
+def no_hook(cloud: Cloud) -> None:
+    """All but the hook."""
+    cloud.back()
+    cloud.client("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=HOOK)
+
+
+BEFORE: dict[str, Callable[[Cloud], None]] = {
+    "launch_template": no_template,
+    "autoscaling_group": no_group,
+    "lifecycle_hook": no_hook,
+}
+
+
+def finished(run: Run) -> Run:
+    assert run.returncode == 0, run
+    return run
+
+
+@pytest.mark.parametrize("section", [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in SECTIONS])
+def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: Cloud) -> None:
+    cloud, book, change = running_built, f"playbooks/{section}.yml", CHANGES[section]
+    BEFORE.get(section, nothing)(cloud)
+    try:
+        cloud.forget()
+        checked = finished(cloud.play(book, "--check"))
+        assert cloud.writes() == []
+        assert checked.changed == 1
+        assert {of for of, _task in checked.differs} == {section}, "--check alone reports its own section only"
+        would = [task for _section, task in checked.differs]
+
+        ran = finished(cloud.play(book))
+        assert ran.changed_tasks == would, "a run does what the check said"
+
+        the_same_again(cloud, book, ["run", "check"])
+
+        cloud.forget()
+        checked = finished(cloud.play(book, "--check", "--diff", **change.variables))
+        assert cloud.writes() == []
+        assert checked.differs == [(section, change.task)]
+        for words in change.shows:
+            assert words in checked.stdout, checked
+        ran = finished(cloud.play(book, **change.variables))
+        assert ran.changed_tasks == [change.task]
+        the_same_again(cloud, book, ["run"], **change.variables)
+    finally:
+        cloud.back()
+
+
+def the_same_again(cloud: Cloud, book: str, ways: list[str], **variables: Any) -> None:
+    """Another run, another check find nothing to do."""
+    for way in ways:
+        cloud.forget()
+        again = finished(cloud.play(book, *(["--check"] if way == "check" else []), **variables))
+        assert (again.changed, cloud.writes(), again.differs) == (0, [], []), again
+        assert "As wanted." in again.stdout
+
+
+def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
+    checked = finished(cloud.play("site.yml", "--check"))
+    assert cloud.writes() == []
+    assert list(dict.fromkeys(section for section, _task in checked.differs)) == SECTIONS
+    assert not cloud.valet.exists()
+
+    ran = finished(cloud.play("site.yml"))
+    assert ran.changed_tasks == [task for _section, task in checked.differs]
+
+    the_same_again(cloud, "site.yml", ["check", "run"])
+    assert len(cloud.trace()) <= 25
+
+    cloud.forget()
+    change: dict[str, Any] = {"fleet_cooldown_seconds": 120, "fleet_volume_size_gib": 50}
+    checked = finished(cloud.play("site.yml", "--check", **change))
+    assert cloud.writes() == []
+    assert checked.differs == [("launch_template", "Describe an instance"), ("autoscaling_group", "Keep the group's settings")]
+    ran = finished(cloud.play("site.yml", **change))
+    assert ran.changed_tasks == ["Describe an instance", "Keep the group's settings"]
+
+    the_same_again(cloud, "site.yml", ["run"], **change)
+
+
+def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_them_too(built: Cloud) -> None:
+    changes = [CHANGES[section] for section in ("iam", "security_group", "launch_template", "autoscaling_group")]
+    variables = {name: value for change in changes for name, value in change.variables.items()}
+    checked = finished(built.play("site.yml", "--check", "--diff", **variables))
+    ran = finished(built.play("site.yml", "--diff", **variables))
+    for change in changes:
+        for words in change.shows:
+            assert words in checked.stdout
+            assert words in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("section", "needs"),
+    [
+        ("launch_template", "launch_template.yml needs what iam.yml and security_group.yml make first. Run site.yml, or these before."),
+        ("autoscaling_group", "autoscaling_group.yml needs what launch_template.yml make first. Run site.yml, or that one before."),
+        ("lifecycle_hook", "lifecycle_hook.yml needs what autoscaling_group.yml make first. Run site.yml, or that one before."),
+    ],
+)
+def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section: str, needs: str, cloud: Cloud) -> None:
+    checked = finished(cloud.play(f"playbooks/{section}.yml", "--check"))
+    assert {of for of, _task in checked.differs} == {section}
+    ran = cloud.play(f"playbooks/{section}.yml")
+    assert ran.returncode != 0
+    assert ran.message == needs
+    assert cloud.writes() == []
+
+
+@pytest.mark.parametrize("book", ["playbooks/preflight.yml", "playbooks/status.yml"])
+def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_built: Cloud) -> None:
+    for state in (running_built.empty, running_built.back):
+        state()
+        for how in ([], ["--check"]):
+            run = finished(running_built.play(book, *how))
+            assert (run.changed, running_built.writes()) == (0, []), run
+
+
+def test_status_shows_what_is_missing_and_then_what_stands(running_built: Cloud) -> None:
+    running_built.empty()
+    assert {section: ids for section, ids in running_built.standing().items() if ids} == {"§1": {"valet-worker"}}
+    running_built.back()
+    whole = running_built.standing()
+    instances = {instance["InstanceId"] for instance in running_built.group()["Instances"]}
+    assert len(instances) == 2
+    assert whole["§4"] == {GROUP, *instances}
+    assert whole["§5"] == {HOOK}
+    assert whole["§6"] == {"gh-worker-local-role", "gh-worker-local-permissions", "gh-worker-local-instance-profile"}
+    assert whole["§9"] == {"ghosthands/worker/env", "/wekruit/gh-worker"}
+    assert whole["§10"] == {"gh-worker-local-valet-autoscale"}
+
+
+def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: Cloud) -> None:
+    assert finished(built.play("site.yml", fleet_force=False)).changed == 0
+    assert built.writes() == []
+    forced = finished(built.play("site.yml", fleet_force=True))
+    for task in ("Keep a log group", "Let instances carry the role", "Describe an instance", "Keep the group's settings"):
+        assert f"TASK [{task}]" in forced.stdout
+    assert len(built.trace()) > 2 * 25, "the stock modules asked for themselves"
+    assert not any("DesiredCapacity" in call["parameters"] for call in built.trace()), "not even by force"
+    built.forget()
+    assert finished(built.play("site.yml")).changed == 0
+    assert built.writes() == []
+
+
+@pytest.mark.slow
+def test_odd_but_lawful_values_arrive_and_differ_no_more(cloud: Cloud) -> None:
+    odd: dict[str, Any] = {
+        "fleet_group_name": "gh worker/1 = a+b@c",
+        "fleet_tags": {"Cost Center": "a = b + c / d @ e : f", "yes": "true", "nothing": ""},
+        "fleet_security_group_name": "gh worker: 1/a, #b; @c = d & e!",
+        "fleet_log_group_name": "/wekruit/#1.log_group",
+        "fleet_ssh_cidrs": ["203.0.113.7/32", "2001:db8::/48"],
+        "fleet_required_keys": ["DATABASE_URL", "GH_ENCRYPTION_KEY|GH_CREDENTIAL_KEY"],
+        "fleet_key_name": "",
+        "fleet_group_metrics": False,
+        "fleet_launch_hook": True,
+    }
+    finished(cloud.play("site.yml", **odd))
+    assert cloud.group("gh worker/1 = a+b@c")["DesiredCapacity"] == 2
+    the_same_again(cloud, "site.yml", ["run", "check"], **odd)

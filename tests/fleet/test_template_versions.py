@@ -1,0 +1,156 @@
+"""Launch template versions: made only for a reason, pinned by number, adopted or held; and which image they carry."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.fleet.cloud import Cloud, Run
+
+TEMPLATE, IMAGE = "gh-worker-local-lt", "ami-010ca1c10d000a001"
+
+
+def versions(cloud: Cloud) -> list[dict[str, Any]]:
+    """The template's versions, oldest first."""
+    found = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=TEMPLATE)["LaunchTemplateVersions"]
+    return sorted(found, key=lambda version: int(version["VersionNumber"]))
+
+
+def pin(cloud: Cloud) -> str:
+    """How the group names its version."""
+    return str(cloud.group()["LaunchTemplate"]["Version"])
+
+
+def site(cloud: Cloud, **variables: Any) -> Run:
+    run = cloud.play("site.yml", **variables)
+    assert run.returncode == 0, run
+    return run
+
+
+def newer_image(cloud: Cloud) -> str:
+    """An own image that was baked after the group's."""
+    ec2 = cloud.client("ec2")
+    image = str(ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"])
+    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
+    return image
+
+
+def test_a_run_that_changes_nothing_makes_no_version(built: Cloud) -> None:
+    site(built)
+    assert len(versions(built)) == 1
+
+
+def test_a_removed_parameter_makes_exactly_one_version_without_it(built: Cloud) -> None:
+    assert versions(built)[-1]["LaunchTemplateData"]["KeyName"] == "valet-worker"
+    for _ in range(2):
+        site(built, fleet_key_name="")
+        assert len(versions(built)) == 2
+    assert "KeyName" not in versions(built)[-1]["LaunchTemplateData"]
+    assert (pin(built), versions(built)[-1]["DefaultVersion"]) == ("2", True)
+
+
+@pytest.mark.slow
+def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(built: Cloud) -> None:
+    kms = built.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=role, Operations=["Decrypt", "CreateGrant"])
+    steps: list[tuple[int, dict[str, Any]]] = [(2, {"fleet_volume_kms_key_id": key["Arn"]}), (3, {})]
+    for number, variables in steps:
+        for _ in range(2):
+            assert built.play("playbooks/launch_template.yml", **variables).returncode == 0
+            assert len(versions(built)) == number
+    ebs = [version["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"] for version in versions(built)]
+    assert [e.get("KmsKeyId") for e in ebs] == [None, key["Arn"], None]
+    assert [e["Encrypted"] for e in ebs] == [True] * 3
+
+
+def test_adopt_moves_the_groups_pin_and_leaves_its_instances(built: Cloud) -> None:
+    before = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in built.group()["Instances"]}
+    site(built, fleet_volume_size_gib=50)
+    assert pin(built) == "2"
+    assert {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in built.group()["Instances"]} == before
+
+
+def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: Cloud) -> None:
+    held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
+    assert site(built, **held).changed_tasks == ["Describe an instance"]
+    assert (pin(built), len(versions(built))) == ("1", 2)
+    built.forget()
+    again = site(built, **held)
+    assert (again.changed, again.differs, built.writes()) == (0, [], [])
+    assert "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)." in again.stdout
+    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Keep the group's settings"], "adopting it is the group's matter alone"
+    assert pin(built) == "2"
+
+
+@pytest.mark.slow
+def test_latest_as_a_spelling_follows_by_itself(built: Cloud) -> None:
+    latest: dict[str, Any] = {"fleet_template_version": "$Latest"}
+    assert site(built, **latest).changed_tasks == ["Keep the group's settings"]
+    assert pin(built) == "$Latest"
+    assert site(built, **latest, fleet_volume_size_gib=50).changed_tasks == ["Describe an instance"]
+    assert (pin(built), len(versions(built))) == ("$Latest", 2)
+
+
+def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: Cloud) -> None:
+    newer = newer_image(built)
+    assert site(built).changed == 0
+    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Describe an instance", "Keep the group's settings"]
+    assert [v["LaunchTemplateData"]["ImageId"] for v in versions(built)] == [IMAGE, IMAGE], "not even with another change"
+    site(built, fleet_volume_size_gib=50, fleet_image="newest")
+    assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == newer
+    assert site(built, fleet_volume_size_gib=50).changed == 0, "from there on that one is kept"
+
+
+@pytest.mark.slow
+def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(built: Cloud) -> None:
+    newer = newer_image(built)
+    site(built, fleet_image="newest", fleet_new_version="hold")
+    assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == newer
+    site(built, fleet_new_version="hold")
+    assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == IMAGE
+
+
+@pytest.mark.slow
+def test_an_image_by_its_id_is_taken_as_it_is(built: Cloud) -> None:
+    newer = newer_image(built)
+    site(built, fleet_image=newer)
+    assert (versions(built)[-1]["LaunchTemplateData"]["ImageId"], pin(built)) == (newer, "2")
+    site(built, fleet_image=IMAGE)
+    assert (versions(built)[-1]["LaunchTemplateData"]["ImageId"], pin(built)) == (IMAGE, "3")
+
+
+def test_a_new_fleet_takes_the_newest_own_image_that_fits_its_machine(cloud: Cloud) -> None:
+    checked = cloud.play("playbooks/launch_template.yml", "--check", "--diff", fleet_instance_type="t4g.medium")
+    assert checked.returncode == 0, checked
+    assert '"image_id": "ami-010ca1c10d000a002"' in checked.stdout
+    assert '"unknown until applied": "network_interfaces"' in checked.stdout, "the security group has no id yet"
+
+
+def test_user_data_is_configuration_only(built: Cloud) -> None:
+    text = base64.b64decode(versions(built)[-1]["LaunchTemplateData"]["UserData"]).decode()
+    assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
+    assert "runcmd" not in text
+    assert (
+        "      SCHEMA=1\n      REGION=us-east-1\n      GROUP=gh-worker-local-asg\n      TERMINATION_HOOK=gh-worker-local-termination\n"
+        in text
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "value", "found"),
+    [
+        ("fleet_metadata_hop_limit", 3, lambda data: data["MetadataOptions"]["HttpPutResponseHopLimit"] == 3),
+        ("fleet_public_address", False, lambda data: data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False),
+    ],
+)
+def test_what_the_spec_promises_of_an_instance_reaches_the_template(option: str, value: Any, found: Any, built: Cloud) -> None:
+    data = versions(built)[-1]["LaunchTemplateData"]
+    assert (data["MetadataOptions"]["HttpTokens"], data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == ("required", True)
+    assert not found(data)
+    assert built.play("playbooks/launch_template.yml", **{option: value}).returncode == 0
+    assert found(versions(built)[-1]["LaunchTemplateData"])

@@ -1,0 +1,86 @@
+"""Two fleets in one account: one run converges both, and neither touches the other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.fleet.cloud import WRITES, Cloud
+
+NAMES = {"staging": "gh-worker-staging", "local": "gh-worker-local"}
+OWN: dict[str, dict[str, Any]] = {
+    "staging": {
+        "fleet_secret_name": "ghosthands/worker/staging",
+        "fleet_log_group_name": "/wekruit/staging",
+        "fleet_instance_type": "t3.large",
+    },
+    "local": {"fleet_secret_name": "ghosthands/worker/local", "fleet_log_group_name": "/wekruit/local"},
+}
+SHARED = {"ghosthands"}  # the repository: both run the same image
+
+
+def hosts(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The two, with what a test changes of one."""
+    return {host: {"fleet_name": name, **OWN[host], **changes.get(host, {})} for host, name in NAMES.items()}
+
+
+def owners(cloud: Cloud) -> dict[str, set[str]]:
+    """fleet -> everything that names it in a call: its stem, its own names, and the ids that AWS gave its things."""
+    ec2 = cloud.client("ec2")
+    marks = {host: {name, OWN[host]["fleet_secret_name"], OWN[host]["fleet_log_group_name"]} for host, name in NAMES.items()}
+    for group in ec2.describe_security_groups()["SecurityGroups"]:
+        for host, name in NAMES.items():
+            if group["GroupName"] == f"{name}-sg":
+                marks[host].add(group["GroupId"])
+    for template in ec2.describe_launch_templates()["LaunchTemplates"]:
+        for host, name in NAMES.items():
+            if template["LaunchTemplateName"] == f"{name}-lt":
+                marks[host].add(template["LaunchTemplateId"])
+    return marks
+
+
+def written_for(cloud: Cloud) -> list[tuple[str, frozenset[str]]]:
+    """(action, the fleets that it names) of every write in the trace, but for what both share."""
+    marks, found = owners(cloud), []
+    for call in cloud.trace():
+        if WRITES.match(call["action"]) and call["parameters"].get("repositoryName") not in SHARED:
+            said = json.dumps(call["parameters"])
+            found.append((call["action"], frozenset(host for host, names in marks.items() if any(name in said for name in names))))
+    return found
+
+
+def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> None:
+    first = cloud.play_hosts("site.yml", hosts=hosts())
+    assert first.returncode == 0, first
+    written = written_for(cloud)
+    assert {fleets for _action, fleets in written} == {frozenset({"staging"}), frozenset({"local"})}, (
+        "every write names exactly one of them"
+    )
+
+    cloud.forget()
+    both = cloud.play_hosts("site.yml", hosts=hosts())
+    assert (both.returncode, both.changed) == (0, 0), both
+    for host in NAMES:
+        alone = cloud.play_hosts("site.yml", "--limit", host, hosts=hosts())
+        assert (alone.returncode, alone.changed) == (0, 0), alone
+    assert cloud.writes() == []
+
+    change = hosts(staging={"fleet_cooldown_seconds": 60, "fleet_volume_size_gib": 60})
+    changed = cloud.play_hosts("site.yml", hosts=change)
+    assert changed.returncode == 0, changed
+    assert {host: counts["changed"] for host, counts in changed.recap.items()} == {"staging": 2, "local": 0}
+    assert {fleets for _action, fleets in written_for(cloud)} == {frozenset({"staging"})}
+    cloud.forget()
+    assert cloud.play_hosts("site.yml", hosts=change).changed == 0
+    assert cloud.writes() == []
+
+
+def test_two_fleets_that_share_a_missing_secret_make_it_once_and_never_read_it(cloud: Cloud) -> None:
+    one_secret = {
+        host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True} for host, values in hosts().items()
+    }
+    both = cloud.play_hosts("playbooks/foundation.yml", hosts=one_secret)
+    assert both.returncode == 0, both
+    actions = [call["action"] for call in cloud.trace()]
+    assert actions.count("CreateSecret") == 1
+    assert "GetSecretValue" not in actions

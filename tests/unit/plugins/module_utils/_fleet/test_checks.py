@@ -1,0 +1,143 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each finding: when it is told, how grave it is, and which playbooks it stops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
+    EVERYTHING,
+    LAUNCHES,
+    NETWORK,
+    Finding,
+    before_anything,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import (
+    Caller,
+    Group,
+    Image,
+    InstanceType,
+    Key,
+    Secret,
+    Subnet,
+    Surroundings,
+)
+
+KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
+IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "1")
+NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a", True), Subnet("subnet-b", "vpc-1", "us-east-1b", True))
+SOUND = Surroundings(
+    caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
+    vpc="vpc-1",
+    subnets=NETS,
+    instance_type=KIND,
+    image=IMAGE,
+    image_wanted="ami-1",
+    key_pair=True,
+    secret=Secret("arn:s", being_deleted=False),
+    volume_key=None,
+    role=True,
+    user_has_key=False,
+    group=Group(1, 10, 3, "2"),
+    latest_version=2,
+)
+KEYED = {"fleet_volume_kms_key_id": "alias/k"}
+NAMED = {"fleet_subnet_ids": ["subnet-a", "subnet-b"]}
+KEY = Key("arn:k", usable=True, open_to_groups=True)
+GROUP_ONLY, VALET, NONE = frozenset({"autoscaling_group"}), frozenset({"valet"}), frozenset[str]()
+
+
+def told(settings: dict[str, Any], around: Surroundings, fly: bool = True) -> list[Finding]:
+    return before_anything(settings, around, fly)
+
+
+def test_sound_surroundings_give_no_finding(settings: dict[str, Any]) -> None:
+    assert told(settings, SOUND) == []
+
+
+def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -> None:
+    assert told(settings, replace(SOUND, group=None, latest_version=None, role=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "found", "finding", "severity", "needed_by"),
+    [
+        ({"fleet_account_id": "999999999999"}, {}, "account", "error", EVERYTHING),
+        ({}, {"vpc": None, "subnets": ()}, "vpc", "error", NETWORK),
+        ({"fleet_vpc_id": "vpc-9"}, {"vpc": None, "subnets": ()}, "vpc", "error", NETWORK),
+        ({"fleet_subnet_ids": ["subnet-a", "subnet-b", "subnet-x"]}, {}, "subnet", "error", NETWORK),
+        (NAMED, {"subnets": (NETS[0], replace(NETS[1], vpc="vpc-2"))}, "subnet-vpc", "error", NETWORK),
+        (NAMED, {"instance_type": replace(KIND, zones=("us-east-1a",))}, "subnet-type", "error", NETWORK),
+        (NAMED, {"subnets": (NETS[0], replace(NETS[1], zone="us-east-1a"))}, "zones", "error", NETWORK),
+        ({}, {"subnets": NETS[:1]}, "zones", "error", NETWORK),
+        ({}, {"subnets": ()}, "zones", "error", NETWORK),
+        ({}, {"instance_type": None}, "instance-type", "error", LAUNCHES),
+        (KEYED, {}, "volume-key", "error", LAUNCHES),
+        (KEYED, {"volume_key": replace(KEY, usable=False)}, "volume-key", "error", LAUNCHES),
+        (KEYED, {"volume_key": replace(KEY, open_to_groups=False)}, "volume-key-grant", "error", LAUNCHES),
+        ({}, {"image": None}, "image", "error", LAUNCHES),
+        ({}, {"image": None, "image_wanted": ""}, "image", "error", LAUNCHES),
+        ({"fleet_image": "ami-01234567"}, {"image": None, "image_wanted": "ami-01234567"}, "image", "error", LAUNCHES),
+        ({}, {"image": replace(IMAGE, state="pending")}, "image-state", "error", LAUNCHES),
+        ({}, {"image": replace(IMAGE, architecture="arm64")}, "image-architecture", "error", LAUNCHES),
+        ({}, {"image": replace(IMAGE, agent_schema=None)}, "image-origin", "warning", LAUNCHES),
+        ({}, {"image": replace(IMAGE, agent_schema="2")}, "image-schema", "error", LAUNCHES),
+        ({}, {"key_pair": False}, "key-pair", "error", LAUNCHES),
+        ({}, {"secret": Secret("arn:s", being_deleted=True)}, "secret-deleted", "error", GROUP_ONLY),
+        ({}, {"secret": None}, "secret", "warning", NONE),
+        ({}, {"group": Group(2, 10, 3, "2")}, "sizes-owned-by-valet", "info", NONE),
+        ({}, {"group": Group(1, 5, 3, "2")}, "sizes-owned-by-valet", "info", NONE),
+        ({"fleet_new_version": "hold"}, {"latest_version": 3}, "version-pending", "info", NONE),
+    ],
+)
+def test_a_finding_names_itself_and_the_playbooks_that_it_stops(
+    settings: dict[str, Any], variables: dict[str, Any], found: dict[str, Any], finding: str, severity: str, needed_by: frozenset[str]
+) -> None:
+    (only,) = told(settings | variables, replace(SOUND, **found))
+    assert (only.id, only.severity, only.needed_by) == (finding, severity, needed_by)
+    assert only.detail.endswith(".")
+    assert only.remedy or severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"fleet_account_id": "123456789012"}, {}),
+        (NAMED, {}),
+        (KEYED, {"volume_key": KEY}),
+        ({"fleet_key_name": ""}, {"key_pair": False}),
+        ({"fleet_key_public": "ssh-rsa AAAA"}, {"key_pair": False}),
+        ({"fleet_secret_create": True}, {"secret": None}),
+        ({"fleet_size_owner": "playbook"}, {"group": Group(2, 5, 3, "2")}),
+        ({"fleet_new_version": "adopt"}, {"latest_version": 3}),
+        ({"fleet_new_version": "hold"}, {"latest_version": 2}),
+        ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": Group(1, 10, 3, "$Latest")}),
+        ({"fleet_new_version": "hold"}, {"latest_version": None, "group": Group(1, 10, 3, "")}),
+        ({}, {"instance_type": replace(KIND, zones=())}),
+    ],
+)
+def test_what_is_right_is_not_told(settings: dict[str, Any], variables: dict[str, Any], found: dict[str, Any]) -> None:
+    assert told(settings | variables, replace(SOUND, **found)) == []
+
+
+def test_a_missing_fly_command_stops_valet_alone_and_only_where_it_is_to_be_run(settings: dict[str, Any]) -> None:
+    (only,) = told(settings | {"fleet_valet_apply": True}, SOUND, fly=False)
+    assert (only.id, only.severity, only.needed_by) == ("fly", "error", VALET)
+    assert told(settings | {"fleet_valet_apply": True}, SOUND, fly=True) == []
+    assert told(settings, SOUND, fly=False) == []
+
+
+def test_a_missing_grant_comes_with_the_command_that_gives_it(settings: dict[str, Any]) -> None:
+    china = Caller("123456789012", "aws-cn", "arn:aws-cn:iam::123456789012:user/me")
+    (only,) = told(settings | KEYED, replace(SOUND, caller=china, volume_key=replace(KEY, open_to_groups=False)))
+    role = "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    assert f"create-grant --key-id arn:k --grantee-principal {role} " in only.remedy
+
+
+def test_several_findings_are_all_told(settings: dict[str, Any]) -> None:
+    around = replace(SOUND, image=None, key_pair=False, instance_type=None, secret=None)
+    assert {f.id for f in told(settings, around)} == {"instance-type", "image", "key-pair", "secret"}
