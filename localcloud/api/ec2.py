@@ -111,8 +111,10 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
 
     def get_instance_by_id(self, instance_id: str) -> Any:
         """The instance, or None."""
-        newest = next(reversed(self.reservations.values()), None)  # moto already asks for it while it makes it
-        return self.known.get(instance_id) or next((i for i in newest.instances if i.id == instance_id), None) if newest else None
+        if instance_id in self.known:
+            return self.known[instance_id]
+        newest = next(reversed(self.reservations.values()), None)  # moto asks for an instance while it makes it
+        return next((i for i in newest.instances if i.id == instance_id), None) if newest else None
 
     def get_instance(self, instance_id: str) -> Any:
         """The instance, or EC2's refusal."""
