@@ -15,10 +15,9 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.fleet.cloud import KEYS, Cloud
-
 from tests.bench.calls import Call, by_aws_cli, by_boto3, distinct, made_by
 from tests.bench.measure import Line, interleaved, table
+from tests.fleet.cloud import KEYS, Cloud
 
 LATENCIES = (0, 80)  # ms; 80 is a call to AWS from another continent
 NOTHING_TO_DO = {0: 0.17, 80: 0.15}  # of the aws-cli style

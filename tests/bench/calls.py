@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from botocore import xform_name
+
 from tests.fleet.cloud import KEYS, WRITES, Cloud
 
 MADE = re.compile(r"\b(?:sg|lt)-[0-9a-f]{17}\b")  # ids that AWS gives out; every other name is the caller's

@@ -71,6 +71,17 @@ def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(bu
     assert built.writes() == []
 
 
+def test_an_instance_in_standby_is_drained_and_ended_with_the_others(built: Cloud) -> None:
+    autoscaling = built.client("autoscaling")
+    resting = built.group()["Instances"][0]["InstanceId"]
+    autoscaling.enter_standby(InstanceIds=[resting], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
+    with meanwhile(agent(built), every=0.2):
+        run = teardown(built)
+    assert run.returncode == 0, run
+    assert resting in [call["parameters"]["InstanceId"] for call in built.trace() if call["action"] == "CompleteLifecycleAction"]
+    only_the_spared(built)
+
+
 @pytest.mark.slow
 def test_a_check_of_the_teardown_changes_nothing(built: Cloud) -> None:
     run = teardown(built, "--check", fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True)
