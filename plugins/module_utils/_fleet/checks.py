@@ -103,13 +103,12 @@ def _machine(s: Settings, around: Surroundings) -> Iterator[Finding]:
     elif name and around.volume_key and not around.volume_key.usable:
         yield Finding("volume-key", "error", f"KMS key {name} is not enabled.", "Enable it, or correct fleet_volume_kms_key_id.", LAUNCHES)
     elif name and around.volume_key and not around.volume_key.open_to_groups:
-        c = around.caller
-        role = f"arn:{c.partition}:iam::{c.account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
         yield Finding(
             "volume-key-grant",
             "error",
             f"KMS key {name} does not let Auto Scaling use it, so every instance would die at launch.",
-            f"Grant it: aws kms create-grant --key-id {around.volume_key.arn} --grantee-principal {role} --operations Encrypt Decrypt ReEncryptFrom "
+            f"Grant it: aws kms create-grant --key-id {around.volume_key.arn} --grantee-principal {around.caller.service_linked_role} "
+            "--operations Encrypt Decrypt ReEncryptFrom "
             "ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant",
             LAUNCHES,
         )

@@ -22,6 +22,11 @@ class Caller:
         """The partition's domain."""
         return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
 
+    @property
+    def service_linked_role(self) -> str:
+        """ARN of the role by which Auto Scaling launches instances."""
+        return f"arn:{self.partition}:iam::{self.account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+
 
 @dataclass(frozen=True)
 class Subnet:

@@ -164,15 +164,10 @@ def volume_key(call: Call, s: Settings) -> Key | None:
     usable = raw.get("KeyState", "Enabled") == "Enabled"
     if raw.get("KeyManager") == "AWS":
         return Key(raw["Arn"], usable, True)
-    role = service_linked_role(caller(call))
+    role = caller(call).service_linked_role
     policy = call("kms", "get_key_policy", "Policy", KeyId=raw["Arn"], PolicyName="default")
     grants = call("kms", "list_grants", "Grants", KeyId=raw["Arn"])
     return Key(raw["Arn"], usable, role in (policy or "") or any(g.get("GranteePrincipal") == role for g in grants or []))
-
-
-def service_linked_role(me: Caller) -> str:
-    """ARN of the role by which Auto Scaling launches instances."""
-    return f"arn:{me.partition}:iam::{me.account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
 
 
 def role(call: Call, s: Settings) -> bool:
