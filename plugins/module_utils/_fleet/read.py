@@ -18,7 +18,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model im
     Subnet,
     Surroundings,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources import ec2_launch_template
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources import autoscaling_group_settings, ec2_launch_template
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Call
 
 AGENT_SCHEMA_TAG = "ghosthands:agent-schema"
@@ -87,9 +87,8 @@ def _image(raw: Mapping[str, Any]) -> Image:
     )
 
 
-def _raw_group(call: Call, s: Settings) -> Mapping[str, Any] | None:
-    found = call("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", AutoScalingGroupNames=[s["fleet_group_name"]])
-    return found[0] if found else None
+def _raw_group(call: Call, s: Settings) -> Any:
+    return autoscaling_group_settings.RESOURCE.read(call, {"name": s["fleet_group_name"]})
 
 
 def group(call: Call, s: Settings) -> Group | None:

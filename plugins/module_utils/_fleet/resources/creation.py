@@ -9,6 +9,7 @@ make another key and autoscaling_group send desired capacity, each on every run.
 
 from __future__ import annotations
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources import autoscaling_group_settings
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Resource
 
 EC2_KEY = Resource(
@@ -24,9 +25,7 @@ ACCESS_KEY = Resource(
     says=dict.fromkeys(("user_name", "state")),
 )
 GROUP = Resource(
-    read=lambda call, p: next(
-        iter(call("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", AutoScalingGroupNames=[p["name"]])), None
-    ),
+    read=autoscaling_group_settings.RESOURCE.read,
     says=dict.fromkeys(
         (
             "name",
