@@ -65,7 +65,10 @@ class Application:
 
     def _call(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("the client left before it had said all: what it began is no call")
         call = read_call(_request(environ, body)) if self.trace.active or self.faults.rules else None
         environ["wsgi.input"] = io.BytesIO(body)
         answer: list[Any] = []

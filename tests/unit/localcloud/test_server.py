@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -208,3 +209,15 @@ def test_a_crash_is_an_internal_failure_in_every_protocol_and_the_server_lives_o
             getattr(cloud.client(service), call)()
     assert "ZeroDivisionError" in caplog.text
     getattr(cloud.client(service), call)()
+
+
+def test_a_call_whose_client_left_half_way_is_no_call(cloud: Cloud, traced: Callable[[], list[dict[str, Any]]]) -> None:
+    before = cloud.control("status", method="GET")["calls"]
+    host, port = cloud.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nAction=CreateUser&UserName=half")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert traced() == []
+    assert cloud.control("status", method="GET")["calls"] == before
+    assert cloud.client("iam").list_users()["Users"] == []
