@@ -2,12 +2,12 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet docs bench
+.PHONY: help setup demo down test lint house units artifact fleet containers chaos docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## .venv with everything pinned (a second time: nothing to do)
 
@@ -22,7 +22,9 @@ down: .venv/ready ## end the embedded AWS
 
 test: .venv/ready ## everything that must hold, cheap to dear
 	@$(MAKE) --no-print-directory lint house units artifact
-	@pytest -m "not slow" tests/fleet
+	@pytest -n 2 --dist loadscope -m "not slow" tests/fleet
+	@pytest tests/chaos tests/agent
+	@pytest tests/containers
 
 lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
 	@.ci/lint
@@ -38,6 +40,12 @@ artifact: .venv/ready ## on the built collection: ansible-test sanity and units,
 
 fleet: .venv/ready ## the playbooks against the embedded AWS, the full differential test included
 	@pytest tests/fleet
+
+containers: .venv/ready ## container instances of the embedded AWS (needs root; installs and starts Docker where nothing answers)
+	@pytest tests/containers
+
+chaos: .venv/ready ## the agent through N randomised schedules in virtual time: make chaos N=10000 SEED=7
+	@python -m tests.chaos --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
 
 docs: .venv/ready ## write docs/options.md from the argument spec
 	@python -m tests.docs

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+from botocore.model import OperationNotFoundError
 from moto.autoscaling.exceptions import AutoscalingClientError
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
+from moto.core.utils import get_service_model
 
 from localcloud import fleet
-from localcloud.api import descriptions
+from localcloud.api import constraints, descriptions
 from localcloud.api.groups import GROUP_TAG, Groups, Kept, Tag, backends
 
 #: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
@@ -60,6 +63,16 @@ class AutoScaling(BaseResponse):
     def __init__(self) -> None:
         super().__init__(service_name="autoscaling")
         self.automated_parameter_parsing = True
+        self._unreadable: fleet.Refused | None = None
+
+    def parse_parameters(self, request: Any) -> None:
+        """What cannot be read is the caller's mistake, told when the call is answered (API, "Common Errors"; wording derived)."""
+        try:
+            super().parse_parameters(request)
+        except OperationNotFoundError as unknown:
+            raise NotImplementedError(self._get_action()) from unknown
+        except ValueError as problem:
+            self._unreadable = fleet.invalid(f"A parameter cannot be read: {problem}")
 
     @property
     def groups(self) -> Groups:
@@ -69,9 +82,19 @@ class AutoScaling(BaseResponse):
     def call_action(self) -> TYPE_RESPONSE:
         """Answer the call; refusals become AWS's errors."""
         try:
+            if self._unreadable:
+                raise self._unreadable
+            self._check_constraints()
             return super().call_action()
         except fleet.Refused as refused:
             return self.serialized(ActionResult(AutoscalingClientError(refused.code, refused.message)))
+
+    def _check_constraints(self) -> None:
+        if (action := self._get_action()) is None:
+            raise NotImplementedError("a call without an action")
+        operation = get_service_model("autoscaling").operation_model(action)
+        if problems := constraints.broken(operation.input_shape, self._get_params()):
+            raise fleet.invalid(constraints.refusal(problems))
 
     # --- groups -------------------------------------------------------------------------------------------------------
 
@@ -130,13 +153,16 @@ class AutoScaling(BaseResponse):
             if (not names or name in names) and all(_matches(kept, f) for f in filters)
         ]
         page, token = self._page(found, 50)
-        return ActionResult({"AutoScalingGroups": [descriptions.group(kept) for kept in page], "NextToken": token})
+        shown = [descriptions.group(kept) for kept in page]
+        if not self._get_param("IncludeInstances", True):
+            shown = [{**group, "Instances": None} for group in shown]
+        return ActionResult({"AutoScalingGroups": shown, "NextToken": token})
 
     def set_desired_capacity(self) -> ActionResult:
         """SetDesiredCapacity."""
         kept = self._kept()
-        desired = self._get_int_param("DesiredCapacity")
-        self.groups.perform(kept, kept.group.set_desired(desired, self.groups.clock()))
+        desired, honor = self._get_int_param("DesiredCapacity"), self._get_param("HonorCooldown", False)
+        self.groups.perform(kept, kept.group.set_desired(desired, self.groups.clock(), honor_cooldown=honor))
         return EmptyResult()
 
     def suspend_processes(self) -> ActionResult:
@@ -223,8 +249,7 @@ class AutoScaling(BaseResponse):
             self._get_param("LifecycleHookName"),
             self._get_param("LifecycleActionResult"),
             self.groups.clock(),
-            instance_id=self._get_param("InstanceId"),
-            token=self._get_param("LifecycleActionToken"),
+            **self._action(),
         )
         self.groups.perform(kept, effects)
         return EmptyResult()
@@ -234,10 +259,16 @@ class AutoScaling(BaseResponse):
         self._kept().group.heartbeat(
             self._get_param("LifecycleHookName"),
             self.groups.clock(),
-            instance_id=self._get_param("InstanceId"),
-            token=self._get_param("LifecycleActionToken"),
+            **self._action(),
         )
         return EmptyResult()
+
+    def _action(self) -> dict[str, str | None]:
+        """The lifecycle action that the call means (wording derived)."""
+        instance_id, token = self._get_param("InstanceId"), self._get_param("LifecycleActionToken")
+        if not instance_id and not token:
+            raise fleet.invalid("You must specify either the instance ID or the lifecycle action token")
+        return {"instance_id": instance_id, "token": token}
 
     # --- instances ----------------------------------------------------------------------------------------------------
 
@@ -260,9 +291,11 @@ class AutoScaling(BaseResponse):
         return ActionResult({"AutoScalingInstances": page, "NextToken": token})
 
     def set_instance_protection(self) -> ActionResult:
-        """SetInstanceProtection."""
+        """SetInstanceProtection, of at most fifty (API, SetInstanceProtection)."""
         kept = self._kept()
         ids, protected = self._get_param("InstanceIds", []), self._get_param("ProtectedFromScaleIn")
+        if len(ids) > 50:
+            raise fleet.Refused("LimitExceeded", "The protection of at most 50 instances can be set at once")
         self.groups.perform(kept, kept.group.protect(ids, protected, self.groups.clock()))
         return EmptyResult()
 
@@ -284,8 +317,10 @@ class AutoScaling(BaseResponse):
     def terminate_instance_in_auto_scaling_group(self) -> ActionResult:
         """TerminateInstanceInAutoScalingGroup."""
         id = self._get_param("InstanceId")
-        if not id:
+        if self._get_param("InstanceIds"):
             raise fleet.invalid("localcloud does not model InstanceIds of TerminateInstanceInAutoScalingGroup")
+        if not id:
+            raise fleet.invalid("InstanceId must be specified")
         kept = self.groups.of_instance(id)
         decrement = self._get_param("ShouldDecrementDesiredCapacity", False)
         activity, effects = kept.group.terminate(id, decrement, self.groups.clock())
@@ -295,7 +330,7 @@ class AutoScaling(BaseResponse):
 
     def describe_scaling_activities(self) -> ActionResult:
         """DescribeScalingActivities, newest first, paged; deleted groups only when asked."""
-        name, ids = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", [])
+        name, ids, filters = self._get_param("AutoScalingGroupName"), self._get_param("ActivityIds", []), self._get_param("Filters", [])
         living = [self._kept()] if name and name in self.groups.kept else list(self.groups.kept.values()) if not name else []
         gone = [k for k in self.groups.deleted if name in (None, k.group.name)]
         gone = gone if self._get_param("IncludeDeletedGroups", False) else []
@@ -305,7 +340,7 @@ class AutoScaling(BaseResponse):
             (kept, activity)
             for kept in [*living, *gone]
             for activity in reversed(kept.group.activities.values())
-            if not ids or activity.id in ids
+            if (not ids or activity.id in ids) and all(_passes(activity, wanted, named=bool(name)) for wanted in filters)
         ]
         rows.sort(key=lambda row: row[1].started_at, reverse=True)
         page, token = self._page(rows, 100)
@@ -346,6 +381,8 @@ class AutoScaling(BaseResponse):
         ids: list[str] = self._get_param("InstanceIds", [])
         if not ids:
             raise fleet.invalid("At least one instance id must be specified")
+        if len(ids) > 20:  # (UG, "Quotas")
+            raise fleet.invalid("At most 20 instance ids can be specified at once")
         return ids
 
     def _required(self, name: str) -> Any:
@@ -523,6 +560,30 @@ def _hook(given: dict[str, Any], before: fleet.Hook | None) -> fleet.Hook:
         given.get("RoleARN", base.role),
         given.get("NotificationMetadata", base.metadata),
     )
+
+
+def _passes(activity: fleet.Activity, wanted: dict[str, Any], *, named: bool) -> bool:
+    """Whether the activity passes one filter of DescribeScalingActivities; ``Status`` is for calls that name a group."""
+    values: list[str] = wanted.get("Values", [])
+    match wanted["Name"]:
+        case "StartTimeLowerBound":
+            return all(activity.started_at >= _seconds(value) for value in values)
+        case "StartTimeUpperBound":
+            return all(activity.started_at <= _seconds(value) for value in values)
+        case "Status" if named:
+            return activity.status in values
+        case "Status":
+            raise fleet.invalid("The Status filter can only be used in combination with the AutoScalingGroupName parameter")
+    raise fleet.invalid(f"Filter type {wanted['Name']} is not correct")
+
+
+def _seconds(text: str) -> float:
+    """An ISO 8601 moment, of UTC where it does not say, as seconds since the epoch."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as problem:
+        raise fleet.invalid(f"Invalid timestamp: {text}") from problem
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _matches(kept: Kept, wanted: dict[str, Any]) -> bool:

@@ -25,8 +25,8 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_instance_profiles, get_prefix
 
 from localcloud import seed
-from localcloud.api import groups
 from localcloud.api.images import ImageBackend, ImageResponse
+from localcloud.api.instances import InstanceBackend, InstanceResponse
 from localcloud.api.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
@@ -99,7 +99,7 @@ def _undescribed(source: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in source.items() if key != "Description"}
 
 
-class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
+class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backend):
     """moto's EC2 with the seeded network and images instead of its own, and launch templates honoured in full."""
 
     _url_module = urls
@@ -107,6 +107,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
     def __init__(self, region_name: str, account_id: str) -> None:
         #: Every instance by id: moto looks through all of them, each time.
         self.known: dict[str, Any] = {}
+        self.disks, self.tokens = {}, {}
         super().__init__(region_name, account_id)
 
     def get_instance_by_id(self, instance_id: str) -> Any:
@@ -235,7 +236,10 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
         if kwargs.get("key_name"):
             self.describe_key_pairs(key_names=[kwargs["key_name"]])
         kwargs["block_device_mappings"] = _merged_devices(image.block_device_mappings, kwargs.get("block_device_mappings") or [])
+        self._choose_subnet(kwargs)
         _settle_primary_interface(kwargs)
+        if getattr(image, "imds_support", None):  # what AL2023's own images bring along (UG, "Configure the AMI")
+            kwargs["metadata_options"] = {"HttpTokens": "required", "HttpPutResponseHopLimit": 2} | (kwargs.get("metadata_options") or {})
         try:
             reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
         except StopIteration as error:  # moto's way to say that a subnet's addresses have run out
@@ -250,7 +254,23 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
                     iam_instance_profile_name=profile.get("Name"),
                     iam_instance_profile_arn=profile.get("Arn"),
                 )
+        for instance in reservation.instances:
+            self.launch(instance, reservation.id)
         return reservation
+
+    def _choose_subnet(self, kwargs: dict[str, Any]) -> None:
+        """Where nothing names a subnet, the default one of the zone (API, RunInstances, SubnetId)."""
+        if kwargs.get("subnet_id") or any(nic.get("SubnetId") or nic.get("NetworkInterfaceId") for nic in kwargs.get("nics") or []):
+            return
+        zone, vpc = kwargs.get("placement"), self.get_default_vpc()
+        defaults = [
+            subnet
+            for subnet in self.get_default_subnets().values()
+            if vpc and subnet.vpc_id == vpc.id and zone in (None, subnet.availability_zone)
+        ]
+        if not defaults:
+            raise EC2ClientError("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+        kwargs["subnet_id"] = min(defaults, key=lambda subnet: str(subnet.availability_zone)).id
 
     def image(self, image_id: str) -> Ami:
         """The image, unless it is unknown or deregistered."""
@@ -272,6 +292,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
         if not image_id:
             raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
         image = self.image(image_id)
+        if image.state != "available":
+            raise EC2ClientError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available")
         if instance_type not in INSTANCE_TYPES:
             raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
         runs = INSTANCE_TYPES[instance_type]["ProcessorInfo"]["SupportedArchitectures"]
@@ -321,13 +343,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, EC2Backend):
             if not kept:
                 del self.reservations[id]
             reservation.instances = kept
-
-    def terminate_instances(self, instance_ids: list[str]) -> list[Any]:
-        """TerminateInstances, remembering when."""
-        ended: list[Any] = super().terminate_instances(instance_ids)
-        for instance, _ in ended:
-            instance.ended_at = utcnow()
-        return ended
+        self.tokens = {token: call for token, call in self.tokens.items() if call[1].instances}
 
 
 def _new(kind: Any, *arguments: Any, **options: Any) -> Any:
@@ -381,7 +397,7 @@ def _settle_primary_interface(kwargs: dict[str, Any]) -> None:
     kwargs["nics"] = nics
 
 
-class Ec2(LaunchTemplateResponse, ImageResponse, EC2Response):
+class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EC2Response):
     """EC2's actions."""
 
     def update_security_group_rule_descriptions_ingress(self) -> ActionResult:
@@ -416,21 +432,3 @@ class Ec2(LaunchTemplateResponse, ImageResponse, EC2Response):
             room -= len(found[end].instances)
             end += 1
         return ActionResult({"Reservations": found[start:end], "NextToken": str(end) if end < len(found) else None})
-
-    def terminate_instances(self) -> ActionResult:
-        """TerminateInstances; a group hears of its members' end at the next health check."""
-        result = super().terminate_instances()
-        groups.backends[self.current_account][self.region].lost(self._get_param("InstanceIds", []))
-        return result
-
-    def start_instances(self) -> ActionResult:
-        """StartInstances; a group hears of it."""
-        result = super().start_instances()
-        groups.backends[self.current_account][self.region].found(self._get_param("InstanceIds", []))
-        return result
-
-    def stop_instances(self) -> ActionResult:
-        """StopInstances; to a group a stopped member is an unhealthy one."""
-        result = super().stop_instances()
-        groups.backends[self.current_account][self.region].lost(self._get_param("InstanceIds", []), stopped=True)
-        return result

@@ -6,7 +6,7 @@ import itertools
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: What EC2 shows on a member.
 GROUP_TAG = "aws:autoscaling:groupName"
+#: Lifecycle states before their first colon -> where they lead, if not to themselves.
+TARGETS = {"Pending": "InService", "EnteringStandby": "Standby", "Detaching": "Detached", "Terminating": "Terminated"}
 #: How many events are kept for followers.
 EVENTS_KEPT = 20_000
 EVENT_NUMBERS = itertools.count(1)
@@ -50,6 +52,8 @@ class Clock:
 
 
 CLOCK = Clock()
+#: Who hears of every member's move: its id and its new lifecycle state.
+FOLLOWERS: list[Callable[[str, str], None]] = []
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Groups(BaseBackend):
         super().__init__(region_name, account_id)
         self.kept: dict[str, Kept] = {}
         self.deleted: list[Kept] = []
+        #: Instances that left their group and run on.
+        self.detached: set[str] = set()
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
 
     def clock(self) -> float:
@@ -173,6 +179,46 @@ class Groups(BaseBackend):
             for id in instance_ids:
                 kept.group.found(id)
 
+    def booted(self, instance_id: str) -> None:
+        """EC2 runs an instance that was pending."""
+        for kept in self.kept.values():
+            self.perform(kept, kept.group.booted(instance_id, self.clock()))
+
+    def gone(self, instance_id: str) -> None:
+        """EC2 has ended an instance; the group that wanted its end takes note, even if it has been deleted meanwhile."""
+        for kept in [*self.kept.values(), *self.deleted]:
+            member = kept.group.instances.get(instance_id)
+            if member and member.state == "Terminating:Proceed":
+                kept.group.terminated(instance_id, self.clock())
+                self._note_moves(kept.group)
+
+    def finish(self, instance_id: str) -> None:
+        """Complete every lifecycle action that the instance waits in."""
+        for kept in self.kept.values():
+            if member := kept.group.instances.get(instance_id):
+                for hook in [wait.hook.name for wait in member.waits]:
+                    self.perform(kept, kept.group.complete(hook, "CONTINUE", self.clock(), instance_id=instance_id, token=None))
+
+    def repeat_waits(self) -> None:
+        """Tell followers again of the members that wait in a hook."""
+        waiting = [member for kept in self.kept.values() for member in kept.group.instances.values() if member.waits]
+        for follow in FOLLOWERS:
+            for member in waiting:
+                follow(member.id, member.state)
+
+    def target_state(self, instance_id: str) -> str | None:
+        """The lifecycle state that the instance is on its way to, or in; None outside every group.
+
+        (UG, "Retrieve the target lifecycle state through instance metadata".)
+        """
+        for kept in self.kept.values():
+            if member := kept.group.instances.get(instance_id):
+                phase = member.state.partition(":")[0]
+                return TARGETS.get(phase, phase)
+        if instance_id in self.detached:
+            return "Detached"
+        return "Terminated" if GROUP_TAG in self.ec2.tags.get(instance_id, {}) else None
+
     def candidate(self, instance_id: str) -> fleet.Candidate:
         """A running instance of nobody's, for a group to attach.
 
@@ -211,8 +257,16 @@ class Groups(BaseBackend):
     def _note_moves(self, group: fleet.Group) -> None:
         now = self.clock()
         for move in group.moves:
+            if move.after == "Detached":
+                self.detached.add(move.instance_id)
+            elif not move.before:
+                self.detached.discard(move.instance_id)
             self.events.append(Event(next(EVENT_NUMBERS), now, group.name, move.instance_id, move.before, move.after))
+        moves = [(move.instance_id, move.after) for move in group.moves]
         group.moves.clear()
+        for follow in FOLLOWERS:
+            for instance_id, state in moves:
+                follow(instance_id, state)
 
     def resolve(self, template: fleet.Template) -> fleet.Template:
         """The template with the number that its version stands for now."""
@@ -241,13 +295,15 @@ class Groups(BaseBackend):
             group.launch_failed(launch.activity, str(error.message), self.clock())
             return []
         instance = reservation.instances[0]
-        return group.launched(launch.activity, instance.id, template, instance.instance_type, instance.image_id, self.clock())
+        kind, image, running = instance.instance_type, instance.image_id, instance.state == "running"
+        return group.launched(launch.activity, instance.id, template, kind, image, self.clock(), running=running)
 
     def _terminate(self, kept: Kept, instance_id: str) -> None:
         instance = self.ec2.get_instance_by_id(instance_id)
         if instance is not None and instance.state != "terminated":
-            self.ec2.terminate_instances([instance_id])
-        kept.group.terminated(instance_id, self.clock())
+            self.ec2.shut_down(instance)
+        if instance is None or (instance.state == "terminated" and instance_id in kept.group.instances):
+            kept.group.terminated(instance_id, self.clock())
 
 
 backends: BackendDict[Groups] = BackendDict(Groups, "autoscaling")

@@ -9,11 +9,14 @@ from typing import Any, cast
 from moto.core.responses import ActionResult, EmptyResult
 from moto.iam import urls
 from moto.iam.aws_managed_policies import aws_managed_policies_data
-from moto.iam.exceptions import DeleteConflictException, NotFoundException
+from moto.iam.exceptions import DeleteConflictException, InvalidInput, NotFoundException
 from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
 from moto.iam.responses import IamResponse
 
 from localcloud import seed
+from localcloud.api import simulation
+from localcloud.api.callers import about, policies_of
+from localcloud.api.policies import Malformed, Policies, Policy, parse
 
 
 @cache
@@ -57,11 +60,54 @@ class Iam(IamResponse):
         self.backend.get_user(self._get_param("UserName"))
         return ActionResult({"ServiceSpecificCredentials": []})
 
+    def simulate_principal_policy(self) -> ActionResult:
+        """SimulatePrincipalPolicy: the policies of a user (and its groups), a group or a role, with more of them if given."""
+        source = str(self._get_param("PolicySourceArn"))
+        backend = cast(IamBackend, self.backend)
+        entity = backend.principal(source)
+        own = policies_of(entity, backend)
+        more = self._policies("PolicyInputList") or ()
+        boundary = self._policies("PermissionsBoundaryPolicyInputList") or own.boundary
+        return self._simulated(Policies((*own.identity, *more), boundary), {} if ":group/" in source else about(entity, backend))
+
+    def simulate_custom_policy(self) -> ActionResult:
+        """SimulateCustomPolicy: policies that are given as text."""
+        return self._simulated(Policies(self._policies("PolicyInputList") or (), self._policies("PermissionsBoundaryPolicyInputList")), {})
+
+    def _policies(self, parameter: str) -> tuple[Policy, ...] | None:
+        texts = self._get_param(parameter) or []
+        try:
+            return tuple(parse(f"{parameter}.{number}", text) for number, text in enumerate(texts, 1)) or None
+        except Malformed as problem:
+            raise InvalidInput(str(problem)) from problem
+
+    def _simulated(self, policies: Policies, context: dict[str, tuple[str, ...]]) -> ActionResult:
+        """Both simulations' answer, in pages."""
+        if odd := [name for name in simulation.NOT_MODELLED if self._get_param(name)]:
+            raise NotImplementedError(f"{odd[0]} of the policy simulator")
+        context |= simulation.entries(self._get_param("ContextEntries") or [])
+        results = simulation.simulated(self._get_param("ActionNames"), self._get_param("ResourceArns") or ["*"], policies, context)
+        start, most = int(self._get_param("Marker") or 0), int(self._get_param("MaxItems") or 100)
+        left = {"Marker": str(start + most)} if len(results) > start + most else {}
+        return ActionResult({"EvaluationResults": results[start : start + most], "IsTruncated": bool(left), **left})
+
 
 class IamBackend(IAMBackend):
     """IAM of one account."""
 
     _url_module = urls
+
+    def principal(self, arn: str) -> Any:
+        """The user, group or role of that ARN.
+
+        Raises:
+            NotFoundException: there is none.
+        """
+        entities: list[Any] = [*self.users.values(), *self.groups.values(), *self.roles.values()]
+        for entity in entities:
+            if entity.arn == arn:
+                return entity
+        raise NotFoundException(f"The entity with ARN {arn} cannot be found.")
 
     def delete_policy(self, policy_arn: str) -> None:
         """DeletePolicy; moto deletes an attached one."""

@@ -7,8 +7,11 @@ from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.utils import convert_tag_spec, random_ami_id
+
+from localcloud.api.machines import MACHINES
 
 #: The longest time ahead that an image can be set to be deprecated (API, EnableImageDeprecation): ten years.
 LONGEST_DEPRECATION_DAYS = 3653
@@ -92,8 +95,20 @@ class ImageBackend(AmiBackend):
             boot_mode=self.amis[instance.image_id].boot_mode if instance.image_id in self.amis else "uefi-preferred",
             tags=tags.get("image", {}),
         )
+        image.state = "pending"
         self.amis[id] = image
+        backend.disks[shown[0]["Ebs"]["SnapshotId"]] = id
         return image
+
+    def copy_image(self, source_image_id: str, source_region: str, name: str | None = None, description: str | None = None) -> Ami:
+        """CopyImage: another snapshot of the same disk."""
+        backend: Any = self
+        copied = super().copy_image(source_image_id, source_region, name, description)
+        source: Any = ec2_backends[backend.account_id][source_region]
+        disk = source.disk_of(source_image_id)
+        if disk in source.disks.values():
+            backend.disks[copied.ebs_snapshot.id] = disk
+        return copied
 
     def register(self, given: dict[str, Any], tags: dict[str, str]) -> OwnImage:
         """RegisterImage over snapshots that are there."""
@@ -141,7 +156,12 @@ class ImageResponse(BaseResponse):
         self.ec2_backend.check_image_name(name)
         tags = self._tags("image", "snapshot")
         devices = self.ec2_backend.devices_of(instance, self._get_param("BlockDeviceMappings", []))
-        return ActionResult({"ImageId": self.ec2_backend.image_of(instance, name, self._get_param("Description", ""), devices, tags).id})
+        if instance.state not in ("running", "stopping", "stopped"):
+            raise EC2ClientError("IncorrectState", f"Instance '{instance.id}' is not 'running' or 'stopped'")
+        image = self.ec2_backend.image_of(instance, name, self._get_param("Description", ""), devices, tags)
+        reboot = instance.state == "running" and not self._get_param("NoReboot", False)
+        MACHINES.make_image(instance.id, image.id, reboot=reboot)
+        return ActionResult({"ImageId": image.id})
 
     def register_image(self) -> ActionResult:
         """RegisterImage: architecture, root device, devices and the rest are kept."""

@@ -8,12 +8,12 @@ import logging
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import (
     BackendRequest,
@@ -23,9 +23,11 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from localcloud import seed
-from localcloud.api import groups, install, state
+from localcloud import imds, page, seed
+from localcloud.api import groups, install, metadata, state
+from localcloud.api.authorize import Guard
 from localcloud.api.faults import Faults
+from localcloud.api.machines import MACHINES
 from localcloud.api.trace import Trace, read_call
 
 HOST = "127.0.0.1"
@@ -41,24 +43,30 @@ class Application:
     Args:
         latency_ms: added to every API call, slept outside the lock.
         trace: file to append calls to.
+        enforce_iam: whether calls of users and roles are held against their policies.
     """
 
     debug = True
 
-    def __init__(self, latency_ms: float = 0, trace: Path | None = None) -> None:
+    def __init__(self, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False) -> None:
         install.install()
+        imds.SERVICE.lookup = metadata.view_of
+        MACHINES.open(MACHINES.simulated())
         self.faults = Faults()
+        self.guard = Guard(enforce_iam)
         self.latency_ms = latency_ms
         self.trace = Trace(trace)
         self.started = time.time()
         self.calls = 0
-        self._lock = threading.RLock()
+        self._lock = MACHINES.lock
         self._moto = DomainDispatcherApplication(_service_app)
         self._snapshot: state.State | None = None
         state.reset()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        if page.asked_for(environ):
+            return self._page(environ, start_response)
         if environ.get("PATH_INFO", "").startswith("/localcloud/"):
             return self._control(environ, start_response)
         return self._call(environ, start_response)
@@ -98,9 +106,12 @@ class Application:
         """What the services say to a call, one call at a time."""
         with self._lock:
             self.calls += 1
+            MACHINES.tick()
             for backend in groups.all_groups():
                 backend.tick()
             try:
+                if refusal := self.guard.check(_request(environ, body)):
+                    return _failure(remember, environ, *refusal)
                 return b"".join(self._moto(environ, remember))
             except NotImplementedError:
                 what = read_call(_request(environ, body))
@@ -115,11 +126,20 @@ class Application:
     def tick(self) -> None:
         """Let groups act on what has fallen due although nobody calls."""
         with self._lock:
+            MACHINES.tick()
             for backend in groups.all_groups():
                 try:
                     backend.tick()
                 except Exception:  # one group's trouble must not stop the cloud
                     log.exception("a group's timeouts failed")
+
+    def _page(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """The read-only page: read under the lock, drawn outside it."""
+        with self._lock:
+            picture = page.read(groups.all_groups(), seed.ACCOUNT, groups.CLOCK.speed)
+        body = page.html(picture).encode()
+        start_response("200 OK", [*page.HEADERS, ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _control(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = BackendRequest(environ)
@@ -129,6 +149,9 @@ class Application:
             ("GET", "events"): lambda _: self._events(int(request.values.get("after", 0))),
             ("GET", "faults"): lambda _: self.faults.described(),
             ("POST", "faults"): self.faults.replace,
+            ("POST", "enforce-iam"): self.guard.switch,
+            ("GET", "imds"): lambda _: imds.SERVICE.control({}),
+            ("POST", "imds"): imds.SERVICE.control,
             ("POST", "speed"): self._set_speed,
             ("POST", "latency"): self._set_latency,
             ("POST", "trace"): self._set_trace,
@@ -157,6 +180,8 @@ class Application:
             "calls": self.calls,
             "latency_ms": self.latency_ms,
             "speed": groups.CLOCK.speed,
+            "instances": MACHINES.host.kind,
+            "enforce_iam": self.guard.on,
             "trace": str(self.trace.path) if self.trace.path else None,
             "snapshot": self._snapshot is not None,
             "groups": {
@@ -189,16 +214,21 @@ class Application:
         return {"trace": wanted["file"]}
 
     def _take_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
+        MACHINES.check_restorable()
         self._snapshot = state.copied()
         return {"snapshot": True}
 
     def _restore_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
+        MACHINES.check_restorable()
         if self._snapshot is None:
             raise ValueError("no snapshot was taken")
         state.restore(self._snapshot)
+        MACHINES.adopt()
         return {"restored": True}
 
     def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
+        MACHINES.clear()
+        imds.SERVICE.forget()
         state.reset()
         return {"reset": True}
 
@@ -221,7 +251,10 @@ def _failure(start_response: StartResponse, environ: dict[str, Any], status: str
     start_response(status, [("Content-Type", "application/json" if json_ else "text/xml"), ("x-amzn-ErrorType", code)])
     if json_:
         return json.dumps({"__type": code, "message": message}).encode()
-    return f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>".encode()
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):  # EC2 has a shape of its own, and Go's SDK insists on it
+        return f"<Response><Errors>{error}</Errors><RequestID>localcloud</RequestID></Response>".encode()
+    return f"<ErrorResponse>{error}</ErrorResponse>".encode()
 
 
 def _json(start_response: StartResponse, status: str, value: dict[str, Any]) -> Iterable[bytes]:
@@ -256,13 +289,13 @@ class Handler(MotoRequestHandler):
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def make(port: int, latency_ms: float = 0, trace: Path | None = None) -> BaseWSGIServer:
-    """A server bound to loopback, not yet serving; port 0 takes a free one.
+def make(port: int, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False) -> BaseWSGIServer:
+    """A server bound to loopback, not yet serving; port 0 takes a free one. Its instances are simulated, and boot at once.
 
     Raises:
         SystemExit: the port is taken (werkzeug's way to say so).
     """
-    application = Application(latency_ms, trace)
+    application = Application(latency_ms, trace, enforce_iam)
     server = make_server(HOST, port, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
     server.service_actions = application.tick  # type: ignore[method-assign]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
+from moto.core.utils import utcnow
 from moto.kms import urls as kms_urls
 from moto.kms.models import Grant, KmsBackend
 from moto.logs import urls as logs_urls
@@ -19,6 +21,7 @@ from moto.sts import urls as sts_urls
 from moto.sts.models import STSBackend
 
 from localcloud import seed
+from localcloud.api.callers import Session
 
 #: Days that a log group can keep its events (API, PutRetentionPolicy).
 RETENTION_DAYS = frozenset({1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653})
@@ -111,6 +114,20 @@ class Sts(STSBackend):
     """STS, to which a caller with credentials of nobody's is a user like any other."""
 
     _url_module = sts_urls
+
+    def instance_session(self, role_arn: str, instance_arn: str, lifetime: timedelta, renewed_before: timedelta) -> Session:
+        """The session of an instance's role, a new one where the last has less than ``renewed_before`` to live."""
+        for kept in reversed(self.assumed_roles):
+            if isinstance(kept, Session) and (kept.role_arn, kept.instance_arn) == (role_arn, instance_arn):
+                if kept.expiration - renewed_before > utcnow():
+                    return kept
+                break
+        account, key = self._create_access_key(role_arn)
+        name, seconds = instance_arn.rpartition("/")[2], int(lifetime.total_seconds())
+        session = Session(account, self.region_name, key, name, role_arn, "", seconds, "")
+        session.instance_arn = instance_arn
+        self.assumed_roles.append(session)
+        return session
 
     def get_caller_identity(self, access_key_id: str, region: str) -> tuple[str, str, str]:
         """GetCallerIdentity."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from localcloud.fleet.values import (
     COUNTED,
+    HOOKS_AT_MOST,
     LAUNCH_RETRY_SECONDS,
     LAUNCHING,
     PROCESSES,
@@ -91,12 +93,17 @@ class Lifecycle:
             f"{settings.desired}.",
         )
 
-    def set_desired(self, desired: int, now: float) -> list[Effect]:
+    def set_desired(self, desired: int, now: float, *, honor_cooldown: bool = False) -> list[Effect]:
         """SetDesiredCapacity.
 
         Raises:
-            Refused: ``ValidationError`` outside the bounds.
+            Refused: ``ValidationError`` outside the bounds; ``ScalingActivityInProgress`` where the cooldown is to be honored and an
+                activity runs or ended within it (UG, "Scaling cooldowns": it begins when the last instance has launched or ended).
         """
+        ends = ((math.inf if a.ended_at is None else a.ended_at, a.id) for a in self.activities.values())
+        last, blocking = max(ends, default=(-math.inf, "")) if honor_cooldown else (-math.inf, "")
+        if now < last + self.settings.default_cooldown:
+            raise Refused("ScalingActivityInProgress", f"Scaling activity {blocking} is in progress and blocks this action")
         low, high, before = self.settings.min_size, self.settings.max_size, self.settings.desired
         if desired > high:
             raise invalid(f"New SetDesiredCapacity value {desired} is above max value {high} for the AutoScalingGroup.")
@@ -153,8 +160,18 @@ class Lifecycle:
 
     # --- what the outside world answers -------------------------------------------------------------------------------
 
-    def launched(self, activity: str, instance_id: str, template: Template, instance_type: str, image_id: str, now: float) -> list[Effect]:
-        """EC2 runs the instance that ``Launch`` asked for; launch hooks begin, else it is in service."""
+    def launched(
+        self,
+        activity: str,
+        instance_id: str,
+        template: Template,
+        instance_type: str,
+        image_id: str,
+        now: float,
+        *,
+        running: bool = True,
+    ) -> list[Effect]:
+        """EC2 has the instance that ``Launch`` asked for. If it runs, launch hooks begin, else it waits for ``booted``."""
         instance = Instance(
             instance_id,
             self.launching.pop(activity),
@@ -169,6 +186,17 @@ class Lifecycle:
         if activity in self.extras:
             self.extras[activity] = replace(self.extras[activity], instance=instance_id)
         self._activity(activity, description=f"Launching a new EC2 instance: {instance_id}", status="PreInService", progress=30)
+        if running:
+            self._admit(instance, now)
+        else:
+            self._put(instance)
+        return self._settle(now)
+
+    def booted(self, instance_id: str, now: float) -> list[Effect]:
+        """EC2 runs a pending instance: launch hooks begin, else it is in service. Another's start changes nothing."""
+        instance = self.instances.get(instance_id)
+        if instance is None or instance.state != "Pending":
+            return []
         self._admit(instance, now)
         return self._settle(now)
 
@@ -232,7 +260,13 @@ class Lifecycle:
     # --- hooks --------------------------------------------------------------------------------------------------------
 
     def put_hook(self, hook: Hook) -> None:
-        """Create or replace a hook; waits that are open keep the terms they began with (derived)."""
+        """Create or replace a hook; waits that are open keep the terms they began with (derived).
+
+        Raises:
+            Refused: ``ValidationError`` for a hook that AWS refuses; ``LimitExceeded`` past fifty (UG, "Quotas").
+        """
+        if hook.name not in self.hooks and len(self.hooks) >= HOOKS_AT_MOST:
+            raise Refused("LimitExceeded", f"The maximum number of lifecycle hooks for Auto Scaling group {self.name} is {HOOKS_AT_MOST}.")
         self.hooks[hook.name] = validated_hook(hook)
 
     def delete_hook(self, name: str, now: float) -> list[Effect]:
@@ -402,11 +436,13 @@ class Lifecycle:
         """DetachInstances: they leave the group and run on; no hook is met (API, DetachInstances).
 
         Raises:
-            Refused: ``ValidationError`` for a stranger, a state other than ``InService`` or ``Standby``, or a decrement
-                below min (those in standby are not counted any more, derived).
+            Refused: ``ValidationError`` for a stranger, a state other than ``InService``, ``Standby`` or ``Terminating:Retained``, a
+                decrement for a retained one (UG, "Detach or attach instances") or below min (those in standby are not counted
+                any more, derived).
         """
-        members = self._members_in(instance_ids, "InService", "Standby")
+        members = self._members_in(instance_ids, "InService", "Standby", "Terminating:Retained")
         if decrement:
+            self._members_in(instance_ids, "InService", "Standby")
             self._shrink(sum(member.state in COUNTED for member in members), "detach")
         activities = []
         for member in members:

@@ -36,6 +36,8 @@ TERMINATION_POLICIES = (
 )
 #: The longest an instance may wait in a hook: 48 hours or 100 heartbeats, whichever is shorter (API, LifecycleHook).
 LONGEST_WAIT_SECONDS = 172_800
+#: How many hooks a group has at most (UG, "Quotas for Auto Scaling resources and groups").
+HOOKS_AT_MOST = 50
 #: Pause before a launch that EC2 refused is tried again (AWS backs off; the length is ours).
 LAUNCH_RETRY_SECONDS = 60.0
 

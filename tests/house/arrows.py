@@ -13,6 +13,9 @@ AGENT = "roles/ghosthands/files/"
 STANDARD_LIBRARY = tuple(sorted(sys.stdlib_module_names))
 FLEET = "plugins.module_utils._fleet"
 AWS = ("boto3", "botocore")
+STORIES = ("boot", "watch", "vigil", "shield", "drain", "ending", "stop")
+AGENT_VALUES = ("ports", "settings", "paths", "environment", "compose_override", "log_shipper")
+PURE_LIBRARY = ("__future__", "collections", "dataclasses", "typing")
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,14 @@ ARROWS = (
         only=(*STANDARD_LIBRARY, *AWS, "ghosthands_agent"),
     ),
     Arrow(
-        "the agent's stories are handed their clock and adapters",
-        files=tuple(f"{AGENT}ghosthands_agent/{story}.py" for story in ("boot", "watch", "drain")),
-        never=(
-            *("subprocess", "socket", "os", "time", *AWS),
-            *(f"ghosthands_agent.{adapter}" for adapter in ("imds", "aws", "compose", "worker", "__main__")),
-        ),
+        "the agent's stories are handed their clock and adapters: they import each other, ports, settings and what is pure",
+        files=tuple(f"{AGENT}ghosthands_agent/{story}.py" for story in STORIES),
+        only=(*PURE_LIBRARY, *(f"ghosthands_agent.{module}" for module in (*STORIES, *AGENT_VALUES))),
+    ),
+    Arrow(
+        "the agent's values know no adapter and no story but the rule that they write down",
+        files=tuple(f"{AGENT}ghosthands_agent/{module}.py" for module in AGENT_VALUES),
+        only=(*PURE_LIBRARY, *("json", "pathlib", "re"), *(f"ghosthands_agent.{module}" for module in (*AGENT_VALUES, "ending"))),
     ),
     Arrow(
         "fleet is pure: itself and the standard library only, and of it no HTTP, threads, processes or sockets",
@@ -94,6 +99,16 @@ ARROWS = (
             *("http", "urllib", "socket", "socketserver", "subprocess", "time"),
             *("threading", "concurrent", "multiprocessing", "asyncio"),
         ),
+    ),
+    Arrow(
+        "what a policy decides is pure: the standard library and each other only",
+        files=("localcloud/api/policies.py", "localcloud/api/conditions.py"),
+        only=(*STANDARD_LIBRARY, "localcloud.api.conditions"),
+    ),
+    Arrow(
+        "what an instance is knows neither moto nor the API",
+        files=("localcloud/instances/*.py",),
+        never=("moto", "localcloud.api"),
     ),
     Arrow(
         "nothing outside localcloud and tests imports them",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -349,6 +350,29 @@ def test_activities_are_newest_first_paged_and_outlive_their_group_when_asked_fo
     assert autoscaling.describe_scaling_activities()["Activities"] == []
     gone = autoscaling.describe_scaling_activities(IncludeDeletedGroups=True)["Activities"]
     assert {a["AutoScalingGroupState"] for a in gone} == {"Deleted"}
+
+
+def test_activities_are_found_by_status_and_start(cloud: Cloud, clock: Callable[[float], None]) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    clock(3600)
+    autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
+
+    def found(name: str, value: str) -> list[str]:
+        wanted = autoscaling.describe_scaling_activities(AutoScalingGroupName="fleet", Filters=[{"Name": name, "Values": [value]}])
+        return [activity["Description"].split()[0] for activity in wanted["Activities"]]
+
+    between = datetime.now(UTC) + timedelta(seconds=1800)
+    assert found("StartTimeLowerBound", between.isoformat()) == ["Terminating"]
+    assert found("StartTimeUpperBound", between.replace(tzinfo=None).isoformat()) == ["Launching"]
+    assert found("Status", "Successful") == ["Terminating", "Launching"]
+    assert found("Status", "Failed") == []
+
+
+def test_a_group_is_described_without_its_instances_where_they_are_not_wanted(cloud: Cloud) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    group = autoscaling.describe_auto_scaling_groups(IncludeInstances=False)["AutoScalingGroups"][0]
+    assert "Instances" not in group
+    assert len(described(autoscaling)["Instances"]) == 1
 
 
 def test_what_is_not_modelled_is_refused_by_name(cloud: Cloud) -> None:

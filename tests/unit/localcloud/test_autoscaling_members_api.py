@@ -69,6 +69,21 @@ def test_a_detached_instance_runs_on_and_can_be_attached_again(cloud: Cloud, ec2
     assert [i["InstanceId"] for i in instances(ec2)] == [id]
 
 
+def test_a_retained_instance_can_be_detached_unless_capacity_is_to_shrink(cloud: Cloud, ec2: Any) -> None:
+    retain = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
+    drain = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+    autoscaling = make_group(cloud, DesiredCapacity=1, InstanceLifecyclePolicy=retain, LifecycleHookSpecificationList=[drain])
+    id = next(iter(states(autoscaling)))
+    autoscaling.set_desired_capacity(**FLEET, DesiredCapacity=0)
+    autoscaling.complete_lifecycle_action(**FLEET, LifecycleHookName="drain", InstanceId=id, LifecycleActionResult="ABANDON")
+    assert states(autoscaling) == {id: "Terminating:Retained"}
+    with refused("ValidationError", "is not in InService or Standby"):
+        autoscaling.detach_instances(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=True)
+    autoscaling.detach_instances(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=False)
+    assert (states(autoscaling), described(autoscaling)["DesiredCapacity"]) == ({}, 0)
+    assert ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
+
+
 def test_only_running_instances_of_nobodys_can_be_attached(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     with refused("ValidationError", "already part of Auto Scaling group fleet"):

@@ -19,7 +19,10 @@ from pathlib import Path
 import boto3
 import pytest
 
+from localcloud.__main__ import main
+
 ROOT = Path(__file__).parents[3]
+KEYS = {"aws_access_key_id": "localcloud-dummy-key", "aws_secret_access_key": "localcloud-dummy-secret"}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -151,6 +154,48 @@ def test_events_are_followed_line_by_line_and_time_can_be_sped_up(localcloud: Ru
 @pytest.mark.parametrize("speed", ["0", "-1", "fast"])
 def test_time_that_does_not_pass_is_refused(localcloud: Run, speed: str) -> None:
     assert localcloud("up", "--speed", speed).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--instances", "process"), "--instances process needs --command"),
+        (("--instances", "process", "--command", "no-such-program"), "--command: no such program: no-such-program"),
+        (("--instances", "process", "--command", "'"), "--command: No closing quotation"),
+        (("--command", "true"), "--command is for --instances process, not simulated"),
+        (("--stop-seconds", "3"), "--stop-seconds is for --instances process, not simulated"),
+        (
+            ("--instances", "process", "--command", "true", "--boot-seconds", "3"),
+            "--boot-seconds is for --instances simulated, not process",
+        ),
+        (("--instances", "container", "--agent-seconds", "3"), "--agent-seconds is for --instances simulated, not container"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["up", "serve"])
+def test_options_that_do_not_fit_are_refused_by_name_in_one_line(
+    capsys: pytest.CaptureFixture[str], verb: str, options: tuple[str, ...], said: str
+) -> None:
+    assert main([verb, "--port", "1", *options]) == 2
+    assert capsys.readouterr() == ("", f"localcloud: {said}\n")
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
+def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], seconds: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["up", "--boot-seconds", seconds])
+    assert ended.value.code == 2
+    assert "--boot-seconds" in capsys.readouterr().err
+
+
+def test_simulated_instances_take_their_time_if_told_to(localcloud: Run, port: int) -> None:
+    assert localcloud("up", "--boot-seconds", "60", "--agent-seconds", "5", "--speed", "60", "--enforce-iam").returncode == 0
+    said = localcloud("status").stdout
+    assert ("instances are simulated" in said, "IAM enforced" in said) == (True, True)
+    ec2 = boto3.client("ec2", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1", **KEYS)
+    made = ec2.run_instances(ImageId="ami-010ca1c10d000a001", InstanceType="t3.medium", MinCount=1, MaxCount=1)
+    assert made["Instances"][0]["State"]["Name"] == "pending"
+    waiting = {"Delay": 1, "MaxAttempts": 10}
+    ec2.get_waiter("instance_running").wait(InstanceIds=[made["Instances"][0]["InstanceId"]], WaiterConfig=waiting)
 
 
 def test_a_wrong_command_is_refused(localcloud: Run) -> None:

@@ -239,3 +239,13 @@ def test_a_security_group_that_another_ones_rule_names_cannot_be_deleted(ec2: An
     ec2.delete_security_group(GroupId=source)
     with refused("CannotDelete"):
         ec2.delete_security_group(GroupId="sg-010ca1c10d0000001")
+
+
+def test_an_instance_without_a_subnet_is_launched_into_the_default_one_of_its_zone(ec2: Any) -> None:
+    wanted = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
+    anywhere = ec2.run_instances(**wanted)["Instances"][0]
+    assert (anywhere["SubnetId"], anywhere["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000a1", "172.28.1.")
+    there = ec2.run_instances(**wanted, Placement={"AvailabilityZone": "us-east-1b"})["Instances"][0]
+    assert (there["SubnetId"], there["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000b2", "172.28.2.")
+    with refused("MissingInput"):
+        ec2.run_instances(**wanted, Placement={"AvailabilityZone": "us-east-1f"})

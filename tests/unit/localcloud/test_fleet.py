@@ -470,3 +470,29 @@ def test_activities_tell_the_story_in_aws_words() -> None:
     assert "shrinking the capacity from 2 to 1.  At 2026-08-01T12:02:00Z instance i-" in third.cause
     assert third.description.startswith("Terminating EC2 instance: i-")
     assert {a.status for a in world.group.activities.values()} == {"Successful"}
+
+
+def test_an_instance_that_does_not_run_yet_is_pending_counts_and_meets_its_hook_when_it_runs() -> None:
+    world = World()
+    world.group.put_hook(BOOT)
+    (launch,) = world.group.set_desired(1, world.now)
+    assert isinstance(launch, fleet.Launch)
+    assert world.group.launched(launch.activity, "i-1", launch.template, "t3.medium", "ami-1", world.now, running=False) == []
+    assert (world.states(), world.newest().status) == ({"i-1": "Pending"}, "PreInService")
+    world.sleep(10_000)
+    assert world.states() == {"i-1": "Pending"}
+    assert world.group.booted("i-1", world.now) == []
+    assert world.states() == {"i-1": "Pending:Wait"}
+    assert world.group.booted("i-1", world.now) == []
+    assert world.group.booted("i-stranger", world.now) == []
+    world.complete("boot", "CONTINUE", "i-1")
+    assert world.states() == {"i-1": "InService"}
+
+
+def test_an_instance_that_ends_before_it_runs_is_replaced() -> None:
+    world = World()
+    (launch,) = world.group.set_desired(1, world.now)
+    assert isinstance(launch, fleet.Launch)
+    world.group.launched(launch.activity, "i-0", launch.template, "t3.medium", "ami-1", world.now, running=False)
+    world.do(world.group.lost("i-0", world.now))
+    assert world.states() == {"i-1": "InService"}

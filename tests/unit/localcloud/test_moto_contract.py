@@ -47,6 +47,7 @@ OVERRIDDEN: dict[str, str] = {
     "moto.core.base_backend.BaseBackend.__init__": "self, region_name, account_id",
     "moto.core.responses.BaseResponse.__init__": "self, service_name",
     "moto.core.responses.BaseResponse.call_action": "self",
+    "moto.core.responses.BaseResponse.parse_parameters": "self, request",
     "moto.ec2.models.amis.Ami.__init__": (
         "self, ec2_backend, ami_id, instance, source_ami, name, description, owner_id, owner_alias, public, "
         "virtualization_type, architecture, state, creation_date, platform, image_type, image_location, "
@@ -55,8 +56,12 @@ OVERRIDDEN: dict[str, str] = {
     ),
     "moto.ec2.models.amis.Ami.block_device_mappings": "self",
     "moto.ec2.models.amis.AmiBackend._load_amis": "self",
+    "moto.ec2.models.amis.AmiBackend.copy_image": "self, source_image_id, source_region, name, description",
     "moto.ec2.models.instances.InstanceBackend.run_instances": ("self, image_id, count, user_data, security_group_names, **kwargs"),
     "moto.ec2.models.instances.InstanceBackend.terminate_instances": "self, instance_ids",
+    "moto.ec2.models.instances.InstanceBackend.reboot_instances": "self, instance_ids",
+    "moto.ec2.models.instances.InstanceBackend.start_instances": "self, instance_ids",
+    "moto.ec2.models.instances.InstanceBackend.stop_instances": "self, instance_ids",
     "moto.ec2.models.launch_templates.LaunchTemplate.__init__": ("self, backend, name, template_data, version_description, tag_spec"),
     "moto.ec2.models.launch_templates.LaunchTemplate.create_version": "self, data, description",
     "moto.ec2.models.launch_templates.LaunchTemplate.default_version": "self",
@@ -75,6 +80,9 @@ OVERRIDDEN: dict[str, str] = {
     "moto.ec2.responses.amis.AmisResponse.modify_image_attribute": "self",
     "moto.ec2.responses.amis.AmisResponse.register_image": "self",
     "moto.ec2.responses.instances.InstanceResponse.describe_instances": "self",
+    "moto.ec2.responses.elastic_block_store.ElasticBlockStore.delete_snapshot": "self",
+    "moto.ec2.responses.instances.InstanceResponse.modify_instance_metadata_options": "self",
+    "moto.ec2.responses.instances.InstanceResponse.run_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.start_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.stop_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.terminate_instances": "self",
@@ -137,7 +145,23 @@ RELIED_ON: dict[str, tuple[str, str]] = {
     ),
     "moto.ec2.models.instances.Instance.terminate": (
         "b5e4ee68c414",
-        "it frees interfaces and volumes; ours adds only the moment",
+        "it frees interfaces and volumes; ours says when, and why",
+    ),
+    "moto.ec2.models.instances.Instance.stop": (
+        "e6e7da70fc8a",
+        "it takes the public address away; ours says when, and why",
+    ),
+    "moto.ec2.models.instances.Instance.start": (
+        "59967ab3c8e7",
+        "it gives a public address; ours says when",
+    ),
+    "moto.ec2.responses.instances.InstanceResponse.run_instances": (
+        "053f1ed0a0ec",
+        "it gives the first instance its profile, and ours the others theirs",
+    ),
+    "moto.ec2.models.amis.AmiBackend.copy_image": (
+        "3502bc378a3a",
+        "it makes a snapshot, to which ours notes the disk",
     ),
     "moto.core.base_backend.AccountSpecificBackend.__getitem__": (
         "b10167294fc0",
@@ -185,6 +209,8 @@ ADDED = [
     ("moto.iam.responses.IamResponse", "delete_user_permissions_boundary"),
     ("moto.iam.responses.IamResponse", "list_service_specific_credentials"),
     ("moto.iam.responses.IamResponse", "put_user_permissions_boundary"),
+    ("moto.iam.responses.IamResponse", "simulate_custom_policy"),
+    ("moto.iam.responses.IamResponse", "simulate_principal_policy"),
 ]
 
 #: Where install() puts our response classes.

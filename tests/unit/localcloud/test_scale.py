@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.bench import scale
 from tests.unit.localcloud.conftest import Cloud
 
-#: What the issue asks for, in seconds on a machine of one's own; a busy one gets twice that.
+#: Slower machines, and a busy one whose caches are cold, get twice the seconds (of this process) that are aimed at.
 PATIENCE = 2
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.unit.localcloud.conftest import Cloud
-from tests.unit.localcloud.wanted import described, instances, make_group, make_template, refused
+from tests.unit.localcloud.wanted import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
 
 
 @pytest.fixture
@@ -83,7 +84,13 @@ def test_reset_leaves_the_account_as_after_start(cloud: Cloud, ec2: Any) -> None
 
 @pytest.mark.parametrize(
     ("verb", "body", "status"),
-    [("latency", {"ms": -1}, 400), ("latency", {}, 400), ("trace", {"file": "/nowhere/at/all"}, 400), ("party", {}, 404)],
+    [
+        ("latency", {"ms": -1}, 400),
+        ("latency", {}, 400),
+        ("trace", {"file": "/nowhere/at/all"}, 400),
+        ("imds", {"spot": "x"}, 400),
+        ("party", {}, 404),
+    ],
 )
 def test_a_wrong_control_says_so(cloud: Cloud, verb: str, body: dict[str, Any], status: int) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -91,6 +98,40 @@ def test_a_wrong_control_says_so(cloud: Cloud, verb: str, body: dict[str, Any], 
     with caught.value as answer:
         assert answer.code == status
         assert json.load(answer)["error"]
+
+
+def test_metadata_faults_and_announcements_have_a_control(cloud: Cloud, ec2: Any) -> None:
+    id = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])["Instances"][0][
+        "InstanceId"
+    ]
+    cloud.control("imds", {"instance": id, "spot": "terminate"})
+    cloud.control("imds", {"faults": [{"path": "/latest/*", "kind": "hang"}]})
+    said = cloud.control("imds", method="GET")
+    assert (said["notices"][id]["spot"], said["faults"][0]["kind"]) == ("terminate", "hang")
+    cloud.control("reset")
+    assert cloud.control("imds", method="GET") == {"faults": [], "notices": {}}
+
+
+def test_policies_are_enforced_from_when_it_is_asked_for(cloud: Cloud) -> None:
+    iam = cloud.client("iam")
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    make: Any = boto3.client
+    theirs = make(
+        "ec2",
+        endpoint_url=cloud.url,
+        region_name="us-east-1",
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    assert theirs.describe_vpcs()["Vpcs"]
+    assert cloud.control("enforce-iam", {"on": True}) == {"enforce_iam": True}
+    try:
+        with refused("UnauthorizedOperation", "You are not authorized to perform this operation"):
+            theirs.describe_vpcs()
+    finally:
+        cloud.control("enforce-iam", {"on": False})
+    assert theirs.describe_vpcs()["Vpcs"]
 
 
 def test_restoring_what_was_never_taken_is_refused(running: Cloud) -> None:

@@ -1,0 +1,34 @@
+"""A machine's seed for cloud-init: what EC2's metadata service says at a first boot, as files, for its NoCloud source."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+from localcloud.instances import Machine
+
+#: Its Ec2 source looks for EC2's hardware, which a container does not show; so the seed is the only source.
+CONFIGURATION = """\
+datasource_list: [NoCloud]
+network: {config: disabled}
+locale: false
+"""
+
+
+def seed(machine: Machine) -> bytes:
+    """A tar archive to unpack at the root of the machine's disk. Cloud-init acts on it once per instance id."""
+    facts = {"instance-id": machine.id, "local-hostname": machine.host_name, "public-keys": dict(machine.public_keys)}
+    folder = "var/lib/cloud/seed/nocloud/"
+    files = {
+        folder + "meta-data": json.dumps(facts).encode(),  # JSON is YAML
+        folder + "user-data": machine.user_data or b"",
+        "etc/cloud/cloud.cfg.d/99-localcloud.cfg": CONFIGURATION.encode(),
+    }
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o600
+            tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()

@@ -1,0 +1,109 @@
+"""Instances that are nothing but time: they boot, work and drain on a clock that may run fast, thousands a second."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+from localcloud.instances import Listener, Machine
+
+
+class Timetable:
+    """What is to happen when, on a clock in seconds; nothing happens until `tick` is called."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._entries: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have it done so many seconds from now."""
+        heapq.heappush(self._entries, (self.clock() + seconds, next(self._numbers), action))
+
+    def tick(self) -> None:
+        """Do what has fallen due, in order, and what that makes due at once."""
+        while self._entries and self._entries[0][0] <= self.clock():
+            heapq.heappop(self._entries)[2]()
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._entries.clear()
+
+
+class Simulated:
+    """A host of such instances; it calls the listener from within the calls that it gets and from the timetable.
+
+    Args:
+        boot_seconds: how long a machine takes to be switched on; 0 is at once.
+        agent_seconds: how long the worker takes to drain; None means that nobody on the machine answers to its hooks.
+        finish: completes whatever lifecycle actions the instance waits in.
+    """
+
+    kind = "simulated"
+
+    def __init__(
+        self,
+        listener: Listener,
+        timetable: Timetable,
+        *,
+        boot_seconds: float = 0.0,
+        agent_seconds: float | None = None,
+        finish: Callable[[str], None] = lambda instance_id: None,
+    ) -> None:
+        self._listener = listener
+        self._timetable = timetable
+        self._boot_seconds = boot_seconds
+        self._agent_seconds = agent_seconds
+        self._finish = finish
+        #: Machines by id with the number of their present boot; None while they are off.
+        self._boots: dict[str, int | None] = {}
+        self._numbers = itertools.count()
+
+    def launch(self, machine: Machine) -> None:
+        """Switch a machine on."""
+        self.start(machine.id)
+
+    def start(self, instance_id: str) -> None:
+        """Switch it on; it runs after its boot, unless it has been switched off meanwhile."""
+        boot = self._boots[instance_id] = next(self._numbers)
+
+        def booted() -> None:
+            if self._boots.get(instance_id) == boot:
+                self._listener.running(instance_id)
+
+        if self._boot_seconds:
+            self._timetable.after(self._boot_seconds, booted)
+        else:
+            booted()
+
+    def stop(self, instance_id: str) -> None:
+        """Switch it off."""
+        self._boots[instance_id] = None
+        self._listener.ended(instance_id, "stopped", "")
+
+    def reboot(self, instance_id: str) -> None:
+        """EC2 shows nothing of it, and nothing else is there to see it."""
+
+    def terminate(self, instance_id: str) -> None:
+        """Forget it."""
+        self._boots.pop(instance_id, None)
+        self._listener.ended(instance_id, "terminated", "")
+
+    def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
+        """An image of nothing is made at once."""
+        self._listener.image_made(image_id, None)
+
+    def drop_image(self, image_id: str) -> None:
+        """Nothing was kept."""
+
+    def moved(self, instance_id: str, state: str) -> None:
+        """The instance's group has moved it to a lifecycle state: where it waits, its agent goes to work."""
+        if self._agent_seconds is not None and state.endswith(":Wait"):
+            drain = self._agent_seconds if state.startswith("Terminating") else 0.0
+            self._timetable.after(drain, lambda: self._finish(instance_id))
+
+    def close(self) -> None:
+        """Forget every machine and all that was to happen."""
+        self._boots.clear()
+        self._timetable.clear()
