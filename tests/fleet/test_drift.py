@@ -18,7 +18,7 @@ from tests.fleet.cloud import WRITES, Run
 from tests.fleet.mutations import MISSING, MUTATIONS, TASKS, Fleet, Mutation
 
 KEEPS = {task: key for key, task in TASKS.items()}
-# A task that its `when` keeps out where the thing is there, because its module says changed, or writes, on every run (FACTS: measured).
+# A task that its `when` keeps out where the thing is there, because its module says changed, or writes, on every run.
 ONLY_WHERE_MISSING = {"secret", "key", "group", "access key", "key file"}
 
 

@@ -1,0 +1,40 @@
+"""What takes the instance's logs away: amazon-cloudwatch-agent, which hands on what it holds when it is stopped."""
+
+from __future__ import annotations
+
+import time
+
+from .command import Command, Steps, Work
+from .ports import Unavailable
+
+UNIT = "amazon-cloudwatch-agent.service"
+FLUSH_SECONDS = 2.0
+
+
+class CloudWatchShipper:
+    """ports.Logs.
+
+    Args:
+        wanted: whether a log group is configured; if not, there is nothing to flush.
+        program: systemctl.
+    """
+
+    def __init__(self, wanted: bool, program: str = "systemctl") -> None:
+        self._wanted, self._program = wanted, program
+
+    def flush(self) -> Work[None]:
+        """See ports.Logs."""
+        return Work(self._restart())
+
+    def _restart(self) -> Steps[None]:
+        if not self._wanted:
+            return
+        command = Command([self._program, "try-restart", UNIT])
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while (ended := command.poll()) is None:
+            if time.monotonic() > deadline:
+                command.kill()
+                raise Unavailable("systemctl try-restart", "Timeout")
+            yield command
+        if ended.code:
+            raise Unavailable("systemctl try-restart", f"exit {ended.code}")

@@ -1,0 +1,178 @@
+"""Programs run by this one: argument lists, a small environment, a process group each; either bounded in seconds, or begun and polled.
+
+What they print is read for known causes and then forgotten: it may quote the `.env`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from .ports import PortError, Unavailable
+
+T = TypeVar("T")
+#: What a program is told of this one's environment; all else (credentials, COMPOSE_*) stays here.
+PASSED_ON = ("PATH", "HOME", "DOCKER_HOST", "LANG")
+OUTPUT_BYTES = 1 << 20
+GONE_SECONDS = 0.4  # what was killed is gone within milliseconds
+VERBS = frozenset("compose image inspect kill ps pull stop try-restart up version".split())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended. `output` is stdout, `errors` stderr, each cut at 1 MiB. Not for logs."""
+
+    code: int
+    output: str
+    errors: str
+
+
+class Command:
+    """A program that has been started.
+
+    Args:
+        words: the program and its arguments; never a secret.
+        extra: environment besides PASSED_ON.
+        keep: file descriptors that it inherits.
+
+    Raises:
+        Unavailable: it cannot be started.
+    """
+
+    def __init__(self, words: Sequence[str], extra: Mapping[str, str] | None = None, keep: Sequence[int] = ()) -> None:
+        self._name = name(words)
+        # Files, not pipes: nobody reads while it runs, and a full pipe would stop it. In memory: a full disk stops nothing, and nothing of it stays.
+        self._output, self._errors = os.memfd_create("output"), os.memfd_create("errors")
+        self._ended: Ended | None = None
+        environment = {variable: os.environ[variable] for variable in PASSED_ON if variable in os.environ}
+        try:
+            self._process = subprocess.Popen(
+                list(words),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._errors,
+                env={**environment, **(extra or {})},
+                start_new_session=True,
+                pass_fds=tuple(keep),
+            )
+        except OSError as problem:
+            self._said()
+            raise Unavailable(self._name, type(problem).__name__) from None
+
+    @property
+    def identity(self) -> str:
+        """What `kill_by_identity` knows it by, also in another process."""
+        return f"{self._process.pid} {_started(self._process.pid)}"
+
+    def poll(self) -> Ended | None:
+        """How it ended; None while it runs."""
+        if self._ended is None and (code := self._process.poll()) is not None:
+            self._ended = Ended(code, *self._said())
+        return self._ended
+
+    def wait(self, seconds: float) -> Ended:
+        """How it ended. Raises Unavailable (Timeout) where it does not in time; it is killed then."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Unavailable(self._name, "Timeout") from None
+        ended = self.poll()
+        assert ended is not None
+        return ended
+
+    def kill(self) -> None:
+        """End its whole process group at once. One that hangs in the kernel is not waited for."""
+        if self._ended is None:
+            _kill_group(self._process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GONE_SECONDS)
+            self.poll()
+
+    def _said(self) -> tuple[str, str]:
+        return _read_out(self._output), _read_out(self._errors)
+
+
+def kill_by_identity(identity: str) -> None:
+    """SIGKILL to a command's process group, if the command still lives. Its number alone may be somebody else's by now."""
+    pid, _blank, started = identity.partition(" ")
+    if pid.isdecimal() and _started(int(pid)) == started != "":
+        _kill_group(int(pid))
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _started(pid: int) -> str:
+    """When the process started, in the kernel's ticks (proc(5), stat, field 22); empty where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def name(words: Sequence[str]) -> str:
+    """A command as errors call it: the program and its verbs, such as `docker compose up`."""
+    return " ".join([os.path.basename(words[0]), *(word for word in words[1:] if word in VERBS)])
+
+
+def _read_out(file: int) -> str:
+    text = os.pread(file, OUTPUT_BYTES, 0).decode(errors="replace")
+    os.close(file)
+    return text
+
+
+#: Steps of a longer piece of work: yields None while there is something to wait for, or the command under way.
+Steps = Generator[Command | None, None, T]
+
+
+class Work(Generic[T]):
+    """Steps that are taken whenever somebody asks whether they are done: a ports.Task without a thread."""
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps: Steps[T] | None = steps
+        self._running: Command | None = None
+        self._result: T | None = None
+        self._problem: PortError | None = None
+        self.done()
+
+    def done(self) -> bool:
+        """See ports.Task."""
+        if self._steps:
+            try:
+                self._running = next(self._steps)
+            except StopIteration as end:
+                self._result, self._steps = end.value, None
+            except PortError as problem:
+                self._problem, self._steps = problem, None
+        return self._steps is None
+
+    def result(self) -> T:
+        """See ports.Task."""
+        if self._steps:
+            raise ValueError("not done")
+        if self._problem:
+            raise self._problem
+        return self._result  # type: ignore[return-value]  # T may well be None
+
+    def cancel(self) -> None:
+        """See ports.Task. Its result is Unavailable (Cancelled) then."""
+        if self._steps:
+            self._steps, self._problem = None, Unavailable("task", "Cancelled")
+            if self._running:
+                self._running.kill()
+
+
+def until_ended(command: Command) -> Steps[Ended]:
+    """Wait for a command, step by step."""
+    while (ended := command.poll()) is None:
+        yield command
+    return ended

@@ -1,0 +1,30 @@
+"""docker-compose.override.yml: what the agent needs of the compose file that the image brings. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from .ending import OTHERS_GRACE_SECONDS, time_for_a_job
+from .ports import API, DEPLOY_SERVER, WORKER
+from .settings import Settings
+
+DOCKER_CONFIG_IN_CONTAINER = "/run/ghosthands/docker-config"
+
+
+def compose_override(settings: Settings, docker_config: str) -> str:
+    """The override's text: JSON, which is YAML.
+
+    :param docker_config: the host's directory of docker logins. The directory is mounted, not its file: a rename would leave the old file in the container.
+    """
+    services = {name: _service(OTHERS_GRACE_SECONDS) for name in (API, DEPLOY_SERVER)}
+    services[WORKER] = _service(time_for_a_job(settings))
+    services[DEPLOY_SERVER] |= {
+        "environment": {"DOCKER_CONFIG": DOCKER_CONFIG_IN_CONTAINER},
+        "volumes": [{"type": "bind", "source": docker_config, "target": DOCKER_CONFIG_IN_CONTAINER, "read_only": True}],
+    }
+    return json.dumps({"services": services}, indent=2, sort_keys=True) + "\n"
+
+
+def _service(grace: float) -> dict[str, object]:
+    # on-failure: after a reboot docker must not start a worker before boot has looked whether the instance is to end.
+    return {"restart": "on-failure", "stop_grace_period": f"{grace:.0f}s"}

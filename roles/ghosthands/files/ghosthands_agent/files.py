@@ -1,0 +1,118 @@
+"""Files by rename: whoever reads finds the old one or the new one, whole, whenever the writer is killed or the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .paths import Paths
+from .ports import FileName, Unavailable
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a file is to lie there.
+
+    Attributes:
+        mode: its permission bits, also while it is being written.
+        heir: whether it belongs to whom its directory belongs to (root's directory: root). The role gives the project directory to uid 1000, which ec2-user
+            on the host and every process in the containers have; root reads everything. So 0600 is enough for all three.
+    """
+
+    mode: int
+    heir: bool
+
+
+SECRET = Kind(0o600, heir=True)
+PLAIN = Kind(0o644, heir=True)
+PUBLIC = Kind(0o644, heir=False)
+
+
+def replace(path: Path, text: str, kind: Kind) -> bool:
+    """Make the file say `text`; whether it had to be written. Directories above it are made (0755) where they are missing.
+
+    Raises:
+        Unavailable: it could not be written (code: the error's name, such as ENOSPC); then the file is what it was and no part of a new one is left.
+    """
+    call = f"write {path.name}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if _is(path, text, kind):
+            return False
+        _rename_new(path, text.encode(), kind)
+    except OSError as problem:
+        raise Unavailable(call, error_name(problem)) from None
+    return True
+
+
+def error_name(problem: OSError) -> str:
+    """The error's short name, such as ENOSPC."""
+    return errno.errorcode.get(problem.errno or 0, type(problem).__name__)
+
+
+def _is(path: Path, text: str, kind: Kind) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, PermissionError):
+        return False
+    except OSError as problem:
+        if problem.errno == errno.ELOOP:  # a link is not a file of ours: it is replaced, never followed
+            return False
+        raise
+    with open(file, "rb") as there:
+        found = os.fstat(file)
+        owned = _owner(path.parent, kind) in (None, (found.st_uid, found.st_gid))
+        as_wanted = stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == kind.mode
+        return owned and as_wanted and there.read() == text.encode()
+
+
+def _rename_new(path: Path, content: bytes, kind: Kind) -> None:
+    # One name for all attempts: what a kill has left is replaced by the next writer and never piles up.
+    new = path.with_name(f".{path.name.lstrip('.')}.new")
+    new.unlink(missing_ok=True)
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, kind.mode & 0o600)
+    try:
+        with open(file, "wb") as writing:
+            if owner := _owner(path.parent, kind):
+                os.fchown(file, *owner)
+            os.fchmod(file, kind.mode)
+            writing.write(content)
+            writing.flush()
+            os.fsync(file)
+        os.rename(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _owner(folder: Path, kind: Kind) -> tuple[int, int] | None:
+    """Whom the file is to belong to; None: to the writer. Only root can give files away."""
+    if not kind.heir or os.geteuid() != 0:
+        return None
+    found = folder.stat()
+    return found.st_uid, found.st_gid
+
+
+class ProjectFiles:
+    """The files that boot writes (ports.Files)."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._files: Mapping[FileName, tuple[Path, Kind]] = {
+            "environment": (paths.environment, SECRET),
+            "override": (paths.override, PLAIN),
+            "shipper": (paths.shipper, PLAIN),
+        }
+
+    def write(self, name: FileName, text: str) -> bool:
+        """See ports.Files."""
+        path, kind = self._files[name]
+        return replace(path, text, kind)

@@ -1,0 +1,78 @@
+"""Where things are on the host: one value, so that tests and process instances can live anywhere. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+API_PORT, WORKER_PORT, DEPLOY_PORT = 3100, 3101, 8000  # RUNBOOK section 7; the security group opens these and no others
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every path and local port that the agent touches; `root` is `/` but in tests.
+
+    Attributes:
+        root: what all paths lie under.
+        api_port: where the api service listens on 127.0.0.1.
+        worker_port: where the worker's status server listens on 127.0.0.1.
+    """
+
+    root: Path = Path("/")
+    api_port: int = API_PORT
+    worker_port: int = WORKER_PORT
+
+    @property
+    def config(self) -> Path:
+        """agent.conf, written by user data."""
+        return self.root / "etc/ghosthands/agent.conf"
+
+    @property
+    def project(self) -> Path:
+        """Compose's project directory."""
+        return self.root / "opt/ghosthands"
+
+    @property
+    def compose_file(self) -> Path:
+        """The compose file that the image brings."""
+        return self.project / "docker-compose.prod.yml"
+
+    @property
+    def override(self) -> Path:
+        """The compose override that boot writes."""
+        return self.project / "docker-compose.override.yml"
+
+    @property
+    def environment(self) -> Path:
+        """The `.env` that boot writes."""
+        return self.project / ".env"
+
+    @property
+    def docker_config(self) -> Path:
+        """The directory of docker's logins (DOCKER_CONFIG); mounted into the deploy server as a directory."""
+        return self.project / "docker-config"
+
+    @property
+    def baked_image(self) -> Path:
+        """The reference of the worker's image that was baked into the machine image, one line; absent where none was."""
+        return self.root / "usr/share/ghosthands/baked-image"
+
+    @property
+    def shipper(self) -> Path:
+        """The log shipper's configuration (amazon-cloudwatch-agent reads every file of this directory)."""
+        return self.root / "opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.d/ghosthands.json"
+
+    @property
+    def run(self) -> Path:
+        """What lives as long as one boot of the system."""
+        return self.root / "run/ghosthands"
+
+    @property
+    def boot_record(self) -> Path:
+        """How the boot goes, for people and for `watch`."""
+        return self.run / "boot.json"
+
+    @property
+    def marks(self) -> Path:
+        """The agent's one state file."""
+        return self.run / "marks.json"

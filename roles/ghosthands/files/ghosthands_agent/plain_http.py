@@ -1,0 +1,135 @@
+"""One kept HTTP/1.1 connection to one host, every exchange bounded in seconds: what the metadata service and the worker are asked by.
+
+Two polls a second for months is what it is for: no new connection, no thread, no library beyond the standard one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: No answer that the agent asks for is longer; the metadata service's user data, its longest, has 16 KB.
+ANSWER_BYTES = 65536
+
+
+class NoAnswer(Exception):
+    """Nothing usable came back in time. Its text names the cause and holds nothing of the answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `body` is decoded as UTF-8."""
+
+    status: int
+    body: str
+
+
+class PlainHttp:
+    """A connection that is made when first needed, kept, and made anew when the other side has closed it.
+
+    Args:
+        host: name or address.
+        port: TCP port.
+        timeout: what one exchange may take in all, in seconds, connecting and a second try included.
+    """
+
+    def __init__(self, host: str, port: int, timeout: float) -> None:
+        self._connection: _Connection | None = None
+        self._host, self._port, self._timeout = host, port, timeout
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """One exchange without a body, or with an empty one.
+
+        Raises:
+            NoAnswer: no connection, none in time, or no HTTP.
+        """
+        deadline = time.monotonic() + self._timeout
+        kept = self._connection is not None
+        try:
+            try:
+                return self._exchange(method, path, headers or {}, deadline)
+            except ConnectionError:
+                if not kept:
+                    raise
+            # A server may close a kept connection at any moment: then, and only then, it is asked again, once.
+            return self._exchange(method, path, headers or {}, deadline)
+        except (OSError, http.client.HTTPException, UnicodeError) as problem:
+            raise NoAnswer("time-out" if isinstance(problem, TimeoutError) else type(problem).__name__) from None
+
+    def close(self) -> None:
+        """End the connection, if there is one; the next question makes another."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _exchange(self, method: str, path: str, headers: Mapping[str, str], deadline: float) -> Answer:
+        connection, self._connection = self._connection or _Connection(self._host, self._port), None
+        connection.deadline = deadline
+        try:
+            connection.request(method, path, headers=dict(headers))
+            response = connection.getresponse()
+            body = response.read(ANSWER_BYTES + 1)
+            if len(body) > ANSWER_BYTES:
+                raise http.client.HTTPException("the answer is too long")
+            answer = Answer(response.status, body.decode())
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection if connection.sock else None  # None: the answer said "Connection: close"
+        return answer
+
+
+class _Connection(http.client.HTTPConnection):
+    """An HTTPConnection with one deadline in place of a time-out per system call: also a trickle comes to an end."""
+
+    deadline = 0.0
+
+    def connect(self) -> None:
+        self.timeout = _left(self.deadline)
+        super().connect()
+
+    def send(self, data: Any) -> None:
+        if self.sock:
+            self.sock.settimeout(_left(self.deadline))
+        super().send(data)
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        self.response_class = self._response  # type: ignore[assignment]  # called, as here, with (socket, method=...)
+        return super().getresponse()
+
+    def _response(self, sock: socket.socket, method: str | None = None) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, method=method)
+        response.fp = io.BufferedReader(_Receiving(sock, response.fp.detach(), self.deadline))
+        return response
+
+
+class _Receiving(io.RawIOBase):
+    """The receiving side of a socket, of which each read gets what is left until the deadline."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
+        self._sock, self._raw, self._deadline = sock, raw, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._sock.settimeout(_left(self._deadline))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _left(deadline: float) -> float:
+    if (left := deadline - time.monotonic()) <= 0:
+        raise TimeoutError
+    return left

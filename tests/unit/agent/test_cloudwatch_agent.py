@@ -1,0 +1,47 @@
+"""The log shipper is told to hand on what it holds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from ghosthands_agent.cloudwatch_agent import FLUSH_SECONDS, CloudWatchShipper
+from ghosthands_agent.command import Work
+from ghosthands_agent.ports import Unavailable
+
+
+def finish(work: Work[None]) -> None:
+    until = time.monotonic() + 10
+    while not work.done():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    work.result()
+
+
+def systemctl(folder: Path, script: str) -> str:
+    program = folder / "systemctl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_its_unit_is_restarted_if_it_runs(tmp_path: Path) -> None:
+    finish(CloudWatchShipper(True, systemctl(tmp_path, f'echo "$@" > {tmp_path}/said')).flush())
+    assert (tmp_path / "said").read_text() == "try-restart amazon-cloudwatch-agent.service\n"
+
+
+def test_without_a_log_group_there_is_nothing_to_flush(tmp_path: Path) -> None:
+    finish(CloudWatchShipper(False, str(tmp_path / "no-such-program")).flush())
+
+
+def test_a_shipper_that_cannot_be_told_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="systemctl try-restart: exit 5"):
+        finish(CloudWatchShipper(True, systemctl(tmp_path, "exit 5")).flush())
+
+
+def test_a_shipper_that_takes_its_time_is_not_waited_for(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="systemctl try-restart: Timeout"):
+        finish(CloudWatchShipper(True, systemctl(tmp_path, "exec sleep 30")).flush())
+    assert time.monotonic() - began < FLUSH_SECONDS + 2

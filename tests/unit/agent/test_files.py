@@ -1,0 +1,158 @@
+"""Files by rename."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ghosthands_agent import files
+from ghosthands_agent.files import PUBLIC, SECRET, ProjectFiles, replace
+from ghosthands_agent.paths import Paths
+from ghosthands_agent.ports import Unavailable
+
+SOURCES = Path(files.__file__).parents[1]
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def no_room(size: int = 0) -> Iterator[None]:
+    """Writes beyond `size` bytes fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_file_is_written_with_its_final_mode_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert replace(tmp_path / ".env", "A=1\n", SECRET)
+        assert replace(tmp_path / "boot.json", "{}\n", PUBLIC)
+    finally:
+        os.umask(before)
+    assert (mode(tmp_path / ".env"), mode(tmp_path / "boot.json")) == (0o600, 0o644)
+
+
+def test_a_file_that_says_so_already_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    assert replace(file, "A=1\n", SECRET)
+    before = file.stat()
+    assert not replace(file, "A=1\n", SECRET)
+    assert file.stat() == before
+    assert replace(file, "A=2\n", SECRET)
+    assert file.read_text() == "A=2\n"
+
+
+def test_a_mode_that_is_too_open_is_put_right(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A=1\n")
+    file.chmod(0o644)
+    assert replace(file, "A=1\n", SECRET)
+    assert mode(file) == 0o600
+
+
+def test_a_link_in_the_files_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("theirs")
+    (tmp_path / ".env").symlink_to(target)
+    assert replace(tmp_path / ".env", "A=1\n", SECRET)
+    assert not (tmp_path / ".env").is_symlink()
+    assert target.read_text() == "theirs"
+
+
+def test_a_link_in_the_new_files_place_is_not_followed_either(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("theirs")
+    (tmp_path / ".env.new").symlink_to(target)
+    replace(tmp_path / ".env", "A=1\n", SECRET)
+    assert target.read_text() == "theirs"
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new_one(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    replace(file, "A=1\n", SECRET)
+    with no_room(10), pytest.raises(Unavailable) as caught:
+        replace(file, "CANARY=" + "x" * 100, SECRET)
+    assert str(caught.value) == "write .env: EFBIG"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(".env", "A=1\n")]
+
+
+def test_a_directory_that_is_missing_is_made_and_one_in_the_way_is_an_error(tmp_path: Path) -> None:
+    assert replace(tmp_path / "a" / "b" / "file", "", PUBLIC)
+    with pytest.raises(Unavailable, match="write a: EISDIR"):
+        replace(tmp_path / "a", "", PUBLIC)
+
+
+@root_only
+def test_a_secret_file_belongs_to_whom_its_directory_belongs_to(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1000, 1001)
+    replace(tmp_path / ".env", "A=1\n", SECRET)
+    found = (tmp_path / ".env").stat()
+    assert (found.st_uid, found.st_gid) == (1000, 1001)
+    os.chown(tmp_path / ".env", 0, 0)
+    assert replace(tmp_path / ".env", "A=1\n", SECRET), "an owner who cannot read it is put right"
+    assert (tmp_path / ".env").stat().st_uid == 1000
+
+
+def test_what_a_killed_writer_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".env.new").write_text("half")
+    replace(tmp_path / ".env", "A=1\n", SECRET)
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_a_reader_never_sees_a_half_written_file_while_writers_are_killed(tmp_path: Path) -> None:
+    """Real processes: a writer is killed again and again; what can be read is always one of its whole texts."""
+    file, over, bad = tmp_path / ".env", threading.Event(), list[str]()
+    writing = (
+        f"import sys, pathlib; sys.path.insert(0, {str(SOURCES)!r})\n"
+        "from ghosthands_agent.files import SECRET, replace\n"
+        "n = 0\n"
+        f"while True: n += 1; replace(pathlib.Path({str(file)!r}), f'{{n}}\\n' * 20_000, SECRET)\n"
+    )
+
+    def look() -> None:
+        while not over.is_set():
+            if file.exists() and len(set(lines := file.read_text().splitlines())) != 1:
+                bad.append(f"{len(lines)} lines")
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for pause in (0.25, 0.31, 0.4, 0.27):
+            writer = subprocess.Popen([sys.executable, "-c", writing])
+            with pytest.raises(subprocess.TimeoutExpired):
+                writer.wait(pause)
+            writer.kill()
+            writer.wait()
+    finally:
+        over.set()
+        looking.join()
+    assert file.exists()
+    assert bad == []
+
+
+def test_boots_files_lie_where_they_are_looked_for(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    written = ProjectFiles(paths)
+    assert written.write("environment", "A=1\n")
+    assert written.write("override", "{}\n")
+    assert written.write("shipper", "{}\n")
+    assert (mode(paths.environment), mode(paths.override), mode(paths.shipper)) == (0o600, 0o644, 0o644)
+    assert not written.write("environment", "A=1\n")
