@@ -231,12 +231,12 @@ def _image(host: Host) -> str:
     return host.settings.image
 
 
-@check("disk", "docker system prune, or a larger volume.")
+@check("disk", "docker image prune, or a larger volume.")
 def _disk(host: Host) -> str:
     return _room(host, lambda found: found.f_bavail * found.f_frsize, LEAST_BYTES, lambda free: f"{free / (1 << 30):.1f} GiB free")
 
 
-@check("inodes", "docker system prune: something made very many small files.")
+@check("inodes", "Something made very many small files: docker image prune, or find them.")
 def _inodes(host: Host) -> str:
     return _room(host, lambda found: found.f_favail, LEAST_INODES, lambda free: f"{free} inodes free")
 
