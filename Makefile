@@ -33,7 +33,7 @@ house: .venv/ready ## the house rules: import arrows, specs equal defaults, name
 	@pytest tests/house
 
 units: .venv/ready ## unit tests in this checkout
-	@pytest tests/unit
+	@pytest -n 2 --dist loadscope tests/unit
 
 artifact: .venv/ready ## on the built collection: ansible-test sanity and units, docs lint, galaxy-importer
 	@.ci/artifact
