@@ -179,7 +179,9 @@ def test_a_clock_that_is_off_is_told_by_how_much(ward: Ward) -> None:
     ward.aws.ahead = 120
     bad = ward.bad()
     assert bad.keys() == {"clock"}
-    assert bad["clock"] in [f"-{seconds} s against AWS" for seconds in range(115, 122)]  # whole seconds, of two clocks read one after the other
+    assert bad["clock"] in [
+        f"-{seconds} s against AWS" for seconds in range(115, 122)
+    ]  # whole seconds, of two clocks read one after the other
 
 
 @pytest.mark.parametrize(
