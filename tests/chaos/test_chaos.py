@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
+import statistics
 
 import pytest
 
@@ -13,12 +13,13 @@ from tests.chaos.run import Totals, run_kit, run_runbook, table
 from tests.chaos.schedule import draw
 
 SCHEDULES = 1000
+SEED = 2027  # so that one state of the code passes always or never; `make chaos` draws its own
 ENOUGH = 150  # schedules in which every mistake of ``broken`` shows
 
 
 @pytest.fixture(scope="module")
 def totals() -> Totals:
-    seed = int(os.environ.get("GH_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    seed = int(os.environ.get("GH_CHAOS_SEED") or SEED)
     print(f"GH_CHAOS_SEED={seed}")
     totals = run_many(seed, SCHEDULES, os.cpu_count() or 1)
     print("\n".join(table(totals.ways)))
@@ -33,6 +34,12 @@ def test_no_job_is_lost_and_none_runs_twice_under_the_agent(totals: Totals) -> N
     kit = [tally for way, tally in totals.ways.items() if way.startswith("kit")]
     assert sum(tally.schedules for tally in kit) == SCHEDULES
     assert [(tally.lost, tally.doubled) for tally in kit] == [(0, 0)] * len(kit)
+
+
+def test_half_of_all_drains_end_within_two_seconds_of_the_last_job(totals: Totals) -> None:
+    for way, tally in totals.ways.items():
+        if way.startswith("kit"):
+            assert statistics.median(tally.overheads) <= 2.0, way
 
 
 def test_the_same_schedules_lose_jobs_as_the_runbook_has_it(totals: Totals) -> None:
