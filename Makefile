@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet containers chaos docs bench
+.PHONY: help setup demo down test lint house units artifact fleet containers chaos chaos-real docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
@@ -23,7 +23,7 @@ down: .venv/ready ## end the embedded AWS
 test: .venv/ready ## everything that must hold, cheap to dear
 	@$(MAKE) --no-print-directory lint house units artifact
 	@pytest -n 2 --dist loadscope -m "not slow" tests/fleet
-	@pytest tests/chaos tests/agent
+	@pytest -m "not slow" tests/chaos tests/agent
 	@pytest tests/containers
 
 lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
@@ -47,8 +47,12 @@ containers: .venv/ready ## container instances of the embedded AWS (needs root; 
 chaos: .venv/ready ## the agent through N randomised schedules in virtual time: make chaos N=10000 SEED=7
 	@python -m tests.chaos --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
 
+chaos-real: .venv/ready ## 30 schedules with real processes, and the runbook's own script beside its model (4 minutes)
+	@pytest -m slow tests/chaos
+
 docs: .venv/ready ## write docs/options.md from the argument spec
 	@python -m tests.docs
 
-bench: .venv/ready ## calls, writes and wall times against plain boto3 and aws-cli
+bench: .venv/ready ## calls, writes and wall times against plain boto3, aws-cli and the runbook's script
 	@python -m tests.bench
+	@python -m tests.bench.boot

@@ -17,6 +17,7 @@ from typing import Any
 
 REFUSED = 64
 OTHERS = ("api", "deploy-server")
+STOP_SECONDS = 10  # compose's own, where nobody names another
 
 
 def main(own: Path, words: list[str]) -> int:
@@ -24,8 +25,12 @@ def main(own: Path, words: list[str]) -> int:
     match verbs:
         case ["shim"]:
             return shim(own)
-        case ["compose", "up", "--detach", "--wait", "--no-build"]:
+        case ["compose", "up", "--detach", "--wait", "--no-build"] | ["compose", "up", "-d"]:
             return up(own)
+        case ["login", "--username", "AWS", "--password-stdin", _]:
+            return 0 if sys.stdin.read().strip() else 1
+        case ["compose", "down"]:
+            return stop(own, STOP_SECONDS, ["worker", *OTHERS])
         case ["compose", "ps", "--all", "--format", "json"]:
             return ps(own)
         case ["compose", "stop", "--timeout", grace, *services]:
@@ -36,7 +41,8 @@ def main(own: Path, words: list[str]) -> int:
         case ["kill", "--signal", "TERM", pid]:
             return kill(own, int(pid))
         case (
-            ["image", "inspect", "--format", "{{.Id}}", "--", _]
+            ["pull", _]
+            | ["image", "inspect", "--format", "{{.Id}}", "--", _]
             | ["pull", "--quiet", "--", _]
             | ["version", *_]
             | ["compose", "version", *_]
@@ -51,7 +57,7 @@ def _verbs(words: list[str]) -> list[str]:
     kept, rest = [], list(words)
     while rest:
         word = rest.pop(0)
-        if word in ("--project-name", "--project-directory", "--file"):
+        if word in ("--project-name", "--project-directory", "--file", "-f"):
             rest.pop(0)
         else:
             kept.append(word)
@@ -133,8 +139,8 @@ def running(own: Path) -> int:
 
 
 def dotenv(file: Path) -> dict[str, str]:
-    """The plain KEY='value' lines that these tests write."""
-    pairs = (line.split("=", 1) for line in file.read_text().splitlines() if line)
+    """The plain KEY=value and KEY='value' lines that these tests write."""
+    pairs = (line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
     return {key: value.strip("'") for key, value in pairs}
 
 

@@ -43,6 +43,8 @@ class Completion:
 class Fleet:
     """Everything lies under `folder`; each instance has a folder of its name in there."""
 
+    machine = "tests.agent.machine"  # what an instance runs
+
     def __init__(self, folder: Path, mode: str = "queue", pace: float = 1.0, conf: str = "") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -71,7 +73,7 @@ class Fleet:
 
     def up(self) -> None:
         """The cloud, the role with iam.yml's policy, the secret, an empty group with its hook."""
-        command = f"{sys.executable} -m tests.agent.machine {self.folder}"
+        command = f"{sys.executable} -m {self.machine} {self.folder}"
         self._localcloud(
             "up", "--instances", "process", "--command", f"sh -c 'cd {ROOT} && exec {command}'", "--trace", str(self.trace), "--enforce-iam"
         )

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -42,15 +44,22 @@ def install(folder: Path, own: Path) -> list[str]:
         part.mkdir(parents=True)
     shutil.copy(folder / "agent.conf", root / "etc/ghosthands/agent.conf")
     (root / "opt/ghosthands/docker-compose.prod.yml").write_text("# read by docker_stand_in.py, which knows what the services are\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     told = json.loads((folder / "project.json").read_text())
     (own / "machine.json").write_text(json.dumps({**told, "port": port, "environment": dict(os.environ)}))
     docker = programs / "docker"
     docker.write_text(f'#!/bin/sh\nexec {sys.executable} -S {Path(__file__).with_name("docker_stand_in.py")} {own} "$@"\n')
     docker.chmod(0o755)
     return agent(own)
+
+
+def free_port() -> int:
+    """One below those that the kernel gives to outgoing connections: else a connection of somebody's could take it before the worker does."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def agent(own: Path) -> list[str]:

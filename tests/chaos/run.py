@@ -72,6 +72,7 @@ class Tally:
     drains: list[float] = field(default_factory=list)
     overheads: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    interruptions: Counter[str] = field(default_factory=Counter)
     befell: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
@@ -89,6 +90,7 @@ class Tally:
         self.drains += outcome.drains
         self.overheads += outcome.overheads
         self.reasons.update(verdict.lost.values())
+        self.interruptions.update(verdict.interrupted.values())
         self.befell.update(outcome.befell)
 
 
@@ -137,8 +139,9 @@ def table(ways: dict[str, Tally]) -> Iterable[str]:
             f"{_seconds(tally.overheads, 50):>16}"
         )
     for way in sorted(ways):
-        for reason, count in ways[way].reasons.most_common():
-            yield f"{way}: {count} lost: {reason}"
+        for what, reasons in (("lost", ways[way].reasons), ("interrupted", ways[way].interruptions)):
+            if reasons:
+                yield f"{way}: {what}: {', '.join(f'{reason} {count}' for reason, count in reasons.most_common())}"
     overlap = max((tally.longest_overlap for way, tally in ways.items() if not way.startswith(RUNBOOK)), default=0.0)
     if any(way.startswith(KIT) for way in ways):
         yield "http and sigterm: with a worker that drains by itself, for which these policies are; all other lines: with today's worker"
