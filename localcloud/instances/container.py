@@ -36,7 +36,7 @@ POWER_ON = Path(__file__).with_name("power_on.sh").read_text(encoding="utf-8")
 #: What systemd and Docker need inside, short of --privileged. With SYS_BOOT a machine's own `reboot` and `poweroff` end it
 #: by different signals (reboot(2), "Behavior inside PID namespaces").
 FLAGS = (
-    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_BOOT"),
+    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_BOOT", "--cap-add", "SYS_PTRACE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
     *("--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"),
     *("--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
