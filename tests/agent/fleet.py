@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -73,10 +74,9 @@ class Fleet:
 
     def up(self) -> None:
         """The cloud, the role with iam.yml's policy, the secret, an empty group with its hook."""
-        command = f"{sys.executable} -m {self.machine} {self.folder}"
-        self._localcloud(
-            "up", "--instances", "process", "--command", f"sh -c 'cd {ROOT} && exec {command}'", "--trace", str(self.trace), "--enforce-iam"
-        )
+        command = shlex.join([sys.executable, "-m", self.machine, str(self.folder)])
+        here = shlex.join(["sh", "-c", f"cd {shlex.quote(str(ROOT))} && exec {command}"])
+        self._localcloud("up", "--instances", "process", "--command", here, "--trace", str(self.trace), "--enforce-iam")
         iam, group = self.client("iam"), self.client("autoscaling")
         iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))
         iam.put_role_policy(

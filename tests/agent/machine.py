@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -47,10 +48,14 @@ def install(folder: Path, own: Path) -> list[str]:
     port = free_port()
     told = json.loads((folder / "project.json").read_text())
     (own / "machine.json").write_text(json.dumps({**told, "port": port, "environment": dict(os.environ)}))
-    docker = programs / "docker"
-    docker.write_text(f'#!/bin/sh\nexec {sys.executable} -S {Path(__file__).with_name("docker_stand_in.py")} {own} "$@"\n')
-    docker.chmod(0o755)
+    put_program(programs / "docker", "-S", str(Path(__file__).with_name("docker_stand_in.py")), str(own))
     return agent(own)
+
+
+def put_program(place: Path, *words: str) -> None:
+    """A command that is this Python with `words` and then its own arguments; any of them may hold blanks."""
+    place.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *words])} "$@"\n')
+    place.chmod(0o755)
 
 
 def free_port() -> int:

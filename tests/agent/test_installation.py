@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def installed(commands: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
     for line in commands:
         ours = (
             line.replace("/opt/ghosthands-agent", str(place))
-            .replace("python3.11 -m", f"{sys.executable} -m")
+            .replace("python3.11 -m", f"{shlex.quote(sys.executable)} -m")
             .replace("python3.11", version)
         )
         subprocess.run(ours, shell=True, cwd=ROLE, check=True, capture_output=True)

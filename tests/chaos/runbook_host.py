@@ -21,7 +21,7 @@ def main(folder: Path) -> int:
     machine.install(folder, own)
     project = own / "root/opt/ghosthands"
     environment = machine.environment(own) | {"APP_DIR": str(project), "LOG_FILE": str(own / "user-data.log")}
-    environment["PATH"] += f":{Path(sys.executable).parent}"  # aws-cli
+    machine.put_program(own / "bin/aws", str(Path(sys.executable).with_name("aws")))  # pip's own script does not bear a blank in its path
     subprocess.run(["bash", str(SCRIPT)], env=environment, check=True, stdout=subprocess.DEVNULL)
     wait_for_shutdown()
     down = ["compose", "-f", "docker-compose.prod.yml", "down"]  # section 2, ExecStop

@@ -162,7 +162,7 @@ def test_aws_clis_walk_through_the_life_of_a_drain(cloud: Cloud, ec2: Any, surro
     client = make_group(cloud, DesiredCapacity=3, DefaultInstanceWarmup=0)
 
     def aws(command: str, *more: str) -> Any:
-        words = [str(BIN / "aws"), "autoscaling", *command.split(), *more]
+        words = [sys.executable, str(BIN / "aws"), "autoscaling", *command.split(), *more]
         done = subprocess.run(words, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None

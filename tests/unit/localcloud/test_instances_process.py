@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import shlex
 import signal
 import socket
 import subprocess
@@ -430,7 +431,7 @@ def make_role(localcloud: Localcloud) -> None:
 def test_instances_use_their_roles_credentials_and_learn_of_their_end(localcloud: Localcloud, tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    localcloud.up(f"{sys.executable} {script}", "--enforce-iam", "--stop-seconds", "2")
+    localcloud.up(shlex.join([sys.executable, str(script)]), "--enforce-iam", "--stop-seconds", "2")
     make_role(localcloud)
     localcloud.client("secretsmanager").create_secret(Name="worker", SecretString="of the fleet")
     autoscaling = make_group(localcloud, 1, IamInstanceProfile={"Name": "worker"})
