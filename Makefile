@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet docs bench
+.PHONY: help setup demo down test lint house units artifact fleet molecule docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
@@ -38,6 +38,9 @@ artifact: .venv/ready ## on the built collection: ansible-test sanity and units,
 
 fleet: .venv/ready ## the playbooks against the embedded AWS, the full differential test included
 	@pytest tests/fleet
+
+molecule: .venv/ready ## the roles on instances with systemd: Amazon Linux 2023 (a look-alike), Debian 12
+	@.ci/molecule
 
 docs: .venv/ready ## write docs/options.md from the argument spec
 	@python -m tests.docs
