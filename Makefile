@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet containers chaos docs bench
+.PHONY: help setup demo down test lint house units artifact fleet containers chaos molecule docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
@@ -46,6 +46,9 @@ containers: .venv/ready ## container instances of the embedded AWS (needs root; 
 
 chaos: .venv/ready ## the agent through N randomised schedules in virtual time: make chaos N=10000 SEED=7
 	@python -m tests.chaos --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
+
+molecule: .venv/ready ## the roles on instances with systemd: Amazon Linux 2023 (a look-alike), Debian 12
+	@.ci/molecule
 
 docs: .venv/ready ## write docs/options.md from the argument spec
 	@python -m tests.docs
