@@ -96,8 +96,9 @@ variable "distribution" {
 # --- Where it is baked ---------------------------------------------------------------------------------------------------------
 
 variable "region" {
-  type    = string
-  default = "us-east-1"
+  type        = string
+  description = "Where the image is baked, and lies first."
+  default     = "us-east-1"
 }
 
 variable "subnet_id" {
