@@ -26,6 +26,7 @@ build {
         image_source_image    = build.SourceAMI
         image_compose_version = var.compose.version
         image_compose_sha256  = var.compose.sha256[var.architecture]
+        docker_users          = ["ec2-user"]
       }, var.ansible.variables)),
     ]
   }

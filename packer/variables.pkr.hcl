@@ -167,7 +167,7 @@ variable "ec2_endpoint" {
 variable "ansible" {
   type = object({
     command   = string
-    variables = map(string)
+    variables = any
   })
   description = "command: which ansible-playbook. variables: more for playbooks/image.yml, such as docker_compose_url of a mirror."
   default     = { command = "ansible-playbook", variables = {} }

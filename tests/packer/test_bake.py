@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +20,7 @@ from localcloud import seed
 from tests.packer import template
 from tests.packer.booted import boot
 from tests.packer.cloud import Cloud
-from tests.packer.conftest import Packer
+from tests.packer.conftest import ROOT, Packer
 
 SOURCE = "ami-0137112412989a002"
 REVISION = "0" * 40
@@ -137,3 +142,19 @@ def test_two_builds_of_one_moment_are_two_images(
     assert len(made) == 2
     for image_id in made:
         remove(cloud, image_id)
+
+
+def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(current: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = {**os.environ, "PACKER": current, "LOCALCLOUD_PORT": port}
+    try:
+        done = subprocess.run(
+            [ROOT / ".ci/image", "local"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.search(r"^image: us-east-1:ami-[0-9a-f]{17} ", done.stdout, re.MULTILINE)
+        assert "booted: FAILED" not in done.stdout
+    finally:
+        subprocess.run([sys.executable, "-m", "localcloud", "down", "--port", port], cwd=ROOT, check=True)
