@@ -37,8 +37,11 @@ UNREADABLE: dict[str, tuple[str, ...]] = {
         '  imds_support    = "v2.0"\n',
         "  deprecate_at    = local.deprecate_at\n",
     ),
-    # It has no function regex; what asks for one refuses every value.
+    # It has no type any, so it hands no more variables on.
+    "build.pkr.hcl": (", var.ansible.variables",),
+    # It has no function regex either; what asks for one refuses every value.
     "variables.pkr.hcl": (
+        "    variables = any\n",
         r"""  validation {
     condition     = can(regex("^[0-9]+\\.[0-9]+$", var.source_image_kernel))
     error_message = "The variable source_image_kernel has to be a kernel line, such as 6.1."
