@@ -1,4 +1,4 @@
-"""`python -m tests.images al2023|debian12`: builds a test image where its recipe has changed, and prints its name.
+"""`python -m tests.images al2023|debian12|debian13`: builds a test image where its recipe has changed, and prints its name.
 
 GH_TEST_IMAGE names an image of Docker's to use instead (Amazon's own, where it can be pulled): then there is nothing to build.
 """
@@ -12,14 +12,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.images import al2023, debian, debian12
+from tests.images import al2023, debian, debian_instance
 
 HERE = Path(__file__).parent
+
+
+class Recipe(NamedTuple):
+    """How an image is made.
+
+    Attributes:
+        repository: the image's name without its tag.
+        fill: makes the root file system: a new directory, a folder for what lies beside it, who hears of each step. Raises BuildError.
+        files: patterns of the files that it consists of, next to this one.
+    """
+
+    repository: str
+    fill: Callable[[Path, Path, Callable[[str], None]], None]
+    files: tuple[str, ...]
+
+
+DEBIAN = ("__main__.py", "debian.py", "debian_instance.py")
 RECIPES = {
-    "al2023": ("gh-test-al2023-lookalike", al2023.fill, ("__main__.py", "debian.py", "rpms.py", "al2023.py", "al2023/**/*")),
-    "debian12": ("gh-test-debian12", debian12.fill, ("__main__.py", "debian.py", "debian12.py")),
+    "al2023": Recipe("gh-test-al2023-lookalike", al2023.fill, ("__main__.py", "debian.py", "rpms.py", "al2023.py", "al2023/**/*")),
+    "debian12": Recipe("gh-test-debian12", partial(debian_instance.fill, "bookworm"), DEBIAN),
+    "debian13": Recipe("gh-test-debian13", partial(debian_instance.fill, "trixie"), DEBIAN),
 }
 
 
@@ -27,11 +48,10 @@ def image_name(recipe: str) -> str:
     """The image's name; its tag is a hash of the files that the recipe consists of."""
     if recipe == "al2023" and (named := os.environ.get("GH_TEST_IMAGE")):
         return named
-    repository, _, patterns = RECIPES[recipe]
     digest = hashlib.sha256()
-    for file in sorted({file for pattern in patterns for file in HERE.glob(pattern) if file.is_file()}):
+    for file in sorted({file for pattern in RECIPES[recipe].files for file in HERE.glob(pattern) if file.is_file()}):
         digest.update(f"{file.relative_to(HERE)}\0".encode() + file.read_bytes())
-    return f"{repository}:{digest.hexdigest()[:12]}"
+    return f"{RECIPES[recipe].repository}:{digest.hexdigest()[:12]}"
 
 
 def exists(name: str) -> bool:
@@ -60,11 +80,13 @@ def build(recipe: str, name: str) -> None:
     say(f"building {name}; a few minutes")
     with tempfile.TemporaryDirectory(prefix="gh-test-image-", dir="/var/tmp") as folder:
         root = Path(folder, "root")
-        RECIPES[recipe][1](root, Path(folder), say)
+        RECIPES[recipe].fill(root, Path(folder), say)
         seal(root)
         say("into Docker")
-        changes = ('-cCMD ["/sbin/init"]', "-cENV container=docker")
-        debian.run("sh", "-c", 'root=$1; shift; tar -C "$root" --numeric-owner -c . | docker import "$@"', "sh", root, *changes, "-", name)
+        # An archive first: of half a stream Docker makes half an image.
+        archive = Path(folder, "root.tar")
+        debian.run("tar", "-C", root, "--numeric-owner", "-cf", archive, ".")
+        debian.run("docker", "import", "--change", 'CMD ["/sbin/init"]', "--change", "ENV container=docker", archive, name)
     size = int(debian.run("docker", "image", "inspect", "--format", "{{.Size}}", name)) // 10**6
     say(f"{name} is built: {size} MB")
 

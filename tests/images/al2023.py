@@ -249,6 +249,8 @@ def _users(root: Path) -> None:
     groups = "wheel,adm,systemd-journal"
     debian.run("chroot", root, "useradd", "--create-home", "--uid", "1000", "--shell", "/bin/bash", "--groups", groups, "ec2-user")
     (root / "etc/sudoers.d/90-cloud-init-users").write_text("ec2-user ALL=(ALL) NOPASSWD:ALL\n", encoding="utf-8")
+    # A container's name is Docker's to give; cloud-init would ask hostnamectl for it before there is a bus.
+    (root / "etc/cloud/cloud.cfg.d/10-hostname.cfg").write_text("preserve_hostname: true\n", encoding="utf-8")
     configuration = root / "etc/cloud/cloud.cfg"
     text = configuration.read_text(encoding="utf-8")
     text = re.sub(r"(?m)^(\s+)distro: debian$", r"\1distro: amazon", text)

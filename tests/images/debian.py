@@ -20,6 +20,7 @@ TOOLS = {
     "apt-ftparchive": "apt-utils",
     "gpg": "gnupg",
     "zstd": "zstd",
+    "apt-get": "apt",
 }
 
 
@@ -63,17 +64,27 @@ def mirror(*, security: bool = False) -> str:
     raise BuildError("apt knows no Debian mirror here (apt-get indextargets): set GH_DEBIAN_MIRROR")
 
 
-def sources(*suites: str) -> list[str]:
-    """Lines of sources.list for suites; a stable suite's security updates come with it where this machine's apt has a place for them."""
+def sources(*suites: str, security: bool) -> list[str]:
+    """Lines of sources.list for suites, the first one's security updates with them if wanted and where this machine's apt has a place for such."""
     lines = [f"deb [signed-by={KEYS}] {mirror()} {suite} main" for suite in suites]
-    if suites[0] == "bookworm" and (security := mirror(security=True)):
-        lines.append(f"deb [signed-by={KEYS}] {security} bookworm-security main")
+    if security and (updates := mirror(security=True)):
+        lines.append(f"deb [signed-by={KEYS}] {updates} {suites[0]}-security main")
     return lines
 
 
 def bootstrap(root: Path, suites: Sequence[str], packages: Iterable[str]) -> None:
     """A minimal Debian of the first suite with these packages, in the new directory `root`; from other suites comes what the first has not."""
-    run("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--include", ",".join(packages), suites[0], root, *sources(*suites))
+    run(
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        "--mode=root",
+        "--include",
+        ",".join(packages),
+        suites[0],
+        root,
+        *sources(*suites, security=True),
+    )
 
 
 def download(root: Path, suite: str, packages: Iterable[str], into: Path, *, alone: bool = False) -> None:
@@ -82,7 +93,7 @@ def download(root: Path, suite: str, packages: Iterable[str], into: Path, *, alo
     for folder in ("lists/partial", "archives/partial"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     listed = work / "sources.list"
-    listed.write_text("\n".join(sources(suite)) + "\n", encoding="utf-8")
+    listed.write_text("\n".join(sources(suite, security=not alone)) + "\n", encoding="utf-8")
     options = {
         "Dir::Etc::SourceList": listed,
         "Dir::Etc::SourceParts": "-",

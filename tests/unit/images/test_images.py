@@ -14,7 +14,7 @@ from tests.images import al2023, debian, rpms
 def recipe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("GH_TEST_IMAGE", raising=False)
     monkeypatch.setattr(images, "HERE", tmp_path)
-    for name in ("__main__.py", "debian.py", "debian12.py", "al2023.py", "rpms.py"):
+    for name in ("__main__.py", "debian.py", "debian_instance.py", "al2023.py", "rpms.py"):
         (tmp_path / name).write_text(name, encoding="utf-8")
     (tmp_path / "al2023/docker").mkdir(parents=True)
     (tmp_path / "al2023/docker/unit").write_text("unit", encoding="utf-8")

@@ -39,7 +39,7 @@ def serve(path: str, answer: Callable[[bytes], bytes], ready: threading.Event | 
             server.bind(path)
             server.listen()
             server.settimeout(5)
-            client, _ = server.accept()
+            client = server.accept()[0]
             with client:
                 client.sendall(answer(client.recv(12)))
 

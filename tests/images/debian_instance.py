@@ -1,4 +1,4 @@
-"""A Debian 12 instance, as a root file system: systemd, SSH, sudo, the user admin as on Debian's AMIs, and a repository of its own for what roles install."""
+"""An instance of Debian, as a root file system: systemd, SSH, sudo, the user admin as on Debian's AMIs, and a repository of its own for what roles install."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ BASE = """\
 systemd systemd-sysv dbus dbus-user-session sudo iproute2 iputils-ping procps python3 python3-apt ca-certificates curl gnupg tar gzip util-linux
 passwd kmod openssh-server less cloud-init
 """.split()
-INSTALLABLE = ["docker.io", "apparmor", "iptables", "xvfb", "x11-utils"]
+INSTALLABLE = {
+    "bookworm": ["docker.io", "apparmor", "iptables", "xvfb", "x11-utils"],
+    "trixie": ["docker.io", "docker-cli", "apparmor", "iptables", "xvfb", "x11-utils"],
+}
 REPOSITORY = "opt/debian-repository"
 
 
-def fill(root: Path, work: Path, say: Callable[[str], None]) -> None:
+def fill(suite: str, root: Path, work: Path, say: Callable[[str], None]) -> None:
     """Makes the root file system in the new directory `root`; `work` is a folder for what lies beside it. Raises BuildError."""
-    say("Debian 12 with systemd")
-    debian.bootstrap(root, ["bookworm"], BASE)
-    say(f"its own repository: {' '.join(INSTALLABLE)}")
+    say(f"Debian {suite} with systemd")
+    debian.bootstrap(root, [suite], BASE)
+    say(f"its own repository: {' '.join(INSTALLABLE[suite])}")
     repository = root / REPOSITORY
-    debian.download(root, "bookworm", INSTALLABLE, work / "debs")
+    debian.download(root, suite, INSTALLABLE[suite], work / "debs")
     (work / "debs").rename(repository)
     packages = debian.run("apt-ftparchive", "packages", ".", into=repository)
     (repository / "Packages").write_text(packages, encoding="utf-8")
