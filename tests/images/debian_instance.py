@@ -13,8 +13,8 @@ systemd systemd-sysv dbus dbus-user-session sudo iproute2 iputils-ping procps py
 passwd kmod openssh-server less cloud-init
 """.split()
 INSTALLABLE = {
-    "bookworm": ["docker.io", "apparmor", "iptables", "xvfb", "x11-utils"],
-    "trixie": ["docker.io", "docker-cli", "apparmor", "iptables", "xvfb", "x11-utils"],
+    "bookworm": ["docker.io", "apparmor", "iptables", "xvfb", "x11-utils", "python3-venv"],
+    "trixie": ["docker.io", "docker-cli", "apparmor", "iptables", "xvfb", "x11-utils", "python3-venv"],
 }
 REPOSITORY = "opt/debian-repository"
 
