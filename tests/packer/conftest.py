@@ -43,7 +43,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "localcloud"]
     trace = tmp_path_factory.mktemp("trace") / "calls.jsonl"
-    subprocess.run([*command, "up", "--instances", "container", "--port", str(port), "--trace", trace], cwd=ROOT, check=True)
+    base = subprocess.run(
+        [sys.executable, "-m", "tests.images", "al2023"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    environment = {**os.environ, "LOCALCLOUD_BASE_IMAGE": base}
+    up = [*command, "up", "--instances", "container", "--port", str(port), "--trace", str(trace)]
+    subprocess.run(up, cwd=ROOT, env=environment, check=True)
     yield Cloud(f"http://127.0.0.1:{port}", trace)
     subprocess.run([*command, "down", "--port", str(port)], cwd=ROOT, check=True)
     assert left(f"localcloud.port={port}") == []

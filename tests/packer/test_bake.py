@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -144,17 +142,15 @@ def test_two_builds_of_one_moment_are_two_images(
         remove(cloud, image_id)
 
 
-def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(current: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    environment = {**os.environ, "PACKER": current, "LOCALCLOUD_PORT": port}
-    try:
-        done = subprocess.run(
-            [ROOT / ".ci/image", "local"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"^image: us-east-1:ami-[0-9a-f]{17} ", done.stdout, re.MULTILINE)
-        assert "booted: FAILED" not in done.stdout
-    finally:
-        subprocess.run([sys.executable, "-m", "localcloud", "down", "--port", port], cwd=ROOT, check=True)
+def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(
+    current: str, cloud: Cloud, nothing_left: Callable[[], set[str]]
+) -> None:
+    environment = {**os.environ, "PACKER": current, "LOCALCLOUD_PORT": cloud.url.rpartition(":")[2]}
+    done = subprocess.run(
+        [ROOT / ".ci/image", "local"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = re.search(r"^image: us-east-1:(ami-[0-9a-f]{17}) ", done.stdout, re.MULTILINE)
+    assert made
+    assert "booted: FAILED" not in done.stdout
+    remove(cloud, made[1])
