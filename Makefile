@@ -2,12 +2,12 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet containers chaos chaos-real docs bench
+.PHONY: help setup demo down test lint house units artifact fleet containers chaos chaos-real molecule packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## .venv with everything pinned (a second time: nothing to do)
 
@@ -25,6 +25,7 @@ test: .venv/ready ## everything that must hold, cheap to dear
 	@pytest -n 2 --dist loadscope -m "not slow" tests/fleet
 	@pytest -m "not slow" tests/chaos tests/agent
 	@pytest tests/containers
+	@pytest tests/packer
 
 lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
 	@.ci/lint
@@ -49,6 +50,21 @@ chaos: .venv/ready ## the agent through N randomised schedules in virtual time: 
 
 chaos-real: .venv/ready ## 30 schedules with real processes, and the runbook's own script beside its model (4 minutes)
 	@pytest -m slow tests/chaos
+
+molecule: .venv/ready ## the roles on instances with systemd: Amazon Linux 2023 (a look-alike), Debian 12
+	@.ci/molecule
+
+packer: .venv/ready ## the image's template on localcloud: Debian's Packer 1.6.6, and a current one where PACKER names it
+	@pytest tests/packer
+
+image: .venv/ready ## bake the golden image on AWS: make image OPTIONS="-var region=eu-west-1" (docs/image.md)
+	@.ci/image aws $(OPTIONS)
+
+image-local: .venv/ready ## bake it on the embedded AWS, boot it, prove what is on it
+	@.ci/image local $(OPTIONS)
+
+image-check: .venv/ready ## the image's template: format and validity
+	@.ci/image check $(OPTIONS)
 
 docs: .venv/ready ## write docs/options.md from the argument spec
 	@python -m tests.docs

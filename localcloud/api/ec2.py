@@ -107,7 +107,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
     def __init__(self, region_name: str, account_id: str) -> None:
         #: Every instance by id: moto looks through all of them, each time.
         self.known: dict[str, Any] = {}
-        self.disks, self.tokens = {}, {}
+        self.disks, self.tokens, self.copies = {}, {}, {}
         super().__init__(region_name, account_id)
 
     def get_instance_by_id(self, instance_id: str) -> Any:
@@ -262,7 +262,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         """Where nothing names a subnet, the default one of the zone (API, RunInstances, SubnetId)."""
         if kwargs.get("subnet_id") or any(nic.get("SubnetId") or nic.get("NetworkInterfaceId") for nic in kwargs.get("nics") or []):
             return
-        zone, vpc = kwargs.get("placement"), self.get_default_vpc()
+        zone, vpc = kwargs.get("placement") or None, self.get_default_vpc()  # Packer names an empty one
         defaults = [
             subnet
             for subnet in self.get_default_subnets().values()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidParameterDependency
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.utils import convert_tag_spec, random_ami_id
@@ -48,6 +49,8 @@ class ImageBackend(AmiBackend):
     """Makes ``OwnImage`` values."""
 
     amis: dict[str, Ami]
+    #: CopyImage by client token: the image that came of it.
+    copies: dict[str, str]
 
     def own_image(self, image_id: str) -> Any:
         """The image, if it is there and of this account.
@@ -80,6 +83,7 @@ class ImageBackend(AmiBackend):
             ebs = dict(device["Ebs"])
             if volume_id := ebs.pop("VolumeId", None):
                 snapshot = backend.create_snapshot(volume_id, said, from_ami=id)
+                snapshot.kms_key_id = backend.get_volume(volume_id).kms_key_id
                 snapshot.add_tags(tags.get("snapshot", {}))
                 ebs["SnapshotId"] = snapshot.id
             shown.append({"DeviceName": device["DeviceName"], "Ebs": ebs})
@@ -100,15 +104,41 @@ class ImageBackend(AmiBackend):
         backend.disks[shown[0]["Ebs"]["SnapshotId"]] = id
         return image
 
-    def copy_image(self, source_image_id: str, source_region: str, name: str | None = None, description: str | None = None) -> Ami:
-        """CopyImage: another snapshot of the same disk."""
+    def copy_image_as(
+        self, source: OwnImage | Ami, source_backend: Any, given: dict[str, Any], tags: dict[str, dict[str, str]]
+    ) -> OwnImage:
+        """CopyImage: another snapshot of each of the source's, here and encrypted as asked for."""
         backend: Any = self
-        copied = super().copy_image(source_image_id, source_region, name, description)
-        source: Any = ec2_backends[backend.account_id][source_region]
-        disk = source.disk_of(source_image_id)
-        if disk in source.disks.values():
-            backend.disks[copied.ebs_snapshot.id] = disk
-        return copied
+        id = random_ami_id()
+        shown = []
+        for device in source.block_device_mappings:
+            theirs = source_backend.get_snapshot(device["Ebs"]["SnapshotId"])
+            snapshot = backend.copy_snapshot(
+                theirs.id, source_backend.region_name, f"Copied for DestinationAmi {id} from SourceAmi {source.id}", given.get("KmsKeyId")
+            )
+            snapshot.volume = copy.copy(theirs.volume)  # another region's may go
+            snapshot.encrypted = snapshot.encrypted or bool(given.get("Encrypted"))
+            snapshot.kms_key_id = snapshot.kms_key_id or (theirs.kms_key_id if source_backend is self else None)
+            snapshot.add_tags(tags.get("snapshot", {}))
+            if theirs.id in source_backend.disks:
+                backend.disks[snapshot.id] = source_backend.disks[theirs.id]
+            shown.append({**device, "Ebs": {**device["Ebs"], "SnapshotId": snapshot.id, "Encrypted": snapshot.encrypted}})
+        own = {tag["key"]: tag["value"] for tag in source.get_tags()} if given.get("CopyImageTags") else {}
+        image = OwnImage(
+            self,
+            id,
+            shown,
+            source_ami=source,
+            name=given["Name"],
+            description=given.get("Description") or "",
+            root_device_name=source.root_device_name,
+            image_location=f"{backend.account_id}/{given['Name']}",
+            boot_mode=source.boot_mode,
+            tags=own | tags.get("image", {}),
+        )
+        image.imds_support = getattr(source, "imds_support", None)
+        self.amis[id] = image
+        return image
 
     def register(self, given: dict[str, Any], tags: dict[str, str]) -> OwnImage:
         """RegisterImage over snapshots that are there."""
@@ -162,6 +192,50 @@ class ImageResponse(BaseResponse):
         reboot = instance.state == "running" and not self._get_param("NoReboot", False)
         MACHINES.make_image(instance.id, image.id, reboot=reboot)
         return ActionResult({"ImageId": image.id})
+
+    def copy_image(self) -> ActionResult:
+        """CopyImage, once for each client token: devices, encryption and, where asked for, tags (moto keeps the architecture only)."""
+        self.error_on_dryrun()
+        token, copies = self._get_param("ClientToken"), self.ec2_backend.copies
+        if token and token in copies:
+            return ActionResult({"ImageId": copies[token]})
+        given = self._get_params()
+        if given.get("KmsKeyId") and not given.get("Encrypted"):
+            raise InvalidParameterDependency("KmsKeyId", "Encrypted")
+        elsewhere = ec2_backends[self.current_account][given["SourceRegion"]]
+        source: Any = elsewhere.image(given["SourceImageId"])  # type: ignore[attr-defined]
+        if source.state != "available":
+            raise EC2ClientError("InvalidAMIID.Unavailable", f"The image ID '{source.id}' is not available")
+        self.ec2_backend.check_image_name(given.get("Name"))
+        image = self.ec2_backend.copy_image_as(source, elsewhere, given, self._tags("image", "snapshot"))
+        if token:
+            copies[token] = image.id
+        return ActionResult({"ImageId": image.id})
+
+    def modify_snapshot_attribute(self) -> ActionResult:
+        """ModifySnapshotAttribute in both its forms (moto knows the older one); what an account's default key encrypts is not shared."""
+        self.error_on_dryrun()
+        wanted = self._get_param("CreateVolumePermission") or {}
+        older = {
+            "UserId": self._get_param("UserIds", []) if not wanted else [],
+            "Group": self._get_param("GroupNames", []) if not wanted else [],
+        }
+        operation = self._get_param("OperationType")
+        snapshot = self.ec2_backend.get_snapshot(self._get_param("SnapshotId"))
+        for verb, form in (("add", "Add"), ("remove", "Remove")):
+            users, groups = (
+                [item[key] for item in wanted.get(form) or [] if item.get(key)] + (older[key] if operation == verb else [])
+                for key in ("UserId", "Group")
+            )
+            if verb == "add" and (users or groups) and snapshot.encrypted and not self._customers(snapshot.kms_key_id):
+                raise EC2ClientError("InvalidParameter", "Encrypted snapshots with EBS default key cannot be shared")
+            if users or groups:
+                getattr(self.ec2_backend, f"{verb}_create_volume_permission")(snapshot.id, user_ids=users, groups=groups)
+        return EmptyResult()
+
+    def _customers(self, key: str | None) -> bool:
+        """Whether a key is the customer's own."""
+        return key is not None and key != self.ec2_backend.default_kms_key_id
 
     def register_image(self) -> ActionResult:
         """RegisterImage: architecture, root device, devices and the rest are kept."""

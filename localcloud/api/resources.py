@@ -121,10 +121,9 @@ def ec2_target(asked: Asked, kind: str, name: str) -> Target:
     """A resource of EC2 by its type and id (key pairs: name); images and snapshots have no account in their ARNs."""
     account = "" if kind in ("image", "snapshot") else None
     backend = ec2_of(asked)
-    tags: dict[str, str] | None = dict(backend.tags[name]) if name in backend.tags else {}
-    if kind == "key-pair":  # moto keeps a key pair's tags under its id
-        tags = {} if name == "*" else None
-    return Target(asked.arn("ec2", f"{kind}/{name}", account=account), tags)
+    pair = backend.key_pairs.get(name) if kind == "key-pair" else None
+    tagged = pair.id if pair else name  # moto keeps a key pair's tags under its id
+    return Target(asked.arn("ec2", f"{kind}/{name}", account=account), dict(backend.tags[tagged]) if tagged in backend.tags else {})
 
 
 def of_ec2(kind: str) -> Finder:
@@ -155,7 +154,7 @@ def key_pairs(asked: Asked) -> Iterator[Target]:
     """A key pair by name or id."""
     name = asked.first("KeyName")
     if id := asked.first("KeyPairId"):
-        name = next((key for key, pair in ec2_of(asked).keypairs.items() if pair.id == id), "*")
+        name = next((key for key, pair in ec2_of(asked).key_pairs.items() if pair.id == id), "*")
     if name:
         yield ec2_target(asked, "key-pair", name)
 

@@ -1,4 +1,4 @@
-"""`make docs`: writes docs/options.md from playbooks/vars/fleet_spec.yml. With --check: says whether it is current, and writes nothing."""
+"""`make docs`: writes docs/options.md and the options in the roles' READMEs from their specs. With --check: says what is not current, writes nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ SPEC = ROOT / "playbooks/vars/fleet_spec.yml"
 PAGE = ROOT / "docs/options.md"
 HEADING = re.compile(r"^      # --- (.*?) -+$")
 OPTION = re.compile(r"^      (fleet_\w+):$")
+BEGIN = "<!-- options: made by `make docs` from meta/argument_specs.yml -->\n"
+END = "<!-- end of options -->\n"
 HEAD = """\
 # Options of a fleet
 
@@ -53,36 +55,54 @@ def row(name: str, option: Mapping[str, Any]) -> str:
     return f"| `{name}` | {kind} | `{default}` | {meaning} |"
 
 
+def table(options: Mapping[str, Mapping[str, Any]]) -> str:
+    """Options as a table, one row each."""
+    rows = [row(name, option) for name, option in options.items()]
+    return "\n".join(["| variable | type | default | meaning |", "|---|---|---|---|", *rows, ""])
+
+
 def page(spec: str) -> str:
-    """The whole page. Raises ValueError where headings and options do not add up to the spec."""
+    """The whole page of the fleet's options. Raises ValueError where headings and options do not add up to the spec."""
     options = yaml.safe_load(spec)["argument_specs"]["fleet"]["options"]
     parts, told = [HEAD], []
     for heading, names in sections(spec):
-        rows = [row(name, options[name]) for name in names]
-        parts.append(
-            "\n".join(
-                [f"## {heading[0].upper()}{heading[1:]}", "", "| variable | type | default | meaning |", "|---|---|---|---|", *rows, ""]
-            )
-        )
+        parts.append(f"## {heading[0].upper()}{heading[1:]}\n\n{table({name: options[name] for name in names})}")
         told += names
     if told != list(options):
         raise ValueError("the spec's layout is not understood: some option is missed")
     return "\n".join(parts)
 
 
+def readme(text: str, spec: str) -> str:
+    """A role's README with the options of its spec between the marks. Raises ValueError where it has no marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"the README wants a line {BEGIN.strip()} and a line {END.strip()}")
+    return f"{before}{begin}\n{table(yaml.safe_load(spec)['argument_specs']['main']['options'])}\n{end}{after}"
+
+
+def pages() -> Iterator[tuple[Path, Path, str]]:
+    """Each file that is generated, or holds something generated: its path, the spec's, its wanted text."""
+    yield PAGE, SPEC, page(SPEC.read_text(encoding="utf-8"))
+    for spec in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
+        file = spec.parents[1] / "README.md"
+        yield file, spec, readme(file.read_text(encoding="utf-8"), spec.read_text(encoding="utf-8"))
+
+
 def main() -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(prog="python -m tests.docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="say whether the page is current, write nothing")
-    wanted = page(SPEC.read_text(encoding="utf-8"))
+    parser.add_argument("--check", action="store_true", help="say which pages are not current, write nothing")
+    stale = [(file, spec, text) for file, spec, text in pages() if not file.exists() or file.read_text(encoding="utf-8") != text]
     if not parser.parse_args().check:
-        PAGE.write_text(wanted, encoding="utf-8")
-        print(f"{PAGE.relative_to(ROOT)} is written")
+        for file, _, text in stale:
+            file.write_text(text, encoding="utf-8")
+            print(f"{file.relative_to(ROOT)} is written")
         return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(f"{PAGE.relative_to(ROOT)} is not what {SPEC.relative_to(ROOT)} says: run make docs", file=sys.stderr)
-    return 1
+    for file, spec, _ in stale:
+        print(f"{file.relative_to(ROOT)} is not what {spec.relative_to(ROOT)} says: run make docs", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.localcloud.conftest import Cloud
 from tests.unit.localcloud.wanted import IMAGE, SUBNETS, refused
 
 TAGS = [{"Key": "Name", "Value": "gh-worker-golden"}]
@@ -118,3 +119,61 @@ def test_description_imds_support_and_launch_permission_are_modified(ec2: Any, b
     assert attribute["LaunchPermissions"] == [{"UserId": "210987654321"}]
     with refused("InvalidParameterValue"):
         ec2.modify_image_attribute(ImageId=id, ImdsSupport={"Value": "v1.0"})
+
+
+def snapshot_of(ec2: Any, image_id: str) -> dict[str, Any]:
+    """The snapshot of an image's root volume."""
+    id = shown(ec2, image_id)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    return dict(ec2.describe_snapshots(SnapshotIds=[id])["Snapshots"][0])
+
+
+def test_a_copy_in_another_region_keeps_the_devices_under_the_key_that_is_asked_for(cloud: Cloud, ec2: Any, builder: str) -> None:
+    made = ec2.create_image(InstanceId=builder, Name="gh-worker-1", TagSpecifications=[{"ResourceType": "image", "Tags": TAGS}])["ImageId"]
+    there, key = cloud.client("ec2", "eu-west-1"), cloud.client("kms", "eu-west-1").create_key()["KeyMetadata"]["Arn"]
+    wanted = {"SourceImageId": made, "SourceRegion": "us-east-1", "Name": "gh-worker-1", "CopyImageTags": True}
+    id = there.copy_image(**wanted, Encrypted=True, KmsKeyId=key, ClientToken="once")["ImageId"]
+    assert there.copy_image(**wanted, Encrypted=True, KmsKeyId=key, ClientToken="once")["ImageId"] == id
+    copied, before = shown(there, id), shown(ec2, made)
+    assert (copied["RootDeviceName"], copied["RootDeviceType"], copied["Tags"]) == ("/dev/xvda", "ebs", TAGS)
+    ebs = copied["BlockDeviceMappings"][0]["Ebs"]
+    assert (ebs["VolumeSize"], ebs["VolumeType"], ebs["Encrypted"]) == (40, "gp3", True)
+    assert ebs["SnapshotId"] != before["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    assert snapshot_of(there, id)["KmsKeyId"] == key
+    assert [snapshot["SnapshotId"] for snapshot in there.describe_snapshots()["Snapshots"]] == [ebs["SnapshotId"]]
+
+
+def test_a_copy_has_no_tags_unless_they_are_asked_for_and_never_a_taken_name(ec2: Any, builder: str) -> None:
+    made = ec2.create_image(InstanceId=builder, Name="gh-worker-1", TagSpecifications=[{"ResourceType": "image", "Tags": TAGS}])["ImageId"]
+    wanted = {"SourceImageId": made, "SourceRegion": "us-east-1"}
+    assert shown(ec2, ec2.copy_image(**wanted, Name="gh-worker-2")["ImageId"]).get("Tags", []) == []
+    with refused("InvalidAMIName.Duplicate"):
+        ec2.copy_image(**wanted, Name="gh-worker-1")
+    with refused("InvalidParameterDependency"):
+        ec2.copy_image(**wanted, Name="gh-worker-3", KmsKeyId="alias/mine")
+    with refused("InvalidAMIID.NotFound"):
+        ec2.copy_image(**{**wanted, "SourceImageId": "ami-0123456789abcdef0"}, Name="gh-worker-3")
+
+
+def test_a_snapshot_is_shared_under_a_customers_key_only(cloud: Cloud, ec2: Any, builder: str) -> None:
+    made = ec2.create_image(InstanceId=builder, Name="gh-worker-1")["ImageId"]
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    copy = ec2.copy_image(SourceImageId=made, SourceRegion="us-east-1", Name="gh-worker-2", Encrypted=True, KmsKeyId=key)["ImageId"]
+    mine, ours = snapshot_of(ec2, made)["SnapshotId"], snapshot_of(ec2, copy)["SnapshotId"]
+    share = {"Add": [{"UserId": "210987654321"}]}
+    with refused("InvalidParameter", "default key cannot be shared"):
+        ec2.modify_snapshot_attribute(SnapshotId=mine, CreateVolumePermission=share)
+    # Packer's way: both forms at once, and no OperationType.
+    ec2.modify_snapshot_attribute(SnapshotId=ours, CreateVolumePermission=share, UserIds=["210987654321"])
+
+    def shared() -> list[dict[str, str]]:
+        return list(ec2.describe_snapshot_attribute(SnapshotId=ours, Attribute="createVolumePermission")["CreateVolumePermissions"])
+
+    assert shared() == [{"UserId": "210987654321"}]
+    ec2.modify_snapshot_attribute(SnapshotId=ours, OperationType="remove", UserIds=["210987654321"])
+    assert shared() == []
+
+
+def test_an_empty_zone_is_none(ec2: Any) -> None:
+    options = {"ImageId": IMAGE, "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
+    made = ec2.run_instances(**options, SubnetId="", Placement={"AvailabilityZone": ""})["Instances"][0]
+    assert made["SubnetId"] == SUBNETS[0]

@@ -56,7 +56,6 @@ OVERRIDDEN: dict[str, str] = {
     ),
     "moto.ec2.models.amis.Ami.block_device_mappings": "self",
     "moto.ec2.models.amis.AmiBackend._load_amis": "self",
-    "moto.ec2.models.amis.AmiBackend.copy_image": "self, source_image_id, source_region, name, description",
     "moto.ec2.models.instances.InstanceBackend.run_instances": ("self, image_id, count, user_data, security_group_names, **kwargs"),
     "moto.ec2.models.instances.InstanceBackend.terminate_instances": "self, instance_ids",
     "moto.ec2.models.instances.InstanceBackend.reboot_instances": "self, instance_ids",
@@ -76,6 +75,8 @@ OVERRIDDEN: dict[str, str] = {
     "moto.ec2.responses.security_groups.SecurityGroups.update_security_group_rule_descriptions_egress": "self",
     "moto.ec2.responses.security_groups.SecurityGroups.update_security_group_rule_descriptions_ingress": "self",
     "moto.ec2.models.vpcs.VPCBackend.create_default_vpc": "self",
+    "moto.ec2.responses.amis.AmisResponse.copy_image": "self",
+    "moto.ec2.responses.elastic_block_store.ElasticBlockStore.modify_snapshot_attribute": "self",
     "moto.ec2.responses.amis.AmisResponse.create_image": "self",
     "moto.ec2.responses.amis.AmisResponse.modify_image_attribute": "self",
     "moto.ec2.responses.amis.AmisResponse.register_image": "self",
@@ -158,10 +159,6 @@ RELIED_ON: dict[str, tuple[str, str]] = {
     "moto.ec2.responses.instances.InstanceResponse.run_instances": (
         "053f1ed0a0ec",
         "it gives the first instance its profile, and ours the others theirs",
-    ),
-    "moto.ec2.models.amis.AmiBackend.copy_image": (
-        "3502bc378a3a",
-        "it makes a snapshot, to which ours notes the disk",
     ),
     "moto.core.base_backend.AccountSpecificBackend.__getitem__": (
         "b10167294fc0",

@@ -234,3 +234,11 @@ def test_policies_of_resources_are_not_evaluated_and_so_refused(cloud: Cloud) ->
 def test_an_id_of_an_unknown_type_cannot_be_tagged() -> None:
     with pytest.raises(NotModelled, match="of what type tgw-1 is"):
         of("ec2:CreateTags", Resources=["i-1", "tgw-1"])
+
+
+@pytest.mark.parametrize("by", ["KeyName", "KeyPairId"])
+def test_a_key_pair_is_known_by_name_and_by_id_with_its_tags(cloud: Cloud, by: str) -> None:
+    tags = [{"ResourceType": "key-pair", "Tags": [{"Key": "Name", "Value": "builder"}]}]
+    made = cloud.client("ec2").create_key_pair(KeyName="k", TagSpecifications=tags)
+    (need,) = needs(asked("ec2:DeleteKeyPair", {by: made[by]}))
+    assert (need.resource.split(":", 5)[-1], need.tags) == ("key-pair/k", {"Name": "builder"})

@@ -1,0 +1,75 @@
+"""The units' limits hold whatever agent.conf says, and the compose file has what the agent expects."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
+from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
+from ghosthands_agent.settings import RANGES, Settings
+from ghosthands_agent.stop import unit_limits
+
+ROLE = Path(__file__).parents[4] / "roles/ghosthands"
+SLOWEST = replace(
+    Settings("us-east-1", "group", "hook", "secret", "image"),
+    boot_timeout_seconds=RANGES["BOOT_TIMEOUT_SECONDS"][1],
+    stop_grace_seconds=RANGES["STOP_GRACE_SECONDS"][1],
+    drain_policy="sigterm",
+)
+
+
+def option(unit: str, name: str) -> str:
+    found = re.findall(rf"^{name}=(.*)$", (ROLE / f"templates/ghosthands-{unit}.j2").read_text(), re.MULTILINE)
+    assert len(found) == 1, found
+    return str(found[0])
+
+
+def test_systemd_lets_the_slowest_agent_conf_end_by_itself() -> None:
+    limits = unit_limits(SLOWEST)
+    assert limits.boot_start <= int(option("boot.service", "TimeoutStartSec")) <= limits.boot_start + 300
+    assert limits.boot_stop <= int(option("stop.service", "TimeoutStopSec")) <= limits.boot_stop + 120
+    assert limits.watchdog == int(option("watch.service", "WatchdogSec"))
+
+
+def test_at_shutdown_watch_and_boot_go_before_the_worker_and_the_worker_before_docker() -> None:
+    assert "docker.service" in option("stop.service", "After").split()
+    for unit in ("boot.service", "watch.service"):
+        assert {"docker.service", "ghosthands-stop.service", "cloud-init.service"} <= set(option(unit, "After").split())
+
+
+@pytest.mark.parametrize(
+    "unit", [file.name.removeprefix("ghosthands-").removesuffix(".j2") for file in ROLE.glob("templates/ghosthands-*.j2")]
+)
+def test_no_unit_waits_for_cloud_final_which_waits_for_it(unit: str) -> None:
+    text = (ROLE / f"templates/ghosthands-{unit}.j2").read_text()
+    assert not re.search(r"^(After|Wants|Requires)=.*cloud-final", text, re.MULTILINE)
+
+
+def test_what_needs_agent_conf_does_not_start_without_it() -> None:
+    for unit in ("boot", "watch", "stop", "registry-login"):
+        assert option(f"{unit}.service", "ConditionPathExists") == "{{ __ghosthands_conf }}"
+
+
+def test_the_roles_places_are_the_agents() -> None:
+    names = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    paths = Paths()
+    assert names["__ghosthands_conf"] == str(paths.config)
+    assert names["__ghosthands_project"] == str(paths.project)
+    assert names["__ghosthands_baked"] == str(paths.baked_image)
+    assert str(paths.shipper).startswith(names["__ghosthands_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
+    assert paths.compose_file.name == "docker-compose.prod.yml"
+
+
+def test_the_compose_file_has_the_agents_services_on_its_ports() -> None:
+    text = (ROLE / "templates/docker-compose.prod.yml.j2").read_text()
+    services = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "1", text))["services"]
+    assert services.keys() == {API, WORKER, DEPLOY_SERVER}
+    assert services[API]["environment"]["GH_API_PORT"] == str(API_PORT)
+    assert services[WORKER]["environment"]["GH_WORKER_PORT"] == str(WORKER_PORT)
+    assert services[DEPLOY_SERVER]["environment"]["GH_DEPLOY_PORT"] == str(DEPLOY_PORT)
+    assert "healthcheck" not in services[WORKER]
+    assert {service["network_mode"] for service in services.values()} == {"host"}
