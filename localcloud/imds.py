@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import json
 import logging
-import random
 import re
 import secrets
 import select
@@ -27,7 +26,9 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, ClassVar
+
+from localcloud import faults
 
 log = logging.getLogger(__name__)
 
@@ -386,11 +387,8 @@ def _stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-KINDS = ("error", "unauthorized", "latency", "hang", "refused")
-
-
-@dataclass(frozen=True)
-class Fault:
+@dataclass(frozen=True, kw_only=True)
+class Fault(faults.Fault):
     """What goes wrong with some requests for metadata.
 
     Attributes:
@@ -398,49 +396,20 @@ class Fault:
         instance: a pattern of instance ids.
         kind: ``error`` answers with ``status``; ``unauthorized`` says 401, as to an ended token; ``latency`` delays by
             ``milliseconds``; ``hang`` never answers; ``refused`` breaks the connection.
-        rate: the share of requests that are struck, 0 to 1.
-        status: of an ``error``, 500 to 599.
-        times: after so many strikes the fault is over; None means never.
     """
+
+    KINDS: ClassVar[tuple[str, ...]] = ("error", "unauthorized", "latency", "hang", "refused")
 
     path: str = "*"
     instance: str = "*"
-    kind: str = "error"
-    rate: float = 1.0
-    milliseconds: float = 0.0
-    status: int = 503
-    times: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-        if not 0 <= self.rate <= 1 or self.milliseconds < 0 or not 500 <= self.status <= 599 or (self.times is not None and self.times < 1):
-            raise ValueError("rate is 0 to 1, milliseconds not negative, status 500 to 599, times at least 1")
 
 
-class Faults:
-    """The faults in force, first match first; the dice are seeded, so that a run can be repeated."""
+class Faults(faults.Faults[Fault]):
+    """The faults in force."""
 
-    def __init__(self) -> None:
-        self.replace([], 0)
-
-    def replace(self, rules: list[Fault], seed: int) -> None:
-        """Put these in force instead of whatever was."""
-        self._dice, self.rules, self.struck = random.Random(seed), rules, [0] * len(rules)
-
-    def described(self) -> list[dict[str, Any]]:
-        """The faults in force and how often each has struck."""
-        return [{**asdict(rule), "struck": struck} for rule, struck in zip(self.rules, self.struck, strict=True)]
-
-    def strike(self, instance_id: str, path: str) -> Fault | None:
+    def met_by(self, instance_id: str, path: str) -> Fault | None:
         """The fault that this request meets, if any."""
-        for number, rule in enumerate(self.rules):
-            over = rule.times is not None and self.struck[number] >= rule.times
-            meant = fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path)
-            if meant and not over and self._dice.random() < rule.rate:
-                self.struck[number] += 1
-                return rule
-        return None
+        return self.strike(lambda rule: fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path))
 
 
 class Service:
@@ -501,7 +470,7 @@ class Service:
     def strike(self, instance_id: str, path: str) -> Fault | None:
         """The fault that this request meets, if any."""
         with self._lock:
-            return self.faults.strike(instance_id, path)
+            return self.faults.met_by(instance_id, path)
 
     def answer(self, instance_id: str, request: Request) -> Response | None:
         """The answer; None where the instance is gone."""

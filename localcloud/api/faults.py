@@ -1,45 +1,31 @@
-"""Faults on demand: throttling, errors, delays and lost answers, by operation and rate."""
+"""Faults on demand of the API: throttling, errors, delays and lost answers, by operation and rate."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
+from localcloud import faults
 from localcloud.api.trace import Call
 
-KINDS = ("throttle", "error", "latency", "lost")
 #: How each service says that it is called too often (API reference, "Common Errors"; EC2's own list of error codes).
 THROTTLED = {"ec2": "RequestLimitExceeded", "autoscaling": "Throttling", "iam": "Throttling", "sts": "Throttling"}
 
 
-@dataclass(frozen=True)
-class Fault:
+@dataclass(frozen=True, kw_only=True)
+class Fault(faults.Fault):
     """What goes wrong with some calls.
 
     Attributes:
         operation: a pattern such as ``ec2:Describe*`` or ``*:CompleteLifecycleAction``.
         kind: ``throttle`` and ``error`` refuse before anything happens; ``latency`` delays; ``lost`` does what was asked
-            and then breaks the connection instead of answering.
-        rate: the share of calls that are struck, 0 to 1.
-        milliseconds: a delay, for any kind.
-        status: of an ``error``, 500 to 599.
-        times: after so many strikes the fault is over; None means never.
+            and then breaks the connection instead of answering. ``milliseconds`` are a delay of any kind.
     """
 
-    operation: str = "*"
-    kind: str = "error"
-    rate: float = 1.0
-    milliseconds: float = 0.0
-    status: int = 503
-    times: int | None = None
+    KINDS: ClassVar[tuple[str, ...]] = ("throttle", "error", "latency", "lost")
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-        if not 0 <= self.rate <= 1 or self.milliseconds < 0 or not 500 <= self.status <= 599 or (self.times is not None and self.times < 1):
-            raise ValueError("rate is 0 to 1, milliseconds not negative, status 500 to 599, times at least 1")
+    operation: str = "*"
 
     def answer(self, service: str) -> tuple[str, str, str]:
         """HTTP status, code and message of a refusal."""
@@ -50,34 +36,22 @@ class Fault:
         return f"{self.status} Fault on demand", code, "An internal error has occurred, as was asked for"
 
 
-class Faults:
-    """The faults in force, first match first; the dice are seeded, so that a run can be repeated."""
+class Faults(faults.Faults[Fault]):
+    """The faults in force."""
 
-    def __init__(self) -> None:
-        self.rules: list[Fault] = []
-        self.struck: list[int] = []
-        self._dice = random.Random(0)
-
-    def replace(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    def order(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Put ``{"faults": [...], "seed": n}`` in force instead of whatever was.
 
         Raises:
             TypeError, ValueError: not a fault; the old ones stay.
         """
-        rules = [Fault(**fault) for fault in wanted["faults"]]
-        self._dice = random.Random(int(wanted.get("seed", 0)))
-        self.rules, self.struck = rules, [0] * len(rules)
-        return self.described()
+        self.replace([Fault(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0)))
+        return self.told()
 
-    def described(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         """The faults in force and how often each has struck."""
-        return {"faults": [{**asdict(rule), "struck": struck} for rule, struck in zip(self.rules, self.struck, strict=True)]}
+        return {"faults": self.described()}
 
-    def strike(self, call: Call) -> Fault | None:
+    def met_by(self, call: Call) -> Fault | None:
         """The fault that this call meets, if any."""
-        for number, rule in enumerate(self.rules):
-            over = rule.times is not None and self.struck[number] >= rule.times
-            if not over and fnmatchcase(f"{call.service}:{call.action}", rule.operation) and self._dice.random() < rule.rate:
-                self.struck[number] += 1
-                return rule
-        return None
+        return self.strike(lambda rule: fnmatchcase(f"{call.service}:{call.action}", rule.operation))

@@ -85,7 +85,7 @@ class Application:
             answer[:] = [status, headers]
             return start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 
-        fault = self.faults.strike(call) if call else None
+        fault = self.faults.met_by(call) if call else None
         if delay := self.latency_ms + (fault.milliseconds if fault else 0):
             time.sleep(delay / 1000)
         if fault and fault.kind in ("throttle", "error"):
@@ -147,8 +147,8 @@ class Application:
         actions: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
             ("GET", "status"): lambda _: self.status(),
             ("GET", "events"): lambda _: self._events(int(request.values.get("after", 0))),
-            ("GET", "faults"): lambda _: self.faults.described(),
-            ("POST", "faults"): self.faults.replace,
+            ("GET", "faults"): lambda _: self.faults.told(),
+            ("POST", "faults"): self.faults.order,
             ("POST", "enforce-iam"): self.guard.switch,
             ("GET", "imds"): lambda _: imds.SERVICE.control({}),
             ("POST", "imds"): imds.SERVICE.control,

@@ -5,23 +5,15 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from tests.chaos.ledger import Job
 from tests.chaos.worker import Mode
 
 Policy = Literal["wait_idle", "http", "sigterm"]
-Kind = Literal[
-    # what a fleet lives through
-    "scale",
-    "terminate",
-    "terminate and shrink",
-    "refresh",
-    "standby",
-    "zone lost",
-    "spot",
-    "operator drains",
-    # faults
+#: What a fleet lives through.
+Life = Literal["scale", "terminate", "terminate and shrink", "refresh", "standby", "zone lost", "spot", "operator drains"]
+Fault = Literal[
     "agent killed at a call",
     "agent killed in drains",
     "agent killed",
@@ -38,24 +30,9 @@ Kind = Literal[
     "secret denied",
     "late jobs",
 ]
-LIFE: tuple[Kind, ...] = ("scale", "terminate", "terminate and shrink", "refresh", "standby", "zone lost", "spot", "operator drains")
-FAULTS: tuple[Kind, ...] = (
-    "agent killed at a call",
-    "agent killed in drains",
-    "agent killed",
-    "metadata down",
-    "API down",
-    "API throttled",
-    "answers lost",
-    "docker restarted",
-    "worker crashed",
-    "worker hangs",
-    "clock jumped",
-    "rebooted",
-    "disk full",
-    "secret denied",
-    "late jobs",
-)
+Kind = Life | Fault
+LIFE: tuple[Kind, ...] = get_args(Life)
+FAULTS: tuple[Kind, ...] = get_args(Fault)
 #: How long a fault lasts, in seconds, at least and at most; the others are moments.
 LASTS: dict[Kind, tuple[float, float]] = {
     "metadata down": (2, 240),

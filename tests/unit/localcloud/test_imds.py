@@ -467,7 +467,7 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
     faults, runs = imds.Faults(), []
     for seed in (7, 7, 8):
         faults.replace([Fault(rate=0.5)], seed)
-        runs.append([faults.strike("i-1", "/") is not None for _ in range(64)])
+        runs.append([faults.met_by("i-1", "/") is not None for _ in range(64)])
     assert runs[0] == runs[1] != runs[2]
     assert 10 < sum(runs[0]) < 54
 
@@ -475,8 +475,8 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
 def test_a_fault_can_be_meant_for_one_instance() -> None:
     faults = imds.Faults()
     faults.replace([Fault(instance="i-1")], 0)
-    assert faults.strike("i-1", "/")
-    assert not faults.strike("i-2", "/")
+    assert faults.met_by("i-1", "/")
+    assert not faults.met_by("i-2", "/")
 
 
 @pytest.mark.parametrize(
