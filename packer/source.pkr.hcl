@@ -6,7 +6,6 @@ source "amazon-ebs" "worker" {
   spot_price    = var.spot ? "auto" : null
 
   custom_endpoint_ec2        = local.elsewhere ? var.ec2_endpoint : null
-  skip_region_validation     = local.elsewhere
   skip_credential_validation = local.elsewhere
 
   # By the account's number: an alias or a name is anybody's.
@@ -31,7 +30,7 @@ source "amazon-ebs" "worker" {
   communicator                          = "ssh"
   ssh_username                          = "ec2-user"
   ssh_interface                         = var.access.session_manager ? "session_manager" : null
-  ssh_timeout                           = "5m"
+  ssh_timeout                           = "${var.ssh_timeout}s"
   ssh_clear_authorized_keys             = true
   temporary_key_pair_type               = "ed25519"
   temporary_security_group_source_cidrs = length(var.access.cidrs) > 0 ? var.access.cidrs : ["127.0.0.1/32"]

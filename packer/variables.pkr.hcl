@@ -156,6 +156,17 @@ variable "access" {
   }
 }
 
+variable "ssh_timeout" {
+  type        = number
+  description = "Seconds that the builder has from its launch until it lets Packer in. A type that starts slowly (metal) wants more."
+  default     = 300
+
+  validation {
+    condition     = var.ssh_timeout >= 1 && var.ssh_timeout <= 3600
+    error_message = "The variable ssh_timeout has to lie between 1 and 3600 seconds."
+  }
+}
+
 # --- Another cloud than AWS ----------------------------------------------------------------------------------------------------
 
 variable "ec2_endpoint" {

@@ -11,6 +11,9 @@ import boto3
 
 from localcloud import seed
 
+#: Access key that stands for the cloud's owner, who may do everything.
+OPERATOR = ("localcloud-dummy-key", "localcloud-dummy-secret")
+
 
 @dataclass(frozen=True)
 class Cloud:
@@ -25,21 +28,21 @@ class Cloud:
         return {name: value for name, value in os.environ.items() if name not in ("AWS_PROFILE", "AWS_SESSION_TOKEN")} | {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_DEFAULT_REGION": seed.REGION,
-            "AWS_ACCESS_KEY_ID": "localcloud-dummy-key",
-            "AWS_SECRET_ACCESS_KEY": "localcloud-dummy-secret",
+            "AWS_ACCESS_KEY_ID": OPERATOR[0],
+            "AWS_SECRET_ACCESS_KEY": OPERATOR[1],
             "AWS_POLL_DELAY_SECONDS": "1",
             "CHECKPOINT_DISABLE": "1",
         }
 
-    def client(self, service: str, region: str = seed.REGION) -> Any:
-        """A boto3 client."""
+    def client(self, service: str, region: str = seed.REGION, key: tuple[str, str] = OPERATOR) -> Any:
+        """A boto3 client, with an access key's id and secret."""
         make: Any = boto3.client  # typed by service name, which is not known here
         return make(
             service,
             endpoint_url=self.url,
             region_name=region,
-            aws_access_key_id="localcloud-dummy-key",
-            aws_secret_access_key="localcloud-dummy-secret",
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
         )
 
     def holds(self, region: str = seed.REGION) -> set[str]:

@@ -142,15 +142,29 @@ def test_two_builds_of_one_moment_are_two_images(
         remove(cloud, image_id)
 
 
+def image_local(packer: str, cloud: Cloud, *options: str) -> subprocess.CompletedProcess[str]:
+    """``make image-local`` on this cloud."""
+    environment = {**os.environ, "PACKER": packer, "LOCALCLOUD_PORT": cloud.url.rpartition(":")[2]}
+    words = [str(ROOT / ".ci/image"), "local", *options]
+    return subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
 def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(
     current: str, cloud: Cloud, nothing_left: Callable[[], set[str]]
 ) -> None:
-    environment = {**os.environ, "PACKER": current, "LOCALCLOUD_PORT": cloud.url.rpartition(":")[2]}
-    done = subprocess.run(
-        [ROOT / ".ci/image", "local"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = image_local(current, cloud)
     assert done.returncode == 0, done.stdout + done.stderr
     made = re.search(r"^image: us-east-1:(ami-[0-9a-f]{17}) ", done.stdout, re.MULTILINE)
     assert made
     assert "booted: FAILED" not in done.stdout
     remove(cloud, made[1])
+
+
+def test_the_real_image_is_not_made_where_a_proof_fails_and_the_last_line_says_which(
+    current: str, cloud: Cloud, nothing_left: Callable[[], set[str]]
+) -> None:
+    done = image_local(current, cloud, "-var", f'compose={{version="9.9.9",sha256={{x86_64="{"0" * 64}"}}}}')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("image: no image was made. ")
+    assert "docker compose is not 9.9.9" in done.stderr.splitlines()[-1]
+    assert not (ROOT / "build/image/manifest.json").exists()

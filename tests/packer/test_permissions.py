@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.packer import bake, template
 from tests.packer.cloud import Cloud
 from tests.packer.conftest import Packer
-from tests.packer.test_bake import calls, remove
+from tests.packer.test_bake import SOURCE, calls, remove
 
 DOCUMENT = template.ROOT / "docs/iam/packer.json"
 #: What only sharing, a named subnet or a failure needs.
@@ -63,9 +64,36 @@ def test_without_the_right_to_make_images_a_bake_ends_in_awss_words_and_cleans_u
     packer: Packer, cloud: Cloud, nothing_left: Callable[[], set[str]], baker: Callable[[dict[str, Any]], dict[str, str]]
 ) -> None:
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
-    for statement in document["Statement"]:
-        statement["Action"] = [action for action in statement["Action"] if action != "ec2:CreateImage"]
+    kept = (statement | {"Action": sorted({*statement["Action"]} - {"ec2:CreateImage"})} for statement in document["Statement"])
+    document["Statement"] = [statement for statement in kept if statement["Action"]]
     outcome = bake.build(packer.path, packer.template, cloud, environment=baker(document))
     assert outcome.code != 0
     assert "UnauthorizedOperation" in outcome.output
     assert outcome.images == {}
+
+
+def test_what_no_build_made_cannot_be_imaged_renamed_opened_or_ended(
+    cloud: Cloud, nothing_left: Callable[[], set[str]], baker: Callable[[dict[str, Any]], dict[str, str]]
+) -> None:
+    operator = cloud.client("ec2")
+    others = operator.create_security_group(GroupName="others", Description="of somebody else")["GroupId"]
+    launched = operator.run_instances(ImageId=SOURCE, InstanceType="t3.large", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    given = baker(json.loads(DOCUMENT.read_text(encoding="utf-8")))
+    ec2 = cloud.client("ec2", key=(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"]))
+    named = [{"Key": "Name", "Value": "gh-golden-ami-builder"}]
+    everybody = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "0.0.0.0/0"}
+    for call, parameters in (
+        (ec2.create_image, {"InstanceId": launched, "Name": "theirs"}),
+        (ec2.create_tags, {"Resources": [launched], "Tags": named}),
+        (ec2.create_tags, {"Resources": [others], "Tags": named}),
+        (ec2.authorize_security_group_ingress, {"GroupId": others, **everybody}),
+        (ec2.terminate_instances, {"InstanceIds": [launched]}),
+        (ec2.delete_security_group, {"GroupId": others}),
+    ):
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            call(**parameters, DryRun=True)
+    with pytest.raises(ClientError, match="DryRunOperation"):
+        ec2.describe_regions(DryRun=True)
+    operator.terminate_instances(InstanceIds=[launched])
+    operator.get_waiter("instance_terminated").wait(InstanceIds=[launched], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    operator.delete_security_group(GroupId=others)

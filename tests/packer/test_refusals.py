@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +37,12 @@ def plain(text: str) -> str:
         ('distribution={kms_key_id="k",accounts=["111111111111"],regions={"eu-west-1"=""}}', "needs a key for every region"),
         ("deprecate_after_days=0", "The variable deprecate_after_days has to lie between 1 and 3650"),
         ("volume_size_gib=4", "The variable volume_size_gib has to lie between 8"),
+        ("volume_size_gib=big", "a number is required"),
+        ("spot=maybe", "Variables may not be used here"),
+        ('access={cidrs=["203.0.113.7/32"]}', 'attribute "session_manager" is required'),
+        ("access={session_manager=true,cidrs=[]}", "session_manager connectivity requires a valid"),
+        ("ssh_timeout=0", "The variable ssh_timeout has to lie between 1 and 3600 seconds."),
+        ("regoin=eu-west-1", 'A "regoin" variable was passed in the command line but was not found'),
     ],
     ids=lambda value: re.sub(r"\W+", "-", value)[:40],
 )
@@ -50,6 +59,7 @@ def test_a_wrong_variable_is_refused_before_anything_is_asked(
     ("variable", "error"),
     [
         ("source_image_kernel=9.9", "No AMI was found matching filters"),
+        ('distribution={kms_key_id="",accounts=[],regions={"eu-wset-1"=""}}', "Invalid region(s): [eu-wset-1]"),
         ("subnet_id=subnet-0123456789abcdef0", "subnet-0123456789abcdef0"),
         ("instance_type=t3.huge", "Invalid value 't3.huge' for InstanceType"),
         ("instance_type=t4g.large", "does not match the architecture"),
@@ -78,11 +88,7 @@ def _unreachable() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_unreachable")
 def test_a_builder_in_a_subnet_without_a_route_is_given_up(packer: Packer, nothing_left: Callable[[], set[str]]) -> None:
-    source = packer.template / "source.pkr.hcl"
-    text = source.read_text(encoding="utf-8")
-    assert text.count('= "5m"') == 1
-    source.write_text(text.replace('= "5m"', '= "5s"'), encoding="utf-8")
-    outcome = packer.build(f"subnet_id={NOBODYS_SUBNET}")
+    outcome = packer.build(f"subnet_id={NOBODYS_SUBNET}", "ssh_timeout=5")
     assert outcome.code != 0
     assert "Timeout waiting for SSH" in outcome.output.partition("Some builds didn't complete successfully")[2]
 
@@ -96,6 +102,75 @@ def verb(packer: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ROOT / ".ci/image", *words], env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
+
+
+#: Stands for Packer in a checkout of its own: it says what a file holds and fails, or waits to be interrupted.
+STAND_IN = """\
+#!/bin/sh
+case $1 in
+version) echo "Packer v1.16.0" ;;
+build)
+    cat "$(dirname "$0")/says"
+    [ ! -s "$(dirname "$0")/says" ] || exit 1
+    trap 'echo "==> Terminating"; sleep 1; echo "==> Deleting"; exit 1' INT
+    while :; do sleep 0.1; done
+    ;;
+esac
+"""
+
+
+def stand_in(folder: Path, says: str) -> list[str]:
+    """``.ci/image aws`` in a checkout of its own, with a Packer that says this."""
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/image", folder / ".ci/image")
+    packer = folder / "packer-stand-in"
+    packer.write_text(STAND_IN, encoding="utf-8")
+    packer.chmod(0o755)
+    (folder / "says").write_text(says, encoding="utf-8")
+    return ["env", f"PACKER={packer}", str(folder / ".ci/image"), "aws"]
+
+
+CONNECTING = "==> golden.amazon-ebs.worker: Using SSH communicator to connect: "
+UNANSWERED = (
+    "==> golden.amazon-ebs.worker: Timeout waiting for SSH.\n==> golden.amazon-ebs.worker: Terminating the source AWS instance...\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        (
+            "==> golden.amazon-ebs.worker: Authorizing access to port 22 from [203.0.113.7/32] in the temporary security groups...\n"
+            f"{CONNECTING}10.9.1.23\n{UNANSWERED}",
+            "the builder did not answer at 10.9.1.23, port 22, which is open to 203.0.113.7/32: is that where you come from (access.cidrs), "
+            "and has its subnet a route to you (subnet_id)?",
+        ),
+        (f"{CONNECTING}localhost\n{UNANSWERED}", "the builder was not reached through Session Manager: its instance_profile needs "),
+        (
+            "[ERROR]: Task failed: rescued\n[ERROR]: Task failed: there is no room\nError executing Ansible: exit status 2\n",
+            "no image was made. Task failed: there is no room",
+        ),
+        ("[ERROR]: Task failed: rescued\nError creating AMI: no\n", "no image was made: Packer says why, above"),
+    ],
+    ids=["no route", "no session", "a task", "the cloud"],
+)
+def test_what_ended_a_build_is_said_in_its_last_line(tmp_path: Path, says: str, error: str) -> None:
+    done = subprocess.run(stand_in(tmp_path, says), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (1, says)
+    assert done.stderr.startswith(f"image: {error}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_is_packers_to_clean_up_after(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        stand_in(tmp_path, ""), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "build/image/packer.log").exists():
+        assert running.poll() is None
+    time.sleep(0.5)
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=20)
+    assert (running.returncode, out, error) == (1, "==> Terminating\n==> Deleting\n", "image: no image was made: Packer says why, above\n")
 
 
 @pytest.mark.parametrize("where", ["aws", "local", "check"])

@@ -93,7 +93,8 @@ def baked(there: Iterable[Image]) -> set[str]:
 
 def remove(image: Image) -> None:
     """By its names, else by its id. Docker itself refuses what a container has or another image stands on; that stays."""
-    done = subprocess.run(["docker", "image", "rm", *(image.names or (image.id,))], capture_output=True, timeout=DOCKER_SECONDS)
+    words = ["docker", "image", "rm", *(image.names or (image.id,))]
+    done = subprocess.run(words, capture_output=True, check=False, timeout=DOCKER_SECONDS)
     if done.returncode == 0:
         print(f"removed image {', '.join(image.names) or image.id}", file=sys.stderr)
 
