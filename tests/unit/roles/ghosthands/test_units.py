@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ghosthands_agent.log_shipper import JOURNAL
 from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
 from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
 from ghosthands_agent.settings import RANGES, Settings
 from ghosthands_agent.stop import unit_limits
+from journal_file import UNITS
 
 ROLE = Path(__file__).parents[4] / "roles/ghosthands"
 SLOWEST = replace(
@@ -54,6 +56,20 @@ def test_what_needs_agent_conf_does_not_start_without_it() -> None:
         assert option(f"{unit}.service", "ConditionPathExists") == "{{ __ghosthands_conf }}"
 
 
+def test_the_journals_file_lies_in_the_folder_that_its_unit_may_write() -> None:
+    assert str(Path(JOURNAL).parent) == f"/var/log/{option('journal.service', 'LogsDirectory')}"
+
+
+def test_the_journal_is_read_of_every_service_of_the_role() -> None:
+    services = {unit for unit in yaml.safe_load((ROLE / "vars/main.yml").read_text())["__ghosthands_units"] if unit.endswith(".service")}
+    assert services - {"ghosthands-journal.service"} == {unit for unit in UNITS if unit.startswith("ghosthands-")}
+
+
+def test_at_shutdown_the_last_words_are_carried_by_what_still_runs() -> None:
+    assert {"docker.service", "ghosthands-watch.service", "ghosthands-stop.service"} <= set(option("journal.service", "Before").split())
+    assert option("journal.service", "After") == "amazon-cloudwatch-agent.service"
+
+
 def test_the_roles_places_are_the_agents() -> None:
     names = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     paths = Paths()
@@ -61,6 +77,7 @@ def test_the_roles_places_are_the_agents() -> None:
     assert names["__ghosthands_project"] == str(paths.project)
     assert names["__ghosthands_baked"] == str(paths.baked_image)
     assert str(paths.shipper).startswith(names["__ghosthands_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
+    assert names["__ghosthands_journal_file"] == JOURNAL
     assert paths.compose_file.name == "docker-compose.prod.yml"
 
 
