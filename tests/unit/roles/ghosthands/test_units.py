@@ -56,6 +56,13 @@ def test_what_needs_agent_conf_does_not_start_without_it() -> None:
         assert option(f"{unit}.service", "ConditionPathExists") == "{{ __ghosthands_conf }}"
 
 
+def test_every_program_that_a_unit_starts_is_brought() -> None:
+    started = {name for unit in ROLE.glob("templates/*.service.j2") for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())}
+    said = "".join((ROLE / file).read_text() for file in ("tasks/agent.yml", "vars/main.yml"))
+    assert started == {"disk_guard", "journal_file"}
+    assert {name for name in started if not re.search(rf"\b{name}\b", said)} == set()
+
+
 def test_the_journals_file_lies_in_the_folder_that_its_unit_may_write() -> None:
     assert str(Path(JOURNAL).parent) == f"/var/log/{option('journal.service', 'LogsDirectory')}"
 
