@@ -57,7 +57,9 @@ def test_what_needs_agent_conf_does_not_start_without_it() -> None:
 
 
 def test_every_program_that_a_unit_starts_is_brought() -> None:
-    started = {name for unit in ROLE.glob("templates/*.service.j2") for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())}
+    started = {
+        name for unit in ROLE.glob("templates/*.service.j2") for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())
+    }
     said = "".join((ROLE / file).read_text() for file in ("tasks/agent.yml", "vars/main.yml"))
     assert started == {"disk_guard", "journal_file"}
     assert {name for name in started if not re.search(rf"\b{name}\b", said)} == set()
