@@ -26,6 +26,7 @@ test: .venv/ready ## everything that must hold, cheap to dear
 	@pytest -m "not slow" tests/chaos tests/agent
 	@pytest tests/containers
 	@pytest tests/packer
+	@.ci/molecule
 
 lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
 	@.ci/lint

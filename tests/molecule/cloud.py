@@ -75,9 +75,10 @@ def main(verb: str, folder: Path, *rest: str) -> None:
         return
     fleet = Bridged(folder)
     if verb == "up":
-        fleet.down()
-        for file in (*folder.glob("i-*.json"), *folder.glob("trace.jsonl")):
-            file.unlink()
+        fleet.down()  # what a run that was interrupted left; its port may be somebody else's by now
+        for file in (*folder.glob("i-*.json"), *folder.glob("trace.jsonl"), folder / "port"):
+            file.unlink(missing_ok=True)
+        fleet = Bridged(folder)
         fleet.up()
         print(json.dumps(fleet.told(int(rest[0]))))
     elif verb == "down":

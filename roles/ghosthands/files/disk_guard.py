@@ -1,7 +1,7 @@
 """`disk_guard.py PERCENT`: where Docker's disk is fuller than that, in bytes or inodes, remove build cache and images that nothing uses, oldest first.
 
-Never removed: what a container has, running or not, what ran before that (to go back to), and what was baked into the machine image. Exit code 1 where
-the disk stays too full all the same.
+Never removed: what a container has, running or not, what ran before that (to go back to), what was baked into the machine image, and what has come since
+the last look: an image is pulled before its container is made. Exit code 1 where the disk stays too full all the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 DATA = Path("/var/lib/docker")
@@ -31,20 +31,21 @@ class Image:
 
 @dataclass(frozen=True)
 class History:
-    """Ids of images: what ran when somebody last looked, and what ran before that."""
+    """Ids of images: what ran when somebody last looked, what ran before that, and what there was."""
 
     running: tuple[str, ...] = ()
     previous: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     def seen(self, running: Collection[str]) -> History:
         """What is remembered once these are seen to run. Nothing running is no news: a worker that is stopped runs the same image again."""
         now = tuple(sorted(running))
-        return self if not now or now == self.running else History(now, self.running)
+        return self if not now or now == self.running else replace(self, running=now, previous=self.running)
 
 
-def removable(images: Iterable[Image], kept: Collection[str]) -> list[Image]:
-    """The images that may go, the oldest first."""
-    return sorted((image for image in images if image.id not in kept), key=lambda image: image.created)
+def removable(images: Iterable[Image], kept: Collection[str], known: Collection[str]) -> list[Image]:
+    """The images that may go, the oldest first: those that somebody has seen before and nothing keeps."""
+    return sorted((image for image in images if image.id in known and image.id not in kept), key=lambda image: image.created)
 
 
 def fullness(found: os.statvfs_result) -> float:
@@ -99,10 +100,10 @@ def remove(image: Image) -> None:
         print(f"removed image {', '.join(image.names) or image.id}", file=sys.stderr)
 
 
-def steps(kept: Collection[str], there: Iterable[Image]) -> Iterator[Callable[[], None]]:
+def steps(may_go: Iterable[Image]) -> Iterator[Callable[[], None]]:
     """What can be done about a full disk, the cheapest to lose first."""
     yield lambda: print(f"build cache: {docker('builder', 'prune', '--force').splitlines()[-1]}", file=sys.stderr)
-    for image in removable(there, kept):
+    for image in may_go:
         yield lambda image=image: remove(image)  # type: ignore[misc]
 
 
@@ -110,13 +111,13 @@ def main(limit: float, memory: Path) -> int:
     """Look, remember, make room; exit code 0 or 1."""
     file = memory / REMEMBERED
     history = History(**{key: tuple(ids) for key, ids in json.loads(file.read_text()).items()}) if file.exists() else History()
-    history = history.seen(of_containers())
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(history.__dict__))
-    new.rename(file)
+    history, known = history.seen(of_containers()), history.known
     there = images()
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(asdict(replace(history, known=tuple(image.id for image in there)))))
+    new.rename(file)
     kept = {*of_containers("--all"), *history.running, *history.previous, *baked(there)}
-    if make_room(lambda: fullness(os.statvfs(DATA)), limit, steps(kept, there)):
+    if make_room(lambda: fullness(os.statvfs(DATA)), limit, steps(removable(there, kept, known))):
         return 0
     print(f"{DATA}: {fullness(os.statvfs(DATA)):.0f} % full, and nothing is left that may be removed", file=sys.stderr)
     return 1

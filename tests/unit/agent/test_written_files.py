@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, compose_override
-from ghosthands_agent.log_shipper import shipper_configuration
+from ghosthands_agent.log_shipper import JOURNAL, shipper_configuration
+from journal_file import line
 
 from tests.unit.agent.world import SETTINGS
 
@@ -54,12 +56,20 @@ def test_without_a_log_group_nothing_is_shipped() -> None:
     assert shipper_configuration(SETTINGS) is None
 
 
-def test_containers_and_boot_go_to_the_group_that_the_settings_name() -> None:
+def test_boot_journal_and_containers_go_to_the_group_that_the_settings_name() -> None:
     configuration = json.loads(shipper_configuration(replace(SETTINGS, log_group="/wekruit/gh-worker")) or "")
     files = configuration["logs"]["logs_collected"]["files"]["collect_list"]
     assert configuration["agent"] == {"region": "us-east-1"}
     assert {file["log_group_name"] for file in files} == {"/wekruit/gh-worker"}
-    assert [file["file_path"] for file in files] == ["/var/log/cloud-init-output.log", "/var/lib/docker/containers/*/*-json.log"]
+    assert [file["file_path"] for file in files] == ["/var/log/cloud-init-output.log", JOURNAL, "/var/lib/docker/containers/*/*-json.log"]
+
+
+def test_the_journal_has_a_stream_of_its_own_under_the_moments_of_its_lines() -> None:
+    configuration = json.loads(shipper_configuration(replace(SETTINGS, log_group="g")) or "")
+    journal = configuration["logs"]["logs_collected"]["files"]["collect_list"][1]
+    assert journal["log_stream_name"] == "{instance_id}-journal"
+    moment = line({"__REALTIME_TIMESTAMP": "1795486526135000", "MESSAGE": "said"}).split(" ")[0]
+    assert datetime.strptime(moment[:-5], journal["timestamp_format"]).isoformat() == "2026-11-24T02:15:26"
 
 
 def test_another_endpoint_is_the_shippers_too() -> None:

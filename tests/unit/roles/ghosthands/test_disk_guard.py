@@ -16,7 +16,11 @@ OLD, NEW, NEWEST = (
 
 
 def test_the_oldest_image_goes_first() -> None:
-    assert removable([NEWEST, OLD, NEW], {NEW.id}) == [OLD, NEWEST]
+    assert removable([NEWEST, OLD, NEW], {NEW.id}, {OLD.id, NEW.id, NEWEST.id}) == [OLD, NEWEST]
+
+
+def test_an_image_that_was_pulled_since_the_last_look_is_left_for_the_container_to_come() -> None:
+    assert removable([OLD, NEWEST], set(), {OLD.id}) == [OLD]
 
 
 def test_what_runs_and_what_ran_before_are_remembered() -> None:

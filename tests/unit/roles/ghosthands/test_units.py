@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ghosthands_agent.log_shipper import JOURNAL
 from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
 from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
 from ghosthands_agent.settings import RANGES, Settings
 from ghosthands_agent.stop import unit_limits
+from journal_file import UNITS
 
 ROLE = Path(__file__).parents[4] / "roles/ghosthands"
 SLOWEST = replace(
@@ -30,7 +32,7 @@ def option(unit: str, name: str) -> str:
 
 def test_systemd_lets_the_slowest_agent_conf_end_by_itself() -> None:
     limits = unit_limits(SLOWEST)
-    assert limits.boot_start <= int(option("boot.service", "TimeoutStartSec")) <= limits.boot_start + 300
+    assert limits.boot_start <= int(option("boot.service", "RuntimeMaxSec")) <= limits.boot_start + 300
     assert limits.boot_stop <= int(option("stop.service", "TimeoutStopSec")) <= limits.boot_stop + 120
     assert limits.watchdog == int(option("watch.service", "WatchdogSec"))
 
@@ -54,6 +56,29 @@ def test_what_needs_agent_conf_does_not_start_without_it() -> None:
         assert option(f"{unit}.service", "ConditionPathExists") == "{{ __ghosthands_conf }}"
 
 
+def test_every_program_that_a_unit_starts_is_brought() -> None:
+    started = {
+        name for unit in ROLE.glob("templates/*.service.j2") for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())
+    }
+    said = "".join((ROLE / file).read_text() for file in ("tasks/agent.yml", "vars/main.yml"))
+    assert started == {"disk_guard", "journal_file"}
+    assert {name for name in started if not re.search(rf"\b{name}\b", said)} == set()
+
+
+def test_the_journals_file_lies_in_the_folder_that_its_unit_may_write() -> None:
+    assert str(Path(JOURNAL).parent) == f"/var/log/{option('journal.service', 'LogsDirectory')}"
+
+
+def test_the_journal_is_read_of_every_service_of_the_role() -> None:
+    services = {unit for unit in yaml.safe_load((ROLE / "vars/main.yml").read_text())["__ghosthands_units"] if unit.endswith(".service")}
+    assert services - {"ghosthands-journal.service"} == {unit for unit in UNITS if unit.startswith("ghosthands-")}
+
+
+def test_at_shutdown_the_last_words_are_carried_by_what_still_runs() -> None:
+    assert {"docker.service", "ghosthands-watch.service", "ghosthands-stop.service"} <= set(option("journal.service", "Before").split())
+    assert option("journal.service", "After") == "amazon-cloudwatch-agent.service"
+
+
 def test_the_roles_places_are_the_agents() -> None:
     names = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     paths = Paths()
@@ -61,6 +86,7 @@ def test_the_roles_places_are_the_agents() -> None:
     assert names["__ghosthands_project"] == str(paths.project)
     assert names["__ghosthands_baked"] == str(paths.baked_image)
     assert str(paths.shipper).startswith(names["__ghosthands_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
+    assert names["__ghosthands_journal_file"] == JOURNAL
     assert paths.compose_file.name == "docker-compose.prod.yml"
 
 
