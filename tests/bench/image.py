@@ -24,6 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from tests.fleet.cloud import BIN, ROOT, Run
 from tests.images.__main__ import image_name
 
@@ -34,10 +36,10 @@ BAKE_RATIO, NOOP_SECONDS = 1.6, 10.0
 START_SECONDS = 60.0
 #: As molecule/default has it: as little privilege as systemd and an engine inside can live with.
 FLAGS = (
-    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-    *("--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", "/var/lib/docker", "--volume", "/var/lib/containerd"),
-    *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec", "--stop-signal", "SIGRTMIN+3", "--pull", "never"),
-)
+    "--cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined --cgroupns host "
+    "--volume /sys/fs/cgroup:/sys/fs/cgroup:rw --volume /var/lib/docker --volume /var/lib/containerd "
+    "--tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec --stop-signal SIGRTMIN+3 --pull never"
+).split()
 #: Docker mounts the kernel's parameters read-only, and Amazon's unit asks for more open files than a container may have.
 BEARABLE = "mount -o remount,rw /proc/sys; mkdir -p /etc/sysconfig; echo 'OPTIONS=\"\"' >/etc/sysconfig/docker"
 #: What a login needs, and what sealing took: nothing of it counts.
@@ -45,8 +47,9 @@ LOGIN = f"ssh-keygen -A; install -d -m 0700 -o {USER} ~{USER}/.ssh; install -m 0
 #: Files that image.yml makes and that the script has to install.
 MADE = (
     *("/etc/docker/daemon.json", "/etc/tmpfiles.d/xvfb.conf", "/etc/systemd/system/xvfb.service", "/usr/local/lib/xvfb_ready.py"),
-    *("/etc/systemd/system/ghosthands-*", "/opt/ghosthands/docker-compose.prod.yml", "/usr/local/bin/ghosthands-agent"),
-    *(f"/opt/ghosthands-agent/{name}" for name in ("agent.json", "lay_out.py", "disk_guard.py", "requirements.txt")),
+    *("/etc/systemd/system/ghosthands-*", "/usr/local/lib/ghosthands-units.json", "/usr/local/bin/ghosthands-agent"),
+    "/opt/ghosthands/docker-compose.prod.yml",
+    *(f"/opt/ghosthands-agent/{name}" for name in ("agent.json", "disk_guard.py")),
 )
 #: What both sides have to end with: packages, units that start at boot, a user's groups, and every file but those that a program made on the way.
 ENDED = (
@@ -72,9 +75,10 @@ class Host(NamedTuple):
     def let_in(self) -> None:
         """Whoever has the key may log in, also after the host was sealed."""
         self.run(LOGIN, self.key.with_suffix(".pub").read_text())
-        ssh = ["ssh", "-i", self.key, "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oConnectTimeout=2", "-oBatchMode=yes"]
+        options = "-o BatchMode=yes -o ConnectTimeout=2 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null".split()
+        login = ["ssh", "-i", str(self.key), *options, f"{USER}@{self.address}", "true"]
         until = time.monotonic() + START_SECONDS
-        while subprocess.run([*ssh, f"{USER}@{self.address}", "true"], capture_output=True).returncode:
+        while subprocess.run(login, capture_output=True).returncode:
             if time.monotonic() > until:
                 raise RuntimeError(f"{self.name} lets nobody in by SSH")
             time.sleep(0.2)
@@ -140,7 +144,7 @@ class Bench:
             "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),  # no connection outlives its host
         }
-        ansible = ("ansible-playbook", "playbooks/image.yml", "--inventory", inventory, "--extra-vars", json.dumps(variables), *words)
+        ansible = ["ansible-playbook", "playbooks/image.yml", "--inventory", str(inventory), "--extra-vars", json.dumps(variables), *words]
         done = subprocess.run(ansible, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         run = Run(done.returncode, done.stdout, done.stderr)
         if run.returncode:
@@ -162,15 +166,14 @@ class Bench:
             raise RuntimeError(f"the host lacks one of {', '.join(MADE)}")
         shutil.copy(self.plugin, files / "docker-compose")
         shutil.copytree(self.wheels, files / "wheels")
-        shutil.copy(SCRIPT, files)
+        for file in (SCRIPT, REQUIREMENTS, REQUIREMENTS.with_name("lay_out.py")):
+            shutil.copy(file, files)
         (files / "gone").write_text(" ".join(gone()))
         return files
 
 
 def gone() -> list[str]:
     """The patterns of playbooks/vars/image_gone.yml."""
-    import yaml
-
     kinds = yaml.safe_load((ROOT / "playbooks/vars/image_gone.yml").read_text())["__image_gone"]
     return [pattern for kind in kinds for pattern in kind["paths"]]
 

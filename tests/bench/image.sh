@@ -23,8 +23,8 @@ mkdir -p /etc/ghosthands /usr/share/ghosthands /opt/aws/amazon-cloudwatch-agent/
 agent=/opt/ghosthands-agent
 python3.11 -m venv $agent
 $agent/bin/pip -q install --disable-pip-version-check --no-input --no-deps --require-hashes --only-binary=:all: --no-cache-dir \
-    --no-index --find-links=wheels -r $agent/requirements.txt
-$agent/bin/python -I $agent/lay_out.py $agent/agent.json ghosthands_agent >/dev/null
+    --no-index --find-links=wheels -r requirements.txt
+$agent/bin/python -I lay_out.py $agent/agent.json >/dev/null
 
 rm /etc/systemd/system/docker.service /etc/systemd/system/docker.socket
 systemctl daemon-reload
