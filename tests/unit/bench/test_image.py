@@ -8,7 +8,8 @@ from tests.bench.image import differences, gone, told
 def test_an_aim_that_is_missed_is_told_plainly() -> None:
     _, script, bake, noop = told({"script": [10.0, 11.0], "bake": [17.0, 30.0], "noop": [10.5, 12.0]})
     assert script.split()[-3:] == ["10.0", "10.5", "1.00"]
-    assert "1.70" in bake and bake.endswith("ratio <= 1.6: MISSED")
+    assert "1.70" in bake
+    assert bake.endswith("ratio <= 1.6: MISSED")
     assert noop.endswith("<= 10 s: MISSED")
 
 
