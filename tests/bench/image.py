@@ -195,6 +195,7 @@ def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
         host.let_in()
         bench.play(host)
         wanted, files = host.run(ENDED), bench.made_by(host)
+    print(f"... {len(wanted.splitlines())} packages, units and files that both sides have to end with", flush=True)
     taken: dict[str, list[float]] = {"script": [], "bake": [], "noop": []}
     for _ in range(rounds):
         with bench.host() as host:
