@@ -70,6 +70,7 @@ image-check: .venv/ready ## the image's template: format and validity
 docs: .venv/ready ## write docs/options.md from the argument spec
 	@python -m tests.docs
 
-bench: .venv/ready ## calls, writes and wall times against plain boto3, aws-cli and the runbook's script
+bench: .venv/ready ## calls, writes and wall times against plain boto3, aws-cli, the runbook's script and a shell script that bakes
 	@python -m tests.bench
 	@python -m tests.bench.boot
+	@python -m tests.bench.image
