@@ -167,7 +167,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres, registry
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "dsn": {"type": "str", "no_log": True},
     "host": {"type": "str"},
     "port": {"type": "int"},

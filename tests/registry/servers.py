@@ -146,8 +146,7 @@ class Server:
 
     def admin(self, statement: LiteralString, *values: Any, database: str = DATABASE) -> list[tuple[Any, ...]]:
         """Do `statement` as the superuser; its rows."""
-        where = {"host": str(self.folder), "port": self.port, "user": "postgres", "dbname": database}
-        with psycopg.connect(psycopg.conninfo.make_conninfo(**where), autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self._door(database), autocommit=True, connect_timeout=5) as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -167,8 +166,7 @@ class Server:
     @contextmanager
     def held(self, statement: LiteralString) -> Iterator[None]:
         """A superuser's transaction in which `statement` was done, open for the time of the block."""
-        where = {"host": str(self.folder), "port": self.port, "user": "postgres", "dbname": DATABASE}
-        with psycopg.connect(psycopg.conninfo.make_conninfo(**where)) as connection:
+        with psycopg.connect(self._door(DATABASE)) as connection:
             connection.execute(statement)
             yield
             connection.rollback()
@@ -180,13 +178,17 @@ class Server:
         yield
         self._set_tls("on")
 
+    def _door(self, database: str) -> str:
+        return psycopg.conninfo.make_conninfo(host=str(self.folder), port=self.port, user="postgres", dbname=database)
+
     def _set_tls(self, value: LiteralString) -> None:
         self.admin(f"ALTER SYSTEM SET ssl = {value}", database="postgres")
         self.admin("SELECT pg_reload_conf()", database="postgres")
-        _until(lambda: self._show("ssl") == value or _refuse(f"ssl is not {value} yet"), self.log)
+        _until(lambda: self._tls_is(value), self.log)
 
-    def _show(self, setting: str) -> str:
-        return str(self.admin("SELECT current_setting(%s)", setting, database="postgres")[0][0])
+    def _tls_is(self, value: str) -> None:
+        if self.admin("SHOW ssl", database="postgres") != [(value,)]:
+            raise ConnectionError(f"ssl is not {value} yet")
 
     def _make(self) -> None:
         _certificates(self.folder)
@@ -208,8 +210,8 @@ class Server:
             "log_statement": "all",
             "log_line_prefix": "'[%a] '",
         }
-        with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        with (data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+            configuration.writelines(f"{name} = {value}\n" for name, value in settings.items())
 
     def _start_pooler(self) -> None:
         """One server connection for everybody: what a client leaves behind, the next one would find."""
@@ -273,10 +275,6 @@ def _certificates(folder: Path) -> None:
 
 def _openssl(*words: str | Path) -> None:
     subprocess.run(["openssl", *words], check=True, capture_output=True)
-
-
-def _refuse(reason: str) -> None:
-    raise ConnectionError(reason)
 
 
 def _until(look: Callable[[], object], log: Path) -> None:

@@ -148,6 +148,13 @@ def test_a_certificate_of_an_unknown_authority_is_refused(ask: Ask, server: Serv
     assert ask(sslmode="require", sslrootcert=None)["reachable"]
 
 
+def test_a_certificate_of_an_authority_that_the_system_knows_needs_no_file(
+    ask: Ask, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
+    assert ask(sslrootcert=None)["error"] == ""
+
+
 def test_a_certificate_of_another_name_is_refused_unless_asked_for(ask: Ask) -> None:
     assert "give the host by the name that its certificate carries" in refused(ask(host="127.0.0.1"))
     assert ask(host="127.0.0.1", sslmode="verify-ca")["reachable"]
@@ -187,3 +194,17 @@ def test_a_lock_ends_at_the_statement_timeout(ask: Ask, server: Server) -> None:
 @pytest.mark.parametrize("options", [{"statement_timeout": 0}, {"connect_timeout": 0}, {"statement_timeout": -1}])
 def test_no_wait_is_without_a_limit(ask: Ask, options: dict[str, int]) -> None:
     assert "write 1 or more" in refused(ask(**options))
+
+
+def test_a_table_of_bytes_that_are_no_text_is_a_refusal(ask: Ask, server: Server) -> None:
+    server.admin("CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII'", database="postgres")
+    try:
+        server.admin(
+            "CREATE TABLE gh_worker_registry AS SELECT E'w-\\xff' AS worker_id, 'active' AS status, '' AS target_worker_id, '' AS ec2_instance_id,"
+            " '' AS ec2_ip, '' AS current_job_id, now() AS registered_at, now() AS last_heartbeat, 0 AS jobs_completed, 0 AS jobs_failed",
+            database="bytes",
+        )
+        server.admin("GRANT SELECT ON gh_worker_registry TO gh_reader", database="bytes")
+        print(refused(ask(database="bytes")))
+    finally:
+        server.admin("DROP DATABASE bytes", database="postgres")
