@@ -72,7 +72,6 @@ def test_a_startup_option_that_the_pooler_refuses_is_told(ask: Ask, server: Serv
 
 def test_a_user_whom_the_pooler_does_not_know_is_told(ask: Ask, server: Server) -> None:
     error = ask("gh_stranger", port=server.pooler_port, password="some-password")["error"]
-    print(error)
     assert "check user and password" in error
 
 

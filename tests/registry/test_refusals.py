@@ -205,6 +205,6 @@ def test_a_table_of_bytes_that_are_no_text_is_a_refusal(ask: Ask, server: Server
             database="bytes",
         )
         server.admin("GRANT SELECT ON gh_worker_registry TO gh_reader", database="bytes")
-        print(refused(ask(database="bytes")))
+        assert "invalid byte sequence" in refused(ask(database="bytes"))
     finally:
         server.admin("DROP DATABASE bytes", database="postgres")
