@@ -25,6 +25,7 @@ test: .venv/ready ## everything that must hold, cheap to dear
 	@pytest -n 2 --dist loadscope -m "not slow" tests/fleet
 	@pytest -m "not slow" tests/chaos tests/agent
 	@pytest tests/containers
+	@pytest tests/registry
 	@pytest tests/packer
 	@.ci/molecule
 

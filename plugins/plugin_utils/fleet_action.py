@@ -56,7 +56,11 @@ class FleetAction(ActionBase):
             try:
                 values[name] = self._fill(known, known.get(name))
             except AnsibleError as error:
-                problems.append(f"{name} is {known.get(name)!r} and cannot be filled in: {error}")
+                problems.append(
+                    f"{name} cannot be filled in: try what its value looks up. A value as secret as this one is not shown."
+                    if options[name].get("no_log")
+                    else f"{name} is {known.get(name)!r} and cannot be filled in: {error}"
+                )
             if name in values and values[name] is None:
                 problems.append(f"{name} has no value: write one, or leave it out for its default.")
         spec = {name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")} for name, option in options.items()}

@@ -60,6 +60,17 @@ ARROWS = (
         only=(*STANDARD_LIBRARY, f"{FLEET}.model"),
     ),
     Arrow(
+        "the registry's values import the standard library only",
+        files=(f"{FLEET.replace('.', '/')}/registry.py",),
+        only=STANDARD_LIBRARY,
+    ),
+    Arrow(
+        "only postgres.py imports psycopg",
+        files=("plugins/*.py",),
+        spared=(f"{FLEET.replace('.', '/')}/postgres.py",),
+        never=("psycopg",),
+    ),
+    Arrow(
         "only modules, actions (with what they share, plugin_utils) and filters see Ansible",
         files=("plugins/*.py",),
         spared=("plugins/modules/*", "plugins/action/*", "plugins/plugin_utils/*", "plugins/filter/*"),

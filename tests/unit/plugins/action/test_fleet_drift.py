@@ -17,7 +17,7 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.wekruit.ghosthands.plugins.action import fleet_drift
 
 SPEC = Path(__file__).resolve().parents[4] / "playbooks" / "vars" / "fleet_spec.yml"
@@ -272,3 +272,9 @@ def test_a_playbook_alone_says_which_others_it_needs_first(drift: Drift) -> None
     with pytest.raises(AnsibleActionFail, match=r"launch_template.yml needs what iam.yml make"):
         drift(*site, play="Launch_template", check=False)
     assert drift(*site, play="Launch_template", check=True)["differs"] == []
+
+
+def test_a_secret_variable_that_cannot_be_filled_in_is_not_shown(drift: Drift) -> None:
+    with pytest.raises(AnsibleActionFail, match="fleet_registry_dsn cannot be filled in") as failed:
+        drift(logs(KEEP), fleet_registry_dsn=trust_as_template("postgresql://u:p4ssw0rd@{{ no_such_variable }}/d"))
+    assert "p4ssw0rd" not in str(failed.value)

@@ -73,6 +73,8 @@ GOOD = {
     "fleet_valet_user_name": ["", "u" * 64],
     "fleet_valet_dir": ["build/valet", "/a b"],
     "fleet_endpoint_url": ["", "http://127.0.0.1:5566", "https://aws.example/"],
+    "fleet_registry_table": ["gh_worker_registry", "public.gh_worker_registry", "_" * 63 + "." + "T" * 63],
+    "fleet_registry_sslmode": ["", "disable", "require", "verify-ca", "verify-full"],
 }
 BAD = {
     "fleet_name": ["", "1a", "-a", "a" * 33, "a b", "a\n"],
@@ -104,6 +106,8 @@ BAD = {
     "fleet_valet_user_name": ["u" * 65, "a b"],
     "fleet_valet_dir": ["", "a\nb"],
     "fleet_endpoint_url": ["127.0.0.1:5566", "http://", "ftp://a", "http://a b"],
+    "fleet_registry_table": ["", "a b", "a.b.c", "1a", "t" * 64, 't"; DROP TABLE t; --', "t\n"],
+    "fleet_registry_sslmode": ["prefer", "allow", "VERIFY-FULL", "require "],
 }
 
 
