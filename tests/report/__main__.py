@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "collections"))  # as pytest is told in pyproject.toml
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import report  # noqa: E402
-from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples  # noqa: E402
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import report
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 
 SAMPLES = {
     "right": samples.right(),

@@ -109,13 +109,23 @@ class Browser:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text if kind == "keyDown" else ""
             )
 
+    def click(self, selector: str) -> None:
+        """Click into the first such element's middle."""
+        place = self.run(
+            f"(one => {{ one.scrollIntoView({{block: 'center', behavior: 'instant'}}); const box = one.getBoundingClientRect();"
+            f" return [box.x + box.width / 2, box.y + box.height / 2] }})(document.querySelector({json.dumps(selector)}))"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self._do("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
     def tree(self) -> list[dict[str, Any]]:
         """What a screen reader is told, node by node."""
         nodes: list[dict[str, Any]] = self._do("Accessibility.getFullAXTree")["nodes"]
         return [node for node in nodes if not node["ignored"]]
 
     def print(self) -> bytes:
-        """The page on A4, as PDF."""
+        """The page as it prints on A4 from a dark desktop, as PDF."""
+        self._do("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": "dark"}])
         return base64.b64decode(self._do("Page.printToPDF", preferCSSPageSize=True, printBackground=False)["data"])
 
     def shoot(self) -> bytes:

@@ -25,7 +25,7 @@ def table(findings: Sequence[Finding], width: int = WIDTH) -> list[str]:
     :param width: of the terminal, in characters. Commands are never broken, so that they can be copied.
     """
     found = verdict.checks(findings)
-    column = min(WIDEST_ID, max((len(visible(check.id)) for check in found), default=0))
+    column = min(WIDEST_ID, max((len(_line(check.id)) for check in found), default=0))
     lines = []
     for section in dict.fromkeys(check.section for check in found):
         lines.append(verdict.heading(section))
@@ -37,7 +37,7 @@ def table(findings: Sequence[Finding], width: int = WIDTH) -> list[str]:
 
 
 def _check(check: Check, column: int, width: int) -> Iterator[str]:
-    first = f"  {WORDS[check.outcome]:4}  {visible(check.id):{column}}  "
+    first = f"  {WORDS[check.outcome]:4}  {_line(check.id):{column}}  "
     rest = " " * (column + 10)
     details = list(dict.fromkeys(_line(finding["detail"]) for finding in check.findings))
     if check.outcome == verdict.OK and len(check.findings) > 1:
@@ -50,8 +50,10 @@ def _check(check: Check, column: int, width: int) -> Iterator[str]:
     for remedy in dict.fromkeys(finding["remedy"] for finding in check.findings if not finding["ok"] and finding["remedy"]):
         mark = f"{rest}-> "
         for piece in pieces(remedy):
-            words = _line(piece.words)
-            yield from [mark + words] if piece.is_command else _wrapped(words, width, mark, f"{rest}   ")
+            if piece.is_command:
+                yield mark + visible(piece.words)
+            else:
+                yield from _wrapped(_line(piece.words), width, mark, f"{rest}   ")
             mark = f"{rest}   "
 
 

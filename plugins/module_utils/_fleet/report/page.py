@@ -25,6 +25,11 @@ POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-u
 #: Of findings, instances and drains that are alike, so many are told; report.json has them all.
 FEW = 12
 ROWS = 40
+LINE = 88
+#: Right of the longest bar or the limit some room is left.
+ROOM = 1.04
+#: A longer id may be broken.
+ID = 32
 
 TITLES = {"error": "To mend", "warning": "To look at", "info": "Good to know"}
 WORDS = {"ok": "Holds", "error": "Error", "warning": "Warning", "info": "Note"}
@@ -89,7 +94,7 @@ def _verdict(fleet: Fleet, findings: Sequence[Finding], found: Sequence[Check]) 
     return tag(
         "section",
         _mark(how),
-        tag("h1", shortened(verdict.verdict(fleet, findings)), id="verdict"),
+        tag("h1", _unbroken(shortened(verdict.verdict(fleet, findings))), id="verdict"),
         tag("p", facts) if findings else None,
         _contents(found),
         class_=f"verdict {how}",
@@ -113,6 +118,12 @@ def _contents(found: Sequence[Check]) -> Html | None:
             )
         )
     return tag("nav", tag("ul", *links), aria_label="Sections of the runbook")
+
+
+def _unbroken(sentence: str) -> Html:
+    """A sentence whose lines do not end within an id such as `hook-name`."""
+    words = [tag("span", word, class_="id") if "-" in word and len(word) <= ID else word for word in sentence.split(" ")]
+    return together([words[0], *(part for word in words[1:] for part in (" ", word))])
 
 
 def _tally(inside: Iterable[Check]) -> str:
@@ -175,8 +186,14 @@ def _evidence(findings: Sequence[Finding]) -> Html | None:
     if not told:
         return None
     more = f"\nand {len(told) - FEW:,} more, in report.json" if len(told) > FEW else ""
-    lines = "\n".join(json.dumps(one, indent=2, sort_keys=True, ensure_ascii=False) for one in told[:FEW])
+    lines = "\n".join(map(_data, told[:FEW]))
     return tag("details", tag("summary", "Evidence"), tag("pre", shortened(lines, 10_000) + more), class_="evidence")
+
+
+def _data(value: Any) -> str:
+    """A value as JSON, on one line where it is short."""
+    line = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return line if len(line) <= LINE else json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 # --- the fleet ---------------------------------------------------------------------------------------------------------------------------
@@ -261,7 +278,7 @@ def _serves(i: Instance, fleet: Fleet) -> bool:
 
 
 def _facts(fleet: Fleet) -> Html:
-    seconds = {"Termination hook": fleet["hook_timeout_seconds"], "Longest drain": fleet["drain_limit_seconds"]}
+    seconds = {"Termination hook": fleet["hook_timeout_seconds"], "Drain limit": fleet["drain_limit_seconds"]}
     told = {
         "Group": fleet["group"],
         "Account": fleet["account"],
@@ -291,7 +308,7 @@ def _drains(fleet: Fleet) -> Html | None:
     if not drains:
         return None
     limit = fleet["drain_limit_seconds"]
-    full = max([drain["seconds"] for drain in drains] + [limit or 0, 1])
+    full = ROOM * max([drain["seconds"] for drain in drains] + [limit or 0, 1])
     rows = [_drain(drain, limit, full) for drain in drains[:FEW]]
     over = sum(drain["seconds"] > limit for drain in drains) if limit else 0
     middle = duration(drains[len(drains) // 2]["seconds"])

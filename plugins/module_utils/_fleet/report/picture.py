@@ -19,7 +19,7 @@ Instance = Mapping[str, Any]
 
 #: In this order the blocks stand; states that are not here come after these, by name.
 STATES = {
-    "InService": "in service",
+    "InService": "",
     "Pending": "launching",
     "Pending:Wait": "waiting for the launch hook",
     "Pending:Proceed": "launching",
@@ -37,7 +37,7 @@ COUNTED = ("InService", "Pending", "Pending:Wait", "Pending:Proceed")
 SHAPES = ("old", "older", "oldest")
 NO_TEMPLATE = "none"
 
-_WIDTH, _LARGEST, _SMALLEST = 640, 30, 6
+_WIDTH, _LARGEST, _SMALLEST = 640, 38, 6
 #: In smaller cells a mark would be a speck.
 _MARKED = 9
 

@@ -26,6 +26,7 @@ header { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 
 header p { margin: 0; } header b { color: var(--ink); margin-right: .5rem; }
 main > section { margin-bottom: 2rem; }
 h1 { font-size: clamp(1.4rem, 1rem + 1.9vw, 2.1rem); line-height: 1.2; letter-spacing: -.02em; margin: 0; text-wrap: balance; }
+.id { white-space: nowrap; }
 h2 { font-size: 1.3rem; letter-spacing: -.015em; margin: 0 0 .8rem; }
 h3 { font-size: 1rem; line-height: 1.4; margin: 0; } h4 { font-size: .8rem; margin: 0; color: var(--dim); }
 h2 small, h3 small { font-weight: 400; color: var(--dim); font-size: .9rem; letter-spacing: 0; margin-left: .4rem; }
@@ -57,12 +58,12 @@ nav a:hover { border-color: currentColor; }
 .finding > .icon { position: absolute; left: 1.3rem; top: 1.35rem; width: 1.2rem; height: 1.2rem; }
 .finding > p { margin: .1rem 0 0; font-size: .9rem; } .finding > ul { margin: .4rem 0 0; padding-left: 1.1rem; }
 .remedy { margin-top: .8rem; padding-left: .9rem; border-left: 3px solid var(--line); }
-.remedy p { margin: 0; } .remedy code { user-select: all; -webkit-user-select: all; }
+.remedy p { margin: 0; } .remedy pre + p { margin-top: .7rem; } .remedy code { user-select: all; -webkit-user-select: all; }
 .remedy pre:hover { outline: 1px solid var(--dim); }
 details { margin-top: .9rem; } summary { cursor: pointer; width: fit-content; font-size: .9rem; }
 .evidence pre { max-height: 24rem; overflow: auto; }
 
-dl { display: flex; flex-wrap: wrap; gap: .7rem 2.2rem; margin: 1.2rem 0 0; } h2 + dl { margin-top: 0; }
+dl { display: flex; flex-wrap: wrap; gap: .7rem 1.7rem; margin: 1.2rem 0 0; } h2 + dl { margin-top: 0; }
 dt { font-size: .85rem; } dd { margin: 0; }
 .numbers { gap: .8rem 2.8rem; margin-bottom: 1.3rem; } .numbers div { display: flex; flex-direction: column-reverse; }
 .numbers b { font-size: 2rem; line-height: 1.1; letter-spacing: -.03em; font-weight: 650; } .numbers dd small { color: var(--dim); }
@@ -75,7 +76,7 @@ figcaption { margin-bottom: .4rem; line-height: 1.35; font-size: .95rem; } figca
 .gap { fill: var(--card); fill-opacity: .55; }
 .none { fill: none; stroke: var(--none); stroke-width: 1.4; }
 .missing { fill: none; stroke: var(--dim); stroke-width: 1; stroke-dasharray: 1.7 1.3; }
-.mark { fill: var(--card); } .cross { fill: none; stroke: var(--card); stroke-width: 3; stroke-linecap: round; }
+.mark { fill: var(--card); } .cross { fill: none; stroke: var(--card); stroke-width: 2; stroke-linecap: round; }
 figure g:hover { opacity: .6; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.3rem; margin: 1rem 0 0; padding: 0; color: var(--dim); font-size: .9rem; }
 .swatch { width: .95rem; height: .95rem; vertical-align: -.12em; margin-right: .4rem; }
@@ -90,7 +91,9 @@ td:last-child, th:last-child { padding-right: 0; }
 .checks th { width: 26%; } .checks th + th, .checks td:nth-child(2) { width: 7.5rem; white-space: nowrap; }
 .checks thead, .checks caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .card h3 { margin-top: 1.3rem; } .card h2 + h3 { margin-top: 0; }
-.drains th { width: 15rem; } .drains td:last-child, .drains th:last-child { width: 13rem; }
+.instances { table-layout: fixed; } .instances th { width: 24%; }
+.drains { table-layout: fixed; } .drains th { width: 13rem; } .drains th:nth-child(2) { width: auto; }
+.drains td:last-child, .drains th:last-child { width: 15rem; }
 .bar { display: block; width: 100%; height: .9rem; margin: .3rem 0 .15rem; background: var(--empty); border-radius: 3px; overflow: hidden; }
 .within { fill: var(--ok); } .over { fill: var(--error); } .striped { fill: url(#stripes); }
 .limit { stroke: var(--ink); stroke-width: 3px; }
@@ -115,8 +118,8 @@ footer { font-size: .85rem; }
   .finding > .icon { left: 0; top: .9rem; }
   .verdict { border-radius: 0; padding: 1rem 0; border-width: .4rem 0 0; } nav { display: none; }
   details::details-content { content-visibility: visible; height: auto; } summary { list-style: none; }
-  .evidence pre { max-height: none; }
-  tr, li, h2, h3, h4, figure, .remedy, dl > div { break-inside: avoid; } h2, h3, h4, caption, figcaption { break-after: avoid; }
+  .evidence pre { max-height: none; } .checks thead, .checks caption { display: none; }
+  tr, li, h2, h3, h4, figure, .remedy, dl > div { break-inside: avoid; } h2, h3, h4, summary, caption, figcaption { break-after: avoid; }
   thead { display: table-header-group; }
 }
 """

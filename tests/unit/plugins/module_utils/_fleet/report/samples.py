@@ -159,7 +159,7 @@ def hostile(words: str) -> tuple[Fleet, list[Finding]]:
     like, findings = faulty()
     members = [
         member
-        | {key: words for key in ("id", "health", "zone", "type", "image", "launched_at")}
+        | dict.fromkeys(("id", "health", "zone", "type", "image", "launched_at"), words)
         | {"worker": worker(n, **dict.fromkeys(("id", "status", "ip", "job_id"), words))}
         for n, member in enumerate(like["instances"])
     ]
@@ -202,7 +202,8 @@ FAILING = [
         "hook-name",
         5,
         ok=False,
-        detail="The user data of version 3 tells the agent of hook gh-worker-terminate, but the group's hook is gh-worker-termination: no drain is ever completed.",
+        detail="The user data of version 3 tells the agent of hook gh-worker-terminate, but the group's hook is "
+        "gh-worker-termination: no drain is ever completed.",
         remedy="Write the template anew: ansible-playbook playbooks/launch_template.yml -i staging -e fleet_termination_hook_name=gh-worker-termination\n"
         "Then replace the instances, which read it at boot: ansible-playbook playbooks/rollout.yml -i staging",
         group="gh-worker-asg",
