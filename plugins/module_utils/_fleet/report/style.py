@@ -61,7 +61,6 @@ nav a:hover { border-color: currentColor; }
 .remedy p { margin: 0; } .remedy pre + p { margin-top: .7rem; } .remedy code { user-select: all; -webkit-user-select: all; }
 .remedy pre:hover { outline: 1px solid var(--dim); }
 details { margin-top: .9rem; } summary { cursor: pointer; width: fit-content; font-size: .9rem; }
-.evidence pre { max-height: 24rem; overflow: auto; }
 
 dl { display: flex; flex-wrap: wrap; gap: .7rem 1.7rem; margin: 1.2rem 0 0; } h2 + dl { margin-top: 0; }
 dt { font-size: .85rem; } dd { margin: 0; }
@@ -118,7 +117,7 @@ footer { font-size: .85rem; }
   .finding > .icon { left: 0; top: .9rem; }
   .verdict { border-radius: 0; padding: 1rem 0; border-width: .4rem 0 0; } nav { display: none; }
   details::details-content { content-visibility: visible; height: auto; } summary { list-style: none; }
-  .evidence pre { max-height: none; } .checks thead, .checks caption { display: none; }
+  .checks thead, .checks caption { display: none; }
   tr, li, h2, h3, h4, figure, .remedy, dl > div { break-inside: avoid; } h2, h3, h4, summary, caption, figcaption { break-after: avoid; }
   thead { display: table-header-group; }
 }
