@@ -54,13 +54,13 @@ def _case(suite: Element, attributes: dict[str, str], finding: Finding) -> None:
     case = ElementTree.SubElement(suite, "testcase", attributes)
     how = verdict.outcome(finding)
     said = "\n".join(visible(finding[key]) for key in ("detail", "remedy") if finding[key])
+    if how not in ELEMENTS:
+        ElementTree.SubElement(case, "system-out").text = said
+        return
     if finding["evidence"]:
         said += "\n" + visible(json.dumps(finding["evidence"], indent=2, sort_keys=True, ensure_ascii=False))
-    if how in ELEMENTS:
-        about = {"type": how, "message": f"{how}: {shortened(finding['detail'])}"}
-        ElementTree.SubElement(case, ELEMENTS[how], about).text = said
-    else:
-        ElementTree.SubElement(case, "system-out").text = said
+    about = {"type": how, "message": f"{how}: {shortened(finding['detail'])}"}
+    ElementTree.SubElement(case, ELEMENTS[how], about).text = said
 
 
 def _name(finding: Finding) -> str:

@@ -17,10 +17,10 @@ class Html(str):
     """Text that is HTML already."""
 
 
-def tag(name: str, /, *children: str | float | None, **attributes: str | float | None) -> Html:
+def tag(element: str, /, *children: str | float | None, **attributes: str | float | None) -> Html:
     """An element. Children that are None are left out, and so are such attributes; `class_` is `class`, `aria_label` is `aria-label`."""
     told = "".join(f' {_name(key)}="{html.escape(visible(value))}"' for key, value in attributes.items() if value is not None)
-    return Html(f"<{name}{told}>" if name in VOID else f"<{name}{told}>{together(children)}</{name}>")
+    return Html(f"<{element}{told}>" if element in VOID else f"<{element}{told}>{together(children)}</{element}>")
 
 
 def together(children: Iterable[str | float | None]) -> Html:

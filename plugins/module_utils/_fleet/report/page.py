@@ -330,7 +330,7 @@ def _drain(drain: Mapping[str, Any], limit: float | None, full: float) -> list[s
     over = limit is not None and seconds > limit
     says = duration(seconds) + (f" of {duration(limit)}" if limit else "")
     percent = f"{100 * seconds / full:.2f}%"
-    bar = tag(
+    strip = tag(
         "svg",
         tag("title", says),
         tag("rect", class_="over" if over else "within", width=percent, height="100%"),
@@ -351,7 +351,7 @@ def _drain(drain: Mapping[str, Any], limit: float | None, full: float) -> list[s
     )
     said = tag("b" if over else "span", f"{duration(seconds)}{', longer than the limit' if over else ''}")
     ended = _two(shortened(drain["outcome"] or "", 120), [str(drain["ended_at"] or "").replace("T", " ")])
-    return [tag("code", shortened(drain["instance"], 60)), together([bar, said]), ended]
+    return [tag("code", shortened(drain["instance"], 60)), together([strip, said]), ended]
 
 
 def _price(price: Mapping[str, Any] | None) -> Html | None:

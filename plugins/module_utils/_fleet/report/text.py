@@ -31,7 +31,10 @@ def visible(text: object) -> str:
     Invisible is what Python does not call printable: control characters (a terminal obeys them, XML 1.0 has no way to write them),
     marks of direction (they turn a line about), lone surrogates (UTF-8 has no way to write them).
     """
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    whole = str(text)
+    if whole.replace("\n", "").isprintable():  # nearly every text, and there are tens of thousands
+        return whole
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in whole)
 
 
 def shortened(text: object, longest: int = LONGEST) -> str:

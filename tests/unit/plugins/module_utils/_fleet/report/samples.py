@@ -130,6 +130,8 @@ def large(number: int = 1_000) -> tuple[Fleet, list[Finding]]:
         if n % 97 == 5:
             changes |= {"health": "Unhealthy"}
         state = "Terminating:Wait" if n % 41 == 9 else "Pending" if n % 53 == 20 else "InService"
+        if state != "InService":
+            changes |= {"state_seconds": 20.0 + n / 5}
         members.append(instance(n, state, **changes))
     hosts = [
         finding(
