@@ -18,9 +18,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.c
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.data import to_json
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.junit import to_junit
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.page import to_html
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import SECTIONS, verdict
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import SECTIONS
 
-__all__ = ["SECTIONS", "documents", "table", "to_html", "to_json", "to_junit", "verdict"]
+__all__ = ["SECTIONS", "documents", "table", "to_html", "to_json", "to_junit"]
 
 
 def documents(fleet: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> dict[str, str]:

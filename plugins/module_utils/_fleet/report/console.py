@@ -12,7 +12,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report i
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import counted, pieces, shortened, visible
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import Check, Finding
 
-WORDS = {"ok": "ok", "error": "FAIL", "warning": "warn", "info": "note"}
+WORDS = {"ok": "ok", "skipped": "-", "error": "FAIL", "warning": "warn", "info": "note"}
 WIDTH = 120
 WIDEST_ID = 32
 #: Of findings that say the same about many hosts, so many are told.

@@ -5,7 +5,7 @@
 
 An error is a `failure`. A warning is `skipped`: of what Jenkins, GitLab and GitHub's readers show beside passed and failed it is the
 only third kind, and it breaks no build; a passed case with `system-out` is hidden by all of them. GitLab shows an element's text and
-not its message, Jenkins and GitHub's readers the message: so both are given. A note passes.
+not its message, Jenkins and GitHub's readers the message: so both are given. A note passes; what was not looked at is skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.v
 
 Element = ElementTree.Element
 TOLD = ("group", "account", "region", "endpoint", "template_version", "image")
-ELEMENTS = {"error": "failure", "warning": "skipped"}
+ELEMENTS = {"error": "failure", "warning": "skipped", "skipped": "skipped"}
 
 
 def to_junit(fleet: Mapping[str, Any], findings: Sequence[Finding]) -> str:
@@ -37,7 +37,9 @@ def to_junit(fleet: Mapping[str, Any], findings: Sequence[Finding]) -> str:
 def _suite(root: Element, fleet: Mapping[str, Any], section: int, findings: Sequence[Finding]) -> None:
     name = verdict.heading(section)
     about = {"name": name, "timestamp": visible(fleet["at"]), "hostname": visible(fleet["group"] or "-")}
-    suite = ElementTree.SubElement(root, "testsuite", {**about, **_numbers(findings), "skipped": _number(findings, "warning")})
+    suite = ElementTree.SubElement(
+        root, "testsuite", {**about, **_numbers(findings), "skipped": _number(findings, "warning", verdict.SKIPPED)}
+    )
     properties = ElementTree.SubElement(suite, "properties")
     for key in TOLD:
         ElementTree.SubElement(properties, "property", {"name": key, "value": visible(fleet[key])})
@@ -72,5 +74,5 @@ def _numbers(findings: Sequence[Finding]) -> dict[str, str]:
     return {"tests": str(len(findings)), "failures": _number(findings, "error"), "errors": "0", "time": "0"}
 
 
-def _number(findings: Sequence[Finding], how: str) -> str:
-    return str(sum(verdict.outcome(finding) == how for finding in findings))
+def _number(findings: Sequence[Finding], *outcomes: str) -> str:
+    return str(sum(verdict.outcome(finding) in outcomes for finding in findings))

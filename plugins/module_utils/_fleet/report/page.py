@@ -32,10 +32,11 @@ ROOM = 1.04
 ID = 32
 
 TITLES = {"error": "To mend", "warning": "To look at", "info": "Good to know"}
-WORDS = {"ok": "Holds", "error": "Error", "warning": "Warning", "info": "Note"}
+WORDS = {"ok": "Holds", "skipped": "Skipped", "error": "Error", "warning": "Warning", "info": "Note"}
 #: The mark of an outcome, in a box of 16 by 16: its shape tells it without its colour.
 MARKS = {
     "ok": '<circle cx="8" cy="8" r="8"/><path class="in" d="M4.4 8.4L7 11L11.7 5.6"/>',
+    "skipped": '<circle cx="8" cy="8" r="8"/><path class="in" d="M4.6 8H11.4"/>',
     "error": '<path d="M4.7 0H11.3L16 4.7V11.3L11.3 16H4.7L0 11.3V4.7Z"/><path class="in" d="M5 5L11 11M11 5L5 11"/>',
     "warning": '<path d="M8 .6L16 15.2H0Z"/><path class="in" d="M8 5.6V10M8 12.2V12.8"/>',
     "info": '<rect width="16" height="16" rx="4"/><path class="in" d="M8 7.2V12M8 4.2V4.6"/>',
@@ -88,8 +89,10 @@ def _verdict(fleet: Fleet, findings: Sequence[Finding], found: Sequence[Check]) 
     worst = next(iter(verdict.worst_first(found)), None)
     how = worst.outcome if worst and worst.outcome != "info" else "ok" if findings else "info"
     held = sum(len(check.findings) for check in found if check.outcome == verdict.OK)
+    skipped = sum(len(check.findings) for check in found if check.outcome == verdict.SKIPPED)
     facts = (
-        f"{held:,} of {counted(len(findings), 'finding')} hold, in {counted(len({c.section for c in found}), 'section')} of the runbook."
+        f"{held:,} of {counted(len(findings), 'finding')} hold{f', {skipped:,} could not be looked at' if skipped else ''}, "
+        f"in {counted(len({c.section for c in found}), 'section')} of the runbook."
     )
     return tag(
         "section",
@@ -109,7 +112,7 @@ def _contents(found: Sequence[Check]) -> Html | None:
     links = []
     for section in dict.fromkeys(check.section for check in found):
         inside = [check for check in found if check.section == section]
-        worst = next(iter(verdict.worst_first(inside)), inside[0])
+        worst = next(iter([*verdict.worst_first(inside), *(check for check in inside if check.outcome == verdict.OK), inside[0]]))
         says = f"{verdict.heading(section)}: {_tally(inside)}"
         links.append(
             tag(
@@ -131,8 +134,9 @@ def _tally(inside: Iterable[Check]) -> str:
     for check in inside:
         numbers[check.outcome] = numbers.get(check.outcome, 0) + len(check.findings)
     bad = [counted(numbers[severity], word) for severity, word in SEVERITIES.items() if severity in numbers]
-    held = numbers.get(verdict.OK, 0)
-    return ", ".join([*bad, f"{held:,} hold{'s' if held == 1 else ''}"] if held else bad)
+    held, skipped = numbers.get(verdict.OK, 0), numbers.get(verdict.SKIPPED, 0)
+    hold = [f"{held:,} hold{'s' if held == 1 else ''}"] if held else []
+    return ", ".join([*bad, *hold, *([f"{skipped:,} skipped"] if skipped else [])])
 
 
 def _mark(how: str) -> Html:

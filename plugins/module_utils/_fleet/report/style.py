@@ -41,7 +41,7 @@ a { color: inherit; } a:focus-visible, summary:focus-visible { outline: 3px soli
 .card, .finding, .verdict { background: var(--card); border: 1px solid var(--line); border-radius: .8rem; padding: 1.2rem 1.4rem; }
 
 .icon { fill: var(--ok); vertical-align: -.13em; flex: none; } .icon.error { fill: var(--error); } .icon.warning { fill: var(--warning); }
-.icon.info { fill: var(--info); }
+.icon.info { fill: var(--info); } .icon.skipped { fill: var(--dim); }
 .icon .in { fill: none; stroke: var(--card); stroke-width: 1.9; stroke-linecap: round; stroke-linejoin: round; }
 
 .verdict { display: grid; grid-template-columns: auto 1fr; gap: .35rem 1.1rem; padding: 1.6rem 1.7rem; border-top: .4rem solid var(--ok); }

@@ -30,6 +30,7 @@ SECTIONS = {
 #: How a check that does not hold weighs, worst first, and what it is called.
 SEVERITIES = {"error": "error", "warning": "warning", "info": "note"}
 OK = "ok"
+SKIPPED = "skipped"
 #: A verdict names so many checks.
 NAMED = 3
 
@@ -40,7 +41,7 @@ class Check(NamedTuple):
     id: str
     section: int
     outcome: str
-    """ok | error | warning | info"""
+    """ok | skipped | error | warning | info"""
     findings: tuple[Finding, ...]
 
 
@@ -50,9 +51,12 @@ def heading(section: int) -> str:
 
 
 def outcome(finding: Finding) -> str:
-    """ok, or how bad it is. A severity that nobody knows weighs as an error."""
+    """ok, skipped (nothing was there to look at, or nobody could: evidence `looked` is false), or how bad it is.
+
+    A severity that nobody knows weighs as an error.
+    """
     if finding["ok"]:
-        return OK
+        return SKIPPED if finding["evidence"].get("looked") is False else OK
     return finding["severity"] if finding["severity"] in SEVERITIES else "error"
 
 

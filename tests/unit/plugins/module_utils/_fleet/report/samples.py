@@ -115,6 +115,7 @@ def faulty() -> tuple[Fleet, list[Finding]]:
     ]
     bad = {found["id"]: found for found in FAILING}
     findings = [bad.pop(found["id"], found) for found in HOLDING] + list(bad.values())
+    findings.append(finding("instances-shielded", 11, "info", detail="Not looked at: fleet_registry_dsn is empty.", looked=False))
     drains = [drain(40 + n, seconds) for n, seconds in enumerate((4.1, 212.0, 803.5, 38.0, 1_466.0))]
     drains.append(drain(51, 2_760.0, "the hook timed out; ABANDON kept the instance"))
     return right()[0] | {"instances": members, "desired": 9, "drains": drains}, findings

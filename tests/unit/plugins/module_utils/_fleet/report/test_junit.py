@@ -63,6 +63,12 @@ def test_an_error_fails_a_warning_is_skipped_a_note_passes() -> None:
     assert cases == {"a": ["failure"], "b": ["skipped"], "c": ["system-out"], "d": ["system-out"]}
 
 
+def test_what_was_not_looked_at_is_skipped_and_counted_so() -> None:
+    root = ElementTree.fromstring(to_junit(fleet([]), [finding("jobs", severity="info", looked=False)]))
+    assert root.find("testsuite").attrib["skipped"] == "1"  # type: ignore[union-attr]
+    assert root.find(".//skipped").attrib["type"] == "skipped"  # type: ignore[union-attr]
+
+
 def test_what_is_wrong_and_what_to_do_stand_in_message_and_text() -> None:
     found = [finding("a", ok=False, detail="No hook.", remedy="Run lifecycle_hook.yml.", group="g")]
     failure = next(ElementTree.fromstring(to_junit(fleet([]), found)).iter("failure"))

@@ -42,6 +42,13 @@ def test_a_severity_that_nobody_knows_weighs_as_an_error() -> None:
     assert outcome(finding("new", severity="fatal")) == "ok"
 
 
+def test_what_nobody_could_look_at_is_neither_right_nor_wrong() -> None:
+    found = finding("jobs", severity="info", detail="Not looked at: there is no group.", looked=False)
+    assert outcome(found) == "skipped"
+    assert verdict({"name": "gh"}, [found]) == "The fleet gh is right."
+    assert outcome({**found, "ok": False}) == "info"
+
+
 def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
     found = [finding("b", 9), finding("a", 2, instance="i-1"), finding("a", 2, ok=False, instance="i-2"), finding("a", 2, instance="i-3")]
     assert [(c.section, c.id, c.outcome, len(c.findings)) for c in checks(found)] == [
