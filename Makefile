@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo down test lint house units artifact fleet containers chaos chaos-real molecule packer image image-local image-check docs bench
+.PHONY: help setup demo down test lint house units artifact fleet report containers chaos chaos-real molecule packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 
@@ -24,6 +24,7 @@ test: .venv/ready ## everything that must hold, cheap to dear
 	@$(MAKE) --no-print-directory lint house units artifact
 	@pytest -n 2 --dist loadscope -m "not slow" tests/fleet
 	@pytest -m "not slow" tests/chaos tests/agent
+	@pytest tests/report
 	@pytest tests/containers
 	@pytest tests/registry
 	@pytest tests/packer
@@ -43,6 +44,9 @@ artifact: .venv/ready ## on the built collection: ansible-test sanity and units,
 
 fleet: .venv/ready ## the playbooks against the embedded AWS, the full differential test included
 	@pytest tests/fleet
+
+report: .venv/ready ## the page of verify.yml's report in headless Chromium (installs it where it is missing)
+	@pytest tests/report
 
 containers: .venv/ready ## container instances of the embedded AWS (needs root; installs and starts Docker where nothing answers)
 	@pytest tests/containers

@@ -71,6 +71,12 @@ ARROWS = (
         never=("psycopg",),
     ),
     Arrow(
+        "the report is pure: itself and the standard library only, and of it nothing that reads, waits or calls",
+        files=(f"{FLEET.replace('.', '/')}/report/*.py",),
+        only=(*STANDARD_LIBRARY, f"{FLEET}.report"),
+        never=("datetime", "http", "os", "pathlib", "shutil", "socket", "subprocess", "time", "urllib"),
+    ),
+    Arrow(
         "only modules, actions (with what they share, plugin_utils) and filters see Ansible",
         files=("plugins/*.py",),
         spared=("plugins/modules/*", "plugins/action/*", "plugins/plugin_utils/*", "plugins/filter/*"),

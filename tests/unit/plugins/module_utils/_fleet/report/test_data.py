@@ -1,0 +1,53 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import documents
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.data import to_json
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE, finding, fleet
+
+
+def test_programs_get_what_came_in() -> None:
+    like, findings = samples.faulty()
+    assert json.loads(to_json(like, findings)) == {"fleet": like, "findings": findings}
+
+
+def test_keys_come_in_one_order_whatever_the_producers() -> None:
+    made = finding("hook", seconds=3, group="g")
+    turned = {key: made[key] for key in reversed(made)} | {"evidence": {"group": "g", "seconds": 3}}
+    like = fleet([])
+    text = to_json(like, [made])
+    assert text == to_json({key: like[key] for key in reversed(like)}, [turned])
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == ["fleet", "findings"]
+    assert list(json.loads(text)["findings"][0]) == ["id", "section", "severity", "ok", "detail", "remedy", "evidence"]
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_strange_words_come_back_as_they_were(words: str) -> None:
+    text = to_json(*samples.hostile(words))
+    assert text.isascii()
+    assert json.loads(text)["findings"][0]["detail"] == words
+
+
+def test_what_json_has_no_way_to_say_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        to_json(fleet([]), [finding("age", seconds=float("nan"))])
+    with pytest.raises(TypeError):
+        to_json(fleet([]), [finding("age", seconds={1, 2})])
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_each_document_can_be_written_as_utf_8(words: str) -> None:
+    made = documents(*samples.hostile(words))
+    assert list(made) == ["report.json", "report.xml", "report.html"]
+    for text in made.values():
+        text.encode("utf-8")
+        assert text.endswith("\n")

@@ -1,0 +1,126 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report for people: its skeleton, its words, and that nobody's words break it. A browser looks at it in tests/report."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.markup import Html, tag
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.page import to_html
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import visible
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE, finding, fleet
+
+VOID = {"meta", "link", "br"}
+
+
+class Reader(HTMLParser):
+    """The page as its parser sees it. Fails where an element ends that was not begun last.
+
+    Attributes:
+        skeleton: every element with its depth and the names of its attributes.
+        words: every text outside the style.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.skeleton: list[tuple[int, str, tuple[str, ...]]] = []
+        self.words: list[str] = []
+        self._within: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._within == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.skeleton.append((len(self._within), tag, tuple(name for name, _value in attrs)))
+        if tag not in VOID:
+            self._within.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.skeleton.append((len(self._within), tag, tuple(name for name, _value in attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._within.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._within:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """All that is to be read, blanks made one."""
+        return " ".join(" ".join(self.words).split())
+
+
+PLAIN = Reader(to_html(*samples.hostile("words")))
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_no_word_of_a_stranger_changes_an_element(words: str) -> None:
+    page = Reader(to_html(*samples.hostile(words)))
+    assert page.skeleton == PLAIN.skeleton
+    assert any(visible(words)[:40].strip() in part for part in page.words)
+
+
+def test_the_page_runs_nothing_and_asks_nobody() -> None:
+    assert not {name for _depth, _tag, names in PLAIN.skeleton for name in names if name.startswith("on") or name in ("src", "style")}
+    assert not {"script", "img", "iframe", "object", "form"} & {name for _depth, name, _names in PLAIN.skeleton}
+    text = to_html(*samples.faulty())
+    assert re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[0].startswith(
+        "default-src 'none'; style-src 'sha256-"
+    )
+    assert {href[:1] for href in re.findall(r'href="([^"]*)"', text)} == {"#", "d"}
+    assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#stripes"}
+
+
+def test_the_verdict_comes_first() -> None:
+    assert Reader(to_html(*samples.right())).text.startswith("gh-worker: The fleet gh-worker is right. Fleet report gh-worker")
+    assert '<section class="verdict ok"' in to_html(*samples.right())
+    assert '<section class="verdict error"' in to_html(*samples.faulty())
+    assert '<section class="verdict warning"' in to_html(fleet([]), [finding("a", severity="warning", ok=False)])
+    assert '<section class="verdict info"' in to_html(fleet([]), [])
+
+
+def test_what_is_bad_comes_worst_first_with_its_remedy_and_evidence() -> None:
+    text = to_html(*samples.faulty())
+    assert text.index("To mend") < text.index("To look at") < text.index("Good to know") < text.index("The fleet</h2>")
+    assert "<pre><code>ansible-playbook playbooks/rollout.yml -i staging</code></pre>" in text
+    assert "{&quot;instance&quot;: &quot;i-00000000000000006&quot;}" in text
+    assert "To mend" not in to_html(*samples.right())
+
+
+def test_every_check_is_told_under_its_section() -> None:
+    page = Reader(to_html(*samples.right()))
+    for found in samples.HOLDING:
+        assert f"{found['id']} Holds {found['detail']}" in page.text
+    assert "§2 Golden AMI 3 hold" in page.text
+
+
+def test_a_thousand_hosts_take_a_row() -> None:
+    page = Reader(to_html(*samples.large()))
+    assert "host-clock Holds As it should be. And 999 more." in page.text
+    assert "12 errors: host-disk." in page.text
+
+
+def test_a_drain_longer_than_the_limit_is_told_in_words() -> None:
+    page = Reader(to_html(*samples.faulty()))
+    assert "6 drains, half of them within 3 min 32 s, the longest 46 min. The limit is 35 min; 1 took longer." in page.text
+    assert page.text.count("longer than the limit") == 1
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    bare = fleet([], drain_limit_seconds=None, hook_timeout_seconds=None, desired=None, min=None, max=None, template_version="", image="")
+    text = Reader(to_html(bare | {"drains": [samples.drain(1, 5.0)]}, [])).text
+    assert "None" not in text
+    assert "Drain limit" not in text
+    assert "Price" not in text
+
+
+def test_whatever_is_not_html_is_escaped_where_it_is_put_in() -> None:
+    made = tag("p", "<b>", Html("<i></i>"), None, 3, class_="\"'<>&", aria_label=None, data_name="n\x00")
+    assert made == '<p class="&quot;&#x27;&lt;&gt;&amp;" data-name="n\\x00">&lt;b&gt;<i></i>3</p>'
+    assert tag("br") == "<br>"
