@@ -81,6 +81,7 @@ SHAPES = {
     "fleet_valet_policy_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
     "fleet_valet_user_name": Shape(r"[\w+=,.@-]{0,64}", "up to 64 letters, digits and _ + = , . @ -"),
     "fleet_valet_dir": Shape(r"[^\n\0]+", "a folder"),
+    "fleet_report_dir": Shape(r"[^\n\0]*", "a folder, or empty"),
 }
 # list variable -> shape of an element
 ELEMENTS = {
@@ -113,6 +114,7 @@ RANGES = {
     "fleet_maintenance_max_healthy_percent": (100, 200, "%"),
     "fleet_valet_jobs_per_worker": (1, 1000, "jobs"),
     "fleet_teardown_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_image_max_age_days": (1, 3650, "days"),
 }
 # Names that only one fleet of an account may use: two fleets would rewrite them in turn. True: in the whole account, else in a region.
 OWN = {
