@@ -57,7 +57,10 @@ ARROWS = (
     Arrow(
         "checks import values, each other and the standard library only",
         files=(f"{FLEET.replace('.', '/')}/checks/*.py",),
-        only=(*STANDARD_LIBRARY, *(f"{FLEET}.{room}" for room in ("checks", "finding", "fleet", "model", "policies", "prices", "registry"))),
+        only=(
+            *STANDARD_LIBRARY,
+            *(f"{FLEET}.{room}" for room in ("checks", "finding", "fleet", "model", "policies", "prices", "registry")),
+        ),
     ),
     Arrow(
         "only modules, actions (with what they share, plugin_utils) and filters see Ansible",

@@ -105,4 +105,4 @@ def test_relative_and_absolute_names_of_one_module_are_the_same() -> None:
     file = f"{FLEET}/checks/group.py"
     absolute = f"from {ABSOLUTE}.model import Fleet"
     assert list(imports(file, "from ..model import Fleet")) == list(imports(file, absolute))
-    assert list(imports(file, "from ..x import y")) == [(1, "plugins.module_utils.x.y")]
+    assert list(imports(file, "from ...x import y")) == [(1, "plugins.module_utils.x.y")]

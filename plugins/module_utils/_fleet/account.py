@@ -57,7 +57,14 @@ class Account:
     """
 
     def __init__(
-        self, region: str, endpoint_url: str = "", profile: str = "", access_key: str = "", secret_key: str = "", attempts: int = ATTEMPTS
+        self,
+        region: str,
+        endpoint_url: str = "",
+        profile: str = "",
+        access_key: str = "",
+        secret_key: str = "",
+        *,
+        attempts: int = ATTEMPTS,
     ) -> None:
         if not HAS_BOTOCORE:
             raise AccountError("Ansible's Python has no botocore. Install it beside Ansible: python -m pip install boto3")

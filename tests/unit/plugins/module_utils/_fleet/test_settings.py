@@ -71,6 +71,7 @@ GOOD = {
     "fleet_valet_app": ["v", "valet-api-stg", "v" * 63],
     "fleet_valet_policy_name": ["p" * 128],
     "fleet_valet_user_name": ["", "u" * 64],
+    "fleet_report_dir": ["", "build/report"],
     "fleet_valet_dir": ["build/valet", "/a b"],
     "fleet_endpoint_url": ["", "http://127.0.0.1:5566", "https://aws.example/"],
 }
@@ -103,6 +104,7 @@ BAD = {
     "fleet_valet_policy_name": ["", "p" * 129],
     "fleet_valet_user_name": ["u" * 65, "a b"],
     "fleet_valet_dir": ["", "a\nb"],
+    "fleet_report_dir": ["a\nb"],
     "fleet_endpoint_url": ["127.0.0.1:5566", "http://", "ftp://a", "http://a b"],
 }
 
