@@ -28,6 +28,7 @@ OPTIONS: dict[str, Any] = {
     "expect": {"type": "dict", "default": {}},
     "registry": {"type": "dict"},
     "hosts": {"type": "list", "elements": "dict"},
+    "drill": {"type": "dict"},
     "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
     "wait_for": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "int", "default": 600},
@@ -89,7 +90,7 @@ class ActionModule(FleetAction):
         return {**settings, **told}
 
     def _conclude(self, result: Vars, args: Vars, seen: dict[str, Any]) -> Vars:
-        view, findings = seen["view"], [f.told() for f in seen["findings"]]
+        view, findings = seen["view"], [*(f.told() for f in seen["findings"]), *([args["drill"]] if args["drill"] else [])]
         fleet = picture(view)
         errors, warnings = ([f["id"] for f in findings if not f["ok"] and f["severity"] == severity] for severity in ("error", "warning"))
         result.update(changed=False, findings=findings, fleet=fleet, errors=errors, warnings_found=warnings, calls=seen["calls"])

@@ -31,6 +31,9 @@ options:
       - Each has C(instance), and C(findings) or, where it could not be asked, C(problem).
     type: list
     elements: dict
+  drill:
+    description: The finding of M(wekruit.ghosthands.fleet_drill), to stand among the others.
+    type: dict
   fail_on:
     description: The least severity that fails the task. The result is the same either way.
     type: str

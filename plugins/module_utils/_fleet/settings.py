@@ -81,6 +81,11 @@ SHAPES = {
     "fleet_valet_policy_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
     "fleet_valet_user_name": Shape(r"[\w+=,.@-]{0,64}", "up to 64 letters, digits and _ + = , . @ -"),
     "fleet_valet_dir": Shape(r"[^\n\0]+", "a folder"),
+    "fleet_registry_table": Shape(
+        r"([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}", "a table such as gh_worker_registry or public.gh_worker_registry"
+    ),
+    "fleet_registry_sslmode": Shape("(disable|require|verify-ca|verify-full)?", "disable, require, verify-ca or verify-full, or nothing"),
+    "fleet_ssh_key_file": Shape(r"[^\n\0]*", "a file, or empty"),
     "fleet_report_dir": Shape(r"[^\n\0]*", "a folder, or empty"),
 }
 # list variable -> shape of an element
