@@ -5,10 +5,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Seen, View, Wrong, check, count, span
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
+    CHECKS,
+    NotLookedAt,
+    Seen,
+    View,
+    Wrong,
+    check,
+    count,
+    span,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Activity
 
 RECENT_SECONDS = 86400.0
 
@@ -19,6 +30,8 @@ class Cause(NamedTuple):
     pattern: str
     means: str
     remedy: str
+    check: str = ""
+    """the id of the check that names the thing itself, while it is so"""
 
 
 # The sentences of https://docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html and its pages, and of EC2's error codes.
@@ -37,8 +50,14 @@ CAUSES = (
         r"InvalidAMIID|AMI .*(does not exist|is not available)|image id .* does not exist",
         "the image is gone",
         "Set fleet_image to newest (image-exists).",
+        "image-exists",
     ),
-    Cause(r"InvalidKeyPair|key pair .* does not exist", "the key pair is gone", "Import it again by fleet_key_public (template-key)."),
+    Cause(
+        r"InvalidKeyPair|key pair .* does not exist",
+        "the key pair is gone",
+        "Import it again by fleet_key_public (template-key).",
+        "template-key",
+    ),
     Cause(
         r"InsufficientFreeAddressesInSubnet|not enough (free|IP) addresses|insufficient free addresses",
         "a subnet is full",
@@ -48,6 +67,7 @@ CAUSES = (
         r"InvalidGroup|security group .* does not exist",
         "the security group is gone",
         "Run security_group.yml and launch_template.yml (security-group).",
+        "security-group",
     ),
     Cause(
         r"KMS|Client\.InternalError|KMSKeyNotAccessible|InvalidKMSKey",
@@ -58,11 +78,13 @@ CAUSES = (
         r"Invalid IAM Instance Profile|iamInstanceProfile|instance profile .* (not found|does not exist)",
         "the instance profile is gone",
         "Run iam.yml (profile-exists).",
+        "profile-exists",
     ),
     Cause(
         r"launch template .*(not found|does not exist|version)|InvalidLaunchTemplate",
         "the launch template is gone",
         "Run site.yml (template-exists).",
+        "template-exists",
     ),
     Cause(
         r"UnauthorizedOperation|not authorized|AccessDenied|AuthFailure",
@@ -90,18 +112,19 @@ def cause(message: str) -> Cause | None:
     return next((c for c in CAUSES if re.search(c.pattern, message, re.IGNORECASE)), None)
 
 
+def failed_launches(v: View) -> list[Activity]:
+    """Those of the last day that no successful one has followed, the newest first."""
+    launches = [a for a in v.activities if a.description.startswith("Launching") and (a.ended or a.status == "Failed")]
+    since = itertools.takewhile(lambda a: a.status != "Successful", launches)
+    return [a for a in since if a.status == "Failed" and v.now - a.began < RECENT_SECONDS]
+
+
 @check("activities", 4)
 def _activities(v: View) -> Seen:
-    """Failed launches that no successful one has followed."""
-    launches = [a for a in v.activities if a.description.startswith("Launching") and (a.ended or a.status == "Failed")]
-    failed = []
-    for a in launches:  # the newest first
-        if a.status == "Successful":
-            break
-        if a.status == "Failed" and v.now - a.began < RECENT_SECONDS:
-            failed.append(a)
-    if failed:
+    if failed := failed_launches(v):
         said, known = failed[0].message or "no reason", cause(failed[0].message)
+        if known and any(c.id == known.check and not c.finding(v).ok for c in CHECKS):
+            raise NotLookedAt(f"launches fail, and {known.check} says why")
         means = f"{known.means}: {said}" if known else said
         raise Wrong(
             f"{count(len(failed), 'launch') if len(failed) == 1 else f'{len(failed)} launches'} failed, the last {span(v.now - failed[0].began)} ago: {means}",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import DEFAULTS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import NotLookedAt, Seen, View, Wrong, check, span
 
 BOOK = "lifecycle_hook.yml"
@@ -65,7 +66,7 @@ def _budget(v: View) -> str:
     """AWS holds an instance min(48 h, 100 x heartbeat) at most (API_LifecycleHook, GlobalTimeout)."""
     told, hook = v.told, v.hook
     try:
-        drain = int(told.get("DRAIN_LIMIT_SECONDS", 2100)) + int(told.get("STOP_GRACE_SECONDS", 60))
+        drain = sum(int(told.get(key) or DEFAULTS[key]) for key in ("DRAIN_LIMIT_SECONDS", "STOP_GRACE_SECONDS"))
     except ValueError:
         raise NotLookedAt("agent.conf's limits are no numbers") from None
     if drain > hook.ceiling:

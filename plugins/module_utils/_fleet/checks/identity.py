@@ -62,14 +62,16 @@ def _actions(v: View) -> Seen:
 
 @check("instances-profile", 6)
 def _carried(v: View) -> str:
+    name = v.s["fleet_instance_profile_name"]
+    if not v.template.profile:
+        raise NotLookedAt("the launch template gives none, which is template-profile's to say")
     members = {m.id for m in v.group.members}
     if without := [m.id for m in v.machines.values() if m.id in members and not m.profile]:
-        first = without[0]
         raise Wrong(
             f"{count(len(without), 'instance')} without an instance profile: {named(without)}. Their agents can neither shield nor drain.",
             "Give it back: "
-            + v.aws(
-                f"ec2 associate-iam-instance-profile --instance-id {first} --iam-instance-profile Name={v.s['fleet_instance_profile_name']}"
+            + " ".join(
+                v.aws(f"ec2 associate-iam-instance-profile --instance-id {i} --iam-instance-profile Name={name}") for i in without[:5]
             ),
             instances=without,
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.history import failed_launches
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
     NotLookedAt,
     Seen,
@@ -15,7 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
     named,
     span,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Member
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Member, Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.prices import hourly
 
 WAITS = {"Pending:Wait": "come up", "Terminating:Wait": "drain"}
@@ -24,7 +25,10 @@ SLACK_SECONDS = 120.0  # between an agent's last word and the state that Auto Sc
 
 @check("instances-healthy", 11)
 def _healthy(v: View) -> str:
-    if ill := [m.id for m in v.group.in_state("InService") if m.health != "Healthy"]:
+    """Those that do not run are instances-ec2's."""
+    machines = {} if isinstance(v.fleet.machines, Unread) else v.fleet.machines
+    off = {m.id for m in machines.values() if m.state != "running"}
+    if ill := [m.id for m in v.group.in_state("InService") if m.health != "Healthy" and m.id not in off]:
         raise Wrong(
             f"{count(len(ill), 'instance')} unhealthy: {named(ill)}.",
             "The group replaces them; where it does not, look at suspended processes and activities. Why: `ghosthands-agent doctor` on the instance.",
@@ -38,6 +42,8 @@ def _serving(v: View) -> str:
     g = v.group
     serving, coming = len(g.in_state("InService")), [m for m in g.members if m.state.startswith("Pending")]
     if serving < g.min_size and not coming and "Launch" not in g.suspended:
+        if not isinstance(v.fleet.activities, Unread) and failed_launches(v):
+            raise NotLookedAt("launches fail, which is activities' to say")
         raise Wrong(
             f"{count(serving, 'instance')} in service, the group's least is {g.min_size}, and none is coming.",
             f"See why launches fail: {v.aws(f'autoscaling describe-scaling-activities --max-items 5 --auto-scaling-group-name {g.name}')}",
@@ -147,7 +153,7 @@ def _busy(v: View) -> set[str]:
     return {row.instance_id for row in v.registry.rows if row.job_id and row.status != "offline" and row.instance_id}
 
 
-@check("instances-shielded", 11)
+@check("instances-shielded", 11, "warning")
 def _shielded(v: View) -> str:
     """The agent protects an instance while its worker is busy; it needs a moment to do so."""
     if bare := [m.id for m in v.group.in_state("InService") if m.id in _busy(v) and not m.protected]:
@@ -157,7 +163,6 @@ def _shielded(v: View) -> str:
             + v.aws(
                 f"autoscaling set-instance-protection --protected-from-scale-in --auto-scaling-group-name {v.group.name} --instance-ids {' '.join(bare[:50])}"
             ),
-            severity="warning",
             instances=bare,
         )
     return f"{count(len(_busy(v)), 'busy instance')}"

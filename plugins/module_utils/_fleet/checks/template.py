@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import DEFAULTS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import AGENT_SCHEMA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import NotLookedAt, View, Wrong, check, span
 
@@ -161,7 +162,8 @@ def _conf(v: View) -> str:
 
 
 def _tells(v: View, key: str, wanted: str, means: str) -> str:
-    found = v.told.get(key, "")
+    """What stands there, or what the agent takes for it; a required key that is missing is agent-conf's."""
+    found = v.told.get(key, "") or str(DEFAULTS.get(key) or "")
     if found and found != wanted:
         raise Wrong(f"Agents are told {key}={found}, wanted is {wanted}: {means}.", _anew(v), found=found, wanted=wanted)
     return found or wanted
@@ -174,7 +176,7 @@ def _hook(v: View) -> str:
 
 @check("agent-group", 8)
 def _group(v: View) -> str:
-    return _tells(v, "GROUP", v.s["fleet_group_name"], "no drain would ever be completed")
+    return _tells(v, "GROUP", v.group.name, "no drain would ever be completed")
 
 
 @check("agent-heartbeat", 8)

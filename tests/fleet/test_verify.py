@@ -1,0 +1,61 @@
+"""The checks of a fleet that stands: a right one gives no word, and each planted fault is named by exactly the check that is to name it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
+
+from tests.fleet.faults import FAULTS, PAGE, Fault, page
+from tests.fleet.right import Right, Sight, commands, wrong
+
+# What lets the cloud's time fly comes last: its clock does not go back with `back`, and by it the stuck ones are told.
+BY_TIME = sorted(FAULTS, key=lambda f: f.check in ("refresh", "secret-rotated", "instances-current"))
+
+
+def named(faults: list[Fault], *, slow: bool = False) -> list[Any]:
+    """Faults as parameters; with `slow`, those that are left to `make fleet` are marked."""
+    return [pytest.param(f, id=f"{f.check}: {f.says}", marks=pytest.mark.slow if slow and f.slow else ()) for f in faults]
+
+
+def test_a_right_fleet_gives_no_word(right: Right) -> None:
+    assert wrong(right.look()) == set()
+
+
+def test_the_page_of_the_checks_shows_these_faults() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text, "run: python -m tests.fleet --write"
+
+
+def test_every_check_has_a_planted_fault() -> None:
+    never_wrong = {"instances-standby"}  # it only tells
+    assert {check.id for check in CHECKS} - {f.check for f in FAULTS} == never_wrong
+
+
+@pytest.mark.parametrize("fault", named(BY_TIME))
+def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, right: Right) -> None:
+    fault.do(right)
+    found = right.look(fault.sight)
+    assert [f"{f.id}: {f.detail}" for f in found if not f.ok and f.id != fault.check] == []
+    assert wrong(found) == {fault.check}
+    told = next(f for f in found if f.id == fault.check)
+    assert told.remedy
+    assert told.severity == fault.bad
+
+
+@pytest.mark.parametrize("fault", named([f for f in BY_TIME if not f.human], slow=True))
+def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, right: Right) -> None:
+    fault.do(right)
+    told = next(f for f in right.look(fault.sight) if f.id == fault.check)
+    fault.first(right)
+    wish = Sight({**fault.sight.variables, **(fault.wish or {})}, registry=fault.sight.registry, hosts=fault.sight.hosts)
+    right.inventory(wish.variables)
+    assert commands(told), told.remedy
+    for command in commands(told):
+        run = right.operate(command)
+        assert run.returncode == 0, f"{command}\n{run}"
+    fault.after(right)
+    left = right.look(wish)
+    assert [f"{f.id}: {f.detail}" for f in left if not f.ok and f.id not in fault.leaves] == []
+    assert wrong(left) == set(fault.leaves)
