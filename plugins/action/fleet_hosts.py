@@ -34,7 +34,7 @@ class ActionModule(FleetAction):
         known, args, settings = self._begin(task_vars or {}, OPTIONS)
         account, name = self._account(args), settings["fleet_group_name"]
         if args["by"] == "ssm" and self._task.check_mode:  # to send a command is a write
-            return result | {"changed": False, "hosts": [], "skipped": True, "skip_reason": "Run Command is not used in check mode."}
+            return result | {"changed": False, "skipped": True, "skip_reason": "Run Command is not used in check mode."}
         try:
             addresses = _addresses(account, name)
         except AccountError as problem:

@@ -54,7 +54,7 @@ EXAMPLES = r"""
 RETURN = r"""
 hosts:
   description: One for each instance.
-  returned: always
+  returned: where they were asked
   type: list
   elements: dict
   contains:

@@ -127,6 +127,7 @@ class Drill:
     _ours: set[int] = field(default_factory=set)
     """what we wrote to it, or were about to when something interrupted"""
     _odd_since: float | None = None
+    _known: str = ""
 
     def check(self) -> Standing:
         """The group at rest, with room for one more. Raises Refused, CannotAsk."""
@@ -199,7 +200,16 @@ class Drill:
         )
 
     def _until(self, done: Callable[[], Look], limit: float) -> Look:
-        return until_done(done, limit, self.clock, self.sleep, self.tell, EVERY_SECONDS)
+        """As until_done, but a state in which the wait before this one ended is not told a second time."""
+
+        def tell(said: str) -> None:
+            known, self._known = self._known, ""
+            if said.rpartition(" (")[0] != known:
+                self.tell(said)
+
+        found = until_done(done, limit, self.clock, self.sleep, tell, EVERY_SECONDS)
+        self._known = found.says
+        return found
 
     def _write(self, desired: int) -> None:
         """Never over what somebody else wrote."""

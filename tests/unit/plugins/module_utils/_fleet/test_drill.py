@@ -141,8 +141,6 @@ def test_each_step_is_told(fleet: Fleet) -> None:
         "desired capacity 3 -> 2",
         "waiting for Auto Scaling to choose an instance",
         "i-1 is Terminating:Wait",
-        "i-1 is Terminating:Wait",
-        "i-1 is Terminating:Proceed",
         "i-1 is Terminating:Proceed",
         "i-1 is gone",
         "desired capacity is 2 as before",
