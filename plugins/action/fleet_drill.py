@@ -29,6 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action im
 
 ATTEMPTS = 10  # a drill that breaks off for a busy account leaves more to tidy up than one that asks again
 SLACK_SECONDS = 60.0
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ACTIVITIES = 20  # the newest first; a drill starts one or two
 OPTIONS: dict[str, Any] = {
     "kind": {"type": "str", "required": True, "choices": list(KINDS)},
@@ -54,6 +55,7 @@ class ActionModule(FleetAction):
             sleep=time.sleep,
             tell=self._teller(known["inventory_hostname"], args["log"]),
             busy=args["busy"],
+            deafen=_deafen,
         )
         try:
             if self._task.check_mode:
@@ -112,20 +114,18 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """An interrupt is KeyboardInterrupt here, so that the drill can tidy up; Ansible's own way would end this process at once."""
-    told = False
-
-    def interrupt(number: int, frame: Any) -> None:
-        nonlocal told
-        if not told:  # the second one, also Ansible's own a few seconds later, must not cut the tidying short
-            told = True
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in INTERRUPTS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _deafen() -> None:
+    """Ansible sends another one five seconds after the first."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Group:

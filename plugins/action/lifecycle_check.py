@@ -96,7 +96,7 @@ class ActionModule(FleetAction):
         result.update(changed=False, findings=findings, fleet=fleet, errors=errors, warnings_found=warnings, calls=seen["calls"])
         if args["report"]:
             result["report"] = _write(Path(args["report"]), report.documents(fleet, findings))
-        self._display.display("\n".join(report.table(findings)))
+        self._display.display("\n".join([f"[{view.place.fleet}] {view.s['fleet_group_name']}", *report.table(findings)]))
         bad = errors + (warnings if args["fail_on"] == "warning" else [])
         if bad and args["fail_on"] != "never":
             where = f" The report: {result['report']}" if args["report"] else ""

@@ -31,8 +31,9 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: By V(ssm) nothing is asked.
+    description: It changes nothing, but that V(ssm) sends a command.
     support: partial
+    details: By O(by=ssm) nothing is asked in check mode.
   diff_mode:
     description: There is nothing to differ.
     support: none

@@ -106,7 +106,7 @@ class Drill:
     """One drill, and what came of it so far.
 
     `busy` are instances known to work on a job beside those that their agents protect. `run` may be interrupted by any exception, also
-    KeyboardInterrupt: desired capacity is put back all the same.
+    KeyboardInterrupt: desired capacity is put back all the same, after `deafen`, from which on nothing may interrupt.
     """
 
     kind: str
@@ -116,6 +116,7 @@ class Drill:
     sleep: Callable[[float], None]
     tell: Callable[[str], None]
     busy: Collection[str] = ()
+    deafen: Callable[[], None] = lambda: None
     launched: str = ""
     ended: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -169,6 +170,7 @@ class Drill:
         else:
             found = Finding("drill", "error", f"{self.kind}: {self.said()}", ok=True, section=11)
         finally:
+            self.deafen()
             self._restore()
         evidence = {"kind": self.kind, "launched": self.launched, "ended": self.ended, "seconds": self.seconds, "stands": self.stands}
         return found._replace(detail=f"{found.detail}; {self.stands}", evidence=evidence)

@@ -331,6 +331,14 @@ def test_an_interrupt_while_the_order_is_on_its_way_is_tidied_up_as_well(fleet: 
     assert drill.stands == "desired capacity was set back to 2, so one instance ends by the hook"
 
 
+def test_nothing_may_interrupt_the_tidying_up(fleet: Fleet) -> None:
+    seen: list[int] = []
+    fleet.launches = False
+    fleet.drill(deafen=lambda: seen.append(fleet.standing.desired))
+    assert seen == [3]
+    assert fleet.standing.desired == 2
+
+
 def test_an_account_that_does_not_answer_half_way_is_told_with_the_command_that_puts_it_right(fleet: Fleet) -> None:
     def gone() -> Standing:
         raise CannotAsk("No AWS credentials found.")
