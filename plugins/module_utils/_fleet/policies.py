@@ -47,7 +47,7 @@ def simulated(results: Iterable[Mapping[str, Any]], wanted: Iterable[Need]) -> t
 def denied(documents: Iterable[Mapping[str, Any]], wanted: Iterable[Need]) -> tuple[str, ...]:
     """The needs that no statement of these documents allows, or that one denies.
 
-    Fails closed: a statement with conditions or with exceptions (NotAction, NotResource) allows nothing here; one that denies does.
+    Fails closed: a statement with conditions allows nothing here, and denies.
     """
     statements = [s for document in documents for s in _listed(document.get("Statement", []))]
     return tuple(
@@ -76,12 +76,20 @@ def _refused(statements: Iterable[Mapping[str, Any]], need: Need) -> bool:
 def _covers(statement: Mapping[str, Any], need: Need) -> bool:
     if statement.get("Condition"):
         return False
-    actions, resources = _listed(statement.get("Action", [])), _listed(statement.get("Resource", []))
-    return any(_matches(a.lower(), need.action.lower()) for a in actions) and any(_matches(r, need.resource) for r in resources)
+    return _means(statement, "Action", need.action, re.IGNORECASE) and _means(statement, "Resource", need.resource)
 
 
-def _matches(pattern: str, text: str) -> bool:
-    return re.fullmatch(".*".join(".".join(map(re.escape, part.split("?"))) for part in pattern.split("*")), text, re.DOTALL) is not None
+def _means(statement: Mapping[str, Any], element: str, text: str, how: int = 0) -> bool:
+    """Whether its Action (or Resource) names this, or its NotAction (or NotResource) does not."""
+    if (but := statement.get(f"Not{element}")) is not None:
+        return not any(_matches(pattern, text, how) for pattern in _listed(but))
+    return any(_matches(pattern, text, how) for pattern in _listed(statement.get(element, [])))
+
+
+def _matches(pattern: str, text: str, how: int) -> bool:
+    return (
+        re.fullmatch(".*".join(".".join(map(re.escape, part.split("?"))) for part in pattern.split("*")), text, re.DOTALL | how) is not None
+    )
 
 
 def _listed(value: Any) -> list[Any]:

@@ -81,7 +81,7 @@ CAUSES = (
         "profile-exists",
     ),
     Cause(
-        r"launch template .*(not found|does not exist|version)|InvalidLaunchTemplate",
+        r"launch template\b.*(not found|does not exist)|InvalidLaunchTemplate",
         "the launch template is gone",
         "Run site.yml (template-exists).",
         "template-exists",
@@ -92,7 +92,7 @@ CAUSES = (
         "Let AWSServiceRoleForAutoScaling launch (service control policies, the image's and the key's sharing).",
     ),
     Cause(
-        r"Unsupported|not supported in your requested Availability Zone",
+        r"Unsupported|not supported in your requested Availability Zone|configuration is currently not supported",
         "the zone does not offer this type",
         "Take its subnet out of fleet_subnet_ids.",
     ),

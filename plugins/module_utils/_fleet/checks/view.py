@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -71,8 +72,9 @@ class Place:
     fleet: str
 
     def run(self, playbook: str, *options: str) -> str:
-        """The command line."""
-        return " ".join(["ansible-playbook", f"{self.playbooks}/{playbook}", "-i", self.inventory, "-l", self.fleet, *options])
+        """The command line; `options` as they are typed."""
+        line = shlex.join(["ansible-playbook", f"{self.playbooks}/{playbook}", "-i", self.inventory, "-l", self.fleet])
+        return " ".join([line, *options])
 
 
 @dataclass(frozen=True)
