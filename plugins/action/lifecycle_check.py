@@ -60,7 +60,7 @@ class ActionModule(FleetAction):
             fleet = observe(account.start, account.call, settings)
             view = View(settings, fleet, time.time(), place, registry, hosts)
             seen.update(view=view, findings=verify(view), calls=seen.get("calls", 0) + account.calls)
-            missing = self._missing(seen["findings"], args)
+            missing = seen["missing"] = self._missing(seen["findings"], args)
             return Look(not missing, f"waiting for {', '.join(missing[:5])}" if missing else "as wanted")
 
         if args["wait_for"]:
@@ -74,11 +74,10 @@ class ActionModule(FleetAction):
 
     @staticmethod
     def _missing(findings: list[Finding], args: Vars) -> list[str]:
-        """The ids that are still waited for."""
-        wrong = [f for f in findings if not f.ok]
+        """The ids that are still waited for. What is waited for by name and was not looked at is not right yet."""
         if "all" in args["wait_for"]:
-            return [f.id for f in wrong if f.severity == "error" or (f.severity == args["fail_on"] == "warning")]
-        return [f.id for f in wrong if f.id in args["wait_for"]]
+            return [f.id for f in findings if not f.ok and (f.severity == "error" or f.severity == args["fail_on"] == "warning")]
+        return [f.id for f in findings if f.id in args["wait_for"] and not (f.ok and f.evidence.get("looked", True))]
 
     @staticmethod
     def _expected(settings: Vars, expect: Vars) -> Vars:
@@ -97,7 +96,7 @@ class ActionModule(FleetAction):
         if args["report"]:
             result["report"] = _write(Path(args["report"]), report.documents(fleet, findings))
         self._display.display("\n".join([f"[{view.place.fleet}] {view.s['fleet_group_name']}", *report.table(findings)]))
-        bad = errors + (warnings if args["fail_on"] == "warning" else [])
+        bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *seen["missing"]]))
         if bad and args["fail_on"] != "never":
             where = f" The report: {result['report']}" if args["report"] else ""
             result.update(failed=True, msg=f"{view.s['fleet_group_name']} is not right: {', '.join(bad)}.{where}")

@@ -42,6 +42,7 @@ options:
   wait_for:
     description:
       - Look again until these checks are right (ids), or until O(timeout). V(all) means that nothing would fail the task.
+      - What is still waited for then counts as an error. O(registry), O(hosts) and O(drill) stay as they were given.
       - Empty means one look.
     type: list
     elements: str

@@ -40,7 +40,8 @@ def from_hosts(v: View) -> Iterator[Finding]:
 
 
 def _odd(host: Host) -> bool:
-    return not host.problem and not all(isinstance(f, Mapping) and f.keys() >= KEYS for f in host.findings)
+    understood = bool(host.findings) and all(isinstance(f, Mapping) and f.keys() >= KEYS for f in host.findings)
+    return not host.problem and not understood
 
 
 def _together(name: str, by_instance: Mapping[str, Mapping[str, Any]]) -> Finding:

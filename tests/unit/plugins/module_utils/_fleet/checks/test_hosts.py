@@ -68,7 +68,11 @@ def test_a_host_that_cannot_be_asked_is_a_finding_and_the_others_are_heard() -> 
     assert some["host-agent-conf"].evidence == {"hosts": 1}
 
 
-@pytest.mark.parametrize("answer", [{"id": "secret"}, "secret", None, 7, [], {**said(), "ok": None, "id": None}.keys()], ids=repr)
+def test_an_answer_without_a_finding_is_not_understood() -> None:
+    assert "i-1: its answer cannot be understood" in found(Host("i-1", ""))["host-asked"].detail
+
+
+@pytest.mark.parametrize("answer", [{"id": "secret"}, "secret", None, 7, []], ids=repr)
 def test_an_answer_that_is_no_finding_is_not_understood(answer: Any) -> None:
     some = found(Host("i-1", "", (answer,)))
     assert set(some) == {"host-asked"}
