@@ -610,9 +610,9 @@ def _hosts() -> Iterator[Fault]:
         severity="error",
     )
     yield Fault(
-        "a host's disk is nearly full",
-        "host-disk",
-        sight=first_host(said("secret"), said("docker"), said("disk", "1 GiB is free", "warning")),
+        "a host has not pulled the worker's image",
+        "host-image",
+        sight=first_host(said("secret"), said("docker"), said("image", "it is not there", "warning")),
         human=ON_A_HOST,
         severity="warning",
     )

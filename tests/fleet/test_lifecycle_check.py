@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import Registry
 
-from tests.fleet.cloud import ROOT, Run, meanwhile
+from tests.fleet.cloud import KEYS, ROOT, Run, meanwhile
 from tests.fleet.faults import FAULTS, Fault
-from tests.fleet.mutations import GROUP, TERMINATION
+from tests.fleet.mutations import GROUP, SECRET, TERMINATION
 from tests.fleet.right import VPC, Right, Sight, wrong
 
 AT_MOST_CALLS = 15
-PATIENCE = 2  # a busy machine, whose caches are cold, gets twice the seconds
 RED = 2  # what ansible-playbook ends with where a host failed
 
 
@@ -118,6 +118,21 @@ def test_a_worker_that_stands_by_is_no_failure(right: Right) -> None:
     found = right.look()
     assert wrong(found) == set()
     assert "1 instance set aside" in next(f.detail for f in found if f.id == "instances-standby")
+
+
+def test_what_a_refresh_is_about_to_mend_is_no_failure(right: Right) -> None:
+    right.aws("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="{}")
+    right.version(lambda data: None)
+    right.use("2")
+    right.aws("autoscaling").start_instance_refresh(AutoScalingGroupName=GROUP)
+    assert wrong(right.look()) == set()
+
+
+def test_too_few_in_service_is_not_yet_right_while_others_come(right: Right) -> None:
+    right.hook("boot", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING")
+    right.update(MinSize=3, DesiredCapacity=3)
+    serving = next(f for f in right.look() if f.id == "instances-serving")
+    assert (serving.ok, serving.detail) == (True, "Not looked at: 2 of 3 in service, 1 coming.")
 
 
 # --- the task's options -------------------------------------------------------------------------------------------------------------------
@@ -243,13 +258,23 @@ def test_throttling_of_every_other_call_is_borne(right: Right) -> None:
     assert sum(c["error"] is not None for c in right.trace()) > 3
 
 
+DOWN = "http://127.0.0.1:9"
+
+
 def test_an_endpoint_that_is_down_is_one_clear_error(right: Right) -> None:
-    run = verify(right, fleet_endpoint_url="http://127.0.0.1:9")
+    found = right.look(Sight({"fleet_endpoint_url": DOWN}), Account("us-east-1", DOWN, "", *KEYS.values(), attempts=1))
+    assert wrong(found) == {"readable"}
+    said = next(f.detail for f in found if f.id == "readable")
+    assert said.endswith(
+        f'Could not connect to the endpoint URL: "{DOWN}/" fleet_endpoint_url is {DOWN}: start it (python -m localcloud up) or correct it.'
+    )
+
+
+@pytest.mark.slow  # it is asked ten times before it is given up
+def test_verify_against_an_endpoint_that_is_down_ends_in_that_error(right: Right) -> None:
+    run = verify(right, fleet_endpoint_url=DOWN)
     assert run.returncode == RED
     assert wrong_ones(right) == {"readable"}
-    said = told(right)["readable"]["detail"]
-    assert said.count("http://127.0.0.1:9") == 2
-    assert "start it (python -m localcloud up) or correct it" in said
     assert re.search(r"Traceback|<[\w.]+ object", run.stdout + run.stderr) is None
 
 
@@ -278,7 +303,7 @@ def test_a_thousand_instances_and_as_many_rows_cost_no_more_calls_and_five_secon
     spent = right.cpu_seconds() + time.process_time() - before
     assert wrong(found) == set()
     assert len(asked(right)) <= AT_MOST_CALLS
-    assert spent < 5 * PATIENCE, spent
+    assert spent < 5, spent
 
 
 def asked(right: Right) -> set[tuple[str, str]]:
@@ -296,4 +321,4 @@ def test_ten_instances_cost_two_seconds_beyond_ansibles_own_start(right: Right, 
     start, before = of_children() - began, of_children() + right.cpu_seconds()
     assert verify(right).returncode == 0
     spent = of_children() + right.cpu_seconds() - before - start
-    assert spent < 2 * PATIENCE, spent
+    assert spent < 2, spent

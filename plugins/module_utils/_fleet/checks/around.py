@@ -39,6 +39,8 @@ def _secret(v: View) -> str:
 def _rotated(v: View) -> Seen:
     changed, serving = v.secret.changed, {m.id for m in v.group.in_state("InService")}
     older = sorted(m.id for m in v.machines.values() if m.id in serving and m.launched < changed)
+    if v.refreshing:
+        return Seen(f"{count(len(older), 'instance')} booted before it changed; a refresh is under way", {"older": older})
     if older:
         raise Wrong(
             f"The secret changed {span(v.now - changed)} ago; {count(len(older), 'instance')} booted before: {named(older)}.",

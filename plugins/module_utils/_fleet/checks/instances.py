@@ -41,7 +41,9 @@ def _healthy(v: View) -> str:
 def _serving(v: View) -> str:
     g = v.group
     serving, coming = len(g.in_state("InService")), [m for m in g.members if m.state.startswith("Pending")]
-    if serving < g.min_size and not coming and "Launch" not in g.suspended:
+    if serving < g.min_size and coming:
+        raise NotLookedAt(f"{serving} of {g.min_size} in service, {len(coming)} coming")
+    if serving < g.min_size and "Launch" not in g.suspended:
         if not isinstance(v.fleet.activities, Unread) and failed_launches(v):
             raise NotLookedAt("launches fail, which is activities' to say")
         raise Wrong(
@@ -58,7 +60,7 @@ def _serving(v: View) -> str:
 def _current(v: View) -> Seen:
     wanted = v.template
     old = {m.id: f"version {m.version or '-'}" for m in v.group.in_state("InService", "Standby") if m.version != str(wanted.number)}
-    if any(r.status in ("Pending", "InProgress", "Baking", "RollbackInProgress") for r in v.refreshes):
+    if v.refreshing:
         return Seen(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
     if old:
         raise Wrong(

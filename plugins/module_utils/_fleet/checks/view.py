@@ -159,6 +159,12 @@ class View:
         return _there(self.fleet.refreshes, "")
 
     @property
+    def refreshing(self) -> bool:
+        """Whether instances are known to be replaced just now."""
+        under_way = ("Pending", "InProgress", "Baking", "RollbackInProgress")
+        return not isinstance(self.fleet.refreshes, Unread) and any(r.status in under_way for r in self.fleet.refreshes)
+
+    @property
     def subnets(self) -> tuple[Subnet, ...]:
         return _there(self.fleet.subnets, "")
 
