@@ -214,11 +214,6 @@ def open_to(source: dict[str, Any], **how: Any) -> Callable[[Right], Any]:
     return lambda fleet: fleet.open(**source, **how)
 
 
-def to(instance: Callable[[Right], str], do: Callable[[Right, str], Any]) -> Callable[[Right], Any]:
-    """Something done to an instance."""
-    return lambda fleet: do(fleet, instance(fleet))
-
-
 def telling(key: str, value: str) -> Callable[[Right], Any]:
     """Agents that are told something else; nothing where the value is empty."""
 
@@ -356,7 +351,9 @@ def _group() -> Iterator[Fault]:
     )
     yield group("new instances are protected", "group-new-instances", NewInstancesProtectedFromScaleIn=True)
     yield group("the group may be deleted with its instances", "group-deletion-protection", DeletionProtection="none")
-    yield Fault("a launch failed; why is mended, and none has followed", "activities", gone_launches, human=A_CHOICE)
+    yield Fault(
+        "a launch failed; why is mended, and none has followed", "activities", gone_launches, human="the group tries again by itself"
+    )
     yield Fault(
         "a refresh failed",
         "refresh",

@@ -65,12 +65,15 @@ class Right(Fleet):
         made = self.operate(f"ansible-playbook site.yml -i {self.inventory({})}")
         assert made.returncode == 0, made
         self.push()
-        logs = self.aws("logs")
-        logs.create_log_stream(logGroupName=LOGS, logStreamName="worker")
-        logs.put_log_events(
-            logGroupName=LOGS, logStreamName="worker", logEvents=[{"timestamp": int(time.time() * 1000), "message": "the worker is up"}]
-        )
+        self.aws("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
         self.keep()
+
+    def back(self) -> None:
+        """What stood at `keep`, with a word in the log of just now: an hour's silence would be a finding."""
+        super().back()
+        event = {"timestamp": int(time.time() * 1000), "message": "the worker is up"}
+        self.aws("logs").put_log_events(logGroupName=LOGS, logStreamName="worker", logEvents=[event])
+        self.forget()
 
     def environment(self) -> dict[str, str]:
         """Nothing is recorded but the trace."""
@@ -121,8 +124,8 @@ class Right(Fleet):
 
     def look(self, sight: Sight = AS_IT_IS, account: Account | None = None) -> list[Finding]:
         """Every finding, as lifecycle_check comes to them."""
-        self.account.forget()
         asked, settings = account or self.account, self.variables(sight.variables)
+        self.account.forget()
         fleet = observe(asked.start, asked.call, settings)
         place = Place("playbooks", str(self.inventory(sight.variables)), "local")
         return verify(View(settings, fleet, time.time() + sight.later, place, sight.registry(self.registry()), sight.hosts(self.doctors())))
@@ -195,13 +198,10 @@ class Right(Fleet):
 
         self.instances_of(tell)
 
-    def bake(self, name: str = "gh-worker-20261101000000", schema: str | None = "1") -> str:
-        """Another image of one's own, newer than every other; its id. What `make image` leaves, without the wait."""
-        ec2 = self.aws("ec2")
-        made = str(ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name=name)["ImageId"])
-        if schema:
-            ec2.create_tags(Resources=[made], Tags=[{"Key": "ghosthands:agent-schema", "Value": schema}])
-        return made
+    def bake(self) -> None:
+        """Another image of one's own, newer than every other: what `make image` leaves, without the wait."""
+        made = self.aws("ec2").copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000")["ImageId"]
+        self.tag(made, "ghosthands:agent-schema", "1")
 
     def refreshed(self) -> None:
         """Until the refresh that was started is over: agents drain at once, and time flies, though never past an agent."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 
-from tests.fleet.faults import FAULTS, PAGE, Fault, page
+from tests.fleet.faults import FAULTS, HASTY, PAGE, Fault, hasten, page
 from tests.fleet.right import Right, Sight, commands, wrong
 
 
@@ -57,3 +57,20 @@ def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, rig
     left = right.look(wish)
     assert [f"{f.id}: {f.detail}" for f in left if not f.ok and f.id not in fault.leaves] == []
     assert wrong(left) == set(fault.leaves)
+
+
+@pytest.mark.slow
+def test_remedies_followed_one_after_the_other_leave_nothing_wrong(right: Right) -> None:
+    """What one remedy leaves, the next one mends."""
+    sight = Sight(HASTY)
+    hasten(right)
+    right.instances_of(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
+    followed = []
+    while bad := [f for f in right.look(sight) if not f.ok]:
+        assert bad[0].id not in followed
+        followed.append(bad[0].id)
+        for command in commands(bad[0]):
+            assert right.operate(command).returncode == 0
+            if "start-instance-refresh" in command:
+                right.refreshed()
+    assert followed == ["template-metadata", "instances-current"]
