@@ -50,6 +50,16 @@ class Clock:
             raise ValueError("speed must be above 0")
         self._ours, self._real, self.speed = self.now(), time.time(), speed
 
+    @property
+    def lead(self) -> float:
+        """How far it is ahead of the world's, in seconds."""
+        return self.now() - time.time()
+
+    @lead.setter
+    def lead(self, seconds: float) -> None:
+        self._real = time.time()
+        self._ours = self._real + seconds
+
 
 CLOCK = Clock()
 #: Who hears of every member's move: its id and its new lifecycle state.

@@ -61,6 +61,7 @@ class Application:
         self._lock = MACHINES.lock
         self._moto = DomainDispatcherApplication(_service_app)
         self._snapshot: state.State | None = None
+        self._lead = 0.0
         state.reset()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -215,7 +216,7 @@ class Application:
 
     def _take_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
         MACHINES.check_restorable()
-        self._snapshot = state.copied()
+        self._snapshot, self._lead = state.copied(), groups.CLOCK.lead
         return {"snapshot": True}
 
     def _restore_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -223,6 +224,7 @@ class Application:
         if self._snapshot is None:
             raise ValueError("no snapshot was taken")
         state.restore(self._snapshot)
+        groups.CLOCK.lead = self._lead  # what was due in a time that flew must not be so again
         MACHINES.adopt()
         return {"restored": True}
 

@@ -21,9 +21,11 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import checks, read
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Difference, compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.table import RESOURCES
@@ -95,7 +97,7 @@ class ActionModule(FleetAction):
             changed=check and bool(reported),
             plays=sorted(plays),
             differs=[_in_words(w) for w in reported],
-            findings=[f._asdict() | {"needed_by": sorted(f.needed_by)} for f in findings],
+            findings=[f.told() | {"needed_by": sorted(f.needed_by)} for f in findings],
             calls=account.calls,
             seconds=round(time.monotonic() - began, 2),
             **drift,
@@ -135,7 +137,7 @@ class ActionModule(FleetAction):
         if all((other[name] or "") == s[name] for name in ("fleet_profile", "fleet_access_key")):
             return True
         try:
-            theirs = Account(**{c: other[f"fleet_{c}"] or "" for c in CONNECTION})
+            theirs = Account(*(str(other[f"fleet_{c}"] or "") for c in CONNECTION))
             return bool(read.caller(theirs.call).account == read.caller(account.call).account)
         except AccountError:  # that fleet cannot be reached, and will say so itself
             return False
@@ -234,9 +236,9 @@ class ActionModule(FleetAction):
 
     # --- what is said ------------------------------------------------------------------------------------------------------------
 
-    def _stand(self, s: Vars, around: Surroundings, mine: str) -> list[checks.Finding]:
+    def _stand(self, s: Vars, around: Surroundings, mine: str) -> list[Finding]:
         """The findings; fails with the errors that stop this run. Preflight and the whole site heed all."""
-        findings = checks.before_anything(s, around, fly=shutil.which("fly") is not None or shutil.which("flyctl") is not None)
+        findings = preflight.before_anything(s, around, fly=shutil.which("fly") is not None or shutil.which("flyctl") is not None)
         if stopping := [str(f) for f in findings if f.severity == "error" and (not mine or mine in f.needed_by)]:
             raise AnsibleActionFail(sentence(stopping))
         return findings
@@ -254,7 +256,7 @@ class ActionModule(FleetAction):
                 f"{mine}.yml needs what {' and '.join(books)} make first. Run site.yml, or {'these' if len(books) > 1 else 'that one'} before."
             )
 
-    def _tell(self, host: str, result: Vars, reported: list[Wanted], findings: list[checks.Finding], verdict: str) -> None:
+    def _tell(self, host: str, result: Vars, reported: list[Wanted], findings: list[Finding], verdict: str) -> None:
         say, sections = self._display.display, list(dict.fromkeys(w.section for w in reported))
         said = f"Differs from the account: {', '.join(sections)}." if sections else verdict
         say(f"[{host}] {result['calls']} calls, {result['seconds']} s. {said}")

@@ -13,10 +13,11 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import ATTEMPTS, Account, AccountError
 
 Vars = dict[str, Any]
 KINDS = {"bool": "true or false", "dict": "a mapping (key: value)", "int": "a whole number", "list": "a list", "str": "a text"}
+# In the order of Account's parameters.
 CONNECTION = ("region", "endpoint_url", "profile", "access_key", "secret_key")
 
 
@@ -41,10 +42,10 @@ class FleetAction(ActionBase):
         known.update(settings)
         return known, args, settings
 
-    def _account(self, args: Vars) -> Account:
+    def _account(self, args: Vars, attempts: int = ATTEMPTS) -> Account:
         """The account that the task's connection options name."""
         try:
-            return Account(**{c: args[c] or "" for c in CONNECTION})
+            return Account(*(args[c] or "" for c in CONNECTION), attempts=attempts)
         except AccountError as error:
             raise AnsibleActionFail(str(error)) from None
 

@@ -6,14 +6,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.fleet.cloud import ROOT, Cloud
+from tests.fleet.right import Right
+
+C = TypeVar("C", bound=Cloud)
 
 
-def _up(folder: Path) -> Iterator[Cloud]:
-    cloud = Cloud(folder)
+def _up(cloud: C) -> Iterator[C]:
     cloud.command("up", "--trace", str(cloud.trace_file))
     yield cloud
     cloud.command("down")
@@ -23,7 +26,7 @@ def _up(folder: Path) -> Iterator[Cloud]:
 @pytest.fixture(scope="session")
 def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Up for the session."""
-    yield from _up(tmp_path_factory.mktemp("cloud"))
+    yield from _up(Cloud(tmp_path_factory.mktemp("cloud")))
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def cloud(running_cloud: Cloud) -> Cloud:
 @pytest.fixture(scope="session")
 def running_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Up for the session, with the fleet of inventories/local, built once."""
-    for cloud in _up(tmp_path_factory.mktemp("built")):
+    for cloud in _up(Cloud(tmp_path_factory.mktemp("built"))):
         cloud.empty()
         run = cloud.play("site.yml")
         assert run.returncode == 0, run
@@ -49,6 +52,21 @@ def built(running_built: Cloud) -> Cloud:
     """An account with the fleet of inventories/local as `site.yml` makes it, and an empty trace."""
     running_built.back()
     return running_built
+
+
+@pytest.fixture(scope="session")
+def running_right(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Right]:
+    """Up for the session, with a fleet of which nothing is wrong, built once."""
+    for cloud in _up(Right(tmp_path_factory.mktemp("right"))):
+        cloud.build()
+        yield cloud
+
+
+@pytest.fixture
+def right(running_right: Right) -> Right:
+    """A fleet of which nothing is wrong, and an empty trace."""
+    running_right.back()
+    return running_right
 
 
 @pytest.fixture(scope="session")

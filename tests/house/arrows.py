@@ -55,9 +55,12 @@ ARROWS = (
         only=(*STANDARD_LIBRARY, f"{FLEET}.resources"),
     ),
     Arrow(
-        "checks import model and the standard library only",
-        files=(f"{FLEET.replace('.', '/')}/checks.py",),
-        only=(*STANDARD_LIBRARY, f"{FLEET}.model"),
+        "checks import values, each other and the standard library only",
+        files=(f"{FLEET.replace('.', '/')}/checks/*.py",),
+        only=(
+            *STANDARD_LIBRARY,
+            *(f"{FLEET}.{room}" for room in ("agent_conf", "checks", "finding", "fleet", "model", "policies", "prices", "registry")),
+        ),
     ),
     Arrow(
         "the registry's values import the standard library only",

@@ -34,8 +34,8 @@ PLANTED = [
         f"from {ABSOLUTE} import read",
     ),
     (f"{FLEET}/resources/iam_role.py", "def late():\n    import yaml"),
-    (f"{FLEET}/checks.py", f"from {ABSOLUTE}.read import model"),
-    (f"{FLEET}/checks.py", "import boto3"),
+    (f"{FLEET}/checks/group.py", f"from {ABSOLUTE}.read import model"),
+    (f"{FLEET}/checks/group.py", "import boto3"),
     (f"{FLEET}/report/page.py", "from ansible.module_utils.basic import AnsibleModule"),
     (f"{FLEET}/report/page.py", "from datetime import datetime"),
     (f"{FLEET}/report/page.py", "import jinja2"),
@@ -89,7 +89,7 @@ def test_every_arrow_is_broken_by_a_planted_import(arrow: Arrow) -> None:
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        (f"{FLEET}/checks.py", "from .model import Fleet"),
+        (f"{FLEET}/checks/group.py", "from ..model import Fleet"),
         (f"{FLEET}/resources/iam_role.py", "from .resource import Resource\nimport json"),
         (f"{FLEET}/account.py", "import botocore.session"),
         (
@@ -108,7 +108,7 @@ def test_what_the_house_draws_is_allowed(file: str, source: str) -> None:
 
 
 def test_relative_and_absolute_names_of_one_module_are_the_same() -> None:
-    file = f"{FLEET}/checks.py"
+    file = f"{FLEET}/checks/group.py"
     absolute = f"from {ABSOLUTE}.model import Fleet"
-    assert list(imports(file, "from .model import Fleet")) == list(imports(file, absolute))
-    assert list(imports(file, "from ..x import y")) == [(1, "plugins.module_utils.x.y")]
+    assert list(imports(file, "from ..model import Fleet")) == list(imports(file, absolute))
+    assert list(imports(file, "from ...x import y")) == [(1, "plugins.module_utils.x.y")]

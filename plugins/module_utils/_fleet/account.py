@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import CannotAsk
+
 try:
     import botocore.session
     from botocore.config import Config
@@ -33,6 +35,7 @@ except ImportError:  # ansible-test imports every plugin without it
     HAS_BOTOCORE = False
 
 THREADS = 16  # measured: 1 thread takes twice as long as 16, 4 take 1.16, 32 gain nothing
+ATTEMPTS = 5  # of a call that is throttled or not answered
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 UNTRUSTED = {
     *("InvalidClientTokenId", "AuthFailure", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken"),
@@ -40,7 +43,7 @@ UNTRUSTED = {
 }
 
 
-class AccountError(Exception):
+class AccountError(CannotAsk):
     """The account cannot be asked. The text says why, and what to do."""
 
 
@@ -49,10 +52,20 @@ class Account:
 
     :param region: a region's name; refused where botocore does not know it.
     :param profile: a profile of the AWS configuration; empty means the environment's credentials.
+    :param attempts: how often a call is tried.
     :raises AccountError: from here and from `call`.
     """
 
-    def __init__(self, region: str, endpoint_url: str = "", profile: str = "", access_key: str = "", secret_key: str = "") -> None:
+    def __init__(
+        self,
+        region: str,
+        endpoint_url: str = "",
+        profile: str = "",
+        access_key: str = "",
+        secret_key: str = "",
+        *,
+        attempts: int = ATTEMPTS,
+    ) -> None:
         if not HAS_BOTOCORE:
             raise AccountError("Ansible's Python has no botocore. Install it beside Ansible: python -m pip install boto3")
         self.region = region
@@ -65,7 +78,7 @@ class Account:
         self._making = threading.Lock()  # a session makes one client at a time
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="account")
         self._config = Config(
-            max_pool_connections=THREADS, retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=30
+            max_pool_connections=THREADS, retries={"mode": "standard", "max_attempts": attempts}, connect_timeout=10, read_timeout=30
         )
         try:
             if access_key:
@@ -94,8 +107,13 @@ class Account:
             lock, answer = self._answers.setdefault((service, operation, repr(sorted(request.items()))), (threading.Lock(), []))
         with lock:
             if not answer:
-                answer.append(_file(**request) if service == "file" else self._ask(service, operation, absent, request))
+                try:
+                    answer.append(_file(**request) if service == "file" else self._ask(service, operation, absent, request))
+                except AccountError as problem:
+                    answer.append(problem)
         found = answer[0]
+        if isinstance(found, AccountError):
+            raise found
         return found.get(key) if key and found is not None else found
 
     def tell(self, service: str, operation: str, **request: Any) -> Any:

@@ -54,6 +54,8 @@ class Image:
     """ISO 8601"""
     agent_schema: str | None
     """the schema of /etc/ghosthands/agent.conf that the image's agent reads; None: not an image of this kit"""
+    deprecated: str = ""
+    """from when on EC2 calls it deprecated, ISO 8601; empty: never"""
 
 
 @dataclass(frozen=True)

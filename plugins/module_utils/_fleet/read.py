@@ -46,6 +46,10 @@ def vpc(call: Call, s: Settings) -> str | None:
     return str(found[0]["VpcId"]) if found else None
 
 
+def subnet_of(raw: Mapping[str, Any]) -> Subnet:
+    return Subnet(raw["SubnetId"], raw["VpcId"], raw["AvailabilityZone"], bool(raw.get("DefaultForAz")))
+
+
 def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     if s["fleet_subnet_ids"]:
         wanted = _filters(subnet_id=sorted(s["fleet_subnet_ids"]))
@@ -54,7 +58,7 @@ def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     found = call("ec2", "describe_subnets", "Subnets", Filters=wanted)
     return tuple(
         sorted(
-            (Subnet(n["SubnetId"], n["VpcId"], n["AvailabilityZone"], bool(n.get("DefaultForAz"))) for n in found),
+            map(subnet_of, found),
             key=lambda n: (n.zone, n.id),
         )
     )
@@ -75,7 +79,7 @@ def instance_type(call: Call, s: Settings) -> InstanceType | None:
     return InstanceType(name, tuple(found[0]["ProcessorInfo"]["SupportedArchitectures"]), tuple(sorted(o["Location"] for o in offered)))
 
 
-def _image(raw: Mapping[str, Any]) -> Image:
+def image_of(raw: Mapping[str, Any]) -> Image:
     tags = {t["Key"]: t["Value"] for t in raw.get("Tags", [])}
     return Image(
         id=raw["ImageId"],
@@ -84,6 +88,7 @@ def _image(raw: Mapping[str, Any]) -> Image:
         state=raw["State"],
         created=raw.get("CreationDate", ""),
         agent_schema=tags.get(AGENT_SCHEMA_TAG),
+        deprecated=raw.get("DeprecationTime", ""),
     )
 
 
@@ -133,11 +138,11 @@ def image(call: Call, s: Settings) -> tuple[Image | None, str]:
         found = call(
             "ec2", "describe_images", "Images", Owners=["self"], Filters=_filters(name=[s["fleet_image_name_pattern"]], state=["available"])
         )
-        fitting = [i for i in map(_image, found) if kind is None or i.architecture in kind.architectures]
+        fitting = [i for i in map(image_of, found) if kind is None or i.architecture in kind.architectures]
         newest = max(fitting, key=lambda i: (i.created, i.name), default=None)
         return newest, newest.id if newest else ""
     found = call("ec2", "describe_images", "Images", absent=("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"), ImageIds=[wanted])
-    return (_image(found[0]) if found else None), wanted
+    return (image_of(found[0]) if found else None), wanted
 
 
 def key_pair(call: Call, s: Settings) -> bool:

@@ -85,6 +85,8 @@ SHAPES = {
         r"([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}", "a table such as gh_worker_registry or public.gh_worker_registry"
     ),
     "fleet_registry_sslmode": Shape("(disable|require|verify-ca|verify-full)?", "disable, require, verify-ca or verify-full, or nothing"),
+    "fleet_ssh_key_file": Shape(r"[^\n\0]*", "a file, or empty"),
+    "fleet_report_dir": Shape(r"[^\n\0]*", "a folder, or empty"),
 }
 # list variable -> shape of an element
 ELEMENTS = {
@@ -117,6 +119,7 @@ RANGES = {
     "fleet_maintenance_max_healthy_percent": (100, 200, "%"),
     "fleet_valet_jobs_per_worker": (1, 1000, "jobs"),
     "fleet_teardown_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_image_max_age_days": (1, 3650, "days"),
 }
 # Names that only one fleet of an account may use: two fleets would rewrite them in turn. True: in the whole account, else in a region.
 OWN = {

@@ -15,6 +15,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from localcloud.api import groups
 from tests.unit.localcloud.conftest import Cloud
 from tests.unit.localcloud.wanted import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
 
@@ -61,6 +62,16 @@ def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud,
         assert cloud.client("ecr").describe_repositories()["repositories"][0]["repositoryName"] == "kept"
         assert cloud.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
         assert cloud.client("logs").describe_log_groups()["logGroups"] == []
+
+
+def test_time_that_flew_is_put_back_with_the_state(cloud: Cloud) -> None:
+    cloud.control("snapshot")
+    lead = groups.CLOCK.lead
+    cloud.control("speed", {"speed": 1e6})
+    cloud.control("speed", {"speed": 1})
+    assert groups.CLOCK.lead > lead + 1
+    cloud.control("restore")
+    assert abs(groups.CLOCK.lead - lead) < 0.01
 
 
 def test_a_restored_group_launches_and_ends_instances_like_the_first(cloud: Cloud, ec2: Any) -> None:

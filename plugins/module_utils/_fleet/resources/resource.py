@@ -18,6 +18,10 @@ Call = Callable[..., Any]
 """`call(service, operation, key=None, absent=(), **request)`: AWS's answer (or its part `key`); None where AWS answers with a code in `absent`."""
 
 
+class CannotAsk(Exception):
+    """What a `call` raises where there is no answer: one sentence, and what to do."""
+
+
 class Meaning(NamedTuple):
     """One parameter: what is wanted and what is there, brought to one form."""
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import (
     EVERYTHING,
     LAUNCHES,
     NETWORK,

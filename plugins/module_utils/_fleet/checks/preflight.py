@@ -1,31 +1,18 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings about a fleet. Pure: values in, findings out."""
+"""What has to be right before anything is made (§1). Pure: values in, findings out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
 
 AGENT_SCHEMA = "1"
 Settings = Mapping[str, Any]
-
-
-class Finding(NamedTuple):
-    id: str
-    """stable"""
-    severity: str
-    """error | warning | info"""
-    detail: str
-    remedy: str = ""
-    needed_by: frozenset[str] = frozenset()
-    """the playbooks that cannot do their part with it; errors stop those alone"""
-
-    def __str__(self) -> str:
-        return f"{self.detail} {self.remedy}".strip()
 
 
 LAUNCHES = frozenset({"launch_template", "autoscaling_group"})

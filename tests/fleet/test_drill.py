@@ -1,0 +1,238 @@
+"""A drill on a fleet: one instance more and one less, every step told and timed, and desired capacity as before, whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fleet.cloud import ROOT, WRITES, Run, meanwhile
+from tests.fleet.mutations import GROUP, LAUNCH, TERMINATION
+from tests.fleet.right import IMAGE, Right, wrong
+
+VERIFY = "playbooks/verify.yml"
+STEPS = {"launch", "boot", "wait", "drain", "gone"}
+DRAIN_SECONDS = 1.0
+
+
+@pytest.fixture
+def fleet(right: Right) -> Right:
+    """A right fleet of two, and an empty trace."""
+    return right
+
+
+@pytest.fixture
+def held(fleet: Right) -> Right:
+    """One in which a new instance does not come up by itself."""
+    fleet.aws("autoscaling").put_lifecycle_hook(
+        AutoScalingGroupName=GROUP, LifecycleHookName=LAUNCH, LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout=900
+    )
+    fleet.forget()
+    return fleet
+
+
+def agents(fleet: Right, result: str = "CONTINUE") -> Callable[[], None]:
+    """What agents do: they complete the termination hook, a drain's time after it began."""
+    since: dict[str, float] = {}
+
+    def act() -> None:
+        for instance in fleet.group()["Instances"]:
+            if instance["LifecycleState"] == "Terminating:Wait":
+                began = since.setdefault(instance["InstanceId"], time.monotonic())
+                if time.monotonic() - began >= DRAIN_SECONDS:
+                    fleet.complete(instance["InstanceId"], result)
+
+    return act
+
+
+def drill(fleet: Right, kind: str = "scale_in", *more: str, agent: str = "CONTINUE", **variables: Any) -> Run:
+    with meanwhile(agents(fleet, agent), every=0.2):
+        return fleet.play(VERIFY, *more, fleet_drill=kind, **reporting(fleet), **variables)
+
+
+def reporting(fleet: Right) -> dict[str, Any]:
+    return {"fleet_report_dir": str(fleet.folder / "report")}
+
+
+def report(fleet: Right) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads((fleet.folder / "report/report.json").read_text())
+    return said
+
+
+def finding(fleet: Right) -> dict[str, Any]:
+    """What the report says of the drill."""
+    (found,) = (f for f in report(fleet)["findings"] if f["id"] == "drill")
+    return dict(found)
+
+
+def ours(fleet: Right) -> list[Any]:
+    """What each write of the drill names: a number, or an instance."""
+    named = {"SetDesiredCapacity": "DesiredCapacity", "TerminateInstanceInAutoScalingGroup": "InstanceId"}
+    writes = [call for call in fleet.trace() if WRITES.match(call["action"]) and call["action"] != "CompleteLifecycleAction"]
+    return [call["parameters"][named[call["action"]]] for call in writes]
+
+
+def log(fleet: Right) -> list[str]:
+    """The lines of drill.log, without their times."""
+    return [line.partition(" ")[2] for line in (fleet.folder / "report/drill.log").read_text().splitlines()]
+
+
+def test_scale_in_is_followed_timed_and_reported(fleet: Right) -> None:
+    before = fleet.serving()
+    run = drill(fleet)
+    assert run.returncode == 0, run
+    found = finding(fleet)
+    assert found["ok"]
+    ended, launched, seconds = (found["evidence"][key] for key in ("ended", "launched", "seconds"))
+    assert set(seconds) == STEPS
+    assert DRAIN_SECONDS - 0.5 <= seconds["drain"] <= DRAIN_SECONDS + 5
+    assert ended in before
+    assert launched not in before
+    assert fleet.serving() == sorted({*before, launched} - {ended})
+    assert ended in {drain["instance"] for drain in report(fleet)["fleet"]["drains"]}
+    assert ours(fleet) == [3, 2]
+    assert fleet.group()["DesiredCapacity"] == 2
+    assert "[local] drill: desired capacity 2 -> 3" in run.stdout
+    assert log(fleet)[0] == "desired capacity 2 -> 3"
+    assert log(fleet)[-1] == "desired capacity is 2 as before"
+
+
+def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: Right) -> None:
+    busy, idle = fleet.serving()
+    fleet.aws("autoscaling").set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True)
+    fleet.forget()
+    run = drill(fleet, "terminate")
+    assert run.returncode == 0, run
+    assert finding(fleet)["evidence"]["ended"] == idle
+    assert ours(fleet) == [3, idle]
+    assert fleet.group()["DesiredCapacity"] == 2
+
+
+def kept_and_ended(fleet: Right, run: Run) -> None:
+    """The drill's instance was kept, that is an error, and its remedy ends it."""
+    assert run.returncode == 2, run
+    assert "drill" in run.message
+    found = finding(fleet)
+    ended = found["evidence"]["ended"]
+    assert f"{ended} was kept after" in found["detail"]
+    assert found["detail"].endswith("desired capacity is 2 as before")
+    (command,) = [part for part in found["remedy"].split("`") if part.startswith("aws ")]
+    done = fleet.operate(command)
+    assert done.returncode == 0, done
+    fleet.until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})
+
+
+def test_an_instance_whose_drain_is_given_up_is_an_error_whose_remedy_ends_it(fleet: Right) -> None:
+    kept_and_ended(fleet, drill(fleet, agent="ABANDON"))
+    assert wrong(fleet.look()) == set()
+
+
+@pytest.mark.slow
+def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: Right) -> None:
+    hook = {"AutoScalingGroupName": GROUP, "LifecycleHookName": TERMINATION, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+    fleet.aws("autoscaling").put_lifecycle_hook(**hook, HeartbeatTimeout=30, DefaultResult="ABANDON")
+    kept_and_ended(fleet, fleet.play(VERIFY, fleet_drill="terminate", **reporting(fleet)))
+    assert finding(fleet)["evidence"]["seconds"]["drain"] >= 28
+
+
+@pytest.mark.slow
+def test_a_launch_that_fails_is_told_with_its_cause_and_desired_capacity_goes_back(fleet: Right) -> None:
+    fleet.aws("ec2").deregister_image(ImageId=IMAGE)
+    fleet.forget()
+    run = drill(fleet)
+    assert run.returncode == 2, run
+    assert "scale_in: the launch failed, the image is gone: " in finding(fleet)["detail"]
+    assert ours(fleet) == [3, 2]
+    assert len(fleet.serving()) == 2
+
+
+def test_what_somebody_else_writes_meanwhile_stays(held: Right) -> None:
+    scaled = list[int]()
+
+    def valet() -> None:
+        if not scaled and held.group()["DesiredCapacity"] == 3:
+            held.aws("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
+            scaled.append(5)
+
+    with meanwhile(valet, every=0.05):
+        run = held.play(VERIFY, fleet_drill="scale_in", fleet_verify_fail_on="never", **reporting(held))
+    assert run.returncode == 0, run
+    found = finding(held)
+    assert (found["ok"], found["severity"]) == (False, "warning")
+    assert "somebody else set desired capacity to 5 meanwhile (3 expected)" in found["detail"]
+    assert held.group()["DesiredCapacity"] == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(number: signal.Signals, held: Right) -> None:
+    run = subprocess.Popen(
+        held.words(VERIFY, fleet_drill="scale_in", **reporting(held)),
+        cwd=ROOT,
+        env=held.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a terminal sends the signal to the whole foreground process group
+    )
+    held.until(lambda: held.group()["DesiredCapacity"] == 3)
+    os.killpg(run.pid, number)
+    held.until(lambda: held.group()["DesiredCapacity"] == 2, seconds=15)
+    assert run.wait(timeout=30) != 0
+    assert log(held)[-1] == "desired capacity was set back to 2, so one instance ends by the hook"
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a drill of another kind": ({"fleet_drill": "reboot"}, "value of kind must be one of: scale_in, terminate, got: reboot"),
+    "no room": ({"fleet_max_size": 10}, f"{GROUP} may have 2 instances and wants 2: a drill needs room for one more"),
+    "the group's name": (
+        {"fleet_name": "gh-worker-prod"},
+        "local is production (gh-worker-prod). To drill it all the same: -e fleet_drill_production=yes",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_drill_is_refused_before_it_writes(why: str, fleet: Right) -> None:
+    variables, said = REFUSED[why]
+    if why == "no room":
+        fleet.aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=2)
+        fleet.forget()
+    run = fleet.play(VERIFY, **{"fleet_drill": "scale_in", **reporting(fleet), **variables})
+    assert run.returncode == 2, run
+    assert said in run.message
+    assert fleet.writes() == []
+
+
+@pytest.mark.slow
+def test_production_by_its_hosts_name_needs_a_word_more(fleet: Right) -> None:
+    hosts = {"production": {"fleet_name": "gh-worker-local", **reporting(fleet)}}
+    run = fleet.play_hosts(VERIFY, hosts=hosts, fleet_drill="scale_in")
+    assert "production is production (production)" in run.message
+    assert fleet.writes() == []
+    with meanwhile(agents(fleet), every=0.2):
+        run = fleet.play_hosts(VERIFY, "-e", "fleet_drill_production=yes", hosts=hosts, fleet_drill="scale_in")
+    assert "desired capacity is 2 as before" in run.stdout
+
+
+def test_two_fleets_at_once_are_refused(fleet: Right) -> None:
+    hosts = {
+        "local": {"fleet_name": "gh-worker-local", **reporting(fleet)},
+        "other": {"fleet_name": "gh-worker-other", "fleet_report_dir": ""},
+    }
+    run = fleet.play_hosts(VERIFY, hosts=hosts, fleet_drill="terminate")
+    assert run.returncode == 2, run
+    assert set(run.messages.values()) == {"A drill is of one fleet, these are 2: local, other. Name one: -l local"}
+    assert fleet.writes() == []
+
+
+def test_a_check_of_a_drill_writes_nothing_and_says_what_it_would_do(fleet: Right) -> None:
+    run = fleet.play(VERIFY, "--check", "-v", fleet_drill="scale_in", **reporting(fleet))
+    assert run.returncode == 0, run
+    assert f"{GROUP} would go from 2 to 3 and back." in run.stdout
+    assert fleet.writes() == []

@@ -1,0 +1,76 @@
+"""The checks of a fleet that stands: a right one gives no word, and each planted fault is named by exactly the check that is to name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
+
+from tests.fleet.faults import FAULTS, HASTY, PAGE, Fault, hasten, page
+from tests.fleet.right import Right, Sight, commands, wrong
+
+
+def named(faults: Iterable[Fault], *, slow: bool = False) -> list[Any]:
+    """Faults as parameters; with `slow`, those that are left to `make fleet` are marked."""
+    return [pytest.param(f, id=f"{f.check}: {f.says}", marks=pytest.mark.slow if slow and f.slow else ()) for f in faults]
+
+
+def test_a_right_fleet_gives_no_word(right: Right) -> None:
+    assert wrong(right.look()) == set()
+
+
+def test_the_page_of_the_checks_shows_these_faults() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text, "run: python -m tests.fleet --write"
+
+
+def test_every_check_has_a_planted_fault() -> None:
+    never_wrong = {"instances-standby"}  # it only tells
+    assert {check.id for check in CHECKS} - {f.check for f in FAULTS} == never_wrong
+
+
+@pytest.mark.parametrize("fault", named(FAULTS))
+def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, right: Right) -> None:
+    fault.do(right)
+    found = right.look(fault.sight)
+    assert [f"{f.id}: {f.detail}" for f in found if not f.ok and f.id != fault.check] == []
+    assert wrong(found) == {fault.check}
+    told = next(f for f in found if f.id == fault.check)
+    assert told.remedy
+    assert told.severity == fault.bad
+
+
+@pytest.mark.parametrize("fault", named([f for f in FAULTS if not f.human], slow=True))
+def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, right: Right) -> None:
+    fault.do(right)
+    told = next(f for f in right.look(fault.sight) if f.id == fault.check)
+    fault.first(right)
+    wish = Sight({**fault.sight.variables, **(fault.wish or {})}, registry=fault.sight.registry, hosts=fault.sight.hosts)
+    right.inventory(wish.variables)
+    assert commands(told), told.remedy
+    for command in commands(told):
+        run = right.operate(command)
+        assert run.returncode == 0, f"{command}\n{run}"
+    fault.after(right)
+    left = right.look(wish)
+    assert [f"{f.id}: {f.detail}" for f in left if not f.ok and f.id not in fault.leaves] == []
+    assert wrong(left) == set(fault.leaves)
+
+
+@pytest.mark.slow
+def test_remedies_followed_one_after_the_other_leave_nothing_wrong(right: Right) -> None:
+    """What one remedy leaves, the next one mends."""
+    sight = Sight(HASTY)
+    hasten(right)
+    right.instances_of(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
+    followed = []
+    while bad := [f for f in right.look(sight) if not f.ok]:
+        assert bad[0].id not in followed
+        followed.append(bad[0].id)
+        for command in commands(bad[0]):
+            assert right.operate(command).returncode == 0
+            if "start-instance-refresh" in command:
+                right.refreshed()
+    assert followed == ["template-metadata", "instances-current"]

@@ -1,0 +1,131 @@
+"""What hosts say of themselves, in verify.yml: by an ssh that is a small program here (the real one: tests/containers/test_doctor.py), and by Run Command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fleet.cloud import Run
+from tests.fleet.mutations import GROUP
+from tests.fleet.right import Right, said
+
+VERIFY = "playbooks/verify.yml"
+WELL = json.dumps({"findings": [said("disk"), said("secret")]})
+SSH = """#!/bin/sh
+for word; do case $word in HostKeyAlias=*) instance=${word#*=};; esac; done
+cd "$(dirname "$0")"
+if [ -x "$instance" ]; then exec "./$instance"; else cat well; fi
+"""
+
+
+class Hosts:
+    """The hosts of a right fleet, and what each says."""
+
+    def __init__(self, fleet: Right, folder: Path) -> None:
+        self.fleet, self.programs, self.report = fleet, folder / "programs", folder / "report"
+        self.programs.mkdir()
+        (self.programs / "well").write_text(WELL)
+        self._program("ssh", SSH)
+        self.one, self.other = fleet.serving()
+
+    def _program(self, name: str, text: str) -> None:
+        (self.programs / name).write_text(text)
+        (self.programs / name).chmod(0o755)
+
+    def does(self, instance: str, script: str) -> None:
+        """What the ssh to this instance comes to."""
+        self._program(instance, f"#!/bin/sh\n{script}\n")
+
+    def says(self, instance: str, text: str) -> None:
+        """What the doctor on this instance prints."""
+        (self.programs / f"{instance}.said").write_text(text)
+        self.does(instance, f"cat {instance}.said")
+
+    def verify(self, by: str = "ssh", *more: str) -> Run:
+        return self.fleet.play(VERIFY, *more, programs=self.programs, fleet_host_checks=by, fleet_report_dir=str(self.report))
+
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """Those of hosts, by id."""
+        report = json.loads((self.report / "report.json").read_text())
+        return {found["id"]: found for found in report["findings"] if found["id"].startswith("host-")}
+
+
+@pytest.fixture
+def hosts(right: Right, tmp_path: Path) -> Hosts:
+    """Two hosts of which nothing is wrong."""
+    return Hosts(right, tmp_path)
+
+
+def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts: Hosts) -> None:
+    hosts.says(hosts.other, json.dumps({"findings": [said("disk", "/opt: 0.3 GiB free"), said("secret")]}))
+    run = hosts.verify()
+    assert run.returncode == 2, run
+    assert "is not right: host-disk." in run.message
+    found = hosts.findings()
+    assert {name: finding["ok"] for name, finding in found.items()} == {"host-asked": True, "host-disk": False, "host-secret": True}
+    assert found["host-disk"]["evidence"] == {hosts.other: "/opt: 0.3 GiB free"}
+    assert hosts.fleet.writes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["Standby", "Terminating:Wait"])
+def test_a_host_that_waits_in_a_hook_is_asked_and_one_that_stands_by_is_not(state: str, hosts: Hosts) -> None:
+    autoscaling = hosts.fleet.aws("autoscaling")
+    if state == "Standby":
+        autoscaling.enter_standby(AutoScalingGroupName=GROUP, InstanceIds=[hosts.one], ShouldDecrementDesiredCapacity=True)
+    else:
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=hosts.one, ShouldDecrementDesiredCapacity=True)
+    hosts.verify()
+    asked = 1 if state == "Standby" else 2
+    assert hosts.findings()["host-disk"]["evidence"] == {"hosts": asked}
+
+
+HOSTILE = {
+    "refuses": "echo 'Permission denied (publickey).' >&2; exit 255",
+    "has no agent": "echo 'sudo: /usr/local/bin/ghosthands-agent: command not found' >&2; exit 1",
+    "never stops": "exec yes",
+    "draws on the terminal": "printf '\\033[2J\\033]0;mine\\007'",
+    "says half": """printf '{"findings": [{"id": "disk"'""",
+    "is another shape": """printf '{"findings": [{"id": "<script>alert(1)</script>"}]}'""",
+}
+
+
+@pytest.mark.parametrize(
+    "what", [what if what in ("refuses", "never stops") else pytest.param(what, marks=pytest.mark.slow) for what in HOSTILE]
+)
+def test_a_host_that_cannot_be_asked_is_a_warning_and_the_others_are_heard(what: str, hosts: Hosts) -> None:
+    hosts.does(hosts.one, HOSTILE[what])
+    run = hosts.verify()
+    assert run.returncode == 0, run
+    found = hosts.findings()
+    assert found["host-asked"]["detail"].startswith(f"1 host could not be asked: {hosts.one}: ")
+    assert found["host-asked"]["severity"] == "warning"
+    assert found["host-disk"]["evidence"] == {"hosts": 1}
+    assert "\x1b" not in run.stdout + (hosts.report / "report.json").read_text()
+
+
+def test_what_a_host_says_is_never_run_as_a_template(hosts: Hosts) -> None:
+    mark = hosts.report.parent / "mark"
+    evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(mark) + "') }} \x1b[31m\u202e"
+    hosts.says(hosts.one, json.dumps({"findings": [said("disk", evil)]}))
+    run = hosts.verify()
+    assert run.returncode == 2, run
+    assert "{{ lookup(" in hosts.findings()["host-disk"]["detail"]
+    assert not mark.exists()
+    assert "\x1b" not in run.stdout
+
+
+def test_by_run_command_hosts_that_are_not_managed_are_a_warning(hosts: Hosts) -> None:
+    run = hosts.verify("ssm")
+    assert run.returncode == 0, run
+    assert hosts.findings()["host-asked"]["detail"].startswith("2 hosts could not be asked: ")
+
+
+def test_a_check_sends_no_command(hosts: Hosts) -> None:
+    run = hosts.verify("ssm", "--check")
+    assert run.returncode == 0, run
+    assert hosts.fleet.writes() == []
+    assert hosts.findings() == {}
