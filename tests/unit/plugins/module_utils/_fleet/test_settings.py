@@ -77,8 +77,6 @@ GOOD = {
     "fleet_report_dir": ["", "build/report"],
     "fleet_valet_dir": ["build/valet", "/a b"],
     "fleet_endpoint_url": ["", "http://127.0.0.1:5566", "https://aws.example/"],
-    "fleet_registry_table": ["gh_worker_registry", "public.gh_worker_registry", "_" * 63 + "." + "T" * 63],
-    "fleet_registry_sslmode": ["", "disable", "require", "verify-ca", "verify-full"],
 }
 BAD = {
     "fleet_name": ["", "1a", "-a", "a" * 33, "a b", "a\n"],
@@ -114,8 +112,6 @@ BAD = {
     "fleet_ssh_key_file": ["a\nb"],
     "fleet_report_dir": ["a\nb"],
     "fleet_endpoint_url": ["127.0.0.1:5566", "http://", "ftp://a", "http://a b"],
-    "fleet_registry_table": ["", "a b", "a.b.c", "1a", "t" * 64, 't"; DROP TABLE t; --', "t\n"],
-    "fleet_registry_sslmode": ["prefer", "allow", "VERIFY-FULL", "require "],
 }
 
 

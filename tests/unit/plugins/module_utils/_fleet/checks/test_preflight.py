@@ -13,9 +13,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
     EVERYTHING,
     LAUNCHES,
     NETWORK,
-    Finding,
     before_anything,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import (
     Caller,
     Group,
