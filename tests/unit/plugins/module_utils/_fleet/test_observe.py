@@ -158,7 +158,12 @@ def test_a_group_is_read_with_its_members_in_order(answers: Any, settings: Setti
     seen = observe.group(answers.call, settings)
     assert seen is not None
     assert [m.id for m in seen.members] == ["i-1", "i-2"]
-    assert (seen.retains, seen.metrics, seen.suspended, seen.subnets) == (True, False, frozenset[str](), frozenset({"subnet-a", "subnet-b"}))
+    assert (seen.retains, seen.metrics, seen.suspended, seen.subnets) == (
+        True,
+        False,
+        frozenset[str](),
+        frozenset({"subnet-a", "subnet-b"}),
+    )
 
 
 def test_a_group_that_is_not_there_is_asked_nothing_more(answers: Any, settings: Settings) -> None:
