@@ -72,8 +72,9 @@ image-local: .venv/ready ## bake it on the embedded AWS, boot it, prove what is 
 image-check: .venv/ready ## the image's template: format and validity
 	@.ci/image check $(OPTIONS)
 
-docs: .venv/ready ## write docs/options.md from the argument spec
+docs: .venv/ready ## write docs/options.md from the argument spec, and docs/checks.md's planted faults
 	@python -m tests.docs
+	@python -m tests.fleet --write
 
 bench: .venv/ready ## calls, writes and wall times against plain boto3, aws-cli, the runbook's script and a shell script that bakes
 	@python -m tests.bench

@@ -24,6 +24,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action im
 
 ATTEMPTS = 10  # nothing is at stake but time: a busy account is asked again
 EVERY_SECONDS = 5.0
+GIVEN = {"instances-shielded", "instances-idle-shielded"}  # checks that look at the registry besides its own
 OPTIONS: dict[str, Any] = {
     "expect": {"type": "dict", "default": {}},
     "registry": {"type": "dict"},
@@ -46,6 +47,10 @@ class ActionModule(FleetAction):
         settings = self._expected(settings, args["expect"])
         if unknown := sorted(set(args["wait_for"]) - {"all", *(check.id for check in CHECKS)}):
             raise AnsibleActionFail(f"wait_for names no check: {', '.join(unknown)}. docs/checks.md lists them.")
+        if given := sorted(name for name in args["wait_for"] if name.startswith("registry-") or name in GIVEN):
+            raise AnsibleActionFail(
+                f"wait_for cannot wait for {', '.join(given)}: the registry is handed in and read once. Repeat both tasks instead (until)."
+            )
         place = Place(
             playbooks=_from_here(known["playbook_dir"]),
             inventory=_from_here(known.get("inventory_file") or known.get("inventory_dir") or "inventory"),

@@ -43,6 +43,7 @@ options:
     description:
       - Look again until these checks are right (ids), or until O(timeout). V(all) means that nothing would fail the task.
       - What is still waited for then counts as an error. O(registry), O(hosts) and O(drill) stay as they were given.
+      - The registry is handed in and read once, so what is said of workers cannot be waited for.
       - Empty means one look.
     type: list
     elements: str
@@ -72,8 +73,7 @@ EXAMPLES = r"""
 
 - name: Wait until the new worker serves
   wekruit.ghosthands.lifecycle_check:
-    wait_for: [instances-serving, registry-registered]
-    registry: "{{ registry }}"
+    wait_for: [instances-serving, instances-pending]
     timeout: 900
 
 - name: Hold another group against the same expectations, and only look

@@ -132,6 +132,10 @@ def test_what_is_expected_instead_replaces_a_variable(check: Check) -> None:
         ({"expect": {"grop_name": "x"}}, "fleet_grop_name"),
         ({"expect": {"min_size": 11}}, "fleet_min_size"),
         ({"wait_for": ["hook-exist", "hook-exists"]}, "wait_for names no check: hook-exist. docs/checks.md lists them."),
+        (
+            {"wait_for": ["registry-jobs"]},
+            "wait_for cannot wait for registry-jobs: the registry is handed in and read once. Repeat both tasks instead (until).",
+        ),
         ({"fail_on": "info"}, "fail_on"),
     ],
 )
