@@ -134,7 +134,7 @@ def test_what_is_expected_instead_replaces_a_variable(check: Check) -> None:
         ({"wait_for": ["hook-exist", "hook-exists"]}, "wait_for names no check: hook-exist. docs/checks.md lists them."),
         (
             {"wait_for": ["registry-jobs"]},
-            "wait_for cannot wait for registry-jobs: the registry is handed in and read once. Repeat both tasks instead (until).",
+            "wait_for cannot wait for registry-jobs: the registry is handed in and read once.",
         ),
         ({"fail_on": "info"}, "fail_on"),
     ],
