@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -101,7 +102,7 @@ class Bench:
     """
 
     def __init__(self, folder: Path, image: str) -> None:
-        self.folder, self.image = folder, image
+        self.folder, self.image, self.hosts = folder, image, 0
         self.key = folder / "key"
         command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key)
         self.plugin = Path(command(ROOT / ".ci/compose-plugin").strip())
@@ -113,7 +114,9 @@ class Bench:
     @contextmanager
     def host(self) -> Iterator[Host]:
         """A fresh one that has booted."""
-        name = command("docker", "run", "--detach", *FLAGS, self.image, "/sbin/init").strip()
+        self.hosts += 1
+        name = f"gh-bench-image-{os.getpid()}-{self.hosts}"
+        command("docker", "run", "--detach", "--name", name, *FLAGS, self.image, "/sbin/init")
         try:
             inspect = ("docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
             made = Host(name, command(*inspect).strip(), self.key)
@@ -245,6 +248,7 @@ def main() -> int:
     command(sys.executable, "-m", "tests.images", "al2023")
     image = image_name("al2023")
     print(f"ansible-core {version('ansible-core')}; {image}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no host outlives a bench that is ended
     with tempfile.TemporaryDirectory(prefix="bench-image-") as folder:
         taken = measure(Bench(Path(folder), image), given.rounds)
     print("\n" + "\n".join(told(taken)))
