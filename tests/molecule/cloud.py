@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ class Bridged(Fleet):
         known.write_text(str(self.port))
 
     def _localcloud(self, *words: str) -> None:
-        command = f"sh -c 'exec {sys.executable} -m tests.molecule.cloud relay {self.folder}'"
+        command = shlex.join(["sh", "-c", "exec " + shlex.join([sys.executable, "-m", "tests.molecule.cloud", "relay", str(self.folder)])])
         if "--command" in words:
             words = (*words[: words.index("--command") + 1], command, *words[words.index("--command") + 2 :])
         self._environment["PYTHONPATH"] = str(Path(__file__).parents[2])
