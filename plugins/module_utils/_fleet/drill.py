@@ -335,7 +335,7 @@ class Drill:
         """Desired capacity as it was, unless somebody else wrote it."""
         try:
             now = self.group.look()
-            for _ in range(3):  # a look right after a write may still show what was before
+            for _look in range(3):  # a look right after a write may still show what was before
                 if now.desired != self._was or self._expected == self._was:
                     break
                 self.sleep(EVERY_SECONDS)

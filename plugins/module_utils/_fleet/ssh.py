@@ -76,10 +76,8 @@ def bounded(command: Sequence[str], seconds: float, most: int) -> tuple[int, str
     except OSError as problem:
         raise Unanswered(f"{command[0]} cannot be run here: {problem.strerror}") from None
     with process:
-        assert process.stdout
-        assert process.stderr
         try:
-            out, err = _read(process.stdout, process.stderr, until, most)
+            out, err = _read([pipe for pipe in (process.stdout, process.stderr) if pipe], until, most)  # both were asked for
             code = process.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise Unanswered(f"no answer within {seconds:.0f} s") from None
@@ -94,8 +92,8 @@ class Overflow(Exception):
     """More than anybody wants to hear."""
 
 
-def _read(stdout: IO[bytes], stderr: IO[bytes], until: float, most: int) -> tuple[str, str]:
-    said = {pipe.fileno(): bytearray() for pipe in (stdout, stderr)}
+def _read(outputs: Sequence[IO[bytes]], until: float, most: int) -> tuple[str, str]:
+    said = {pipe.fileno(): bytearray() for pipe in outputs}
     with selectors.DefaultSelector() as pipes:
         for number in said:
             pipes.register(number, selectors.EVENT_READ)
