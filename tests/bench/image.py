@@ -50,7 +50,7 @@ MADE = (
     *("/etc/docker/daemon.json", "/etc/tmpfiles.d/xvfb.conf", "/etc/systemd/system/xvfb.service", "/usr/local/lib/xvfb_ready.py"),
     *("/etc/systemd/system/ghosthands-*", "/usr/local/lib/ghosthands-units.json", "/usr/local/bin/ghosthands-agent"),
     "/opt/ghosthands/docker-compose.prod.yml",
-    *(f"/opt/ghosthands-agent/{name}" for name in ("agent.json", "disk_guard.py")),
+    *(f"/opt/ghosthands-agent/{name}" for name in ("agent.json", "disk_guard.py", "journal_file.py")),
 )
 #: What both sides have to end with: packages, units that start at boot, a user's groups, and every file but those that a program made on the way.
 ENDED = (
