@@ -148,6 +148,8 @@ MANAGED_POLICIES = (
 #: Who a caller is whose credentials belong to nobody: any are accepted.
 OPERATOR, OPERATOR_ID = "localcloud", "AIDA010CA1C10D0000001"
 
+#: What Auto Scaling allows an account (DescribeAccountLimits).
+AUTO_SCALING_LIMITS = {"MaxNumberOfAutoScalingGroups": 500, "MaxNumberOfLaunchConfigurations": 200}
 #: Service quotas of EC2 by code: name and value (vCPUs, as AWS counts them).
 EC2_QUOTAS = {
     "L-1216C47A": ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 64.0),

@@ -14,7 +14,7 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import get_service_model
 
-from localcloud import fleet
+from localcloud import fleet, seed
 from localcloud.api import constraints, descriptions
 from localcloud.api.groups import GROUP_TAG, Groups, Kept, Tag, backends
 
@@ -202,6 +202,11 @@ class AutoScaling(BaseResponse):
         for tag in self._get_param("Tags", []):
             self._tagged(tag).tags.pop(tag["Key"], None)
         return EmptyResult()
+
+    def describe_account_limits(self) -> ActionResult:
+        """DescribeAccountLimits."""
+        there = {"NumberOfAutoScalingGroups": len(self.groups.kept), "NumberOfLaunchConfigurations": 0}
+        return ActionResult({**seed.AUTO_SCALING_LIMITS, **there})
 
     def describe_tags(self) -> ActionResult:
         """DescribeTags."""

@@ -43,8 +43,8 @@ class Need:
 #: service -> types of resource (``?``: where the call names one) -> actions.
 _TABLE: dict[str, dict[str, str]] = {
     "autoscaling": {
-        "": """DescribeAutoScalingGroups DescribeAutoScalingInstances DescribeInstanceRefreshes DescribeLifecycleHooks
-            DescribeScalingActivities DescribeTags""",
+        "": """DescribeAccountLimits DescribeAutoScalingGroups DescribeAutoScalingInstances DescribeInstanceRefreshes
+            DescribeLifecycleHooks DescribeScalingActivities DescribeTags""",
         "autoScalingGroup": """AttachInstances CancelInstanceRefresh CompleteLifecycleAction CreateAutoScalingGroup CreateOrUpdateTags
             DeleteAutoScalingGroup DeleteLifecycleHook DeleteTags DetachInstances DisableMetricsCollection EnableMetricsCollection
             EnterStandby ExitStandby PutLifecycleHook RecordLifecycleActionHeartbeat ResumeProcesses RollbackInstanceRefresh

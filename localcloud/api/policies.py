@@ -307,7 +307,7 @@ def decide_trust(request: Request, trust: Policy, caller: Principal, policies: P
     if "itself" in grants:
         return Decision(True, matched=verdict.allows, notes=verdict.notes)
     if "role" in grants and (own.allowed or own.kind == "identity-based policy"):
-        return decide(request, Policies((_everything(),), policies.boundary, policies.session))
+        return decide(request, Policies((EVERYTHING,), policies.boundary, policies.session))
     return own
 
 
@@ -329,5 +329,4 @@ def _trusting(request: Request, trust: Policy, caller: Principal) -> tuple[set[G
     return grants, _Verdict(verdict.allows, verdict.denies, (*notes, *verdict.notes))
 
 
-def _everything() -> Policy:
-    return Policy("what the role is granted", _VERSIONS[0], (Statement("", True, (False, ("*",)), (False, ("*",)), None, ()),))
+EVERYTHING = Policy("everything", _VERSIONS[0], (Statement("", True, (False, ("*",)), (False, ("*",)), None, ()),))

@@ -13,7 +13,7 @@ import gc
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,13 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Difference, compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.table import RESOURCES
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import CONNECTION, FleetAction, Vars, sentence
 
+OPTIONS: dict[str, Any] = {"playbook": {"type": "str", "default": "site.yml"}, "outlook": {"type": "bool", "default": False}}
+OPERATOR = Path(__file__).parents[2] / "docs" / "iam" / "operator.json"
 KEYWORDS = set("name register vars when loop loop_control no_log tags diff until retries delay throttle changed_when".split())  # understood
 PLAY_KEYWORDS = {"name", "hosts", "gather_facts", "connection", "module_defaults", "vars", "tags", "tasks"}
 CHANGES_NOTHING = {"ansible.builtin.meta", "ansible.builtin.debug", "ansible.builtin.assert", "wekruit.ghosthands.fleet_drift"}
@@ -71,10 +74,11 @@ class ActionModule(FleetAction):
         result: Vars = super().run(tmp, task_vars)
         began = time.monotonic()
         gc.disable()  # this process is a fork that ends with its task; looking for garbage took a fifth of its time (104 of 530 ms)
-        known, args, s = self._begin(task_vars or {}, {"playbook": {"type": "str", "default": "site.yml"}})
+        known, args, s = self._begin(task_vars or {}, OPTIONS)
         account = self._account(args)
         try:
             around = read.surroundings(account.start, account.call, s)
+            ahead = self._ahead(account, s) if args["outlook"] else None
             wanted = self._asked(account, known, self._site(Path(known["playbook_dir"]) / args["playbook"]))
             secret_is_made_elsewhere = self._beside_other_fleets(known, account, s)
             found = around()
@@ -82,7 +86,7 @@ class ActionModule(FleetAction):
                 bool(known.get("__fleet_whole_site")),
                 next((w.section for w in wanted if w.play == known["ansible_play_name"]), ""),
             )
-            findings = self._stand(s, found, mine)
+            findings = self._stand(s, found, mine, ahead and preflight.before_creation(s, found, ahead(), _valets_policy(wanted)))
             drift: Vars = {"ids": {**_ids(s, found), "secret_exists": found.secret is not None or secret_is_made_elsewhere}, "given": {}}
             known["__fleet_drift"] = drift
             self._compare(known, wanted)
@@ -236,9 +240,14 @@ class ActionModule(FleetAction):
 
     # --- what is said ------------------------------------------------------------------------------------------------------------
 
-    def _stand(self, s: Vars, around: Surroundings, mine: str) -> list[Finding]:
+    @staticmethod
+    def _ahead(account: Account, s: Vars) -> Callable[[], Outlook]:
+        return read.outlook(account.start, account.call, s, json.loads(OPERATOR.read_text(encoding="utf-8")))
+
+    def _stand(self, s: Vars, around: Surroundings, mine: str, more: list[Finding] | None) -> list[Finding]:
         """The findings; fails with the errors that stop this run. Preflight and the whole site heed all."""
-        findings = preflight.before_anything(s, around, fly=shutil.which("fly") is not None or shutil.which("flyctl") is not None)
+        fly = shutil.which("fly") is not None or shutil.which("flyctl") is not None
+        findings = [*preflight.before_anything(s, around, fly), *(more or [])]
         if stopping := [str(f) for f in findings if f.severity == "error" and (not mine or mine in f.needed_by)]:
             raise AnsibleActionFail(sentence(stopping))
         return findings
@@ -284,6 +293,12 @@ def _read(account: Account, module: str, told: Vars) -> Any:
         return RESOURCES[module].read(account.call, told)
     except KeyError:  # a name that is not known until applied
         return None
+
+
+def _valets_policy(wanted: list[Wanted]) -> Any:
+    """The document of VALET's policy, as it is in force."""
+    raw = next((w.answer.result() for w in wanted if w.module == "amazon.aws.iam_managed_policy" and w.answer), None)
+    return raw and raw["Document"]
 
 
 def _ids(s: Vars, around: Surroundings) -> Vars:

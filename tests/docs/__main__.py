@@ -1,4 +1,7 @@
-"""`make docs`: writes docs/options.md and the options in the roles' READMEs from their specs. With --check: says what is not current, writes nothing."""
+"""`make docs`: writes docs/options.md and the options in the roles' READMEs from their specs, and the catalogue in docs/checks.md from the checks.
+
+With --check: says what is not current, writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from tests.docs import catalogue
+
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "playbooks/vars/fleet_spec.yml"
 PAGE = ROOT / "docs/options.md"
@@ -18,6 +23,8 @@ HEADING = re.compile(r"^      # --- (.*?) -+$")
 OPTION = re.compile(r"^      (fleet_\w+):$")
 BEGIN = "<!-- options: made by `make docs` from meta/argument_specs.yml -->\n"
 END = "<!-- end of options -->\n"
+CHECKS = ROOT / "docs/checks.md"
+CHECKS_BEGIN, CHECKS_END = "<!-- checks: made by `make docs` from the checks themselves -->\n", "<!-- end of checks -->\n"
 HEAD = """\
 # Options of a fleet
 
@@ -75,16 +82,22 @@ def page(spec: str) -> str:
 
 def readme(text: str, spec: str) -> str:
     """A role's README with the options of its spec between the marks. Raises ValueError where it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the README wants a line {BEGIN.strip()} and a line {END.strip()}")
-    return f"{before}{begin}\n{table(yaml.safe_load(spec)['argument_specs']['main']['options'])}\n{end}{after}"
+    return between(text, BEGIN, table(yaml.safe_load(spec)["argument_specs"]["main"]["options"]), END)
+
+
+def between(text: str, begin: str, made: str, end: str) -> str:
+    """A text with `made` between the marks. Raises ValueError where it has none."""
+    before, mark, rest = text.partition(begin)
+    _, stop, after = rest.partition(end)
+    if not (mark and stop):
+        raise ValueError(f"the page wants a line {begin.strip()} and a line {end.strip()}")
+    return f"{before}{mark}\n{made}\n{stop}{after}"
 
 
 def pages() -> Iterator[tuple[Path, Path, str]]:
     """Each file that is generated, or holds something generated: its path, the spec's, its wanted text."""
     yield PAGE, SPEC, page(SPEC.read_text(encoding="utf-8"))
+    yield CHECKS, catalogue.CHECKS, between(CHECKS.read_text(encoding="utf-8"), CHECKS_BEGIN, catalogue.tables(), CHECKS_END)
     for spec in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         file = spec.parents[1] / "README.md"
         yield file, spec, readme(file.read_text(encoding="utf-8"), spec.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.instances import began_waiting
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import NotLookedAt, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Activity, Group, Machine, Member, Template, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.prices import AS_OF, CURRENCY, monthly
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import WorkerRow
 
 DRAINS = 50  # the latest
@@ -39,7 +40,25 @@ def picture(v: View) -> dict[str, Any]:
         "drain_limit_seconds": v.s["fleet_drain_limit_seconds"],
         "instances": [_instance(v, m, machines.get(m.id), workers.get(m.id)) for m in group.members] if group else [],
         "drains": _drains(v),
-        "monthly_price": None,
+        "monthly_price": _price(v, group, template),
+    }
+
+
+def _price(v: View, group: Group | None, template: Template | None) -> dict[str, Any] | None:
+    """What the fleet costs a month, as if as many ran all the time; None where nobody knows."""
+    if group is None or template is None:
+        return None
+    one = monthly(v.s["fleet_region"], template.type, v.s["fleet_volume_type"], v.s["fleet_volume_size_gib"], v.s["fleet_public_address"])
+    if one is None:
+        return None
+    machines = None if isinstance(v.fleet.machines, Unread) else v.fleet.machines.values()
+    billed = len(group.members) if machines is None else sum(m.state in ("pending", "running") for m in machines)
+    return {
+        "min": round(group.min_size * one.total, 2),
+        "max": round(group.max_size * one.total, 2),
+        "current": round(billed * one.total, 2),
+        "currency": CURRENCY,
+        "as_of": AS_OF,
     }
 
 

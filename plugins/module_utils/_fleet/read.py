@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import permits, policies
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import (
     Caller,
     Group,
@@ -18,8 +20,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model im
     Subnet,
     Surroundings,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources import autoscaling_group_settings, ec2_launch_template
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Call, CannotAsk
 
 AGENT_SCHEMA_TAG = "ghosthands:agent-schema"
 Settings = Mapping[str, Any]
@@ -203,3 +206,74 @@ def surroundings(start: Callable[..., Answer], call: Call, s: Settings) -> Calla
         return Surroundings(caller=me.result(), image=chosen, image_wanted=wanted, subnets=nets, **found)
 
     return wait
+
+
+# --- what preflight.yml asks besides ------------------------------------------------------------------------------------------
+
+
+def _vcpus(call: Call, s: Settings) -> int | None:
+    found = call(
+        "ec2", "describe_instance_types", "InstanceTypes", absent=("InvalidInstanceType",), InstanceTypes=[s["fleet_instance_type"]]
+    )
+    return int(found[0]["VCpuInfo"]["DefaultVCpus"]) if found else None
+
+
+def _vcpu_quota(call: Call, s: Settings) -> float | None:
+    if permits.family(s["fleet_instance_type"]) not in permits.STANDARD:
+        return None
+    which = {"ServiceCode": "ec2", "QuotaCode": permits.STANDARD_QUOTA}
+    # API_GetServiceQuota: "If the applied quota value is not available for a quota, the quota is not retrieved"; then the default applies.
+    found = call("service-quotas", "get_service_quota", "Quota", absent=("NoSuchResourceException",), **which)
+    return float((found or call("service-quotas", "get_aws_default_service_quota", "Quota", **which))["Value"])
+
+
+def _groups(call: Call, _s: Settings) -> tuple[int, int]:
+    found = call("autoscaling", "describe_account_limits")
+    return found["NumberOfAutoScalingGroups"], found["MaxNumberOfAutoScalingGroups"]
+
+
+def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """By IAM's simulator, of the caller's own policies (not those of an organisation). Raises CannotAsk."""
+    me = caller(call)
+    kind, _, name = me.arn.split(":", 5)[5].partition("/")
+    if kind == "root":
+        return ()
+    if kind == "assumed-role":  # its ARN lacks the role's path
+        source = call("iam", "get_role", "Role", RoleName=name.partition("/")[0])["Arn"]
+    elif kind == "user":
+        source = me.arn
+    else:
+        raise CannotAsk(f"IAM simulates no {kind}.")
+    wanted = permits.needs(document, s, me.account, me.partition)
+    results = call(
+        "iam",
+        "simulate_principal_policy",
+        "EvaluationResults",
+        PolicySourceArn=source,
+        ActionNames=sorted({need.action for need in wanted}),
+        ResourceArns=sorted({need.resource for need in wanted}),
+        ContextEntries=permits.context(s),
+        PaginationConfig={"PageSize": 1000},
+    )
+    return tuple(dict.fromkeys(policies.simulated(results, wanted)))
+
+
+def outlook(start: Callable[..., Answer], call: Call, s: Settings, document: Mapping[str, Any]) -> Callable[[], Outlook]:
+    """Ask what a fleet may meet once it is made; what comes back waits for the answers. Nothing of it stops a run: what cannot be asked is Unread.
+
+    :param document: docs/iam/operator.json.
+    """
+    asked = {
+        "denied": start(_unless_refused, _denied, call, s, document),
+        "vcpus": start(_unless_refused, _vcpus, call, s),
+        "vcpu_quota": start(_unless_refused, _vcpu_quota, call, s),
+        "groups": start(_unless_refused, _groups, call, s),
+    }
+    return lambda: Outlook(**{name: answer.result() for name, answer in asked.items()})
+
+
+def _unless_refused(part: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return part(*arguments)
+    except CannotAsk as problem:
+        return Unread(str(problem))

@@ -299,7 +299,7 @@ def test_a_wrong_call_gets_awss_code_and_changes_nothing(fleet: Fleet, row: Wron
     assert described(fleet.client) == before
 
 
-@pytest.mark.parametrize("operation", [name for name in ANSWERED if MODEL.operation_model(name).input_shape.required_members])
+@pytest.mark.parametrize("operation", [name for name in ANSWERED if (shape := MODEL.operation_model(name).input_shape) and shape.required_members])
 def test_a_call_without_what_it_needs_is_refused_by_the_parameters_name(fleet: Fleet, operation: str) -> None:
     required = MODEL.operation_model(operation).input_shape.required_members
     with refused("ValidationError", f"Value null at '{required[0][0].lower()}{required[0][1:]}' .* Member must not be null"):
@@ -316,7 +316,8 @@ def test_the_documentation_names_every_operation_and_option_that_is_refused() ->
 
 
 def test_every_operation_that_is_answered_is_in_the_table() -> None:
-    assert not set(ANSWERED) - {row.call for row in TABLE}
+    without_parameters = {"DescribeAccountLimits"}  # nothing about it can be wrong
+    assert not set(ANSWERED) - {row.call for row in TABLE} - without_parameters
 
 
 def test_every_code_in_the_table_is_one_that_aws_lists_for_the_operation() -> None:

@@ -9,7 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.permits import STANDARD_QUOTA
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.policies import Need, denied
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.prices import AS_OF, CURRENCY, monthly
 
 AGENT_SCHEMA = "1"
 Settings = Mapping[str, Any]
@@ -164,3 +169,95 @@ def _left_alone(s: Settings, around: Surroundings) -> Iterator[Finding]:
     if s["fleet_new_version"] == "hold" and version.isdigit() and latest and int(version) < latest:
         what = f"Launch template version {latest} is pending: the group keeps version {version} until a rollout (fleet_new_version: hold)."
         yield Finding("version-pending", "info", what)
+
+
+# --- what only preflight.yml tells --------------------------------------------------------------------------------------------
+
+
+def before_creation(s: Settings, around: Surroundings, ahead: Outlook, valets_policy: Mapping[str, Any] | None) -> list[Finding]:
+    """What a fleet may meet once it is made, and what it will cost. None of it is an error but what would surely fail.
+
+    :param valets_policy: the document of VALET's policy; None: there is none.
+    """
+    return [*_quota(s, ahead), *_groups(s, around, ahead), *_operator(ahead), _price(s, around), *_valet(s, around, valets_policy)]
+
+
+def _quota(s: Settings, ahead: Outlook) -> Iterator[Finding]:
+    kind, most, each, quota = s["fleet_instance_type"], s["fleet_max_size"], ahead.vcpus, ahead.vcpu_quota
+    if isinstance(quota, Unread) or isinstance(each, Unread):
+        why = next(part.why for part in (quota, each) if isinstance(part, Unread))
+        yield Finding("quota-vcpus", "info", f"Whether the account's quota bears {most} x {kind} could not be asked: {why}")
+    elif each is None:  # `instance-type` says so
+        return
+    elif quota is None:
+        yield Finding("quota-vcpus", "info", f"{kind} is no standard instance: its quota was not looked at.", "See Service Quotas, EC2.")
+    elif most * each > quota:
+        what = f"{most} x {kind} (fleet_max_size) have {most * each} vCPUs; the account's standard instances may have {quota:g} at once, all fleets together."
+        remedy = f"Ask for more: `aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {STANDARD_QUOTA} --desired-value"
+        yield Finding(
+            "quota-vcpus",
+            "warning",
+            what,
+            f"{remedy} {most * each} --region {s['fleet_region']}`, or lower fleet_max_size.",
+            evidence={"needed": most * each, "quota": quota},
+        )
+
+
+def _groups(s: Settings, around: Surroundings, ahead: Outlook) -> Iterator[Finding]:
+    if isinstance(ahead.groups, Unread):
+        yield Finding("quota-groups", "info", f"How many Auto Scaling groups there may be could not be asked: {ahead.groups.why}")
+    elif around.group is None and ahead.groups[0] >= ahead.groups[1]:
+        there, most = ahead.groups
+        what = f"The account has {there} Auto Scaling groups in {s['fleet_region']}, and may have {most}: there can be no other."
+        yield Finding(
+            "quota-groups", "error", what, "Delete one, or ask for more (Service Quotas, Auto Scaling).", frozenset({"autoscaling_group"})
+        )
+
+
+def _operator(ahead: Outlook) -> Iterator[Finding]:
+    if isinstance(ahead.denied, Unread):
+        what = f"Whether these credentials may do all that site.yml does could not be asked: {ahead.denied.why}"
+        yield Finding("operator-permissions", "info", what, "docs/iam/operator.json has what it needs.")
+    elif ahead.denied:
+        what = f"By IAM's policy simulator these credentials may not call {', '.join(ahead.denied)}."
+        yield Finding(
+            "operator-permissions",
+            "warning",
+            what,
+            "docs/iam/operator.json has what site.yml needs.",
+            section=1,
+            evidence={"missing": list(ahead.denied)},
+        )
+
+
+def _price(s: Settings, around: Surroundings) -> Finding:
+    kind, region, disk = s["fleet_instance_type"], s["fleet_region"], f"{s['fleet_volume_size_gib']} GiB {s['fleet_volume_type']}"
+    least, most = (around.group.min_size, around.group.max_size) if around.group else (s["fleet_min_size"], s["fleet_max_size"])
+    one = monthly(region, kind, s["fleet_volume_type"], s["fleet_volume_size_gib"], s["fleet_public_address"])
+    if one is None:
+        what = f"The table of prices ({AS_OF}) does not have {kind} with {s['fleet_volume_type']} in {region}: no estimate."
+        return Finding("price", "info", what, ok=True, evidence={"as_of": AS_OF})
+    address = f", public address {one.address:.2f}" if one.address else ""
+    return Finding(
+        "price",
+        "info",
+        f"About {least * one.total:.2f} to {most * one.total:.2f} {CURRENCY} a month for {least} to {most} instances that run all the time: "
+        f"each {one.total:.2f} ({kind} {one.instance:.2f}, {disk} {one.volume:.2f}{address}); on demand, prices of {AS_OF}.",
+        ok=True,
+        evidence={"min": round(least * one.total, 2), "max": round(most * one.total, 2), "currency": CURRENCY, "as_of": AS_OF},
+    )
+
+
+def _valet(s: Settings, around: Surroundings, document: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """VALET's policy, once there is a group for it to scale (§10)."""
+    if around.group is None:
+        return
+    name, me, group = s["fleet_valet_policy_name"], around.caller, s["fleet_group_name"]
+    arn = f"arn:{me.partition}:autoscaling:{s['fleet_region']}:{me.account}:autoScalingGroup:any:autoScalingGroupName/{group}"
+    wanted = (Need("autoscaling:DescribeAutoScalingGroups", "*"), Need("autoscaling:UpdateAutoScalingGroup", arn))
+    remedy = "Run playbooks/valet.yml."
+    if document is None:
+        yield Finding("valet-policy", "warning", f"There is no policy {name}: VALET cannot scale {group}.", remedy, section=10)
+    elif missing := denied([document], wanted):
+        what = f"{name} does not let VALET call {', '.join(missing)} on {group}."
+        yield Finding("valet-policy", "warning", what, remedy, section=10, evidence={"missing": list(missing)})

@@ -1,0 +1,124 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only preflight.yml tells: quotas, what the caller may do, the price, VALET's policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import Finding, before_creation
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Caller, Group, Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
+
+NEW = Surroundings(
+    caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
+    vpc="vpc-1",
+    subnets=(),
+    instance_type=None,
+    image=None,
+    image_wanted="",
+    key_pair=True,
+    secret=None,
+    volume_key=None,
+    role=False,
+    user_has_key=False,
+    group=None,
+    latest_version=None,
+)
+BUILT = replace(NEW, group=Group(2, 4, 3, "2"))
+FINE = Outlook(vcpus=2, vcpu_quota=64.0, groups=(3, 500), denied=())
+GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/gh-worker-asg"
+SCALE = {"Effect": "Allow", "Action": ["autoscaling:SetDesiredCapacity", "autoscaling:UpdateAutoScalingGroup"], "Resource": GROUP}
+LOOK = {"Effect": "Allow", "Action": "autoscaling:DescribeAutoScalingGroups", "Resource": "*"}
+
+
+def told(settings: dict[str, Any], ahead: Outlook = FINE, around: Surroundings = NEW, policy: Any = None) -> dict[str, Finding]:
+    return {f.id: f for f in before_creation(settings, around, ahead, policy)}
+
+
+def test_where_nothing_is_in_the_way_only_the_price_is_told(settings: dict[str, Any]) -> None:
+    found = told(settings)
+    assert set(found) == {"price"}
+    assert (found["price"].severity, found["price"].ok) == ("info", True)
+    assert "About 37.22 to 372.18 USD a month for 1 to 10 instances" in found["price"].detail
+    assert "prices of 2026-01" in found["price"].detail
+
+
+def test_a_price_is_that_of_the_sizes_that_stand(settings: dict[str, Any]) -> None:
+    policy = {"Statement": [LOOK, SCALE]}
+    assert told(settings, around=BUILT, policy=policy)["price"].evidence["max"] == round(4 * 37.218, 2)
+
+
+def test_a_type_without_a_price_says_so(settings: dict[str, Any]) -> None:
+    found = told(settings | {"fleet_instance_type": "m9.large"})["price"]
+    assert found.detail == "The table of prices (2026-01) does not have m9.large with gp3 in us-east-1: no estimate."
+
+
+def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not(settings: dict[str, Any]) -> None:
+    assert set(told(settings | {"fleet_max_size": 32})) == {"price"}
+    found = told(settings | {"fleet_max_size": 33})["quota-vcpus"]
+    assert (found.severity, found.needed_by, dict(found.evidence)) == ("warning", frozenset(), {"needed": 66, "quota": 64.0})
+    assert "--quota-code L-1216C47A --desired-value 66 --region us-east-1`" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("ahead", "finding", "says"),
+    [
+        (replace(FINE, vcpu_quota=Unread("Not allowed.")), "quota-vcpus", "could not be asked: Not allowed."),
+        (replace(FINE, vcpus=Unread("Not allowed.")), "quota-vcpus", "could not be asked: Not allowed."),
+        (replace(FINE, vcpu_quota=None), "quota-vcpus", "no standard instance"),
+        (replace(FINE, groups=Unread("Not allowed.")), "quota-groups", "could not be asked: Not allowed."),
+        (replace(FINE, denied=Unread("Not allowed.")), "operator-permissions", "could not be asked: Not allowed."),
+    ],
+)
+def test_what_nobody_may_ask_is_told_and_stops_nothing(settings: dict[str, Any], ahead: Outlook, finding: str, says: str) -> None:
+    found = told(settings, ahead)
+    assert set(found) == {"price", finding}
+    assert (found[finding].severity, found[finding].needed_by) == ("info", frozenset())
+    assert says in found[finding].detail
+
+
+def test_an_unknown_type_is_another_findings_business(settings: dict[str, Any]) -> None:
+    assert set(told(settings, replace(FINE, vcpus=None))) == {"price"}
+
+
+def test_a_full_account_stops_a_new_group_and_no_other(settings: dict[str, Any]) -> None:
+    full = replace(FINE, groups=(500, 500))
+    found = told(settings, full)["quota-groups"]
+    assert (found.severity, found.needed_by) == ("error", frozenset({"autoscaling_group"}))
+    assert "quota-groups" not in told(settings, full, BUILT)
+
+
+def test_what_the_caller_may_not_call_is_named(settings: dict[str, Any]) -> None:
+    found = told(settings, replace(FINE, denied=("iam:PassRole", "iam:CreateRole")))["operator-permissions"]
+    assert found.detail == "By IAM's policy simulator these credentials may not call iam:PassRole, iam:CreateRole."
+    assert (found.severity, found.evidence["missing"]) == ("warning", ["iam:PassRole", "iam:CreateRole"])
+    assert "docs/iam/operator.json" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing"),
+    [
+        ({"Statement": [LOOK, SCALE]}, None),
+        (None, []),
+        ({"Statement": [SCALE]}, ["autoscaling:DescribeAutoScalingGroups"]),
+        ({"Statement": [LOOK]}, ["autoscaling:UpdateAutoScalingGroup"]),
+        ({"Statement": [LOOK, {**SCALE, "Resource": GROUP.replace("gh-worker", "other")}]}, ["autoscaling:UpdateAutoScalingGroup"]),
+        ({"Statement": [LOOK, SCALE, {**SCALE, "Effect": "Deny"}]}, ["autoscaling:UpdateAutoScalingGroup"]),
+    ],
+)
+def test_valets_policy_is_held_against_what_valet_calls(settings: dict[str, Any], policy: Any, missing: list[str] | None) -> None:
+    found = told(settings, around=BUILT, policy=policy).get("valet-policy")
+    if missing is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.severity, found.section, found.evidence.get("missing", [])) == ("warning", 10, missing)
+
+
+def test_before_there_is_a_group_valet_has_nothing_to_scale(settings: dict[str, Any]) -> None:
+    assert "valet-policy" not in told(settings, policy=None)
