@@ -75,7 +75,9 @@ def test_verify_finds_what_the_python_underneath_finds(fault: Fault, right: Righ
     assert wrong_ones(right) == {fault.check}
     bad = told(right)[fault.check]
     assert run.returncode == (RED if bad["severity"] == "error" else 0), run
-    assert bad["remedy"] in run.stdout
+    commands = re.findall(r"`([^`]+)`", bad["remedy"])
+    assert commands
+    assert [command for command in commands if command not in run.stdout] == [], run  # unbroken, to be copied
     assert right.writes() == []
 
 
