@@ -113,8 +113,16 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """An interrupt is KeyboardInterrupt here, so that the drill can tidy up; Ansible's own way would end this process at once."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in INTERRUPTS}
+    """The first interrupt is KeyboardInterrupt here, so that the drill can tidy up; Ansible's own way would end this process at once.
+
+    Ansible sends up to three, a moment or seconds apart: one that struck while the drill tidies up would leave it half done.
+    """
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        _deafen()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
     try:
         yield
     finally:
@@ -123,9 +131,9 @@ def _interruptible() -> Iterator[None]:
 
 
 def _deafen() -> None:
-    """Ansible sends another one five seconds after the first."""
+    """By a handler that does nothing: Python complains of a signal that came before and finds itself ignored."""
     for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda _number, _frame: None)
 
 
 class _Group:

@@ -25,7 +25,7 @@ from localcloud.api.permissions import needs  # noqa: E402
 from localcloud.api.resources import Asked, NotModelled  # noqa: E402
 from localcloud.api.trace import read_call  # noqa: E402
 from tests.fleet.cloud import KEYS, Run, meanwhile  # noqa: E402
-from tests.fleet.mutations import GROUP, MISSING, MUTATIONS, TERMINATION, Fleet, Mutation  # noqa: E402
+from tests.fleet.mutations import GROUP, LAUNCH, MISSING, MUTATIONS, TERMINATION, Fleet, Mutation  # noqa: E402
 from tests.iam.document import Used, document, used, written  # noqa: E402
 
 FOLDER = ROOT / "docs" / "iam"
@@ -79,10 +79,11 @@ class Watched(Fleet):
         return run
 
     def let_go(self) -> None:
-        """What agents do in the end."""
+        """What agents do in the beginning and in the end."""
+        hooks = {"Pending:Wait": LAUNCH, "Terminating:Wait": TERMINATION}
         for instance in self.group(GROUP).get("Instances", []):
-            if instance["LifecycleState"] == "Terminating:Wait":
-                named = {"AutoScalingGroupName": GROUP, "LifecycleHookName": TERMINATION, "InstanceId": instance["InstanceId"]}
+            if hook := hooks.get(instance["LifecycleState"]):
+                named = {"AutoScalingGroupName": GROUP, "LifecycleHookName": hook, "InstanceId": instance["InstanceId"]}
                 self.aws("autoscaling").complete_lifecycle_action(**named, LifecycleActionResult="CONTINUE")
 
 
