@@ -41,7 +41,7 @@ def findings(file: Path) -> list[Row]:
             given = {keyword.arg: keyword.value for keyword in call.keywords}
             if len(call.args) < 3 or not isinstance(call.args[0], ast.Constant):
                 continue
-            id, severity = str(call.args[0].value), call.args[1].value if isinstance(call.args[1], ast.Constant) else "error"
+            id, severity = str(call.args[0].value), str(call.args[1].value) if isinstance(call.args[1], ast.Constant) else "error"
             section, before = ast.unparse(given["section"]) if "section" in given else "1", found.get(id)
             found[id] = Row(
                 id,

@@ -13,7 +13,7 @@ from tests.fleet.cloud import ROOT, Cloud
 from tests.fleet.mutations import GROUP, TERMINATION
 
 Document = dict[str, Any]
-User = Callable[[Cloud, Document], dict[str, str]]
+User = Callable[[Cloud, Document], dict[str, Any]]
 
 
 def document(name: str) -> Document:
@@ -33,7 +33,7 @@ def user() -> Iterator[User]:
     """Makes a user who has just that policy, and enforces it; returns the user's key as variables of a fleet."""
     enforced = []
 
-    def made(cloud: Cloud, policy: Document) -> dict[str, str]:
+    def made(cloud: Cloud, policy: Document) -> dict[str, Any]:
         iam = cloud.client("iam")
         iam.create_user(UserName="someone")
         arn = iam.create_policy(PolicyName="theirs", PolicyDocument=json.dumps(policy))["Policy"]["Arn"]
@@ -56,13 +56,14 @@ def refused(cloud: Cloud) -> list[str]:
 
 def test_an_operator_with_this_document_builds_changes_and_ends_a_fleet(cloud: Cloud, user: User) -> None:
     key = user(cloud, document("operator"))
-    for book, variables in (
+    runs: list[tuple[str, dict[str, Any]]] = [
         ("playbooks/preflight.yml", {}),
         ("site.yml", {}),
         ("site.yml", {"fleet_api_cidrs": ["198.51.100.0/24"], "fleet_volume_size_gib": 50, "fleet_cooldown_seconds": 120}),
         ("playbooks/verify.yml", {"fleet_verify_fail_on": "never", "fleet_report_dir": ""}),
         ("playbooks/teardown.yml", {"fleet_confirm_teardown": GROUP, "fleet_force_delete": True, "fleet_teardown_secret": True}),
-    ):
+    ]
+    for book, variables in runs:
         run = cloud.play(book, **{**key, **variables})
         assert run.returncode == 0, run
     assert refused(cloud) == []

@@ -59,7 +59,10 @@ ARROWS = (
         files=(f"{FLEET.replace('.', '/')}/checks/*.py",),
         only=(
             *STANDARD_LIBRARY,
-            *(f"{FLEET}.{room}" for room in ("agent_conf", "checks", "finding", "fleet", "model", "outlook", "permits", "policies", "prices", "registry")),
+            *(
+                f"{FLEET}.{room}"
+                for room in ("agent_conf", "checks", "finding", "fleet", "model", "outlook", "permits", "policies", "prices", "registry")
+            ),
         ),
     ),
     Arrow(

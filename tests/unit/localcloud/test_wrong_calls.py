@@ -299,7 +299,9 @@ def test_a_wrong_call_gets_awss_code_and_changes_nothing(fleet: Fleet, row: Wron
     assert described(fleet.client) == before
 
 
-@pytest.mark.parametrize("operation", [name for name in ANSWERED if (shape := MODEL.operation_model(name).input_shape) and shape.required_members])
+@pytest.mark.parametrize(
+    "operation", [name for name in ANSWERED if (shape := MODEL.operation_model(name).input_shape) and shape.required_members]
+)
 def test_a_call_without_what_it_needs_is_refused_by_the_parameters_name(fleet: Fleet, operation: str) -> None:
     required = MODEL.operation_model(operation).input_shape.required_members
     with refused("ValidationError", f"Value null at '{required[0][0].lower()}{required[0][1:]}' .* Member must not be null"):

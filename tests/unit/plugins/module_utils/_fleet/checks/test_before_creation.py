@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import Finding, before_creation
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import before_creation
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Caller, Group, Surroundings
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
