@@ -84,7 +84,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "instance-profile": """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile
             ListInstanceProfileTags RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile""",
         "policy": """CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion ListEntitiesForPolicy
-            ListPolicyTags ListPolicyVersions TagPolicy UntagPolicy""",
+            ListPolicyTags ListPolicyVersions SetDefaultPolicyVersion TagPolicy UntagPolicy""",
         "role": """AttachRolePolicy CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy DetachRolePolicy GetRole
             GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags PassRole
             PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole UpdateAssumeRolePolicy UpdateRole""",

@@ -20,6 +20,8 @@ SECRET = re.compile(r"secret(string|binary)|password|token$|private_?key|plainte
 #: ... but for these: tokens of paging, of idempotence and of lifecycle actions are no secrets.
 HARMLESS = frozenset({"NextToken", "nextToken", "ClientToken", "ClientRequestToken", "LifecycleActionToken"})
 REMOVED = "(removed)"
+#: Names in signatures (and in IAM) for which botocore has another one.
+MODELS = {"servicequotas": "service-quotas"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def read_call(request: Request) -> Call:
     """Parse a request of any AWS protocol; what cannot be read is named by its path."""
     service = _service(request)
     try:
-        model = get_service_model(service)
+        model = get_service_model(MODELS.get(service, service))
         action, uri = _action(service, request)
         parser = PROTOCOL_PARSERS[determine_request_protocol(model, request.content_type)]
         parsed = parser(model.operation_model(action), map_type=dict).parse(

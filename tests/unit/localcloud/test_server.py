@@ -178,6 +178,15 @@ def test_the_trace_holds_each_call_as_its_client_sent_it(cloud: Cloud, ec2: Any,
     assert all(c["ms"] > 0 and c["at"].endswith("+00:00") for c in calls)
 
 
+def test_a_service_that_signs_with_another_name_than_botocores_is_read_too(
+    cloud: Cloud, traced: Callable[[], list[dict[str, Any]]]
+) -> None:
+    quota = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
+    cloud.client("service-quotas").get_service_quota(**quota)
+    (call,) = traced()
+    assert (call["service"], call["action"], call["parameters"]) == ("servicequotas", "GetServiceQuota", quota)
+
+
 def test_the_trace_holds_no_secret(cloud: Cloud, traced: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> None:
     secrets = cloud.client("secretsmanager")
     secrets.create_secret(Name="text", SecretString="hunter2", ClientRequestToken="a" * 32)
