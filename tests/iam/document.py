@@ -12,7 +12,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.permits 
 
 from localcloud import seed
 
-READS = re.compile(r"[a-z]+:(Describe|Get|List|Simulate)")
+READS = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Simulate)")
 #: Condition keys that make a permission tighter wherever every call had one and the same value of them.
 TIGHTER = {"iam:passedtoservice": "iam:PassedToService", "ec2:createaction": "ec2:CreateAction"}
 OURS = "Project"  # the tag in fleet_tags
