@@ -1,4 +1,4 @@
-"""`python -m tests.iam`: writes docs/iam/operator.json and docs/iam/verify.json from the calls of a fleet's whole life on localcloud. Takes minutes."""
+"""`python -m tests.iam`: writes docs/iam/{look,operator,teardown,verify}.json from the calls of a fleet's whole life on localcloud. Takes minutes."""
 
 from __future__ import annotations
 
@@ -145,6 +145,16 @@ def _done(fleet: Fleet, mutation: Mutation, alone: bool) -> bool:
     return True
 
 
+def documents(whole: set[Used], verified: set[Used]) -> dict[str, dict[str, Any]]:
+    """The document of each file: one alone would be longer than a managed policy may be."""
+    policy = document(whole | verified)
+
+    def part(*phases: str) -> dict[str, Any]:
+        return {**policy, "Statement": [s for s in policy["Statement"] if s["Sid"].startswith(phases)]}
+
+    return {"look": part("Look"), "operator": part("Build", "Drill"), "teardown": part("End"), "verify": document(verified)}
+
+
 def main() -> int:
     """Write the documents."""
     parser = argparse.ArgumentParser(prog="python -m tests.iam", description=__doc__)
@@ -158,9 +168,8 @@ def main() -> int:
         seen = set(fleet.recorder.used)
     if writing := {one.action for one in seen if one.phase != "Look"}:
         raise SystemExit(f"verify.yml writes: {', '.join(sorted(writing))}")
-    for name, calls in (("operator", whole | seen), ("verify", seen)):
-        text = written(document(calls))
-        (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
+    for name, policy in documents(whole, seen).items():
+        (FOLDER / f"{name}.json").write_text(written(policy), encoding="utf-8")
         print(f"docs/iam/{name}.json is written")
     return 0
 

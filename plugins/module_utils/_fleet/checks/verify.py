@@ -42,7 +42,7 @@ def _readable(view: View) -> Finding:
         "readable",
         "error",
         f"Not everything could be read ({', '.join(sorted(unread))}): {' '.join(reasons[:3])}",
-        "docs/iam/verify.json is what looking at a fleet needs, docs/iam/operator.json what building one does.",
+        "docs/iam/verify.json is what this needs to be allowed.",
         section=1,
         evidence=unread,
     )
