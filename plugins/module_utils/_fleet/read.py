@@ -235,7 +235,7 @@ def _groups(call: Call, _s: Settings) -> tuple[int, int]:
 def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[str, ...]:
     """By IAM's simulator, of the caller's own policies (not those of an organisation). Raises CannotAsk."""
     me = caller(call)
-    kind, _, name = me.arn.split(":", 5)[5].partition("/")
+    kind, _slash, name = me.arn.split(":", 5)[5].partition("/")
     if kind == "root":
         return ()
     if kind == "assumed-role":  # its ARN lacks the role's path

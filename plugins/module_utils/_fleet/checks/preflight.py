@@ -185,7 +185,7 @@ def before_creation(s: Settings, around: Surroundings, ahead: Outlook, valets_po
 def _quota(s: Settings, ahead: Outlook) -> Iterator[Finding]:
     kind, most, each, quota = s["fleet_instance_type"], s["fleet_max_size"], ahead.vcpus, ahead.vcpu_quota
     if isinstance(quota, Unread) or isinstance(each, Unread):
-        why = next(part.why for part in (quota, each) if isinstance(part, Unread))
+        why = " ".join(dict.fromkeys(part.why for part in (quota, each) if isinstance(part, Unread)))
         yield Finding("quota-vcpus", "info", f"Whether the account's quota bears {most} x {kind} could not be asked: {why}")
     elif each is None:  # `instance-type` says so
         return
