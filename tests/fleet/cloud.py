@@ -173,8 +173,13 @@ class Cloud:
 
     def shell(self, command: str, folder: Path, **environment: str) -> Run:
         """Run a command as an operator types it, with this cloud as the AWS of the environment."""
+        aws_cli = self.folder / "programs" / "aws"  # the one in the environment does not run where its path has a blank
+        aws_cli.parent.mkdir(exist_ok=True)
+        aws_cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n', encoding="utf-8")
+        aws_cli.chmod(0o755)
         aws = {"AWS_ENDPOINT_URL": self.url, **{name.upper(): value for name, value in KEYS.items()}}
-        return self._run(["sh", "-c", command], folder, {**self.environment(), **aws, **environment})
+        usual = self.environment()
+        return self._run(["sh", "-c", command], folder, {**usual, "PATH": f"{aws_cli.parent}:{usual['PATH']}", **aws, **environment})
 
     def play_hosts(self, playbook: str, *more: str, hosts: dict[str, dict[str, Any]], **variables: Any) -> Run:
         """Run a playbook on several fleets at once: host -> its variables; `variables` are those of all, outranked by a host's."""
