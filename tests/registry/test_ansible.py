@@ -32,7 +32,7 @@ def ansible(options: dict[str, Any], home: Path, *words: str) -> Run:
             "-c",
             "local",
             "-e",
-            f"ansible_python_interpreter={sys.executable}",
+            json.dumps({"ansible_python_interpreter": sys.executable}),
             *words,
         ],
         cwd=ROOT,
@@ -92,8 +92,8 @@ def test_a_python_without_the_driver_is_told_how_to_get_it(server: Server, tmp_p
     (blind / "__init__.py").write_text("raise ImportError('not here')\n", encoding="utf-8")
     options = {**server.options(), "fail": False}
     wrapper = tmp_path / "python"
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n', encoding="utf-8")
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec "{sys.executable}" "$@"\n', encoding="utf-8")
     wrapper.chmod(0o755)
-    code, result, _printed = ansible(options, tmp_path / "home", "-e", f"ansible_python_interpreter={wrapper}")
+    code, result, _printed = ansible(options, tmp_path / "home", "-e", json.dumps({"ansible_python_interpreter": str(wrapper)}))
     assert (code, result["reachable"]) == (0, False)
     assert result["error"].endswith("-m pip install 'psycopg[binary]>=3.2'")
