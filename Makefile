@@ -23,11 +23,12 @@ down: .venv/ready ## end the embedded AWS
 test: .venv/ready ## everything that must hold, cheap to dear
 	@$(MAKE) --no-print-directory lint house units artifact
 	@pytest -n 2 --dist loadscope -m "not slow" tests/fleet
-	@pytest -m "not slow" tests/chaos tests/agent
+	@cd agent && pytest -m "not slow"
+	@cd localcloud && pytest -n 2 --dist loadscope
 	@pytest tests/report
-	@pytest tests/containers
+	@cd localcloud && pytest tests/containers
 	@pytest tests/registry
-	@pytest tests/packer
+	@pytest tests/image
 	@.ci/molecule
 
 lint: .venv/ready ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
@@ -49,19 +50,19 @@ report: .venv/ready ## the page of verify.yml's report in headless Chromium (ins
 	@pytest tests/report
 
 containers: .venv/ready ## container instances of the embedded AWS (needs root; installs and starts Docker where nothing answers)
-	@pytest tests/containers
+	@cd localcloud && pytest tests/containers
 
 chaos: .venv/ready ## the agent through N randomised schedules in virtual time: make chaos N=10000 SEED=7
-	@python -m tests.chaos --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
+	@cd agent/tests && python -m schedules --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
 
 chaos-real: .venv/ready ## 30 schedules with real processes, and the runbook's own script beside its model (4 minutes)
-	@pytest -m slow tests/chaos
+	@cd agent && pytest -m slow tests/schedules
 
 molecule: .venv/ready ## the roles on instances with systemd: Amazon Linux 2023 (a look-alike), Debian 12
 	@.ci/molecule
 
 packer: .venv/ready ## the image's template on localcloud: Debian's Packer 1.6.6, and a current one where PACKER names it
-	@pytest tests/packer
+	@pytest tests/image
 
 image: .venv/ready ## bake the golden image on AWS: make image OPTIONS="-var region=eu-west-1" (docs/image.md)
 	@.ci/image aws $(OPTIONS)
@@ -73,10 +74,10 @@ image-check: .venv/ready ## the image's template: format and validity
 	@.ci/image check $(OPTIONS)
 
 docs: .venv/ready ## write docs/options.md from the argument spec, and docs/checks.md's planted faults
-	@python -m tests.docs
+	@python -m tools.docs
 	@python -m tests.fleet --write
 
 bench: .venv/ready ## calls, writes and wall times against plain boto3, aws-cli, the runbook's script and a shell script that bakes
-	@python -m tests.bench
-	@python -m tests.bench.boot
-	@python -m tests.bench.image
+	@python -m bench
+	@python -m bench.boot
+	@python -m bench.image

@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.emptying import Rest, rest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.wait import Look, until_done
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drain import Rest, rest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
 
 
@@ -32,7 +32,9 @@ class ActionModule(FleetAction):
             if self._task.check_mode or (empty and not found.instances):
                 return result | {"changed": not empty or bool(found.instances), "msg": f"{name} has {found.says}."}
             if not empty:
-                account.tell("autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0)
+                account.tell(
+                    "autoscaling", "update_auto_scaling_group", AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0
+                )
             last = self._drain(account, name, args["timeout"], known["inventory_hostname"])
         except AccountError as error:
             raise AnsibleActionFail(str(error)) from None
@@ -64,14 +66,21 @@ class ActionModule(FleetAction):
                 )
             for instance in last.standby:
                 account.tell(
-                    "autoscaling", "terminate_instance_in_auto_scaling_group", InstanceId=instance, ShouldDecrementDesiredCapacity=False
+                    "autoscaling",
+                    "terminate_instance_in_auto_scaling_group",
+                    InstanceId=instance,
+                    ShouldDecrementDesiredCapacity=False,
                 )
             return Look(last.drained, last.says)
 
-        until_done(look, timeout, time.monotonic, time.sleep, lambda said: self._display.display(f"[{host}] {name}: {said}"))
+        until_done(
+            look, timeout, time.monotonic, time.sleep, lambda said: self._display.display(f"[{host}] {name}: {said}")
+        )
         return last
 
 
 def _group(account: Account, name: str) -> Any:
-    found = account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    found = account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[name])[
+        "AutoScalingGroups"
+    ]
     return found[0] if found else None

@@ -21,22 +21,37 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import read
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account, AccountError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import preflight
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import Difference, compare
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.table import RESOURCES
-from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import CONNECTION, FleetAction, Vars, sentence
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import Difference, compare
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
+    CONNECTION,
+    FleetAction,
+    Vars,
+    sentence,
+)
 
-OPTIONS: dict[str, Any] = {"playbook": {"type": "str", "default": "site.yml"}, "outlook": {"type": "bool", "default": False}}
+OPTIONS: dict[str, Any] = {
+    "playbook": {"type": "str", "default": "site.yml"},
+    "outlook": {"type": "bool", "default": False},
+}
 OPERATOR = Path(__file__).parents[2] / "docs" / "iam" / "operator.json"
-KEYWORDS = set("name register vars when loop loop_control no_log tags diff until retries delay throttle changed_when".split())  # understood
+KEYWORDS = set(
+    "name register vars when loop loop_control no_log tags diff until retries delay throttle changed_when".split()
+)  # understood
 PLAY_KEYWORDS = {"name", "hosts", "gather_facts", "connection", "module_defaults", "vars", "tags", "tasks"}
-CHANGES_NOTHING = {"ansible.builtin.meta", "ansible.builtin.debug", "ansible.builtin.assert", "wekruit.ghosthands.fleet_drift"}
+CHANGES_NOTHING = {
+    "ansible.builtin.meta",
+    "ansible.builtin.debug",
+    "ansible.builtin.assert",
+    "wekruit.ghosthands.fleet_drift",
+}
 # What a playbook run alone needs from the ones before it.
 NEEDS = {
     "launch_template": {"iam", "security_group"},
@@ -86,13 +101,21 @@ class ActionModule(FleetAction):
                 bool(known.get("__fleet_whole_site")),
                 next((w.section for w in wanted if w.play == known["ansible_play_name"]), ""),
             )
-            findings = self._stand(s, found, mine, ahead and preflight.before_creation(s, found, ahead(), _valets_policy(wanted)))
-            drift: Vars = {"ids": {**_ids(s, found), "secret_exists": found.secret is not None or secret_is_made_elsewhere}, "given": {}}
+            findings = self._stand(
+                s, found, mine, ahead and preflight.before_creation(s, found, ahead(), _valets_policy(wanted))
+            )
+            drift: Vars = {
+                "ids": {**_ids(s, found), "secret_exists": found.secret is not None or secret_is_made_elsewhere},
+                "given": {},
+            }
             known["__fleet_drift"] = drift
             self._compare(known, wanted)
         except AccountError as error:
             raise AnsibleActionFail(str(error)) from None
-        check, reported = bool(self._task.check_mode), [w for w in wanted if w.difference and (site or w.section == mine)]
+        check, reported = (
+            bool(self._task.check_mode),
+            [w for w in wanted if w.difference and (site or w.section == mine)],
+        )
         if mine and not check:
             self._needs_others(wanted, mine)
         plays = {w.play for w in wanted if not check and (w.difference or s["fleet_force"])}
@@ -116,7 +139,13 @@ class ActionModule(FleetAction):
     def _beside_other_fleets(self, known: Vars, account: Account, s: Vars) -> bool:
         """No other fleet of this run may own what this one owns. Returns whether one before this makes the secret that they share."""
         me, hosts, made = known["inventory_hostname"], known.get("ansible_play_hosts_all", []), False
-        names = ("fleet_region", "fleet_secret_name", "fleet_secret_create", *(f"fleet_{c}" for c in CONNECTION), *rules.OWN)
+        names = (
+            "fleet_region",
+            "fleet_secret_name",
+            "fleet_secret_create",
+            *(f"fleet_{c}" for c in CONNECTION),
+            *rules.OWN,
+        )
         for host in hosts:
             if host == me:
                 continue
@@ -125,7 +154,9 @@ class ActionModule(FleetAction):
             except AnsibleError:  # a variable of theirs cannot be filled in, and that fleet will say so itself
                 continue
             shared = rules.shared_names(s, other)
-            same_secret = s["fleet_secret_create"] and all(other[name] == s[name] for name in ("fleet_region", "fleet_secret_name"))
+            same_secret = s["fleet_secret_create"] and all(
+                other[name] == s[name] for name in ("fleet_region", "fleet_secret_name")
+            )
             if not (shared or same_secret) or not self._same_account(account, other, s):
                 continue
             if shared:
@@ -163,7 +194,9 @@ class ActionModule(FleetAction):
                 words = sorted(task.keys() - KEYWORDS)
                 if words and words[0] in CHANGES_NOTHING and len(words) == 1:
                     continue
-                yield Wanted(path.stem, entry["name"], task, words[0] if len(words) == 1 else f"keywords {', '.join(words)}", {})
+                yield Wanted(
+                    path.stem, entry["name"], task, words[0] if len(words) == 1 else f"keywords {', '.join(words)}", {}
+                )
 
     def _asked(self, account: Account, known: Vars, tasks: Iterator[Wanted]) -> list[Wanted]:
         """The tasks, every loop unrolled, each with its question to the account under way. Questions come before comparisons."""
@@ -184,7 +217,9 @@ class ActionModule(FleetAction):
 
     def _names(self, known: Vars, w: Wanted) -> Vars:
         """The arguments that name the thing, as far as they can be told before the account has answered."""
-        told, _unknown = self._told(known, w, {k: v for k, v in w.task[w.module].items() if RESOURCES[w.module].says.get(k) is None})
+        told, _unknown = self._told(
+            known, w, {k: v for k, v in w.task[w.module].items() if RESOURCES[w.module].says.get(k) is None}
+        )
         return told
 
     def _told(self, known: Vars, w: Wanted, arguments: Vars) -> tuple[Vars, list[str]]:
@@ -219,7 +254,9 @@ class ActionModule(FleetAction):
                 continue
             raw = w.answer.result() if w.answer else None
             w.difference = self._difference(known, w, raw, runs)
-            if "register" in w.task and w.raw is not None and not w.item:  # later tasks name this one's result, as they would in a real run
+            if (
+                "register" in w.task and w.raw is not None and not w.item
+            ):  # later tasks name this one's result, as they would in a real run
                 changed = frozenset(w.difference[0] | w.difference[1]) if w.difference else frozenset()
                 given[w.task["register"]] = known[w.task["register"]] = dict(RESOURCES[w.module].gives(w.raw, changed))
 
@@ -258,7 +295,11 @@ class ActionModule(FleetAction):
         if missing := [
             w
             for w in wanted
-            if w.section in needed and w.difference and w.raw is None and not w.difference[0] and w.difference[1].get("state") != "absent"
+            if w.section in needed
+            and w.difference
+            and w.raw is None
+            and not w.difference[0]
+            and w.difference[1].get("state") != "absent"
         ]:
             books = list(dict.fromkeys(f"{w.section}.yml" for w in missing))
             raise AnsibleActionFail(
@@ -322,7 +363,13 @@ def _ids(s: Vars, around: Surroundings) -> Vars:
 
 def _in_words(w: Wanted) -> Vars:
     before, after = w.difference or ({}, {})
-    return {"section": w.section, "play": w.play, "task": w.name, "parameters": sorted(before | after), "missing": w.raw is None}
+    return {
+        "section": w.section,
+        "play": w.play,
+        "task": w.name,
+        "parameters": sorted(before | after),
+        "missing": w.raw is None,
+    }
 
 
 def _diff(w: Wanted) -> Vars:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.drill import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drill import (
     KINDS,
     Drill,
     Limits,
@@ -82,11 +82,15 @@ class ActionModule(FleetAction):
         """Whether exactly this fleet is meant, also where it is production."""
         fleets = known["ansible_play_hosts_all"]
         if len(fleets) > 1:
-            raise AnsibleActionFail(f"A drill is of one fleet, these are {len(fleets)}: {', '.join(fleets)}. Name one: -l {fleets[0]}")
+            raise AnsibleActionFail(
+                f"A drill is of one fleet, these are {len(fleets)}: {', '.join(fleets)}. Name one: -l {fleets[0]}"
+            )
         host = known["inventory_hostname"]
         names = [host, *known.get("group_names", []), settings["fleet_name"], settings["fleet_group_name"]]
         if (said := production([*names, Path(known.get("inventory_dir") or "").name])) and not args["production"]:
-            raise AnsibleActionFail(f"{host} is production ({said}). To drill it all the same: -e fleet_drill_production=yes")
+            raise AnsibleActionFail(
+                f"{host} is production ({said}). To drill it all the same: -e fleet_drill_production=yes"
+            )
 
     def _teller(self, host: str, log: str) -> Any:
         """Says it here and writes it down: Ansible shows nothing of a task that Ctrl-C ends."""
@@ -106,7 +110,9 @@ class ActionModule(FleetAction):
 
 def _limits(settings: Mapping[str, Any]) -> Limits:
     hook = settings["fleet_termination_hook_timeout"]
-    boot = settings["fleet_boot_timeout_seconds"] + (settings["fleet_launch_hook_timeout"] if settings["fleet_launch_hook"] else 0)
+    boot = settings["fleet_boot_timeout_seconds"] + (
+        settings["fleet_launch_hook_timeout"] if settings["fleet_launch_hook"] else 0
+    )
     drain = max(hook, settings["fleet_drain_limit_seconds"] + settings["fleet_stop_grace_seconds"])
     return Limits(launch=boot, drain=drain + SLACK_SECONDS, hook=hook)
 
@@ -143,7 +149,9 @@ class _Group:
         self._account, self._settings, self.name = account, settings, str(settings["fleet_group_name"])
 
     def look(self) -> Standing:
-        found = self._account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
+        found = self._account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[self.name])[
+            "AutoScalingGroups"
+        ]
         if not found:
             raise AccountError(f"There is no group {self.name}.")
         raw = found[0]
@@ -153,18 +161,24 @@ class _Group:
             desired=raw["DesiredCapacity"],
             suspended=frozenset(p["ProcessName"] for p in raw.get("SuspendedProcesses", [])),
             members={
-                i["InstanceId"]: Member(i["LifecycleState"], i["HealthStatus"] == "Healthy", bool(i.get("ProtectedFromScaleIn")))
+                i["InstanceId"]: Member(
+                    i["LifecycleState"], i["HealthStatus"] == "Healthy", bool(i.get("ProtectedFromScaleIn"))
+                )
                 for i in raw["Instances"]
             },
         )
 
     def hook(self) -> bool:
-        found = self._account.tell("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=self.name)["LifecycleHooks"]
+        found = self._account.tell("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=self.name)[
+            "LifecycleHooks"
+        ]
         return any(h["LifecycleHookName"] == self._settings["fleet_termination_hook_name"] for h in found)
 
     def failures(self) -> Mapping[str, str]:
         page = {"MaxItems": ACTIVITIES, "PageSize": ACTIVITIES}
-        found = self._account.tell("autoscaling", "describe_scaling_activities", AutoScalingGroupName=self.name, PaginationConfig=page)
+        found = self._account.tell(
+            "autoscaling", "describe_scaling_activities", AutoScalingGroupName=self.name, PaginationConfig=page
+        )
         return {
             a["ActivityId"]: a.get("StatusMessage", "no reason given")
             for a in found["Activities"]
@@ -172,11 +186,16 @@ class _Group:
         }
 
     def resize(self, desired: int) -> None:
-        self._account.tell("autoscaling", "set_desired_capacity", AutoScalingGroupName=self.name, DesiredCapacity=desired)
+        self._account.tell(
+            "autoscaling", "set_desired_capacity", AutoScalingGroupName=self.name, DesiredCapacity=desired
+        )
 
     def end(self, instance: str) -> None:
         self._account.tell(
-            "autoscaling", "terminate_instance_in_auto_scaling_group", InstanceId=instance, ShouldDecrementDesiredCapacity=True
+            "autoscaling",
+            "terminate_instance_in_auto_scaling_group",
+            InstanceId=instance,
+            ShouldDecrementDesiredCapacity=True,
         )
 
     def command(self, words: str) -> str:

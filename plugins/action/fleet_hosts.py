@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import run_command, ssh
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account, AccountError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.host_answer import Answer, host
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts import run_command, ssh
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.answer import Answer, host
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
 
 AT_ONCE = 32  # ssh clients; each waits for its host rather than works
@@ -50,7 +50,9 @@ class ActionModule(FleetAction):
 
 def _addresses(account: Account, group: str) -> dict[str, list[str]]:
     """instance -> its addresses, the public one first. Raises AccountError."""
-    found = account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group])["AutoScalingGroups"]
+    found = account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group])[
+        "AutoScalingGroups"
+    ]
     members = {i["InstanceId"] for g in found for i in g["Instances"] if i["LifecycleState"] in STATES}
     if not members:
         return {}
@@ -58,7 +60,8 @@ def _addresses(account: Account, group: str) -> dict[str, list[str]]:
     there = account.tell("ec2", "describe_instances", Filters=tagged)["Reservations"]
     seen = {i["InstanceId"]: i for r in there for i in r["Instances"]}
     return {
-        one: [seen[one][kind] for kind in ("PublicIpAddress", "PrivateIpAddress") if seen.get(one, {}).get(kind)] for one in sorted(members)
+        one: [seen[one][kind] for kind in ("PublicIpAddress", "PrivateIpAddress") if seen.get(one, {}).get(kind)]
+        for one in sorted(members)
     }
 
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import standing
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import status as standing
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
 
 
@@ -23,8 +23,12 @@ class ActionModule(FleetAction):
             rows = standing.rows(account.start, account.call, settings)
         except AccountError as error:
             raise AnsibleActionFail(str(error)) from None
-        self._display.display("\n".join([f"[{known['inventory_hostname']}] {settings['fleet_region']}", *standing.table(rows)]))
+        self._display.display(
+            "\n".join([f"[{known['inventory_hostname']}] {settings['fleet_region']}", *standing.table(rows)])
+        )
         result.update(
-            changed=False, rows=[row._asdict() for row in rows], missing=[row.id for row in rows if row.state == standing.MISSING]
+            changed=False,
+            rows=[row._asdict() for row in rows],
+            missing=[row.id for row in rows if row.state == standing.MISSING],
         )
         return result

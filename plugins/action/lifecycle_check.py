@@ -12,14 +12,14 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import report
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host, Place, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.observe import observe
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.picture import picture
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import from_result
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.wait import Look, until_done
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import from_result
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import picture
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars, sentence
 
 ATTEMPTS = 10  # nothing is at stake but time: a busy account is asked again
@@ -71,7 +71,12 @@ class ActionModule(FleetAction):
         if args["wait_for"]:
             host = known["inventory_hostname"]
             until_done(
-                look, args["timeout"], time.monotonic, time.sleep, lambda said: self._display.display(f"[{host}] {said}"), EVERY_SECONDS
+                look,
+                args["timeout"],
+                time.monotonic,
+                time.sleep,
+                lambda said: self._display.display(f"[{host}] {said}"),
+                EVERY_SECONDS,
             )
         else:
             look()
@@ -81,7 +86,11 @@ class ActionModule(FleetAction):
     def _missing(findings: list[Finding], args: Vars) -> list[str]:
         """The ids that are still waited for. What is waited for by name and was not looked at is not right yet."""
         if "all" in args["wait_for"]:
-            return [f.id for f in findings if not f.ok and (f.severity == "error" or f.severity == args["fail_on"] == "warning")]
+            return [
+                f.id
+                for f in findings
+                if not f.ok and (f.severity == "error" or f.severity == args["fail_on"] == "warning")
+            ]
         return [f.id for f in findings if f.id in args["wait_for"] and not (f.ok and f.evidence.get("looked", True))]
 
     @staticmethod
@@ -94,13 +103,23 @@ class ActionModule(FleetAction):
         return {**settings, **told}
 
     def _conclude(self, result: Vars, args: Vars, seen: dict[str, Any]) -> Vars:
-        view, findings = seen["view"], [*(f.told() for f in seen["findings"]), *([args["drill"]] if args["drill"] else [])]
+        view, findings = (
+            seen["view"],
+            [*(f.told() for f in seen["findings"]), *([args["drill"]] if args["drill"] else [])],
+        )
         fleet = picture(view)
-        errors, warnings = ([f["id"] for f in findings if not f["ok"] and f["severity"] == severity] for severity in ("error", "warning"))
-        result.update(changed=False, findings=findings, fleet=fleet, errors=errors, warnings_found=warnings, calls=seen["calls"])
+        errors, warnings = (
+            [f["id"] for f in findings if not f["ok"] and f["severity"] == severity]
+            for severity in ("error", "warning")
+        )
+        result.update(
+            changed=False, findings=findings, fleet=fleet, errors=errors, warnings_found=warnings, calls=seen["calls"]
+        )
         if args["report"]:
             result["report"] = _write(Path(args["report"]), report.documents(fleet, findings))
-        self._display.display("\n".join([f"[{view.place.fleet}] {view.s['fleet_group_name']}", *report.table(findings)]))
+        self._display.display(
+            "\n".join([f"[{view.place.fleet}] {view.s['fleet_group_name']}", *report.table(findings)])
+        )
         bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *seen["missing"]]))
         if bad and args["fail_on"] != "never":
             where = f" The report: {result['report']}" if args["report"] else ""

@@ -10,8 +10,12 @@ from functools import wraps
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import agent_conf, user_data
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.wanted import group_tags, ingress_rules, pinned_version
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import (
+    group_tags,
+    ingress_rules,
+    pinned_version,
+)
 
 
 def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -136,8 +136,11 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.autoscaling_group_settings import RESOURCE, requests
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.resource import compare
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
+    RESOURCE,
+    requests,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import compare
 
 try:
     from botocore.exceptions import BotoCoreError, ClientError

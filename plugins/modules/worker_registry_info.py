@@ -165,7 +165,8 @@ row_security:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres, registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import registry
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "dsn": {"type": "str", "no_log": True},

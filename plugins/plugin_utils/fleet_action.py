@@ -12,11 +12,21 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import settings as rules
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import ATTEMPTS, Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import (
+    ATTEMPTS,
+    Account,
+    AccountError,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 
 Vars = dict[str, Any]
-KINDS = {"bool": "true or false", "dict": "a mapping (key: value)", "int": "a whole number", "list": "a list", "str": "a text"}
+KINDS = {
+    "bool": "true or false",
+    "dict": "a mapping (key: value)",
+    "int": "a whole number",
+    "list": "a list",
+    "str": "a text",
+}
 # In the order of Account's parameters.
 CONNECTION = ("region", "endpoint_url", "profile", "access_key", "secret_key")
 
@@ -35,9 +45,9 @@ class FleetAction(ActionBase):
             **{c: {"type": "str", "no_log": c == "secret_key"} for c in CONNECTION},
         }
         _valid, args = self.validate_argument_spec({**spec, **options})
-        options_of_a_fleet = self._loader.load_from_file(str(Path(known["playbook_dir"]) / args["spec"]))["argument_specs"]["fleet"][
-            "options"
-        ]
+        options_of_a_fleet = self._loader.load_from_file(str(Path(known["playbook_dir"]) / args["spec"]))[
+            "argument_specs"
+        ]["fleet"]["options"]
         settings = self._settings(known, options_of_a_fleet)
         known.update(settings)
         return known, args, settings
@@ -64,10 +74,15 @@ class FleetAction(ActionBase):
                 )
             if name in values and values[name] is None:
                 problems.append(f"{name} has no value: write one, or leave it out for its default.")
-        spec = {name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")} for name, option in options.items()}
+        spec = {
+            name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")}
+            for name, option in options.items()
+        }
         checked = ArgumentSpecValidator(spec).validate(values)
         if checked.error_messages:
-            problems += [_wrong(name, values[name], spec[name]) for name in values if _refuses(spec[name], values[name])]
+            problems += [
+                _wrong(name, values[name], spec[name]) for name in values if _refuses(spec[name], values[name])
+            ]
         if problems := problems or rules.problems(checked.validated_parameters):
             raise AnsibleActionFail(sentence(problems))
         return dict(checked.validated_parameters)
@@ -88,4 +103,6 @@ def _wrong(name: str, value: Any, option: Mapping[str, Any]) -> str:
 
 def sentence(problems: list[str]) -> str:
     """One problem as it is, several as a list."""
-    return problems[0] if len(problems) == 1 else "\n".join([f"{len(problems)} problems:", *(f"- {p}" for p in problems)])
+    return (
+        problems[0] if len(problems) == 1 else "\n".join([f"{len(problems)} problems:", *(f"- {p}" for p in problems)])
+    )

@@ -37,7 +37,9 @@ class Run:
     def recap(self) -> dict[str, dict[str, int]]:
         """host -> {ok, changed, failed, ...}"""
         lines = self.stdout.partition("PLAY RECAP")[2].splitlines()[1:]
-        return {line.split()[0]: {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", line)} for line in lines if "ok=" in line}
+        return {
+            line.split()[0]: {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", line)} for line in lines if "ok=" in line
+        }
 
     @property
     def changed(self) -> int:
@@ -91,12 +93,17 @@ class Cloud:
     def command(self, *words: str) -> None:
         """python -m localcloud WORDS."""
         subprocess.run(
-            [sys.executable, "-m", "localcloud", *words, "--port", str(self.port)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "localcloud", *words, "--port", str(self.port)],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
 
     def control(self, name: str, **values: Any) -> Any:
         """POST /localcloud/NAME."""
-        request = urllib.request.Request(f"{self.url}/localcloud/{name}", json.dumps(values).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"{self.url}/localcloud/{name}", json.dumps(values).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read() or b"null")
 
@@ -106,7 +113,9 @@ class Cloud:
 
     def group(self, name: str = "gh-worker-local-asg") -> dict[str, Any]:
         """The group as AWS describes it; {} where there is none."""
-        found = self.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        found = self.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
+            "AutoScalingGroups"
+        ]
         return dict(found[0]) if found else {}
 
     def secret_value(self, name: str) -> str:
@@ -122,7 +131,10 @@ class Cloud:
         run = self.play("playbooks/status.yml", **variables)
         assert run.returncode == 0, run
         rows = [re.split(r" {2,}", line.strip()) for line in run.stdout.splitlines() if line.startswith("§")]
-        return {section: {row[2] for row in rows if row[0] == section and row[3] != "missing"} for section in {row[0] for row in rows}}
+        return {
+            section: {row[2] for row in rows if row[0] == section and row[3] != "missing"}
+            for section in {row[0] for row in rows}
+        }
 
     # --- the trace -----------------------------------------------------------------------------------------------------------
 
@@ -179,7 +191,9 @@ class Cloud:
         aws_cli.chmod(0o755)
         aws = {"AWS_ENDPOINT_URL": self.url, **{name.upper(): value for name, value in KEYS.items()}}
         usual = self.environment()
-        return self._run(["sh", "-c", command], folder, {**usual, "PATH": f"{aws_cli.parent}:{usual['PATH']}", **aws, **environment})
+        return self._run(
+            ["sh", "-c", command], folder, {**usual, "PATH": f"{aws_cli.parent}:{usual['PATH']}", **aws, **environment}
+        )
 
     def play_hosts(self, playbook: str, *more: str, hosts: dict[str, dict[str, Any]], **variables: Any) -> Run:
         """Run a playbook on several fleets at once: host -> its variables; `variables` are those of all, outranked by a host's."""
@@ -191,14 +205,20 @@ class Cloud:
             **variables,
         }
         # On each host: the playbooks' group_vars/all outranks what an inventory file says of a group.
-        own = {host: {"fleet_valet_dir": str(self.valet / host), **everyone, **values} for host, values in hosts.items()}
+        own = {
+            host: {"fleet_valet_dir": str(self.valet / host), **everyone, **values} for host, values in hosts.items()
+        }
         inventory = self.folder / "hosts.yml"
         inventory.write_text(json.dumps({"fleet": {"hosts": own}}))
-        return self._run([str(BIN / "ansible-playbook"), playbook, "-i", str(inventory), *more], ROOT, self.environment())
+        return self._run(
+            [str(BIN / "ansible-playbook"), playbook, "-i", str(inventory), *more], ROOT, self.environment()
+        )
 
     @staticmethod
     def _run(command: list[str], folder: Path, environment: dict[str, str]) -> Run:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False
+        )
         return Run(done.returncode, done.stdout, done.stderr)
 
     def environment(self) -> dict[str, str]:

@@ -20,7 +20,9 @@ def _up(cloud: C) -> Iterator[C]:
     cloud.command("up", "--trace", str(cloud.trace_file))
     yield cloud
     cloud.command("down")
-    assert [c for c in cloud.whole_trace() if c["action"] in ("GetSecretValue", "BatchGetSecretValue")] == [], "a secret's value was read"
+    assert [c for c in cloud.whole_trace() if c["action"] in ("GetSecretValue", "BatchGetSecretValue")] == [], (
+        "a secret's value was read"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +76,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This checkout as git would carry it elsewhere, in a folder with a blank in its name."""
     there = tmp_path_factory.mktemp("clones") / "a clone" / "ghosthands"
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).exists() or (ROOT / name).is_symlink():  # git also lists what was just deleted

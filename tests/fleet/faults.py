@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import Registry, WorkerRow
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 
 from tests.fleet.cloud import ROOT
 from tests.fleet.mutations import (
@@ -141,7 +141,9 @@ def retained(fleet: Right) -> None:
 
 def stuck_at_the_end(fleet: Right) -> None:
     """An instance whose drain does not end."""
-    fleet.aws("autoscaling").terminate_instance_in_auto_scaling_group(InstanceId=fleet.serving()[0], ShouldDecrementDesiredCapacity=False)
+    fleet.aws("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=fleet.serving()[0], ShouldDecrementDesiredCapacity=False
+    )
 
 
 def stuck_at_the_start(fleet: Right) -> None:
@@ -152,7 +154,11 @@ def stuck_at_the_start(fleet: Right) -> None:
 
 def put_launch_hook(fleet: Right, **other: Any) -> None:
     """The launch hook, as it is to be but for `other`."""
-    settings = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING", "HeartbeatTimeout": 900, "DefaultResult": "ABANDON"}
+    settings = {
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+        "HeartbeatTimeout": 900,
+        "DefaultResult": "ABANDON",
+    }
     fleet.hook(LAUNCH, **{**settings, **other})
 
 
@@ -171,7 +177,11 @@ def refresh_fails(fleet: Right) -> None:
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.serving(), ProtectedFromScaleIn=True)
     aws.start_instance_refresh(AutoScalingGroupName=GROUP)
     fleet.control("speed", speed=4000)
-    fleet.until(lambda: aws.describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][0]["Status"] == "Failed")
+    fleet.until(
+        lambda: (
+            aws.describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][0]["Status"] == "Failed"
+        )
+    )
     fleet.control("speed", speed=1)
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.serving(), ProtectedFromScaleIn=False)
 
@@ -186,7 +196,9 @@ def detach_profile(fleet: Right) -> None:
 
 def another_template(fleet: Right) -> None:
     """The group on a template of somebody else's, which says the same."""
-    made = fleet.aws("ec2").create_launch_template(LaunchTemplateName="somebody-else", LaunchTemplateData=fleet.template_data())
+    made = fleet.aws("ec2").create_launch_template(
+        LaunchTemplateName="somebody-else", LaunchTemplateData=fleet.template_data()
+    )
     fleet.update(LaunchTemplate={"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"})
 
 
@@ -225,7 +237,9 @@ def telling(key: str, value: str) -> Callable[[Right], Any]:
 
 
 def _account() -> Iterator[Fault]:
-    yield Fault("credentials of another account", "account", sight=seen(fleet_account_id="210987654321"), human=A_CHOICE)
+    yield Fault(
+        "credentials of another account", "account", sight=seen(fleet_account_id="210987654321"), human=A_CHOICE
+    )
 
 
 def _images() -> Iterator[Fault]:
@@ -243,7 +257,13 @@ def _images() -> Iterator[Fault]:
 
     yield Fault("the image was deregistered, and nobody is left", "image-exists", deregistered_and_emptied, slow=True)
     yield Fault("the image was deregistered under the group", "image-exists", deregistered, leaves=REPLACE, play=True)
-    yield Fault("the image was deregistered, and launches fail", "image-exists", deregistered_and_growing, leaves=REPLACE, slow=True)
+    yield Fault(
+        "the image was deregistered, and launches fail",
+        "image-exists",
+        deregistered_and_growing,
+        leaves=REPLACE,
+        slow=True,
+    )
     yield Fault(
         "the image was not baked by this kit",
         "image-origin",
@@ -291,9 +311,17 @@ def _templates() -> Iterator[Fault]:
         fleet.instances_of(lambda data: data["NetworkInterfaces"][0].update(Groups=[OTHERS]))
 
     yield Fault("the pinned template version was deleted", "template-exists", version_gone, leaves=REPLACE, slow=True)
-    yield template("instances answer IMDSv1", "template-metadata", lambda d: d["MetadataOptions"].update(HttpTokens="optional"), play=True)
     yield template(
-        "the volume is not encrypted", "template-volumes", lambda d: d["BlockDeviceMappings"][0]["Ebs"].update(Encrypted=False), slow=True
+        "instances answer IMDSv1",
+        "template-metadata",
+        lambda d: d["MetadataOptions"].update(HttpTokens="optional"),
+        play=True,
+    )
+    yield template(
+        "the volume is not encrypted",
+        "template-volumes",
+        lambda d: d["BlockDeviceMappings"][0]["Ebs"].update(Encrypted=False),
+        slow=True,
     )
     yield Fault(
         "the template names no instance profile",
@@ -313,7 +341,9 @@ def _templates() -> Iterator[Fault]:
 
 
 def _group() -> Iterator[Fault]:
-    def group(says: str, check: str, slow: bool = True, sight: Sight = AS_IT_IS, play: bool = False, **settings: Any) -> Fault:
+    def group(
+        says: str, check: str, slow: bool = True, sight: Sight = AS_IT_IS, play: bool = False, **settings: Any
+    ) -> Fault:
         return Fault(says, check, lambda f: f.update(**settings), sight, slow=slow, play=play)
 
     aws: Callable[[Right], Any] = lambda f: f.aws("autoscaling")  # noqa: E731
@@ -337,7 +367,10 @@ def _group() -> Iterator[Fault]:
         slow=True,
     )
     yield Fault(
-        "no metrics are collected", "group-metrics", lambda f: aws(f).disable_metrics_collection(AutoScalingGroupName=GROUP), slow=True
+        "no metrics are collected",
+        "group-metrics",
+        lambda f: aws(f).disable_metrics_collection(AutoScalingGroupName=GROUP),
+        slow=True,
     )
     yield group("the newest instances go first", "group-termination-policies", TerminationPolicies=["NewestInstance"])
     yield group("the health check is the load balancer's", "group-health-check", HealthCheckType="ELB")
@@ -352,7 +385,10 @@ def _group() -> Iterator[Fault]:
     yield group("new instances are protected", "group-new-instances", NewInstancesProtectedFromScaleIn=True)
     yield group("the group may be deleted with its instances", "group-deletion-protection", DeletionProtection="none")
     yield Fault(
-        "a launch failed; why is mended, and none has followed", "activities", gone_launches, human="the group tries again by itself"
+        "a launch failed; why is mended, and none has followed",
+        "activities",
+        gone_launches,
+        human="the group tries again by itself",
     )
     yield Fault(
         "a refresh failed",
@@ -371,12 +407,20 @@ def _hooks() -> Iterator[Fault]:
     def renamed(fleet: Right) -> None:
         fleet.drop_hook(TERMINATION)
         fleet.hook(
-            "gh-worker-drain", LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout=300, DefaultResult="ABANDON"
+            "gh-worker-drain",
+            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            HeartbeatTimeout=300,
+            DefaultResult="ABANDON",
         )
 
     def at_launch(fleet: Right) -> None:
         fleet.drop_hook(TERMINATION)
-        fleet.hook(TERMINATION, LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout=300, DefaultResult="ABANDON")
+        fleet.hook(
+            TERMINATION,
+            LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
+            HeartbeatTimeout=300,
+            DefaultResult="ABANDON",
+        )
 
     wanted = {"fleet_launch_hook": True}
     yield Fault("there is no termination hook", "hook-exists", lambda f: f.drop_hook(TERMINATION), slow=True)
@@ -384,7 +428,9 @@ def _hooks() -> Iterator[Fault]:
     yield Fault("the hook fires at launch", "hook-transition", at_launch, slow=True)
     yield hook("the hook runs out between two heartbeats", "hook-timeout", HeartbeatTimeout=60)
     yield hook("an abandoned drain lets the instance go", "hook-result", DefaultResult="CONTINUE")
-    yield Fault("ABANDON keeps no instance", "hook-retention", lambda f: f.update(InstanceLifecyclePolicy=TERMINATE), play=True)
+    yield Fault(
+        "ABANDON keeps no instance", "hook-retention", lambda f: f.update(InstanceLifecyclePolicy=TERMINATE), play=True
+    )
     yield Fault(
         "agents may drain longer than the hook can hold",
         "hook-budget",
@@ -393,7 +439,9 @@ def _hooks() -> Iterator[Fault]:
         slow=True,
     )
     yield Fault("a launch hook that nobody completes", "hook-launch", put_launch_hook, slow=True)
-    yield Fault("the wanted launch hook is missing", "hook-launch", telling("LAUNCH_HOOK", LAUNCH), Sight(wanted), slow=True)
+    yield Fault(
+        "the wanted launch hook is missing", "hook-launch", telling("LAUNCH_HOOK", LAUNCH), Sight(wanted), slow=True
+    )
 
     def other_launch_hook(fleet: Right) -> None:
         telling("LAUNCH_HOOK", LAUNCH)(fleet)
@@ -443,7 +491,12 @@ def _doors() -> Iterator[Fault]:
     everyone, everyone6 = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
     yield Fault("a port is open to the world", "security-group-open", open_to(everyone), play=True)
     yield Fault("a port is open to the world by IPv6", "security-group-open", open_to(everyone6), slow=True)
-    yield Fault("everything is open to the world", "security-group-open", open_to(everyone, protocol="-1", ports=None), slow=True)
+    yield Fault(
+        "everything is open to the world",
+        "security-group-open",
+        open_to(everyone, protocol="-1", ports=None),
+        slow=True,
+    )
 
 
 def _agents() -> Iterator[Fault]:
@@ -458,7 +511,9 @@ def _agents() -> Iterator[Fault]:
     yield told("agent.conf lacks a key", "agent-conf", "SECRET_ID", "")
     yield told("agents complete a hook of another name", "agent-hook", "TERMINATION_HOOK", "gh-worker-termination")
     yield told("agents ask for another group", "agent-group", "GROUP", "gh-worker-asg")
-    yield told("agents beat for a longer timeout than the hook's", "agent-heartbeat", "HEARTBEAT_TIMEOUT_SECONDS", "3600")
+    yield told(
+        "agents beat for a longer timeout than the hook's", "agent-heartbeat", "HEARTBEAT_TIMEOUT_SECONDS", "3600"
+    )
     yield Fault(
         "agents beat by their own default, and the hook's timeout is another",
         "agent-heartbeat",
@@ -490,7 +545,11 @@ def _around() -> Iterator[Fault]:
         fleet.aws("logs").delete_log_stream(logGroupName=LOGS, logStreamName="worker")
 
     yield Fault(
-        "the secret was deleted", "secret-exists", secret("delete_secret", ForceDeleteWithoutRecovery=True), leaves=READ_AGAIN, slow=True
+        "the secret was deleted",
+        "secret-exists",
+        secret("delete_secret", ForceDeleteWithoutRecovery=True),
+        leaves=READ_AGAIN,
+        slow=True,
     )
     yield Fault("the secret is being deleted", "secret-exists", secret("delete_secret"), play=True)
     yield Fault(
@@ -501,18 +560,24 @@ def _around() -> Iterator[Fault]:
         after=lambda f: f.refreshed(),
         slow=True,
     )
-    yield Fault("the repository lacks the image", "repository-image", no_image, human="the image's own pipeline pushes it")
+    yield Fault(
+        "the repository lacks the image", "repository-image", no_image, human="the image's own pipeline pushes it"
+    )
     yield Fault("there is no repository", "repository-image", no_repository, human="the image's own pipeline pushes it")
     yield Fault("the log group was deleted", "log-group", lambda f: f.aws("logs").delete_log_group(logGroupName=LOGS))
     yield Fault("the log group has gone silent", "log-group-receiving", sight=later(7200), human=ON_A_HOST)
-    yield Fault("the log group has never heard an instance", "log-group-receiving", never_heard, later(7200), human=ON_A_HOST)
+    yield Fault(
+        "the log group has never heard an instance", "log-group-receiving", never_heard, later(7200), human=ON_A_HOST
+    )
 
 
 def _instances() -> Iterator[Fault]:
     patient = {"fleet_suspended_processes": ["AZRebalance", "ReplaceUnhealthy"]}
 
     def patiently(fleet: Right) -> Any:
-        return fleet.aws("autoscaling").suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["ReplaceUnhealthy"])
+        return fleet.aws("autoscaling").suspend_processes(
+            AutoScalingGroupName=GROUP, ScalingProcesses=["ReplaceUnhealthy"]
+        )
 
     def ill(fleet: Right) -> None:
         patiently(fleet)
@@ -536,7 +601,11 @@ def _instances() -> Iterator[Fault]:
 
     yield Fault("an instance is unhealthy and not replaced", "instances-healthy", ill, Sight(patient), human=ON_A_HOST)
     yield Fault(
-        "an instance in service is stopped", "instances-ec2", stopped, Sight(patient), human="the group replaces it, unless told not to"
+        "an instance in service is stopped",
+        "instances-ec2",
+        stopped,
+        Sight(patient),
+        human="the group replaces it, unless told not to",
     )
     yield Fault(
         "nobody serves and nobody comes, for more than a day",
@@ -545,9 +614,20 @@ def _instances() -> Iterator[Fault]:
         later(90000),
         human="what it says of the launches decides",
     )
-    yield Fault("instances are of an old version", "instances-current", old_version, Sight(HASTY), after=lambda f: f.refreshed(), play=True)
     yield Fault(
-        "an instance does not come up", "instances-pending", stuck_at_the_start, later(1200, fleet_launch_hook=True), human=ON_A_HOST
+        "instances are of an old version",
+        "instances-current",
+        old_version,
+        Sight(HASTY),
+        after=lambda f: f.refreshed(),
+        play=True,
+    )
+    yield Fault(
+        "an instance does not come up",
+        "instances-pending",
+        stuck_at_the_start,
+        later(1200, fleet_launch_hook=True),
+        human=ON_A_HOST,
     )
     yield Fault("a drain does not end", "instances-terminating", stuck_at_the_end, later(3000))
     yield Fault("an instance is kept because its drain failed", "instances-retained", retained, play=True)
@@ -563,7 +643,9 @@ def _registry() -> Iterator[Fault]:
         return tuple(replace(r, job_id=JOB) for r in there)
 
     def shield_all(fleet: Right) -> None:
-        fleet.aws("autoscaling").set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.serving(), ProtectedFromScaleIn=True)
+        fleet.aws("autoscaling").set_instance_protection(
+            AutoScalingGroupName=GROUP, InstanceIds=fleet.serving(), ProtectedFromScaleIn=True
+        )
 
     down = Registry(False, "Nobody answers at db.example:5432.", (), (), may_write=None)
     yield row("the registry cannot be read", "registry-reachable", registry(lambda r: down), THE_DATABASE)
@@ -572,7 +654,12 @@ def _registry() -> Iterator[Fault]:
         "registry-schema",
         registry(lambda r: replace(r, broken=("worker 'x': status is 'busy', none of active, draining, offline",))),
     )
-    yield row("the registry's user may write", "registry-read-only", registry(lambda r: replace(r, may_write=True)), THE_DATABASE)
+    yield row(
+        "the registry's user may write",
+        "registry-read-only",
+        registry(lambda r: replace(r, may_write=True)),
+        THE_DATABASE,
+    )
     yield Fault(
         "an instance in service has no worker",
         "registry-registered",
@@ -582,14 +669,22 @@ def _registry() -> Iterator[Fault]:
     yield Fault(
         "an instance's worker says that it is offline",
         "registry-registered",
-        sight=Sight({}, later=900, registry=lambda r: replace(r, rows=(replace(r.rows[0], status="offline"), *r.rows[1:]))),
+        sight=Sight(
+            {}, later=900, registry=lambda r: replace(r, rows=(replace(r.rows[0], status="offline"), *r.rows[1:]))
+        ),
         human=THE_WORKERS,
     )
     yield row("a worker is silent", "registry-beating", first_row(heartbeat_age=301.0))
     yield row(
-        "a row has no instance in the group", "registry-orphans", rows(lambda r: (*r, worker("i-0123456789abcdef0", heartbeat_age=9000.0)))
+        "a row has no instance in the group",
+        "registry-orphans",
+        rows(lambda r: (*r, worker("i-0123456789abcdef0", heartbeat_age=9000.0))),
     )
-    yield row("a row names no instance", "registry-orphans", rows(lambda r: (*r, replace(worker("i-0123456789abcdef0"), instance_id=None))))
+    yield row(
+        "a row names no instance",
+        "registry-orphans",
+        rows(lambda r: (*r, replace(worker("i-0123456789abcdef0"), instance_id=None))),
+    )
     yield Fault("two workers have one job", "registry-jobs", shield_all, rows(twice), human=THE_WORKERS)
     yield row("a worker has no address", "registry-address", first_row(ip=None))
     yield row("a worker drains and its instance is to stay", "registry-status", first_row(status="draining"))
@@ -617,7 +712,20 @@ def _hosts() -> Iterator[Fault]:
 
 FAULTS: tuple[Fault, ...] = tuple(
     fault
-    for part in (_account, _images, _templates, _group, _hooks, _identity, _doors, _agents, _around, _instances, _registry, _hosts)
+    for part in (
+        _account,
+        _images,
+        _templates,
+        _group,
+        _hooks,
+        _identity,
+        _doors,
+        _agents,
+        _around,
+        _instances,
+        _registry,
+        _hosts,
+    )
     for fault in part()
 )
 

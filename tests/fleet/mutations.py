@@ -67,7 +67,9 @@ class Fleet(Cloud):
         for name in ("boundary", "other"):
             iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(ANYTHING))
         volume_key = kms.create_key()["KeyMetadata"]["Arn"]
-        launcher = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        launcher = (
+            "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        )
         kms.create_grant(KeyId=volume_key, GranteePrincipal=launcher, Operations=["Decrypt", "CreateGrant"])
         self.wanted = {
             "fleet_key_name": KEY_PAIR,
@@ -96,7 +98,12 @@ class Fleet(Cloud):
         """With a record of what each task said and called."""
         plugins = str(Path(__file__).with_name("callback_plugins"))
         record = {"RECORD": str(self.record), "RECORD_TRACE": str(self.trace_file)}
-        return {**super().environment(), **record, "ANSIBLE_CALLBACK_PLUGINS": plugins, "ANSIBLE_CALLBACKS_ENABLED": "record"}
+        return {
+            **super().environment(),
+            **record,
+            "ANSIBLE_CALLBACK_PLUGINS": plugins,
+            "ANSIBLE_CALLBACKS_ENABLED": "record",
+        }
 
     @property
     def record(self) -> Path:
@@ -108,7 +115,9 @@ class Fleet(Cloud):
     def settings(self) -> dict[str, Any]:
         """The group's: without its instances, and without the desired capacity, which is VALET's."""
         found = {k: v for k, v in self.group().items() if k not in ("Instances", "DesiredCapacity")}
-        return found | {"SuspendedProcesses": sorted(s["ProcessName"] for s in found["SuspendedProcesses"])}  # without since when
+        return found | {
+            "SuspendedProcesses": sorted(s["ProcessName"] for s in found["SuspendedProcesses"])
+        }  # without since when
 
     def security_group(self) -> dict[str, Any]:
         """The workers' security group."""
@@ -123,7 +132,13 @@ class Fleet(Cloud):
 
     def tag_group(self, key: str, value: str, propagate: bool = True) -> None:
         """CreateOrUpdateTags."""
-        tag = {"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": key, "Value": value, "PropagateAtLaunch": propagate}
+        tag = {
+            "ResourceId": GROUP,
+            "ResourceType": "auto-scaling-group",
+            "Key": key,
+            "Value": value,
+            "PropagateAtLaunch": propagate,
+        }
         self.aws("autoscaling").create_or_update_tags(Tags=[tag])
 
     def hook(self, name: str, **settings: Any) -> None:
@@ -154,14 +169,34 @@ class Fleet(Cloud):
         change(document["Statement"])
         iam.create_policy_version(PolicyArn=VALET_POLICY_ARN, PolicyDocument=json.dumps(document), SetAsDefault=default)
 
-    def open(self, *, outbound: bool = False, protocol: str = "tcp", ports: tuple[int, int] | None = (3100, 3100), **target: Any) -> Any:
+    def open(
+        self,
+        *,
+        outbound: bool = False,
+        protocol: str = "tcp",
+        ports: tuple[int, int] | None = (3100, 3100),
+        **target: Any,
+    ) -> Any:
         """AuthorizeSecurityGroupIngress or Egress, with one target such as IpRanges=[...]."""
-        call = self.aws("ec2").authorize_security_group_egress if outbound else self.aws("ec2").authorize_security_group_ingress
+        call = (
+            self.aws("ec2").authorize_security_group_egress
+            if outbound
+            else self.aws("ec2").authorize_security_group_ingress
+        )
         return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
 
-    def close(self, *, outbound: bool = False, protocol: str = "tcp", ports: tuple[int, int] | None = (3100, 3100), **target: Any) -> Any:
+    def close(
+        self,
+        *,
+        outbound: bool = False,
+        protocol: str = "tcp",
+        ports: tuple[int, int] | None = (3100, 3100),
+        **target: Any,
+    ) -> Any:
         """The reverse of `open`."""
-        call = self.aws("ec2").revoke_security_group_egress if outbound else self.aws("ec2").revoke_security_group_ingress
+        call = (
+            self.aws("ec2").revoke_security_group_egress if outbound else self.aws("ec2").revoke_security_group_ingress
+        )
         return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
 
     @staticmethod
@@ -173,12 +208,16 @@ class Fleet(Cloud):
         found = self.aws("ec2").describe_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["$Latest"])
         return dict(found["LaunchTemplateVersions"][0]["LaunchTemplateData"])
 
-    def version(self, change: Callable[[dict[str, Any]], Any], description: str = "GhostHands worker", default: bool = True) -> Any:
+    def version(
+        self, change: Callable[[dict[str, Any]], Any], description: str = "GhostHands worker", default: bool = True
+    ) -> Any:
         """Another version of the launch template."""
         data = self.template_data()
         change(data)
         ec2 = self.aws("ec2")
-        made = ec2.create_launch_template_version(LaunchTemplateName=TEMPLATE, LaunchTemplateData=data, VersionDescription=description)
+        made = ec2.create_launch_template_version(
+            LaunchTemplateName=TEMPLATE, LaunchTemplateData=data, VersionDescription=description
+        )
         number = str(made["LaunchTemplateVersion"]["VersionNumber"])
         return ec2.modify_launch_template(LaunchTemplateName=TEMPLATE, DefaultVersion=number) if default else made
 
@@ -191,7 +230,11 @@ class Fleet(Cloud):
 
     def template_id(self) -> str:
         """The launch template's id."""
-        return str(self.aws("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])["LaunchTemplates"][0]["LaunchTemplateId"])
+        return str(
+            self.aws("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])["LaunchTemplates"][0][
+                "LaunchTemplateId"
+            ]
+        )
 
     def log_group_arn(self) -> str:
         """The log group's ARN as the tagging calls want it."""
@@ -203,7 +246,10 @@ class Fleet(Cloud):
         with suppress(iam.exceptions.NoSuchEntityException):
             iam.remove_role_from_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
         for role in roles:
-            trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
+            trust = {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}],
+            }
             iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))
             iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=role)
 
@@ -250,7 +296,9 @@ class Fleet(Cloud):
 
     def same_name_elsewhere(self) -> None:
         """A security group of the same name in another VPC."""
-        self.aws("ec2").create_security_group(GroupName=SECURITY_GROUP, Description="another", VpcId="vpc-010ca1c10d0000002")
+        self.aws("ec2").create_security_group(
+            GroupName=SECURITY_GROUP, Description="another", VpcId="vpc-010ca1c10d0000002"
+        )
 
     def prefix_list(self) -> str:
         """A managed prefix list's id."""
@@ -285,7 +333,12 @@ def _foundation() -> Iterator[Mutation]:
 
     def policy(count: int, **more: Any) -> str:
         selection = {"countNumber": count, "countType": "imageCountMoreThan", "tagStatus": "any"}
-        rule = {"selection": selection, "action": {"type": "expire"}, "description": "Keep the last images", "rulePriority": 1}
+        rule = {
+            "selection": selection,
+            "action": {"type": "expire"},
+            "description": "Keep the last images",
+            "rulePriority": 1,
+        }
         return json.dumps({"rules": [{**rule, **more}]}, indent=2)
 
     def put(fleet: Fleet, text: str) -> None:
@@ -305,26 +358,36 @@ def _foundation() -> Iterator[Mutation]:
         repository="scan_on_push",
     )
     yield seen("the lifecycle policy keeps fewer images", lambda f: put(f, policy(3)), repository="lifecycle_policy")
-    yield seen("the lifecycle rule has another description", lambda f: put(f, policy(30, description="x")), repository="lifecycle_policy")
+    yield seen(
+        "the lifecycle rule has another description",
+        lambda f: put(f, policy(30, description="x")),
+        repository="lifecycle_policy",
+    )
     yield seen(
         "the lifecycle policy was removed",
         lambda f: f.aws("ecr").delete_lifecycle_policy(repositoryName=REPOSITORY),
         repository="lifecycle_policy",
     )
     yield seen(
-        "the repository was deleted", lambda f: f.aws("ecr").delete_repository(repositoryName=REPOSITORY, force=True), repository=MISSING
+        "the repository was deleted",
+        lambda f: f.aws("ecr").delete_repository(repositoryName=REPOSITORY, force=True),
+        repository=MISSING,
     )
     yield seen("the lifecycle policy is written in another order", lambda f: put(f, policy(30)))
     yield seen(
         "the repository bears a foreign tag",
         lambda f: f.aws("ecr").tag_resource(
-            resourceArn=f"arn:aws:ecr:us-east-1:123456789012:repository/{REPOSITORY}", tags=[{"Key": "Owner", "Value": "x"}]
+            resourceArn=f"arn:aws:ecr:us-east-1:123456789012:repository/{REPOSITORY}",
+            tags=[{"Key": "Owner", "Value": "x"}],
         ),
     )
 
     logs: Callable[[Fleet], Any] = lambda f: f.aws("logs")  # noqa: E731
     yield seen(
-        "logs are kept longer", lambda f: logs(f).put_retention_policy(logGroupName=LOGS, retentionInDays=365), quick=True, logs="retention"
+        "logs are kept longer",
+        lambda f: logs(f).put_retention_policy(logGroupName=LOGS, retentionInDays=365),
+        quick=True,
+        logs="retention",
     )
     yield seen("logs are kept for ever", lambda f: logs(f).delete_retention_policy(logGroupName=LOGS), logs="retention")
     yield seen("the log group was deleted", lambda f: logs(f).delete_log_group(logGroupName=LOGS), logs=MISSING)
@@ -334,9 +397,14 @@ def _foundation() -> Iterator[Mutation]:
         logs="tags",
     )
     yield seen(
-        "the log group lost its tag", lambda f: logs(f).untag_resource(resourceArn=f.log_group_arn(), tagKeys=["Project"]), logs="tags"
+        "the log group lost its tag",
+        lambda f: logs(f).untag_resource(resourceArn=f.log_group_arn(), tagKeys=["Project"]),
+        logs="tags",
     )
-    yield seen("the log group bears a foreign tag", lambda f: logs(f).tag_resource(resourceArn=f.log_group_arn(), tags={"Owner": "x"}))
+    yield seen(
+        "the log group bears a foreign tag",
+        lambda f: logs(f).tag_resource(resourceArn=f.log_group_arn(), tags={"Owner": "x"}),
+    )
 
     secret: Callable[[Fleet], Any] = lambda f: f.aws("secretsmanager")  # noqa: E731
     yield seen(
@@ -345,7 +413,10 @@ def _foundation() -> Iterator[Mutation]:
         quick=True,
         secret=MISSING,
     )
-    yield seen("an operator filled in the secret", lambda f: secret(f).put_secret_value(SecretId=SECRET, SecretString='{"A": "b"}'))
+    yield seen(
+        "an operator filled in the secret",
+        lambda f: secret(f).put_secret_value(SecretId=SECRET, SecretString='{"A": "b"}'),
+    )
     yield seen(
         "an operator described the secret and tagged it",
         lambda f: (
@@ -378,7 +449,11 @@ def _iam() -> Iterator[Mutation]:
     trusts = "assume_role_policy_document"
     yield seen("another service may take the role", lambda f: f.trust(lambda_), quick=True, role=trusts)
     yield seen("one more service may take the role", lambda f: f.trust(ec2, lambda_), role=trusts)
-    yield seen("the role may be taken on a condition only", lambda f: f.trust({**ec2, "Condition": {"Bool": {"a:b": "true"}}}), role=trusts)
+    yield seen(
+        "the role may be taken on a condition only",
+        lambda f: f.trust({**ec2, "Condition": {"Bool": {"a:b": "true"}}}),
+        role=trusts,
+    )
     yield seen("anybody may take the role", lambda f: f.trust({**ec2, "Principal": "*"}), role=trusts)
     yield seen(
         "the trust policy is written with lists",
@@ -386,12 +461,19 @@ def _iam() -> Iterator[Mutation]:
     )
     yield seen(
         "the role has another boundary",
-        lambda f: iam(f).put_role_permissions_boundary(RoleName=ROLE, PermissionsBoundary=BOUNDARY.replace("boundary", "other")),
+        lambda f: iam(f).put_role_permissions_boundary(
+            RoleName=ROLE, PermissionsBoundary=BOUNDARY.replace("boundary", "other")
+        ),
         role="boundary",
     )
-    yield seen("the role lost its boundary", lambda f: iam(f).delete_role_permissions_boundary(RoleName=ROLE), role="boundary")
+    yield seen(
+        "the role lost its boundary", lambda f: iam(f).delete_role_permissions_boundary(RoleName=ROLE), role="boundary"
+    )
     yield Mutation(
-        "the boundary is no longer wanted", "iam", differs={"role": "boundary"}, variables={"fleet_permissions_boundary_arn": ""}
+        "the boundary is no longer wanted",
+        "iam",
+        differs={"role": "boundary"},
+        variables={"fleet_permissions_boundary_arn": ""},
     )
     yield seen(
         "the role's tag says otherwise",
@@ -410,7 +492,9 @@ def _iam() -> Iterator[Mutation]:
     )
     yield seen(
         "the role has a managed policy too",
-        lambda f: iam(f).attach_role_policy(RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"),
+        lambda f: iam(f).attach_role_policy(
+            RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+        ),
     )
     yield seen("the role was deleted", Fleet.drop_role, role=MISSING, policy=MISSING, profile="role")
 
@@ -426,17 +510,30 @@ def _iam() -> Iterator[Mutation]:
             s["Resource"] = [s["Resource"]] if isinstance(s["Resource"], str) else s["Resource"]
 
     may = "policy_json"
-    yield seen("an action became a wildcard", lambda f: f.permit(lambda s: s[0].update(Action="autoscaling:*")), quick=True, policy=may)
+    yield seen(
+        "an action became a wildcard",
+        lambda f: f.permit(lambda s: s[0].update(Action="autoscaling:*")),
+        quick=True,
+        policy=may,
+    )
     yield seen("an action is gone", lambda f: f.permit(lambda s: s[0]["Action"].pop()), policy=may)
     yield seen("a resource became everything", lambda f: f.permit(lambda s: s[2].update(Resource="*")), policy=may)
     yield seen("a statement denies", lambda f: f.permit(lambda s: s[3].update(Effect="Deny")), policy=may)
-    yield seen("a statement has a condition", lambda f: f.permit(lambda s: s[3].update(Condition={"Bool": {"a:b": "true"}})), policy=may)
+    yield seen(
+        "a statement has a condition",
+        lambda f: f.permit(lambda s: s[3].update(Condition={"Bool": {"a:b": "true"}})),
+        policy=may,
+    )
     yield seen("a statement has another Sid", lambda f: f.permit(lambda s: s[3].update(Sid="Other")), policy=may)
     yield seen("a statement is gone", lambda f: f.permit(lambda s: s.pop()), policy=may)
     yield seen(
-        "a statement was added", lambda f: f.permit(lambda s: s.append({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})), policy=may
+        "a statement was added",
+        lambda f: f.permit(lambda s: s.append({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})),
+        policy=may,
     )
-    yield seen("the policy was deleted", lambda f: iam(f).delete_role_policy(RoleName=ROLE, PolicyName=POLICY), policy=MISSING)
+    yield seen(
+        "the policy was deleted", lambda f: iam(f).delete_role_policy(RoleName=ROLE, PolicyName=POLICY), policy=MISSING
+    )
     yield seen("statements and actions stand in another order", lambda f: f.permit(reordered), quick=True)
     yield seen(
         "actions are written in lower case",
@@ -444,7 +541,12 @@ def _iam() -> Iterator[Mutation]:
         policy=may,
     )
     yield seen("single actions are text and single resources lists", lambda f: f.permit(spelled_out))
-    yield Mutation("Session Manager is no longer wanted", "iam", differs={"policy": may}, variables={"fleet_session_manager": False})
+    yield Mutation(
+        "Session Manager is no longer wanted",
+        "iam",
+        differs={"policy": may},
+        variables={"fleet_session_manager": False},
+    )
 
     yield seen("the profile carries no role", lambda f: f.profile_carries(), quick=True, profile="role")
     yield seen("the profile carries another role", lambda f: f.profile_carries("theirs"), profile="role")
@@ -454,7 +556,10 @@ def _iam() -> Iterator[Mutation]:
         lambda f: iam(f).tag_instance_profile(InstanceProfileName=PROFILE, Tags=[{"Key": "Project", "Value": "other"}]),
         profile="tags",
     )
-    yield seen("the profile bears a foreign tag", lambda f: iam(f).tag_instance_profile(InstanceProfileName=PROFILE, Tags=[MINE_TOO]))
+    yield seen(
+        "the profile bears a foreign tag",
+        lambda f: iam(f).tag_instance_profile(InstanceProfileName=PROFILE, Tags=[MINE_TOO]),
+    )
 
 
 def _security_group() -> Iterator[Mutation]:
@@ -470,7 +575,11 @@ def _security_group() -> Iterator[Mutation]:
         lambda f: f.open(UserIdGroupPairs=[{"GroupId": f.security_group()["GroupId"]}]),
         "rules",
     )
-    yield seen("the API was opened to a prefix list", lambda f: f.open(PrefixListIds=[{"PrefixListId": f.prefix_list()}]), "rules")
+    yield seen(
+        "the API was opened to a prefix list",
+        lambda f: f.open(PrefixListIds=[{"PrefixListId": f.prefix_list()}]),
+        "rules",
+    )
     yield seen("another port was opened", lambda f: f.open(ports=(9000, 9100), IpRanges=world), "rules")
     yield seen("UDP was opened", lambda f: f.open(protocol="udp", IpRanges=world), "rules")
     yield seen("everything was opened", lambda f: f.open(protocol="-1", ports=None, IpRanges=world), "rules")
@@ -490,8 +599,12 @@ def _security_group() -> Iterator[Mutation]:
         "rules",
     )
     yield seen("rules stand in another order", lambda f: (f.close(IpRanges=api), f.open(IpRanges=api)))
-    yield seen("nothing goes out", lambda f: f.close(outbound=True, protocol="-1", ports=None, IpRanges=world), "rules_egress")
-    yield seen("IPv6 goes out", lambda f: f.open(outbound=True, protocol="-1", ports=None, Ipv6Ranges=six), "rules_egress")
+    yield seen(
+        "nothing goes out", lambda f: f.close(outbound=True, protocol="-1", ports=None, IpRanges=world), "rules_egress"
+    )
+    yield seen(
+        "IPv6 goes out", lambda f: f.open(outbound=True, protocol="-1", ports=None, Ipv6Ranges=six), "rules_egress"
+    )
     yield seen(
         "a port goes out",
         lambda f: f.open(outbound=True, ports=(443, 443), IpRanges=[{"CidrIp": "10.0.0.0/8"}]),
@@ -506,16 +619,30 @@ def _security_group() -> Iterator[Mutation]:
         ),
         "rules_egress",
     )
-    yield seen("the security group's tag says otherwise", lambda f: f.tag(f.security_group()["GroupId"], "Project", "other"), "tags")
-    yield seen("the security group lost its tag", lambda f: f.tag(f.security_group()["GroupId"], "Project", None), "tags")
+    yield seen(
+        "the security group's tag says otherwise",
+        lambda f: f.tag(f.security_group()["GroupId"], "Project", "other"),
+        "tags",
+    )
+    yield seen(
+        "the security group lost its tag", lambda f: f.tag(f.security_group()["GroupId"], "Project", None), "tags"
+    )
     yield seen("the security group was deleted", Fleet.drop_security_group, MISSING)
-    yield seen("the security group bears a foreign tag", lambda f: f.tag(f.security_group()["GroupId"], "Owner", "x"), quick=True)
+    yield seen(
+        "the security group bears a foreign tag",
+        lambda f: f.tag(f.security_group()["GroupId"], "Owner", "x"),
+        quick=True,
+    )
     yield seen("another VPC has a group of that name", Fleet.same_name_elsewhere)
     yield seen(
         "there is a group of somebody else, without rules",
-        lambda f: f.aws("ec2").create_security_group(GroupName="theirs", Description="x", VpcId="vpc-010ca1c10d0000001"),
+        lambda f: f.aws("ec2").create_security_group(
+            GroupName="theirs", Description="x", VpcId="vpc-010ca1c10d0000001"
+        ),
     )
-    yield Mutation("the API is to be closed", "security_group", differs={"door": "rules"}, variables={"fleet_api_cidrs": []})
+    yield Mutation(
+        "the API is to be closed", "security_group", differs={"door": "rules"}, variables={"fleet_api_cidrs": []}
+    )
 
 
 def _launch_template() -> Iterator[Mutation]:
@@ -535,13 +662,17 @@ def _launch_template() -> Iterator[Mutation]:
         return lambda d: d["MetadataOptions"].update(settings)
 
     def plain(d: dict[str, Any]) -> None:
-        d["BlockDeviceMappings"][0]["Ebs"] = {k: v for k, v in d["BlockDeviceMappings"][0]["Ebs"].items() if k != "KmsKeyId"}
+        d["BlockDeviceMappings"][0]["Ebs"] = {
+            k: v for k, v in d["BlockDeviceMappings"][0]["Ebs"].items() if k != "KmsKeyId"
+        }
         d["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] = False
 
     yield version("has another image", lambda d: d.update(ImageId="ami-0137112412989a001"), "image_id")
     yield version("has another type", lambda d: d.update(InstanceType="t3.large"), "instance_type", quick=True)
     yield version("has no key pair", lambda d: d.pop("KeyName"), "key_name")
-    yield version("has another profile", lambda d: d.update(IamInstanceProfile={"Name": "theirs"}), "iam_instance_profile")
+    yield version(
+        "has another profile", lambda d: d.update(IamInstanceProfile={"Name": "theirs"}), "iam_instance_profile"
+    )
     yield version("has no public address", interface(AssociatePublicIpAddress=False), "network_interfaces")
     yield version("is in another group", interface(Groups=[OTHERS]), "network_interfaces")
     yield version("keeps its interface", interface(DeleteOnTermination=False), "network_interfaces")
@@ -565,11 +696,15 @@ def _launch_template() -> Iterator[Mutation]:
     yield version("has no user data", lambda d: d.pop("UserData"), "user_data")
     yield version("is optimized for EBS", lambda d: d.update(EbsOptimized=True), "EbsOptimized", quick=True)
     yield version("is monitored in detail", lambda d: d.update(Monitoring={"Enabled": True}), "Monitoring")
-    yield version("is protected from termination", lambda d: d.update(DisableApiTermination=True), "DisableApiTermination")
+    yield version(
+        "is protected from termination", lambda d: d.update(DisableApiTermination=True), "DisableApiTermination"
+    )
     yield version("tags its volumes otherwise", lambda d: d["TagSpecifications"][1]["Tags"].pop(), "tag_specifications")
     yield version("tags no volumes", lambda d: d["TagSpecifications"].pop(), "tag_specifications")
     yield seen("a version has another description", lambda f: f.version(lambda d: None, "test"), "version_description")
-    yield seen("the default version is an older one", lambda f: f.version(lambda d: None, default=False), "default_version")
+    yield seen(
+        "the default version is an older one", lambda f: f.version(lambda d: None, default=False), "default_version"
+    )
     yield seen(
         "a newer version is not the default",
         lambda f: f.version(lambda d: d.update(InstanceType="t3.large"), default=False),
@@ -577,10 +712,15 @@ def _launch_template() -> Iterator[Mutation]:
     )
     yield seen("the template's tag says otherwise", lambda f: f.tag(f.template_id(), "Project", "other"), "tags")
     yield seen("the template lost its tag", lambda f: f.tag(f.template_id(), "Project", None), "tags")
-    yield seen("the template was deleted", lambda f: f.aws("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE), MISSING)
+    yield seen(
+        "the template was deleted", lambda f: f.aws("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE), MISSING
+    )
     yield seen(
         "an older version is another one",
-        lambda f: (f.version(lambda d: d.update(InstanceType="t3.large")), f.version(lambda d: d.update(InstanceType="t3.medium"))),
+        lambda f: (
+            f.version(lambda d: d.update(InstanceType="t3.large")),
+            f.version(lambda d: d.update(InstanceType="t3.medium")),
+        ),
     )
     yield seen("the template bears a foreign tag", lambda f: f.tag(f.template_id(), "Owner", "x"))
     yield Mutation(
@@ -590,10 +730,16 @@ def _launch_template() -> Iterator[Mutation]:
         kinder={"template": "the module compares tags as lists, and would make a version that says the same"},
     )
     yield Mutation(
-        "another disk is wanted", "launch_template", differs={"template": "block_device_mappings"}, variables={"fleet_volume_size_gib": 50}
+        "another disk is wanted",
+        "launch_template",
+        differs={"template": "block_device_mappings"},
+        variables={"fleet_volume_size_gib": 50},
     )
     yield Mutation(
-        "a longer drain is wanted", "launch_template", differs={"template": "user_data"}, variables={"fleet_drain_limit_seconds": 2400}
+        "a longer drain is wanted",
+        "launch_template",
+        differs={"template": "user_data"},
+        variables={"fleet_drain_limit_seconds": 2400},
     )
     yield Mutation(
         "the key pair is no longer wanted",
@@ -623,22 +769,35 @@ def _group() -> Iterator[Mutation]:
     yield seen("the largest size is another", lambda f: f.update(MaxSize=20), "max_size")
     yield seen("sizes that VALET owns are others", lambda f: f.update(MinSize=0, MaxSize=20), fleet_size_owner="valet")
     yield seen("the group takes the latest version", lambda f: f.update(LaunchTemplate=latest), "launch_template")
-    yield seen("the group is in one zone", lambda f: f.update(VPCZoneIdentifier="subnet-010ca1c10d00000a1"), "subnet_ids")
+    yield seen(
+        "the group is in one zone", lambda f: f.update(VPCZoneIdentifier="subnet-010ca1c10d00000a1"), "subnet_ids"
+    )
     yield seen("the subnets stand in another order", lambda f: two_subnets(f, -1))
     yield seen("a load balancer judges the instances", lambda f: f.update(HealthCheckType="ELB"), "health_check_type")
-    yield seen("the grace period is another", lambda f: f.update(HealthCheckGracePeriod=10), "health_check_grace_seconds")
+    yield seen(
+        "the grace period is another", lambda f: f.update(HealthCheckGracePeriod=10), "health_check_grace_seconds"
+    )
     yield seen("the cooldown is another", lambda f: f.update(DefaultCooldown=10), "cooldown_seconds")
     yield seen("the warmup is another", lambda f: f.update(DefaultInstanceWarmup=10), "warmup_seconds")
     yield seen(
-        "the termination policies are others", lambda f: f.update(TerminationPolicies=["Default"]), "termination_policies", quick=True
+        "the termination policies are others",
+        lambda f: f.update(TerminationPolicies=["Default"]),
+        "termination_policies",
+        quick=True,
     )
     yield seen(
         "the termination policies stand in another order",
         lambda f: f.update(TerminationPolicies=["OldestInstance", "OldestLaunchTemplate"]),
         "termination_policies",
     )
-    yield seen("new instances are protected", lambda f: f.update(NewInstancesProtectedFromScaleIn=True), "new_instances_protected")
-    yield seen("replacement goes another way", lambda f: f.update(InstanceMaintenancePolicy=healthy), "maintenance_policy")
+    yield seen(
+        "new instances are protected",
+        lambda f: f.update(NewInstancesProtectedFromScaleIn=True),
+        "new_instances_protected",
+    )
+    yield seen(
+        "replacement goes another way", lambda f: f.update(InstanceMaintenancePolicy=healthy), "maintenance_policy"
+    )
     yield seen("deletion is no longer refused", lambda f: f.update(DeletionProtection="none"), "deletion_protection")
     yield seen("zones are evened out again", lambda f: group(f).resume_processes(**processes), "suspended_processes")
     yield seen(
@@ -646,11 +805,15 @@ def _group() -> Iterator[Mutation]:
         lambda f: group(f).suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Launch"]),
         "suspended_processes",
     )
-    yield seen("no metrics are collected", lambda f: group(f).disable_metrics_collection(AutoScalingGroupName=GROUP), "metrics")
+    yield seen(
+        "no metrics are collected", lambda f: group(f).disable_metrics_collection(AutoScalingGroupName=GROUP), "metrics"
+    )
     yield seen("the group's tag says otherwise", lambda f: f.tag_group("Project", "other"), "tags")
     yield seen("the group's tag is not passed on", lambda f: f.tag_group("Project", "wekruit", propagate=False), "tags")
     yield seen("the group lost its tag", drop_tag, "tags")
-    yield Mutation("the group was deleted", "autoscaling_group", Fleet.drop_group, {"group": MISSING, "settings": MISSING})
+    yield Mutation(
+        "the group was deleted", "autoscaling_group", Fleet.drop_group, {"group": MISSING, "settings": MISSING}
+    )
     yield seen("the scaler wants more", lambda f: f.update(DesiredCapacity=4), quick=True)
     yield seen("the group bears a foreign tag", lambda f: f.tag_group("Owner", "x"))
     yield seen("another warmup is wanted", lambda f: None, "warmup_seconds", fleet_warmup_seconds=60)
@@ -666,17 +829,28 @@ def _lifecycle_hook() -> Iterator[Mutation]:
 
     ending, starting = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
     yield seen(
-        "the hook lets go in the end", lambda f: f.hook(TERMINATION, DefaultResult="CONTINUE"), quick=True, termination="default_result"
+        "the hook lets go in the end",
+        lambda f: f.hook(TERMINATION, DefaultResult="CONTINUE"),
+        quick=True,
+        termination="default_result",
     )
-    yield seen("the hook holds longer", lambda f: f.hook(TERMINATION, HeartbeatTimeout=3600), termination="heartbeat_timeout")
+    yield seen(
+        "the hook holds longer", lambda f: f.hook(TERMINATION, HeartbeatTimeout=3600), termination="heartbeat_timeout"
+    )
     yield seen(
         "the hook holds at the wrong end",
         lambda f: again(f, TERMINATION, LifecycleTransition=starting, HeartbeatTimeout=300, DefaultResult="ABANDON"),
         termination="transition",
     )
     yield seen("the hook was deleted", lambda f: f.drop_hook(TERMINATION), termination=MISSING)
-    yield seen("the launch hook holds longer", lambda f: f.hook(LAUNCH, HeartbeatTimeout=60), launch="heartbeat_timeout")
-    yield seen("the launch hook lets go in the end", lambda f: f.hook(LAUNCH, DefaultResult="CONTINUE"), launch="default_result")
+    yield seen(
+        "the launch hook holds longer", lambda f: f.hook(LAUNCH, HeartbeatTimeout=60), launch="heartbeat_timeout"
+    )
+    yield seen(
+        "the launch hook lets go in the end",
+        lambda f: f.hook(LAUNCH, DefaultResult="CONTINUE"),
+        launch="default_result",
+    )
     yield seen(
         "the launch hook holds at the wrong end",
         lambda f: again(f, LAUNCH, LifecycleTransition=ending, HeartbeatTimeout=900, DefaultResult="ABANDON"),
@@ -684,9 +858,17 @@ def _lifecycle_hook() -> Iterator[Mutation]:
     )
     yield seen("the launch hook was deleted", lambda f: f.drop_hook(LAUNCH), launch=MISSING)
     yield Mutation(
-        "the launch hook is no longer wanted", "lifecycle_hook", differs={"launch": GONE}, variables={"fleet_launch_hook": False}
+        "the launch hook is no longer wanted",
+        "lifecycle_hook",
+        differs={"launch": GONE},
+        variables={"fleet_launch_hook": False},
     )
-    yield seen("an abandoned instance ends", lambda f: f.update(InstanceLifecyclePolicy=TERMINATE), quick=True, abandon="on_hook_abandon")
+    yield seen(
+        "an abandoned instance ends",
+        lambda f: f.update(InstanceLifecyclePolicy=TERMINATE),
+        quick=True,
+        abandon="on_hook_abandon",
+    )
     yield seen("somebody else has a hook", lambda f: f.hook("theirs", LifecycleTransition=ending))
 
 
@@ -702,8 +884,14 @@ def _valet() -> Iterator[Mutation]:
         iam(f).set_default_policy_version(PolicyArn=VALET_POLICY_ARN, VersionId="v2")
 
     yield seen("VALET's policy has another default version", older_default, quick=True, valet_policy="policy")
-    yield seen("VALET may do everything", lambda f: f.let_valet(lambda s: s[1].update(Action="autoscaling:*")), valet_policy="policy")
-    yield seen("VALET's policy has a version that is not in force", lambda f: f.let_valet(lambda s: s.pop(), default=False))
+    yield seen(
+        "VALET may do everything",
+        lambda f: f.let_valet(lambda s: s[1].update(Action="autoscaling:*")),
+        valet_policy="policy",
+    )
+    yield seen(
+        "VALET's policy has a version that is not in force", lambda f: f.let_valet(lambda s: s.pop(), default=False)
+    )
 
     def only_reordered(f: Fleet) -> None:
         f.let_valet(list.reverse)
@@ -721,8 +909,12 @@ def _valet() -> Iterator[Mutation]:
         lambda f: iam(f).tag_policy(PolicyArn=VALET_POLICY_ARN, Tags=[{"Key": "Project", "Value": "other"}]),
         valet_policy="tags",
     )
-    yield seen("VALET's policy bears a foreign tag", lambda f: iam(f).tag_policy(PolicyArn=VALET_POLICY_ARN, Tags=[MINE_TOO]))
-    yield seen("VALET's policy was deleted", Fleet.drop_valet_policy, valet_policy=MISSING, user="unknown until applied")
+    yield seen(
+        "VALET's policy bears a foreign tag", lambda f: iam(f).tag_policy(PolicyArn=VALET_POLICY_ARN, Tags=[MINE_TOO])
+    )
+    yield seen(
+        "VALET's policy was deleted", Fleet.drop_valet_policy, valet_policy=MISSING, user="unknown until applied"
+    )
 
     yield seen(
         "VALET's user lost its policy",
@@ -736,29 +928,46 @@ def _valet() -> Iterator[Mutation]:
     )
     yield seen(
         "VALET's user has another boundary",
-        lambda f: iam(f).put_user_permissions_boundary(UserName=USER, PermissionsBoundary=BOUNDARY.replace("boundary", "other")),
+        lambda f: iam(f).put_user_permissions_boundary(
+            UserName=USER, PermissionsBoundary=BOUNDARY.replace("boundary", "other")
+        ),
         user="boundary",
     )
-    yield seen("VALET's user lost its boundary", lambda f: iam(f).delete_user_permissions_boundary(UserName=USER), user="boundary")
+    yield seen(
+        "VALET's user lost its boundary",
+        lambda f: iam(f).delete_user_permissions_boundary(UserName=USER),
+        user="boundary",
+    )
     yield seen(
         "VALET's user has another tag",
         lambda f: iam(f).tag_user(UserName=USER, Tags=[{"Key": "Project", "Value": "other"}]),
         user="tags",
     )
     yield seen("VALET's user bears a foreign tag", lambda f: iam(f).tag_user(UserName=USER, Tags=[MINE_TOO]))
-    yield seen("VALET's user was deleted", Fleet.drop_user, user=MISSING, access_key=MISSING, key_file="unknown until applied")
-    yield seen("VALET's access key was deleted", Fleet.drop_access_key, access_key=MISSING, key_file="unknown until applied")
+    yield seen(
+        "VALET's user was deleted", Fleet.drop_user, user=MISSING, access_key=MISSING, key_file="unknown until applied"
+    )
+    yield seen(
+        "VALET's access key was deleted", Fleet.drop_access_key, access_key=MISSING, key_file="unknown until applied"
+    )
 
     yield seen("the folder may be read by all", lambda f: f.valet.chmod(0o755), folder="mode")
     yield seen("the folder is gone", lambda f: shutil.rmtree(f.valet), folder=MISSING, env=MISSING, script=MISSING)
-    yield seen("VALET's settings are others", lambda f: (f.valet / "valet.env").write_text("A=b\n"), quick=True, env="content")
+    yield seen(
+        "VALET's settings are others", lambda f: (f.valet / "valet.env").write_text("A=b\n"), quick=True, env="content"
+    )
     yield seen("VALET's settings may be read by all", lambda f: (f.valet / "valet.env").chmod(0o644), env="mode")
     yield seen("VALET's settings are gone", lambda f: (f.valet / "valet.env").unlink(), env=MISSING)
-    yield seen("the command is another", lambda f: (f.valet / "set-on-fly.sh").write_text("#!/bin/sh\n"), script="content")
+    yield seen(
+        "the command is another", lambda f: (f.valet / "set-on-fly.sh").write_text("#!/bin/sh\n"), script="content"
+    )
     yield seen("the command cannot be run", lambda f: (f.valet / "set-on-fly.sh").chmod(0o600), script="mode")
     yield seen("there is another file", lambda f: (f.valet / "notes").write_text("x"))
     yield Mutation(
-        "VALET may have more workers", "valet", differs={"env": "content", "script": "content"}, variables={"fleet_max_size": 12}
+        "VALET may have more workers",
+        "valet",
+        differs={"env": "content", "script": "content"},
+        variables={"fleet_max_size": 12},
     )
 
 

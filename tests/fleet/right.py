@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import user_data
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, Place, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.observe import observe
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import Registry, WorkerRow
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import user_data
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 
 from tests.fleet.cloud import KEYS, ROOT, Cloud, Run
 from tests.fleet.mutations import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
@@ -91,13 +91,21 @@ class Right(Fleet):
         """Every fleet_* variable, filled in, as the actions get them of that inventory."""
         defaults = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text())
         every = {**{k: v for k, v in defaults.items() if k.startswith("fleet_")}, **self._own(variables)}
-        filled = {k: v.replace("{{ fleet_name }}", every["fleet_name"]) if isinstance(v, str) else v for k, v in every.items()}
-        assert not [k for k, v in filled.items() if isinstance(v, str) and "{{" in v], "a default knows more Jinja than this does"
+        filled = {
+            k: v.replace("{{ fleet_name }}", every["fleet_name"]) if isinstance(v, str) else v for k, v in every.items()
+        }
+        assert not [k for k, v in filled.items() if isinstance(v, str) and "{{" in v], (
+            "a default knows more Jinja than this does"
+        )
         return filled
 
     def _own(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         local = yaml.safe_load((ROOT / "inventories/local/group_vars/fleet.yml").read_text())
-        own = {"fleet_endpoint_url": self.url, "fleet_valet_dir": str(self.valet), "fleet_report_dir": str(self.folder / "report")}
+        own = {
+            "fleet_endpoint_url": self.url,
+            "fleet_valet_dir": str(self.valet),
+            "fleet_report_dir": str(self.folder / "report"),
+        }
         return {**local, **own, **variables}
 
     def operate(self, command: str) -> Run:
@@ -128,7 +136,16 @@ class Right(Fleet):
         self.account.forget()
         fleet = observe(asked.start, asked.call, settings)
         place = Place("playbooks", str(self.inventory(sight.variables)), "local")
-        return verify(View(settings, fleet, time.time() + sight.later, place, sight.registry(self.registry()), sight.hosts(self.doctors())))
+        return verify(
+            View(
+                settings,
+                fleet,
+                time.time() + sight.later,
+                place,
+                sight.registry(self.registry()),
+                sight.hosts(self.doctors()),
+            )
+        )
 
     def serving(self) -> list[str]:
         """Ids of the group's instances in service."""
@@ -160,7 +177,9 @@ class Right(Fleet):
 
     def end(self, instance: str, result: str = "CONTINUE") -> None:
         """An instance, by its group, and its hook completed as the agent does."""
-        self.aws("autoscaling").terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
+        self.aws("autoscaling").terminate_instance_in_auto_scaling_group(
+            InstanceId=instance, ShouldDecrementDesiredCapacity=False
+        )
         self.complete(instance, result)
 
     def complete(self, instance: str, result: str = "CONTINUE") -> None:
@@ -200,7 +219,9 @@ class Right(Fleet):
 
     def bake(self) -> None:
         """Another image of one's own, newer than every other: what `make image` leaves, without the wait."""
-        made = self.aws("ec2").copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000")["ImageId"]
+        made = self.aws("ec2").copy_image(
+            SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000"
+        )["ImageId"]
         self.tag(made, "ghosthands:agent-schema", "1")
 
     def refreshed(self) -> None:
@@ -210,7 +231,9 @@ class Right(Fleet):
             for instance in self.group()["Instances"]:
                 if instance["LifecycleState"] == "Terminating:Wait":
                     self.complete(instance["InstanceId"])
-            last = self.aws("autoscaling").describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][0]
+            last = self.aws("autoscaling").describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][
+                0
+            ]
             assert last["Status"] in ("Pending", "InProgress", "Successful"), last
             return bool(last["Status"] == "Successful")
 
@@ -249,7 +272,13 @@ def worker(instance: str, **other: Any) -> WorkerRow:
 
 def said(check: str, problem: str = "", severity: str = "error") -> dict[str, Any]:
     """What the doctor says of one of its checks."""
-    return {"id": check, "severity": severity, "ok": not problem, "detail": problem or "as it should be", "remedy": "See docs/agent.md."}
+    return {
+        "id": check,
+        "severity": severity,
+        "ok": not problem,
+        "detail": problem or "as it should be",
+        "remedy": "See docs/agent.md.",
+    }
 
 
 def wrong(findings: list[Finding]) -> set[str]:

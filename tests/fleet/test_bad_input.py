@@ -32,76 +32,131 @@ def many_keys() -> list[str]:
 
 SAID = {
     "a typo in a name": Case({"fleet_mni_size": 2}, ("fleet_mni_size", "did you mean fleet_min_size?")),
-    "a name that is nothing like any other": Case({"fleet_zzzzzzzz": 2}, ("fleet_zzzzzzzz", "playbooks/vars/fleet_spec.yml")),
+    "a name that is nothing like any other": Case(
+        {"fleet_zzzzzzzz": 2}, ("fleet_zzzzzzzz", "playbooks/vars/fleet_spec.yml")
+    ),
     "min above max": Case({"fleet_min_size": 11}, ("fleet_min_size (11)", "fleet_max_size (10)")),
-    "desired outside min and max": Case({"fleet_desired_capacity": 12}, ("fleet_desired_capacity (12)", "fleet_max_size (10)")),
-    "a heartbeat below 30 s": Case({"fleet_termination_hook_timeout": 29}, ("fleet_termination_hook_timeout is 29", "30 to 7200 s")),
-    "a heartbeat above 7200 s": Case({"fleet_launch_hook_timeout": 7201}, ("fleet_launch_hook_timeout is 7201", "30 to 7200 s")),
+    "desired outside min and max": Case(
+        {"fleet_desired_capacity": 12}, ("fleet_desired_capacity (12)", "fleet_max_size (10)")
+    ),
+    "a heartbeat below 30 s": Case(
+        {"fleet_termination_hook_timeout": 29}, ("fleet_termination_hook_timeout is 29", "30 to 7200 s")
+    ),
+    "a heartbeat above 7200 s": Case(
+        {"fleet_launch_hook_timeout": 7201}, ("fleet_launch_hook_timeout is 7201", "30 to 7200 s")
+    ),
     "a drain that the hook cannot cover": Case(
-        {"fleet_termination_hook_timeout": 30, "fleet_drain_limit_seconds": 3600}, ("fleet_drain_limit_seconds", "3660 s", "37 or more")
+        {"fleet_termination_hook_timeout": 30, "fleet_drain_limit_seconds": 3600},
+        ("fleet_drain_limit_seconds", "3660 s", "37 or more"),
     ),
     "one subnet": Case({"fleet_subnet_ids": [SUBNET_A]}, ("fleet_subnet_ids", "two zones")),
-    "subnets in one zone": Case({"fleet_subnet_ids": [SUBNET_A, "SAME_ZONE"]}, ("fleet_subnet_ids", "one zone, us-east-1a", "two zones")),
+    "subnets in one zone": Case(
+        {"fleet_subnet_ids": [SUBNET_A, "SAME_ZONE"]}, ("fleet_subnet_ids", "one zone, us-east-1a", "two zones")
+    ),
     "a subnet of another VPC": Case(
-        {"fleet_subnet_ids": [SUBNET_B, FOREIGN_SUBNET]}, (FOREIGN_SUBNET, f"belongs to {FOREIGN_VPC}, not to {VPC}", "fleet_subnet_ids")
+        {"fleet_subnet_ids": [SUBNET_B, FOREIGN_SUBNET]},
+        (FOREIGN_SUBNET, f"belongs to {FOREIGN_VPC}, not to {VPC}", "fleet_subnet_ids"),
     ),
     "an unknown subnet": Case(
         {"fleet_subnet_ids": [SUBNET_A, "subnet-00000000000000000"]},
         ("There is no subnet subnet-00000000000000000 in us-east-1", "fleet_subnet_ids"),
     ),
-    "a VPC that is not there": Case({"fleet_vpc_id": "vpc-00000000000000000"}, ("There is no VPC vpc-00000000000000000", "fleet_vpc_id")),
+    "a VPC that is not there": Case(
+        {"fleet_vpc_id": "vpc-00000000000000000"}, ("There is no VPC vpc-00000000000000000", "fleet_vpc_id")
+    ),
     "SSH for the world": Case({"fleet_ssh_cidrs": ["0.0.0.0/0"]}, ("fleet_ssh_cidrs", "0.0.0.0/0", "Session Manager")),
     "SSH for the world of IPv6": Case({"fleet_ssh_cidrs": ["::/0"]}, ("fleet_ssh_cidrs", "::/0", "Session Manager")),
-    "SSH for the world, spelt otherwise": Case({"fleet_ssh_cidrs": ["0::0/0"]}, ("fleet_ssh_cidrs", "write ::/0.", "Session Manager"), 2),
+    "SSH for the world, spelt otherwise": Case(
+        {"fleet_ssh_cidrs": ["0::0/0"]}, ("fleet_ssh_cidrs", "write ::/0.", "Session Manager"), 2
+    ),
     "SSH for the world in two halves": Case(
-        {"fleet_ssh_cidrs": ["0.0.0.0/1", "128.0.0.0/1"]}, ("fleet_ssh_cidrs", "0.0.0.0/1, 128.0.0.0/1", "Session Manager")
+        {"fleet_ssh_cidrs": ["0.0.0.0/1", "128.0.0.0/1"]},
+        ("fleet_ssh_cidrs", "0.0.0.0/1, 128.0.0.0/1", "Session Manager"),
     ),
     "a malformed CIDR": Case({"fleet_api_cidrs": ["10.0.0/8"]}, ("fleet_api_cidrs", "'10.0.0/8'", "203.0.113.7/32")),
-    "host bits in a CIDR": Case({"fleet_api_cidrs": ["10.1.2.3/16"]}, ("fleet_api_cidrs", "host bits", "write 10.1.0.0/16")),
-    "an address without a length": Case({"fleet_api_cidrs": ["10.1.2.3"]}, ("fleet_api_cidrs", "'10.1.2.3'", "write 10.1.2.3/32")),
+    "host bits in a CIDR": Case(
+        {"fleet_api_cidrs": ["10.1.2.3/16"]}, ("fleet_api_cidrs", "host bits", "write 10.1.0.0/16")
+    ),
+    "an address without a length": Case(
+        {"fleet_api_cidrs": ["10.1.2.3"]}, ("fleet_api_cidrs", "'10.1.2.3'", "write 10.1.2.3/32")
+    ),
     "a malformed ARN": Case(
         {"fleet_permissions_boundary_arn": "arn:aws:iam:123456789012:policy/x"},
         ("fleet_permissions_boundary_arn", "arn:aws:iam::123456789012:policy/name"),
     ),
-    "a malformed ARN of a key": Case({"fleet_volume_kms_key_id": "arn:aws:kms:key/1"}, ("fleet_volume_kms_key_id", "alias/...")),
+    "a malformed ARN of a key": Case(
+        {"fleet_volume_kms_key_id": "arn:aws:kms:key/1"}, ("fleet_volume_kms_key_id", "alias/...")
+    ),
     "a role name beyond IAM's limit": Case({"fleet_role_name": "r" * 65}, ("fleet_role_name", "1 to 64")),
     "a group name beyond the limit": Case({"fleet_group_name": "g" * 256}, ("fleet_group_name", "1 to 255")),
-    "a template name below the limit": Case({"fleet_launch_template_name": "lt"}, ("fleet_launch_template_name", "3 to 128")),
-    "a repository name in capitals": Case({"fleet_repository_name": "GhostHands"}, ("fleet_repository_name", "lower-case")),
+    "a template name below the limit": Case(
+        {"fleet_launch_template_name": "lt"}, ("fleet_launch_template_name", "3 to 128")
+    ),
+    "a repository name in capitals": Case(
+        {"fleet_repository_name": "GhostHands"}, ("fleet_repository_name", "lower-case")
+    ),
     "user data over 16 KB": Case({"fleet_required_keys": many_keys()}, ("16384", "fleet_required_keys")),
-    "no credentials": Case({"fleet_access_key": "", "fleet_secret_key": ""}, ("No AWS credentials found", "fleet_profile", "AWS_PROFILE")),
+    "no credentials": Case(
+        {"fleet_access_key": "", "fleet_secret_key": ""}, ("No AWS credentials found", "fleet_profile", "AWS_PROFILE")
+    ),
     "a profile that is not there": Case(
         {"fleet_access_key": "", "fleet_secret_key": "", "fleet_profile": "wekruit"}, ("wekruit", "fleet_profile")
     ),
     "half a pair of keys": Case({"fleet_secret_key": ""}, ("fleet_access_key and fleet_secret_key",)),
     "a region that AWS does not have": Case({"fleet_region": "us-esat-1"}, ("fleet_region 'us-esat-1'", "us-east-1")),
-    "a region where nothing is": Case({"fleet_region": "eu-west-1"}, ("eu-west-1 has no default VPC", "fleet_region"), 3),
-    "an endpoint that is down": Case({"fleet_endpoint_url": "DOWN"}, ("fleet_endpoint_url is DOWN", "python -m localcloud up")),
-    "an endpoint that is no address": Case({"fleet_endpoint_url": "127.0.0.1:5566"}, ("fleet_endpoint_url", "http://127.0.0.1:5566")),
+    "a region where nothing is": Case(
+        {"fleet_region": "eu-west-1"}, ("eu-west-1 has no default VPC", "fleet_region"), 3
+    ),
+    "an endpoint that is down": Case(
+        {"fleet_endpoint_url": "DOWN"}, ("fleet_endpoint_url is DOWN", "python -m localcloud up")
+    ),
+    "an endpoint that is no address": Case(
+        {"fleet_endpoint_url": "127.0.0.1:5566"}, ("fleet_endpoint_url", "http://127.0.0.1:5566")
+    ),
     "a secret outside the role's policy": Case(
-        {"fleet_secret_name": "elsewhere/env"}, ("fleet_secret_name (elsewhere/env)", "fleet_secret_scope (ghosthands/worker/*)")
+        {"fleet_secret_name": "elsewhere/env"},
+        ("fleet_secret_name (elsewhere/env)", "fleet_secret_scope (ghosthands/worker/*)"),
     ),
     "a secret that is scheduled for deletion": Case(
         {"fleet_secret_name": "ghosthands/worker/leaving"},
         ("ghosthands/worker/leaving is scheduled for deletion", "aws secretsmanager restore-secret"),
     ),
-    "an image that is not there": Case({"fleet_image": "ami-00000000000000000"}, ("ami-00000000000000000", "fleet_image")),
-    "no own image of that name": Case({"fleet_image_name_pattern": "nothing-*"}, ("nothing-*", "x86_64", "fleet_image")),
+    "an image that is not there": Case(
+        {"fleet_image": "ami-00000000000000000"}, ("ami-00000000000000000", "fleet_image")
+    ),
+    "no own image of that name": Case(
+        {"fleet_image_name_pattern": "nothing-*"}, ("nothing-*", "x86_64", "fleet_image")
+    ),
     "an image of another architecture": Case(
         {"fleet_image": "ami-010ca1c10d000a002"}, ("is for arm64", "t3.medium runs x86_64", "fleet_image")
     ),
     "no own image for the machine's architecture": Case(
-        {"fleet_instance_type": "t4g.medium", "fleet_image_name_pattern": "gh-worker-20260801*"}, ("arm64", "fleet_image")
+        {"fleet_instance_type": "t4g.medium", "fleet_image_name_pattern": "gh-worker-20260801*"},
+        ("arm64", "fleet_image"),
     ),
-    "an image whose agent reads another schema": Case({"fleet_image": "SCHEMA_2"}, ("schema 2", "agent.conf", "Bake an image")),
-    "an instance type that is none": Case({"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")),
-    "a key pair that is not there": Case({"fleet_key_name": "no-such-key"}, ("no-such-key", "fleet_key_public", "fleet_key_name")),
-    "a KMS key that is not there": Case({"fleet_volume_kms_key_id": "alias/none"}, ("alias/none", "fleet_volume_kms_key_id")),
-    "a KMS key without a grant": Case({"fleet_volume_kms_key_id": "NO_GRANT"}, ("NO_GRANT", "aws kms create-grant", "every instance")),
-    "another account": Case({"fleet_account_id": "210987654321"}, ("123456789012", "fleet_account_id is 210987654321", "fleet_profile")),
+    "an image whose agent reads another schema": Case(
+        {"fleet_image": "SCHEMA_2"}, ("schema 2", "agent.conf", "Bake an image")
+    ),
+    "an instance type that is none": Case(
+        {"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")
+    ),
+    "a key pair that is not there": Case(
+        {"fleet_key_name": "no-such-key"}, ("no-such-key", "fleet_key_public", "fleet_key_name")
+    ),
+    "a KMS key that is not there": Case(
+        {"fleet_volume_kms_key_id": "alias/none"}, ("alias/none", "fleet_volume_kms_key_id")
+    ),
+    "a KMS key without a grant": Case(
+        {"fleet_volume_kms_key_id": "NO_GRANT"}, ("NO_GRANT", "aws kms create-grant", "every instance")
+    ),
+    "another account": Case(
+        {"fleet_account_id": "210987654321"}, ("123456789012", "fleet_account_id is 210987654321", "fleet_profile")
+    ),
     "a newline in a tag": Case({"fleet_tags": {"Team": "a\nb"}}, ("fleet_tags.Team", "'a\\nb'")),
     "a quote in a tag": Case({"fleet_tags": {"Team": 'a"b'}}, ("fleet_tags.Team",)),
-    "a tag of AWS's own": Case({"fleet_tags": {"aws:team": "x"}}, ("fleet_tags", "'aws:team'", "do not begin with aws:")),
+    "a tag of AWS's own": Case(
+        {"fleet_tags": {"aws:team": "x"}}, ("fleet_tags", "'aws:team'", "do not begin with aws:")
+    ),
     "a number as a tag": Case({"fleet_tags": {"CostCenter": 7}}, ("fleet_tags.CostCenter is 7", "quoted")),
     "a newline in a name": Case({"fleet_group_name": "a\nrm -rf /"}, ("fleet_group_name", "'a\\nrm -rf /'")),
     "a newline at the end of a name": Case({"fleet_valet_app": "valet\n"}, ("fleet_valet_app", "'valet\\n'")),
@@ -110,12 +165,20 @@ SAID = {
     "Jinja that is cut short": Case({"fleet_secret_name": "{{ fleet_name"}, ("fleet_secret_name", "{{ fleet_name")),
     "Jinja as a value": Case({"fleet_tags": {"Team": "{{ '{{' }} 7 * 7 }}"}}, ("fleet_tags.Team",)),
     "a word for a number": Case({"fleet_min_size": "many"}, ("fleet_min_size", "'many'", "whole number")),
-    "a word for a yes": Case({"fleet_public_address": "perhaps"}, ("fleet_public_address", "'perhaps'", "true or false")),
+    "a word for a yes": Case(
+        {"fleet_public_address": "perhaps"}, ("fleet_public_address", "'perhaps'", "true or false")
+    ),
     "a mapping for a list": Case({"fleet_subnet_ids": {"a": "b"}}, ("fleet_subnet_ids", "list")),
     "nothing for a text": Case({"fleet_secret_name": None}, ("fleet_secret_name",)),
-    "a value that is not on the list": Case({"fleet_size_owner": "me"}, ("fleet_size_owner is 'me'", "one of valet, playbook")),
-    "a process that AWS does not have": Case({"fleet_suspended_processes": ["AZRebalanc"]}, ("did you mean AZRebalance?",)),
-    "fly to be called where there is none": Case({"fleet_valet_apply": True}, ("fleet_valet_apply", "no fly command", "flyctl")),
+    "a value that is not on the list": Case(
+        {"fleet_size_owner": "me"}, ("fleet_size_owner is 'me'", "one of valet, playbook")
+    ),
+    "a process that AWS does not have": Case(
+        {"fleet_suspended_processes": ["AZRebalanc"]}, ("did you mean AZRebalance?",)
+    ),
+    "fly to be called where there is none": Case(
+        {"fleet_valet_apply": True}, ("fleet_valet_apply", "no fly command", "flyctl")
+    ),
     "several problems": Case(
         {"fleet_min_size": 11, "fleet_api_cidrs": ["x"], "fleet_role_name": ""},
         ("fleet_min_size", "fleet_api_cidrs", "fleet_role_name"),
@@ -140,8 +203,12 @@ def tried(running_cloud: Cloud) -> tuple[Run, list[str], dict[str, str]]:
         down = f"http://127.0.0.1:{s.getsockname()[1]}"
     stands = {
         "DOWN": down,
-        "SAME_ZONE": ec2.create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"],
-        "SCHEMA_2": ec2.copy_image(SourceImageId="ami-010ca1c10d000a001", SourceRegion="us-east-1", Name="another schema")["ImageId"],
+        "SAME_ZONE": ec2.create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")["Subnet"][
+            "SubnetId"
+        ],
+        "SCHEMA_2": ec2.copy_image(
+            SourceImageId="ami-010ca1c10d000a001", SourceRegion="us-east-1", Name="another schema"
+        )["ImageId"],
         "NO_GRANT": kms.create_key()["KeyMetadata"]["KeyId"],
     }
     ec2.create_tags(Resources=[stands["SCHEMA_2"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "2"}])
@@ -182,7 +249,10 @@ def test_bad_input_writes_nothing_anywhere(tried: tuple[Run, list[str], dict[str
 def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: Cloud) -> None:
     run = cloud.play_hosts("site.yml", hosts={"one": {"fleet_name": "gh"}, "two": {"fleet_name": "gh"}})
     assert run.returncode != 0
-    assert "one and two are in one account and share fleet_group_name (gh-asg), fleet_launch_template_name (gh-lt)" in run.messages["one"]
+    assert (
+        "one and two are in one account and share fleet_group_name (gh-asg), fleet_launch_template_name (gh-lt)"
+        in run.messages["one"]
+    )
     assert "Give one of them another fleet_name." in run.messages["two"]
     assert cloud.writes() == []
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.fleet.cloud import ROOT, Cloud, Run
 
-EVERY_BOOK = "preflight foundation iam security_group launch_template autoscaling_group lifecycle_hook valet status".split()
+EVERY_BOOK = (
+    "preflight foundation iam security_group launch_template autoscaling_group lifecycle_hook valet status".split()
+)
 
 
 def checked(run: Run, sections: int) -> None:
@@ -60,13 +62,18 @@ def test_another_folder_needs_only_paths(cloud: Cloud, clone: Path, tmp_path: Pa
     paths = f"'{clone}/playbooks/site.yml' -i '{clone}/staging'"
     checked(cloud.shell(f"ansible-playbook {paths} --check", tmp_path), 7)
     named = f"wekruit.ghosthands.site -i '{clone}/staging'"
-    checked(cloud.shell(f"ansible-playbook {named} --check", tmp_path, ANSIBLE_COLLECTIONS_PATH=str(clone / "collections")), 7)
+    checked(
+        cloud.shell(f"ansible-playbook {named} --check", tmp_path, ANSIBLE_COLLECTIONS_PATH=str(clone / "collections")),
+        7,
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("book", EVERY_BOOK)
 @pytest.mark.parametrize("spelling", ["playbooks/{}.yml", "wekruit.ghosthands.{}"])
-def test_every_single_playbook_is_found_by_path_and_by_name(book: str, spelling: str, cloud: Cloud, clone: Path) -> None:
+def test_every_single_playbook_is_found_by_path_and_by_name(
+    book: str, spelling: str, cloud: Cloud, clone: Path
+) -> None:
     run = cloud.shell(f"ansible-playbook {spelling.format(book)} -i staging --check", clone)
     checked(run, {"status": 0, "preflight": 0}.get(book, 1))

@@ -37,7 +37,9 @@ class Scaler:
         self.writes["SetDesiredCapacity"] += 1
         if self.writes["SetDesiredCapacity"] % 25 == 0:
             self.sizes = (0, 12) if self.sizes == (1, 10) else (1, 10)
-            self._autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=self.sizes[0], MaxSize=self.sizes[1])
+            self._autoscaling.update_auto_scaling_group(
+                AutoScalingGroupName=GROUP, MinSize=self.sizes[0], MaxSize=self.sizes[1]
+            )
             self.writes["UpdateAutoScalingGroup"] += 1
 
 
@@ -48,37 +50,60 @@ def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) 
     with meanwhile(scaler, every=0.02):
         for n in range(20):
             change: dict[str, Any] = (
-                {"fleet_cooldown_seconds": 100 + n} if n % 4 == 1 else {"fleet_tags": {"Turn": str(n)}} if n == 7 else {}
+                {"fleet_cooldown_seconds": 100 + n}
+                if n % 4 == 1
+                else {"fleet_tags": {"Turn": str(n)}}
+                if n == 7
+                else {}
             )
-            book = "site.yml" if n % 10 == 2 else "playbooks/lifecycle_hook.yml" if n % 4 == 3 else "playbooks/autoscaling_group.yml"
+            book = (
+                "site.yml"
+                if n % 10 == 2
+                else "playbooks/lifecycle_hook.yml"
+                if n % 4 == 3
+                else "playbooks/autoscaling_group.yml"
+            )
             run = built.play(book, **STILL, **change)
             assert run.returncode == 0, run
             updates += run.changed_tasks.count("Keep the group's settings")
     assert scaler.undone == []
-    assert (built.group()["DesiredCapacity"], built.group()["MinSize"], built.group()["MaxSize"]) == (scaler.desired, *scaler.sizes)
+    assert (built.group()["DesiredCapacity"], built.group()["MinSize"], built.group()["MaxSize"]) == (
+        scaler.desired,
+        *scaler.sizes,
+    )
     assert updates > 5, "the runs did change the group meanwhile"
     assert scaler.writes["SetDesiredCapacity"] > 100
 
     told = [call for call in built.trace() if call["service"] == "autoscaling"]
-    of_sizes = [c for c in told if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()]
+    of_sizes = [
+        c for c in told if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()
+    ]
     assert [c for c in told if "DesiredCapacity" in c["parameters"] and c["action"] != "SetDesiredCapacity"] == []
-    assert len([c for c in told if c["action"] == "SetDesiredCapacity"]) == scaler.writes["SetDesiredCapacity"], "only the scaler's"
+    assert len([c for c in told if c["action"] == "SetDesiredCapacity"]) == scaler.writes["SetDesiredCapacity"], (
+        "only the scaler's"
+    )
     assert len(of_sizes) == scaler.writes["UpdateAutoScalingGroup"], "only the scaler's"
-    assert len([c for c in told if c["action"] == "UpdateAutoScalingGroup"]) > len(of_sizes), "the runs wrote other settings"
+    assert len([c for c in told if c["action"] == "UpdateAutoScalingGroup"]) > len(of_sizes), (
+        "the runs wrote other settings"
+    )
 
 
 def test_sizes_that_valet_owns_are_only_reported(built: Cloud) -> None:
     for how in (["--check"], []):
         run = built.play("site.yml", *how, fleet_min_size=3, fleet_max_size=4, fleet_desired_capacity=3)
         assert run.returncode == 0, run
-        assert "The group's sizes are 1 to 10, fleet_min_size and fleet_max_size say 3 to 4. Left to VALET." in run.stdout
+        assert (
+            "The group's sizes are 1 to 10, fleet_min_size and fleet_max_size say 3 to 4. Left to VALET." in run.stdout
+        )
         assert "fleet_size_owner=playbook" in run.stdout
         assert ("autoscaling_group", "Keep the group's settings") not in run.differs
     assert [action for action in built.writes() if action.startswith(("Update", "Set"))] == []
 
 
 @pytest.mark.parametrize(("sizes", "clamped"), [((3, 10), 3), ((1, 1), 1)])
-def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(sizes: tuple[int, int], clamped: int, built: Cloud) -> None:
+def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
+    sizes: tuple[int, int], clamped: int, built: Cloud
+) -> None:
     wanted: dict[str, Any] = {
         "fleet_size_owner": "playbook",
         "fleet_min_size": sizes[0],

@@ -40,7 +40,9 @@ def table() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, table: list[str]) -> Iterator[Fleet]:
+def fleet(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, table: list[str]
+) -> Iterator[Fleet]:
     """Built once, with every optional part."""
     fleet = Fleet(tmp_path_factory.mktemp("drift"))
     fleet.command("up", "--trace", str(fleet.trace_file))
@@ -70,7 +72,9 @@ def _play(fleet: Fleet, section: str, *more: str, **variables: Any) -> tuple[Run
     return run, Said(drift, stock, writes)
 
 
-@pytest.mark.parametrize("m", [pytest.param(m, id=m.says, marks=() if m.quick else pytest.mark.slow) for m in MUTATIONS])
+@pytest.mark.parametrize(
+    "m", [pytest.param(m, id=m.says, marks=() if m.quick else pytest.mark.slow) for m in MUTATIONS]
+)
 def test_the_drift_names_exactly_what_the_stock_tasks_change(fleet: Fleet, table: list[str], m: Mutation) -> None:
     fleet.back()
     group = fleet.settings()

@@ -10,14 +10,19 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.table import RESOURCES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
 
 from tests.fleet.cloud import BIN, ROOT
 from tests.fleet.mutations import MUTATIONS, TASKS
 
 # What the comparison does not know on purpose: with fleet_valet_apply it differs on every run, and is named.
 NOT_COMPARED = {"ansible.builtin.command"}
-CHANGE_NOTHING = {"ansible.builtin.import_tasks", "ansible.builtin.meta", "ansible.builtin.debug", "ansible.builtin.assert"}
+CHANGE_NOTHING = {
+    "ansible.builtin.import_tasks",
+    "ansible.builtin.meta",
+    "ansible.builtin.debug",
+    "ansible.builtin.assert",
+}
 # Options of the connection and of the machinery of every module, which no playbook states in a task.
 OF_EVERY_MODULE = {"debug_botocore_endpoint_logs", "validate_certs", "state", "unsafe_writes", "wait", "wait_timeout"}
 ONLY_CREATES = "the task runs only where the thing is missing"
@@ -26,8 +31,22 @@ NOT_THE_ATTRIBUTE = "says how a time is written that no task states"
 JUDGED: dict[str, dict[str, str]] = {
     "amazon.aws.autoscaling_group": dict.fromkeys(
         (
-            *("decrement_desired_capacity", "detach_instances", "lc_check", "lt_check", "metrics_collection", "metrics_granularity"),
-            *("metrics_list", "notification_types", "purge_tags", "replace_all_instances", "replace_batch_size", "replace_instances"),
+            *(
+                "decrement_desired_capacity",
+                "detach_instances",
+                "lc_check",
+                "lt_check",
+                "metrics_collection",
+                "metrics_granularity",
+            ),
+            *(
+                "metrics_list",
+                "notification_types",
+                "purge_tags",
+                "replace_all_instances",
+                "replace_batch_size",
+                "replace_instances",
+            ),
         ),
         ONLY_CREATES,
     ),
@@ -46,7 +65,9 @@ JUDGED: dict[str, dict[str, str]] = {
         "only_version": "would delete other versions; off",
     },
     "amazon.aws.iam_policy": {"skip_duplicates": "would look for the document under another name; off"},
-    "amazon.aws.iam_role": {"purge_policies": "counts only together with managed_policies, which no task states; a mutation holds it"},
+    "amazon.aws.iam_role": {
+        "purge_policies": "counts only together with managed_policies, which no task states; a mutation holds it"
+    },
     "amazon.aws.iam_user": {
         "password_reset_required": "counts only together with password",
         "update_password": "counts only together with password",
@@ -69,7 +90,9 @@ JUDGED: dict[str, dict[str, str]] = {
         "force_absent": "concerns removal",
         "force_set_policy": "counts only together with policy",
     },
-    "community.aws.secretsmanager_secret": dict.fromkeys(("recovery_window", "rotation_interval", "secret", "secret_type"), ONLY_CREATES),
+    "community.aws.secretsmanager_secret": dict.fromkeys(
+        ("recovery_window", "rotation_interval", "secret", "secret_type"), ONLY_CREATES
+    ),
 }
 # Parameters with a meaning that no mutation can make differ alone.
 NOT_MUTATED = {
@@ -98,7 +121,10 @@ def tasks_of(playbook: str) -> Iterator[Stated]:
 
 def site() -> list[Stated]:
     """The site's tasks, which the comparison reads."""
-    books = [entry["ansible.builtin.import_playbook"] for entry in yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text("utf-8"))]
+    books = [
+        entry["ansible.builtin.import_playbook"]
+        for entry in yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text("utf-8"))
+    ]
     return [task for book in books for task in tasks_of(book)]
 
 
@@ -110,8 +136,12 @@ def options(module: str) -> dict[str, Any]:
 
 @cache
 def _documentation() -> dict[str, Any]:
-    modules = sorted({task.module for task in site()} | RESOURCES.keys() | {task.module for task in tasks_of("teardown.yml")})
-    done = subprocess.run([BIN / "ansible-doc", "-t", "module", "-j", *modules], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = sorted(
+        {task.module for task in site()} | RESOURCES.keys() | {task.module for task in tasks_of("teardown.yml")}
+    )
+    done = subprocess.run(
+        [BIN / "ansible-doc", "-t", "module", "-j", *modules], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return dict(json.loads(done.stdout))
 
 
@@ -148,7 +178,11 @@ def test_every_parameter_in_a_task_is_known_to_the_table(task: Stated) -> None:
 @pytest.mark.parametrize("module", sorted(RESOURCES))
 def test_every_default_that_a_module_applies_unasked_is_judged(module: str) -> None:
     stated = set.intersection(*[set(task.arguments) for task in site() if task.module == module])
-    silent = {name for name, option in options(module).items() if option.get("default") is not None} - stated - OF_EVERY_MODULE
+    silent = (
+        {name for name, option in options(module).items() if option.get("default") is not None}
+        - stated
+        - OF_EVERY_MODULE
+    )
     assert silent == JUDGED.get(module, {}).keys()
 
 

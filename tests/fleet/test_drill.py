@@ -31,7 +31,10 @@ def fleet(right: Right) -> Right:
 def held(fleet: Right) -> Right:
     """One in which a new instance does not come up by itself."""
     fleet.aws("autoscaling").put_lifecycle_hook(
-        AutoScalingGroupName=GROUP, LifecycleHookName=LAUNCH, LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", HeartbeatTimeout=900
+        AutoScalingGroupName=GROUP,
+        LifecycleHookName=LAUNCH,
+        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
+        HeartbeatTimeout=900,
     )
     fleet.forget()
     return fleet
@@ -74,7 +77,9 @@ def finding(fleet: Right) -> dict[str, Any]:
 def ours(fleet: Right) -> list[Any]:
     """What each write of the drill names: a number, or an instance."""
     named = {"SetDesiredCapacity": "DesiredCapacity", "TerminateInstanceInAutoScalingGroup": "InstanceId"}
-    writes = [call for call in fleet.trace() if WRITES.match(call["action"]) and call["action"] != "CompleteLifecycleAction"]
+    writes = [
+        call for call in fleet.trace() if WRITES.match(call["action"]) and call["action"] != "CompleteLifecycleAction"
+    ]
     return [call["parameters"][named[call["action"]]] for call in writes]
 
 
@@ -105,7 +110,9 @@ def test_scale_in_is_followed_timed_and_reported(fleet: Right) -> None:
 
 def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: Right) -> None:
     busy, idle = fleet.serving()
-    fleet.aws("autoscaling").set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True)
+    fleet.aws("autoscaling").set_instance_protection(
+        AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
+    )
     fleet.forget()
     run = drill(fleet, "terminate")
     assert run.returncode == 0, run
@@ -135,7 +142,11 @@ def test_an_instance_whose_drain_is_given_up_is_an_error_whose_remedy_ends_it(fl
 
 @pytest.mark.slow
 def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: Right) -> None:
-    hook = {"AutoScalingGroupName": GROUP, "LifecycleHookName": TERMINATION, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+    hook = {
+        "AutoScalingGroupName": GROUP,
+        "LifecycleHookName": TERMINATION,
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+    }
     fleet.aws("autoscaling").put_lifecycle_hook(**hook, HeartbeatTimeout=30, DefaultResult="ABANDON")
     kept_and_ended(fleet, fleet.play(VERIFY, fleet_drill="terminate", **reporting(fleet)))
     assert finding(fleet)["evidence"]["seconds"]["drain"] >= 28
@@ -188,7 +199,10 @@ def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(number: 
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a drill of another kind": ({"fleet_drill": "reboot"}, "value of kind must be one of: scale_in, terminate, got: reboot"),
+    "a drill of another kind": (
+        {"fleet_drill": "reboot"},
+        "value of kind must be one of: scale_in, terminate, got: reboot",
+    ),
     "no room": ({"fleet_max_size": 10}, f"{GROUP} may have 2 instances and wants 2: a drill needs room for one more"),
     "the group's name": (
         {"fleet_name": "gh-worker-prod"},

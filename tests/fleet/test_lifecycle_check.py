@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.account import Account
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import Registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 
 from tests.fleet.cloud import KEYS, ROOT, Run, meanwhile
 from tests.fleet.faults import FAULTS, Fault
@@ -37,7 +37,9 @@ def task(right: Right, folder: Path, variables: Mapping[str, Any] | None = None,
         "hosts": "fleet",
         "gather_facts": False,
         "module_defaults": {"group/wekruit.ghosthands.fleet": "{{ __fleet_connection }}"},
-        "tasks": [{"name": "Look", "wekruit.ghosthands.lifecycle_check": {"report": str(right.folder / "report"), **options}}],
+        "tasks": [
+            {"name": "Look", "wekruit.ghosthands.lifecycle_check": {"report": str(right.folder / "report"), **options}}
+        ],
     }
     (folder / "play.yml").write_text(json.dumps([play]))
     return right.operate(f"ansible-playbook {folder}/play.yml -i {right.inventory(variables or {})}")
@@ -116,7 +118,9 @@ def test_the_registry_and_the_hosts_come_as_values(right: Right, tmp_path: Path)
 
 
 def test_a_worker_that_stands_by_is_no_failure(right: Right) -> None:
-    right.aws("autoscaling").enter_standby(AutoScalingGroupName=GROUP, InstanceIds=right.serving()[:1], ShouldDecrementDesiredCapacity=True)
+    right.aws("autoscaling").enter_standby(
+        AutoScalingGroupName=GROUP, InstanceIds=right.serving()[:1], ShouldDecrementDesiredCapacity=True
+    )
     found = right.look()
     assert wrong(found) == set()
     assert "1 instance set aside" in next(f.detail for f in found if f.id == "instances-standby")
@@ -144,7 +148,9 @@ def test_too_few_in_service_is_not_yet_right_while_others_come(right: Right) -> 
     ("fail_on", "returncode", "fault"),
     [("never", 0, "error"), ("error", 0, "warning"), ("error", RED, "error"), ("warning", RED, "warning")],
 )
-def test_fail_on_is_the_least_severity_that_fails(fail_on: str, returncode: int, fault: str, right: Right, tmp_path: Path) -> None:
+def test_fail_on_is_the_least_severity_that_fails(
+    fail_on: str, returncode: int, fault: str, right: Right, tmp_path: Path
+) -> None:
     id = {"error": "hook-exists", "warning": "group-cooldown"}[fault]
     right.drop_hook(TERMINATION) if fault == "error" else right.update(DefaultCooldown=60)
     run = task(right, tmp_path, fail_on=fail_on)
@@ -181,7 +187,11 @@ def test_a_wait_that_is_in_vain_ends_in_time_and_says_for_what(right: Right, tmp
 def test_a_wait_ends_when_what_it_waits_for_is_right(right: Right, tmp_path: Path) -> None:
     """Somebody puts the hook back meanwhile."""
     right.drop_hook(TERMINATION)
-    put_back = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "HeartbeatTimeout": 300, "DefaultResult": "ABANDON"}
+    put_back = {
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "HeartbeatTimeout": 300,
+        "DefaultResult": "ABANDON",
+    }
     looked = threading.Event()
 
     def put_it_back() -> None:
@@ -207,8 +217,17 @@ def test_a_group_that_is_not_there_is_one_finding(right: Right) -> None:
 
 
 READS = {
-    *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLifecycleHooks", "autoscaling:DescribeScalingActivities"),
-    *("autoscaling:DescribeInstanceRefreshes", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeInstances", "ec2:DescribeImages"),
+    *(
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeLifecycleHooks",
+        "autoscaling:DescribeScalingActivities",
+    ),
+    *(
+        "autoscaling:DescribeInstanceRefreshes",
+        "ec2:DescribeLaunchTemplateVersions",
+        "ec2:DescribeInstances",
+        "ec2:DescribeImages",
+    ),
     *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeKeyPairs", "iam:GetInstanceProfile"),
     *("secretsmanager:DescribeSecret", "ecr:DescribeImages", "logs:DescribeLogStreams"),
 }
@@ -311,7 +330,9 @@ def test_a_thousand_instances_and_as_many_rows_cost_no_more_calls_and_five_secon
 def asked(right: Right) -> set[tuple[str, str]]:
     """The questions of the trace: (action, of what); the pages of one are one."""
     pages = ("NextToken", "nextToken", "Marker", "MaxResults")
-    return {(c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in right.trace()}
+    return {
+        (c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in right.trace()
+    }
 
 
 def test_ten_instances_cost_two_seconds_beyond_ansibles_own_start(right: Right, tmp_path: Path) -> None:

@@ -63,9 +63,15 @@ def test_an_operator_with_these_documents_builds_changes_and_ends_a_fleet(cloud:
     runs: list[tuple[str, dict[str, Any]]] = [
         ("playbooks/preflight.yml", {}),
         ("site.yml", {}),
-        ("site.yml", {"fleet_api_cidrs": ["198.51.100.0/24"], "fleet_volume_size_gib": 50, "fleet_cooldown_seconds": 120}),
+        (
+            "site.yml",
+            {"fleet_api_cidrs": ["198.51.100.0/24"], "fleet_volume_size_gib": 50, "fleet_cooldown_seconds": 120},
+        ),
         ("playbooks/verify.yml", {"fleet_verify_fail_on": "never", "fleet_report_dir": ""}),
-        ("playbooks/teardown.yml", {"fleet_confirm_teardown": GROUP, "fleet_force_delete": True, "fleet_teardown_secret": True}),
+        (
+            "playbooks/teardown.yml",
+            {"fleet_confirm_teardown": GROUP, "fleet_force_delete": True, "fleet_teardown_secret": True},
+        ),
     ]
     for book, variables in runs:
         run = cloud.play(book, **{**key, **variables})
@@ -76,7 +82,10 @@ def test_an_operator_with_these_documents_builds_changes_and_ends_a_fleet(cloud:
 
 @pytest.mark.parametrize(
     "action",
-    ["autoscaling:PutLifecycleHook", *(pytest.param(a, marks=pytest.mark.slow) for a in ("iam:PassRole", "ec2:CreateLaunchTemplate"))],
+    [
+        "autoscaling:PutLifecycleHook",
+        *(pytest.param(a, marks=pytest.mark.slow) for a in ("iam:PassRole", "ec2:CreateLaunchTemplate")),
+    ],
 )
 def test_an_operator_with_an_action_less_is_told_which(cloud: Cloud, user: User, action: str) -> None:
     run = cloud.play("site.yml", **user(cloud, without(document(*OPERATOR), action)))
@@ -84,7 +93,9 @@ def test_an_operator_with_an_action_less_is_told_which(cloud: Cloud, user: User,
     assert action in run.stdout or action.partition(":")[2] in refused(cloud), run
 
 
-def test_who_has_the_document_for_verifying_verifies_and_may_change_nothing(built: Cloud, user: User, tmp_path: Path) -> None:
+def test_who_has_the_document_for_verifying_verifies_and_may_change_nothing(
+    built: Cloud, user: User, tmp_path: Path
+) -> None:
     key = user(built, document("verify"))
     run = built.play("playbooks/verify.yml", **key, fleet_verify_fail_on="never", fleet_report_dir=str(tmp_path))
     assert run.returncode == 0, run

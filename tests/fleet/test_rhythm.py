@@ -26,25 +26,35 @@ class Change(NamedTuple):
 
 
 CHANGES = {
-    "foundation": Change({"fleet_log_retention_days": 60}, "Keep a log group", ('- "retention": 30', '+ "retention": 60')),
+    "foundation": Change(
+        {"fleet_log_retention_days": 60}, "Keep a log group", ('- "retention": 30', '+ "retention": 60')
+    ),
     "iam": Change(
         {"fleet_session_manager": False},
         "Let the role do what the agent and the worker do",
         ("ssmmessages:OpenDataChannel", "SessionManager"),
     ),
     "security_group": Change(
-        {"fleet_api_cidrs": ["198.51.100.0/24"]}, "Open the ports that were asked for, and no other", ("198.51.100.0/24", "3100")
+        {"fleet_api_cidrs": ["198.51.100.0/24"]},
+        "Open the ports that were asked for, and no other",
+        ("198.51.100.0/24", "3100"),
     ),
-    "launch_template": Change({"fleet_volume_size_gib": 50}, "Describe an instance", ('"VolumeSize": 40', '"VolumeSize": 50')),
+    "launch_template": Change(
+        {"fleet_volume_size_gib": 50}, "Describe an instance", ('"VolumeSize": 40', '"VolumeSize": 50')
+    ),
     "autoscaling_group": Change(
-        {"fleet_cooldown_seconds": 120}, "Keep the group's settings", ('"cooldown_seconds": 300', '"cooldown_seconds": 120')
+        {"fleet_cooldown_seconds": 120},
+        "Keep the group's settings",
+        ('"cooldown_seconds": 300', '"cooldown_seconds": 120'),
     ),
     "lifecycle_hook": Change(
         {"fleet_termination_hook_result": "CONTINUE"},
         "Hold an ending instance back until its worker is drained",
         ('"default_result": "ABANDON"', '"default_result": "CONTINUE"'),
     ),
-    "valet": Change({"fleet_tags": {"Project": "wekruit", "Team": "hands"}}, "Let VALET scale this fleet", ("Team", "hands")),
+    "valet": Change(
+        {"fleet_tags": {"Project": "wekruit", "Team": "hands"}}, "Let VALET scale this fleet", ("Team", "hands")
+    ),
 }
 
 
@@ -58,7 +68,9 @@ def no_group(cloud: Cloud) -> None:
     cloud.back()
     autoscaling = cloud.client("autoscaling")
     keeps_nothing = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
-    autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, DeletionProtection="none", InstanceLifecyclePolicy=keeps_nothing)
+    autoscaling.update_auto_scaling_group(
+        AutoScalingGroupName=GROUP, DeletionProtection="none", InstanceLifecyclePolicy=keeps_nothing
+    )
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
 
 
@@ -141,7 +153,10 @@ def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
     change: dict[str, Any] = {"fleet_cooldown_seconds": 120, "fleet_volume_size_gib": 50}
     checked = finished(cloud.play("site.yml", "--check", **change))
     assert cloud.writes() == []
-    assert checked.differs == [("launch_template", "Describe an instance"), ("autoscaling_group", "Keep the group's settings")]
+    assert checked.differs == [
+        ("launch_template", "Describe an instance"),
+        ("autoscaling_group", "Keep the group's settings"),
+    ]
     ran = finished(cloud.play("site.yml", **change))
     assert ran.changed_tasks == ["Describe an instance", "Keep the group's settings"]
 
@@ -162,9 +177,18 @@ def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_
 @pytest.mark.parametrize(
     ("section", "needs"),
     [
-        ("launch_template", "launch_template.yml needs what iam.yml and security_group.yml make first. Run site.yml, or these before."),
-        ("autoscaling_group", "autoscaling_group.yml needs what launch_template.yml make first. Run site.yml, or that one before."),
-        ("lifecycle_hook", "lifecycle_hook.yml needs what autoscaling_group.yml make first. Run site.yml, or that one before."),
+        (
+            "launch_template",
+            "launch_template.yml needs what iam.yml and security_group.yml make first. Run site.yml, or these before.",
+        ),
+        (
+            "autoscaling_group",
+            "autoscaling_group.yml needs what launch_template.yml make first. Run site.yml, or that one before.",
+        ),
+        (
+            "lifecycle_hook",
+            "lifecycle_hook.yml needs what autoscaling_group.yml make first. Run site.yml, or that one before.",
+        ),
     ],
 )
 def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section: str, needs: str, cloud: Cloud) -> None:
@@ -203,7 +227,12 @@ def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: Cloud) -> N
     assert finished(built.play("site.yml", fleet_force=False)).changed == 0
     assert built.writes() == []
     forced = finished(built.play("site.yml", fleet_force=True))
-    for task in ("Keep a log group", "Let instances carry the role", "Describe an instance", "Keep the group's settings"):
+    for task in (
+        "Keep a log group",
+        "Let instances carry the role",
+        "Describe an instance",
+        "Keep the group's settings",
+    ):
         assert f"TASK [{task}]" in forced.stdout
     assert len(built.trace()) > 2 * 25, "the stock modules asked for themselves"
     assert not any("DesiredCapacity" in call["parameters"] for call in built.trace()), "not even by force"

@@ -26,7 +26,10 @@ def agent(cloud: Cloud, result: str = "CONTINUE") -> Callable[[], None]:
         for instance in cloud.group().get("Instances", []):
             if instance["LifecycleState"] == "Terminating:Wait":
                 autoscaling.complete_lifecycle_action(
-                    AutoScalingGroupName=GROUP, LifecycleHookName=HOOK, InstanceId=instance["InstanceId"], LifecycleActionResult=result
+                    AutoScalingGroupName=GROUP,
+                    LifecycleHookName=HOOK,
+                    InstanceId=instance["InstanceId"],
+                    LifecycleActionResult=result,
                 )
 
     return act
@@ -38,7 +41,9 @@ def only_the_spared(cloud: Cloud) -> None:
     assert [r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("gh-")] == []
     assert iam.list_policies(Scope="Local")["Policies"] == []
     assert iam.list_instance_profiles()["InstanceProfiles"] == []
-    assert [g["GroupName"] for g in ec2.describe_security_groups()["SecurityGroups"] if g["GroupName"].startswith("gh-")] == []
+    assert [
+        g["GroupName"] for g in ec2.describe_security_groups()["SecurityGroups"] if g["GroupName"].startswith("gh-")
+    ] == []
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
 
 
@@ -46,14 +51,19 @@ def only_the_spared(cloud: Cloud) -> None:
 def test_without_the_groups_name_nothing_ends(said: dict[str, Any], built: Cloud) -> None:
     run = built.play("playbooks/teardown.yml", **said, fleet_force_delete=True)
     assert run.returncode != 0
-    assert run.message == f"This would delete the fleet of local. To confirm, name its group: -e fleet_confirm_teardown={GROUP}"
+    assert (
+        run.message
+        == f"This would delete the fleet of local. To confirm, name its group: -e fleet_confirm_teardown={GROUP}"
+    )
     assert built.writes() == []
 
 
 def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(built: Cloud) -> None:
     assert built.standing()["§4"] > {GROUP}
     busy = built.group()["Instances"][0]["InstanceId"]
-    built.client("autoscaling").set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True)
+    built.client("autoscaling").set_instance_protection(
+        AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
+    )
     built.forget()
     with meanwhile(agent(built), every=0.2):
         run = teardown(built)
@@ -78,13 +88,17 @@ def test_an_instance_in_standby_is_drained_and_ended_with_the_others(built: Clou
     with meanwhile(agent(built), every=0.2):
         run = teardown(built)
     assert run.returncode == 0, run
-    assert resting in [call["parameters"]["InstanceId"] for call in built.trace() if call["action"] == "CompleteLifecycleAction"]
+    assert resting in [
+        call["parameters"]["InstanceId"] for call in built.trace() if call["action"] == "CompleteLifecycleAction"
+    ]
     only_the_spared(built)
 
 
 @pytest.mark.slow
 def test_a_check_of_the_teardown_changes_nothing(built: Cloud) -> None:
-    run = teardown(built, "--check", fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True)
+    run = teardown(
+        built, "--check", fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True
+    )
     assert run.returncode == 0, run
     assert run.changed > 5
     assert built.writes() == []
@@ -129,7 +143,13 @@ def test_by_force_nothing_is_waited_for_not_even_with_every_protection(built: Cl
 
 @pytest.mark.slow
 def test_what_is_asked_for_goes_as_well_and_the_key_pair_never(built: Cloud) -> None:
-    run = teardown(built, fleet_force_delete=True, fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True)
+    run = teardown(
+        built,
+        fleet_force_delete=True,
+        fleet_teardown_secret=True,
+        fleet_teardown_repository=True,
+        fleet_teardown_logs=True,
+    )
     assert run.returncode == 0, run
     assert built.client("secretsmanager").describe_secret(SecretId="ghosthands/worker/env")["DeletedDate"]
     assert built.client("ecr").describe_repositories()["repositories"] == []

@@ -32,7 +32,9 @@ def site(cloud: Cloud, **variables: Any) -> Run:
 def newer_image(cloud: Cloud) -> str:
     """An own image that was baked after the group's."""
     ec2 = cloud.client("ec2")
-    image = str(ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"])
+    image = str(
+        ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"]
+    )
     ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
     return image
 
@@ -81,8 +83,13 @@ def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: C
     built.forget()
     again = site(built, **held)
     assert (again.changed, again.differs, built.writes()) == (0, [], [])
-    assert "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)." in again.stdout
-    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Keep the group's settings"], "adopting it is the group's matter alone"
+    assert (
+        "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)."
+        in again.stdout
+    )
+    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Keep the group's settings"], (
+        "adopting it is the group's matter alone"
+    )
     assert pin(built) == "2"
 
 
@@ -99,7 +106,9 @@ def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: Cloud)
     newer = newer_image(built)
     assert site(built).changed == 0
     assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Describe an instance", "Keep the group's settings"]
-    assert [v["LaunchTemplateData"]["ImageId"] for v in versions(built)] == [IMAGE, IMAGE], "not even with another change"
+    assert [v["LaunchTemplateData"]["ImageId"] for v in versions(built)] == [IMAGE, IMAGE], (
+        "not even with another change"
+    )
     site(built, fleet_volume_size_gib=50, fleet_image="newest")
     assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == newer
     assert site(built, fleet_volume_size_gib=50).changed == 0, "from there on that one is kept"
@@ -148,9 +157,14 @@ def test_user_data_is_configuration_only(built: Cloud) -> None:
         ("fleet_public_address", False, lambda data: data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False),
     ],
 )
-def test_what_the_spec_promises_of_an_instance_reaches_the_template(option: str, value: Any, found: Any, built: Cloud) -> None:
+def test_what_the_spec_promises_of_an_instance_reaches_the_template(
+    option: str, value: Any, found: Any, built: Cloud
+) -> None:
     data = versions(built)[-1]["LaunchTemplateData"]
-    assert (data["MetadataOptions"]["HttpTokens"], data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == ("required", True)
+    assert (data["MetadataOptions"]["HttpTokens"], data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == (
+        "required",
+        True,
+    )
     assert not found(data)
     assert built.play("playbooks/launch_template.yml", **{option: value}).returncode == 0
     assert found(versions(built)[-1]["LaunchTemplateData"])

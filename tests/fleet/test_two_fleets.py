@@ -27,7 +27,9 @@ def hosts(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def owners(cloud: Cloud) -> dict[str, set[str]]:
     """fleet -> everything that names it in a call: its stem, its own names, and the ids that AWS gave its things."""
     ec2 = cloud.client("ec2")
-    marks = {host: {name, OWN[host]["fleet_secret_name"], OWN[host]["fleet_log_group_name"]} for host, name in NAMES.items()}
+    marks = {
+        host: {name, OWN[host]["fleet_secret_name"], OWN[host]["fleet_log_group_name"]} for host, name in NAMES.items()
+    }
     for group in ec2.describe_security_groups()["SecurityGroups"]:
         for host, name in NAMES.items():
             if group["GroupName"] == f"{name}-sg":
@@ -45,7 +47,12 @@ def written_for(cloud: Cloud) -> list[tuple[str, frozenset[str]]]:
     for call in cloud.trace():
         if WRITES.match(call["action"]) and call["parameters"].get("repositoryName") not in SHARED:
             said = json.dumps(call["parameters"])
-            found.append((call["action"], frozenset(host for host, names in marks.items() if any(name in said for name in names))))
+            found.append(
+                (
+                    call["action"],
+                    frozenset(host for host, names in marks.items() if any(name in said for name in names)),
+                )
+            )
     return found
 
 
@@ -77,7 +84,8 @@ def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> Non
 
 def test_two_fleets_that_share_a_missing_secret_make_it_once_and_never_read_it(cloud: Cloud) -> None:
     one_secret = {
-        host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True} for host, values in hosts().items()
+        host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True}
+        for host, values in hosts().items()
     }
     both = cloud.play_hosts("playbooks/foundation.yml", hosts=one_secret)
     assert both.returncode == 0, both

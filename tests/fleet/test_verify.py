@@ -14,7 +14,9 @@ from tests.fleet.right import Right, Sight, commands, wrong
 
 def named(faults: Iterable[Fault], *, slow: bool = False) -> list[Any]:
     """Faults as parameters; with `slow`, those that are left to `make fleet` are marked."""
-    return [pytest.param(f, id=f"{f.check}: {f.says}", marks=pytest.mark.slow if slow and f.slow else ()) for f in faults]
+    return [
+        pytest.param(f, id=f"{f.check}: {f.says}", marks=pytest.mark.slow if slow and f.slow else ()) for f in faults
+    ]
 
 
 def test_a_right_fleet_gives_no_word(right: Right) -> None:
@@ -47,7 +49,9 @@ def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, rig
     fault.do(right)
     told = next(f for f in right.look(fault.sight) if f.id == fault.check)
     fault.first(right)
-    wish = Sight({**fault.sight.variables, **(fault.wish or {})}, registry=fault.sight.registry, hosts=fault.sight.hosts)
+    wish = Sight(
+        {**fault.sight.variables, **(fault.wish or {})}, registry=fault.sight.registry, hosts=fault.sight.hosts
+    )
     right.inventory(wish.variables)
     assert commands(told), told.remedy
     for command in commands(told):

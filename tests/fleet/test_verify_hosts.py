@@ -1,4 +1,4 @@
-"""What hosts say of themselves, in verify.yml: by an ssh that is a small program here (the real one: tests/containers/test_doctor.py), and by Run Command."""
+"""What hosts say of themselves, in verify.yml: by an ssh that is a small program here (the real one: localcloud/tests/containers/test_doctor.py), and by Run Command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Hosts:
         self.does(instance, f"cat {instance}.said")
 
     def verify(self, by: str = "ssh", *more: str) -> Run:
-        return self.fleet.play(VERIFY, *more, programs=self.programs, fleet_host_checks=by, fleet_report_dir=str(self.report))
+        return self.fleet.play(
+            VERIFY, *more, programs=self.programs, fleet_host_checks=by, fleet_report_dir=str(self.report)
+        )
 
     def findings(self) -> dict[str, dict[str, Any]]:
         """Those of hosts, by id."""
@@ -65,7 +67,11 @@ def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts:
     assert run.returncode == 2, run
     assert "is not right: host-disk." in run.message
     found = hosts.findings()
-    assert {name: finding["ok"] for name, finding in found.items()} == {"host-asked": True, "host-disk": False, "host-secret": True}
+    assert {name: finding["ok"] for name, finding in found.items()} == {
+        "host-asked": True,
+        "host-disk": False,
+        "host-secret": True,
+    }
     assert found["host-disk"]["evidence"] == {hosts.other: "/opt: 0.3 GiB free"}
     assert hosts.fleet.writes() == []
 
@@ -75,7 +81,9 @@ def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts:
 def test_a_host_that_waits_in_a_hook_is_asked_and_one_that_stands_by_is_not(state: str, hosts: Hosts) -> None:
     autoscaling = hosts.fleet.aws("autoscaling")
     if state == "Standby":
-        autoscaling.enter_standby(AutoScalingGroupName=GROUP, InstanceIds=[hosts.one], ShouldDecrementDesiredCapacity=True)
+        autoscaling.enter_standby(
+            AutoScalingGroupName=GROUP, InstanceIds=[hosts.one], ShouldDecrementDesiredCapacity=True
+        )
     else:
         autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=hosts.one, ShouldDecrementDesiredCapacity=True)
     hosts.verify()
@@ -94,7 +102,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(
-    "what", [what if what in ("refuses", "never stops") else pytest.param(what, marks=pytest.mark.slow) for what in HOSTILE]
+    "what",
+    [what if what in ("refuses", "never stops") else pytest.param(what, marks=pytest.mark.slow) for what in HOSTILE],
 )
 def test_a_host_that_cannot_be_asked_is_a_warning_and_the_others_are_heard(what: str, hosts: Hosts) -> None:
     hosts.does(hosts.one, HOSTILE[what])

@@ -51,7 +51,9 @@ def test_an_account_with_nothing_in_it_is_reported_and_ends_with_2(cloud: Cloud,
 def test_a_bad_fleet_hides_no_other_fleets_report(right: Right, folder: Path) -> None:
     names = {"local": "gh-worker-local", "gone": "gh-worker-gone"}
     local = {"fleet_image_max_age_days": 3650}  # as inventories/local has it
-    hosts = {host: {**local, "fleet_name": name, "fleet_report_dir": str(folder / host)} for host, name in names.items()}
+    hosts = {
+        host: {**local, "fleet_name": name, "fleet_report_dir": str(folder / host)} for host, name in names.items()
+    }
     run = right.play_hosts(VERIFY, hosts=hosts)
     assert run.returncode == 2, run
     assert run.messages.keys() == {"gone"}
@@ -72,7 +74,11 @@ def test_a_fleet_whose_variables_are_wrong_hides_no_other_fleets_report(right: R
 
 @pytest.mark.parametrize(
     ("fail_on", "code"),
-    [pytest.param("error", 0, marks=pytest.mark.slow), ("warning", 2), pytest.param("never", 0, marks=pytest.mark.slow)],
+    [
+        pytest.param("error", 0, marks=pytest.mark.slow),
+        ("warning", 2),
+        pytest.param("never", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_warning_fails_only_where_it_is_asked_to(fail_on: str, code: int, right: Right, folder: Path) -> None:
     right.aws("autoscaling").disable_metrics_collection(AutoScalingGroupName=GROUP)
@@ -80,7 +86,9 @@ def test_a_warning_fails_only_where_it_is_asked_to(fail_on: str, code: int, righ
     assert run.returncode == code, run
     assert findings(folder)["group-metrics"]["severity"] == "warning"
     assert "group-metrics" in run.stdout
-    assert run.message == ("" if code == 0 else f"{GROUP} is not right: group-metrics. The report: {folder}/report.html")
+    assert run.message == (
+        "" if code == 0 else f"{GROUP} is not right: group-metrics. The report: {folder}/report.html"
+    )
 
 
 @pytest.mark.slow

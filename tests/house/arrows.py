@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 COLLECTION = "ansible_collections.wekruit.ghosthands."
-AGENT = "roles/ghosthands/files/"
 STANDARD_LIBRARY = tuple(sorted(sys.stdlib_module_names))
 FLEET = "plugins.module_utils._fleet"
+FLEET_FOLDER = FLEET.replace(".", "/")
+SOURCES = ("agent.src.", "localcloud.src.")
 AWS = ("boto3", "botocore")
-STORIES = ("boot", "watch", "vigil", "shield", "drain", "ending", "stop")
+PROCEDURES = ("boot", "watch", "vigil", "shield", "drain", "ending", "stop")
 AGENT_VALUES = ("ports", "settings", "paths", "environment", "compose_override", "log_shipper")
 PURE_LIBRARY = ("__future__", "collections", "dataclasses", "typing")
 
@@ -43,55 +44,52 @@ class Arrow:
                 yield f"{file}:{line} imports {name}: {self.rule}"
 
 
+ROOMS = {
+    # room of _fleet: the rooms of _fleet that it may import besides itself
+    "facts": (),
+    "compare": ("facts",),
+    "checks": ("facts",),
+    "report": ("facts",),
+    "aws": ("facts", "compare"),
+    "hosts": ("facts",),
+    "procedures": ("facts",),
+}
+
 ARROWS = (
-    Arrow(
-        "model imports the standard library only",
-        files=(f"{FLEET.replace('.', '/')}/model.py",),
-        only=STANDARD_LIBRARY,
-    ),
-    Arrow(
-        "resources import the standard library and each other only",
-        files=(f"{FLEET.replace('.', '/')}/resources/*.py",),
-        only=(*STANDARD_LIBRARY, f"{FLEET}.resources"),
-    ),
-    Arrow(
-        "checks import values, each other and the standard library only",
-        files=(f"{FLEET.replace('.', '/')}/checks/*.py",),
-        only=(
-            *STANDARD_LIBRARY,
-            *(
-                f"{FLEET}.{room}"
-                for room in ("agent_conf", "checks", "finding", "fleet", "model", "outlook", "permits", "policies", "prices", "registry")
+    *(
+        Arrow(
+            f"_fleet/{room} imports the standard library{''.join(f', {other}' for other in others)} and itself only",
+            files=(f"{FLEET_FOLDER}/{room}/*.py",),
+            only=(
+                *STANDARD_LIBRARY,
+                *(f"{FLEET}.{other}" for other in (room, *others)),
+                *(AWS if room == "aws" else ()),
+                *(("jinja2",) if room == "report" else ()),
             ),
-        ),
+        )
+        for room, others in ROOMS.items()
     ),
     Arrow(
-        "the registry's values import the standard library only",
-        files=(f"{FLEET.replace('.', '/')}/registry.py",),
-        only=STANDARD_LIBRARY,
+        "pure rooms do no input or output",
+        files=tuple(f"{FLEET_FOLDER}/{room}/*.py" for room in ("facts", "compare", "checks", "report")),
+        never=("http", "os", "shutil", "socket", "subprocess", "time", "urllib"),
     ),
     Arrow(
         "only postgres.py imports psycopg",
         files=("plugins/*.py",),
-        spared=(f"{FLEET.replace('.', '/')}/postgres.py",),
+        spared=(f"{FLEET_FOLDER}/postgres.py",),
         never=("psycopg",),
     ),
     Arrow(
-        "the report is pure: itself and the standard library only, and of it nothing that reads, waits or calls",
-        files=(f"{FLEET.replace('.', '/')}/report/*.py",),
-        only=(*STANDARD_LIBRARY, f"{FLEET}.report"),
-        never=("datetime", "http", "os", "pathlib", "shutil", "socket", "subprocess", "time", "urllib"),
-    ),
-    Arrow(
-        "only modules, actions (with what they share, plugin_utils) and filters see Ansible",
+        "only modules, actions (with what they share, plugin_utils) and filters import Ansible",
         files=("plugins/*.py",),
         spared=("plugins/modules/*", "plugins/action/*", "plugins/plugin_utils/*", "plugins/filter/*"),
         never=("ansible", "ansible_collections"),
     ),
     Arrow(
-        "only account.py and modules import botocore and boto3",
+        "only _fleet/aws and modules import botocore and boto3",
         files=("plugins/*.py",),
-        spared=("plugins/modules/*", f"{FLEET.replace('.', '/')}/account.py"),
+        spared=("plugins/modules/*", f"{FLEET_FOLDER}/aws/*.py"),
         never=AWS,
     ),
     Arrow(
@@ -101,22 +99,26 @@ ARROWS = (
     ),
     Arrow(
         "the agent imports itself, boto3 and the standard library only",
-        files=(f"{AGENT}*.py",),
+        files=("agent/src/*.py",),
         only=(*STANDARD_LIBRARY, *AWS, "ghosthands_agent"),
     ),
     Arrow(
-        "the agent's stories are handed their clock and adapters: they import each other, ports, settings and what is pure",
-        files=tuple(f"{AGENT}ghosthands_agent/{story}.py" for story in STORIES),
-        only=(*PURE_LIBRARY, *(f"ghosthands_agent.{module}" for module in (*STORIES, *AGENT_VALUES))),
+        "the agent's procedures are handed their clock and adapters: they import each other, ports and values only",
+        files=tuple(f"agent/src/ghosthands_agent/{procedure}.py" for procedure in PROCEDURES),
+        only=(*PURE_LIBRARY, *(f"ghosthands_agent.{module}" for module in (*PROCEDURES, *AGENT_VALUES))),
     ),
     Arrow(
-        "the agent's values know no adapter and no story but the rule that they write down",
-        files=tuple(f"{AGENT}ghosthands_agent/{module}.py" for module in AGENT_VALUES),
-        only=(*PURE_LIBRARY, *("json", "pathlib", "re"), *(f"ghosthands_agent.{module}" for module in (*AGENT_VALUES, "ending"))),
+        "the agent's values import no adapter and no procedure but the rule that they write down",
+        files=tuple(f"agent/src/ghosthands_agent/{module}.py" for module in AGENT_VALUES),
+        only=(
+            *PURE_LIBRARY,
+            *("json", "pathlib", "re"),
+            *(f"ghosthands_agent.{module}" for module in (*AGENT_VALUES, "ending")),
+        ),
     ),
     Arrow(
-        "fleet is pure: itself and the standard library only, and of it no HTTP, threads, processes or sockets",
-        files=("localcloud/fleet/*.py",),
+        "localcloud.fleet is pure: itself and the standard library only, and no HTTP, threads, processes or sockets",
+        files=("localcloud/src/localcloud/fleet/*.py",),
         only=(*STANDARD_LIBRARY, "localcloud.fleet"),
         never=(
             *("http", "urllib", "socket", "socketserver", "subprocess", "time"),
@@ -125,24 +127,23 @@ ARROWS = (
     ),
     Arrow(
         "what a policy decides is pure: the standard library and each other only",
-        files=("localcloud/api/policies.py", "localcloud/api/conditions.py"),
+        files=("localcloud/src/localcloud/api/policies.py", "localcloud/src/localcloud/api/conditions.py"),
         only=(*STANDARD_LIBRARY, "localcloud.api.conditions"),
     ),
     Arrow(
-        "what an instance is knows neither moto nor the API",
-        files=("localcloud/instances/*.py",),
+        "instances import neither moto nor the API",
+        files=("localcloud/src/localcloud/instances/*.py",),
         never=("moto", "localcloud.api"),
     ),
     Arrow(
-        "nothing outside localcloud and tests imports them",
-        files=("*.py",),
-        spared=("localcloud/*", "tests/*"),
-        never=("localcloud", "tests"),
+        "the product imports neither localcloud nor tests",
+        files=("agent/src/*.py", "plugins/*.py", "roles/*.py"),
+        never=("bench", "localcloud", "tests", "tools"),
     ),
     Arrow(
         "localcloud imports neither tests nor the product",
-        files=("localcloud/*.py",),
-        never=("tests", "plugins", "ghosthands_agent"),
+        files=("localcloud/src/*.py",),
+        never=("bench", "ghosthands_agent", "plugins", "tests", "tools"),
     ),
 )
 
@@ -165,7 +166,9 @@ def imports(file: str, source: str) -> Iterator[tuple[int, str]]:
         else:
             continue
         for name in names:
-            yield node.lineno, name.removeprefix(COLLECTION).removeprefix(AGENT.replace("/", "."))
+            for prefix in (COLLECTION, *SOURCES):
+                name = name.removeprefix(prefix)
+            yield node.lineno, name
 
 
 def _is_import_by_name(call: ast.Call) -> bool:

@@ -7,7 +7,9 @@ import ast
 import pytest
 
 from tests.house import tree
-from tests.house.arrows import AGENT, STORIES
+from tests.house.arrows import PROCEDURES as STORIES
+
+AGENT = "agent/src/"
 
 FILES = [f"{AGENT}ghosthands_agent/{story}.py" for story in STORIES]
 PORT_ERRORS = {"PortError", "Unavailable", "Refused", "Withdrawn", "Failed", "BadSecret"}
@@ -22,7 +24,9 @@ def breaches(source: str) -> list[str]:
         if isinstance(node, ast.Try) and node.finalbody:
             found.append(f"line {node.lineno}: finally")
         if isinstance(node, ast.ExceptHandler):
-            caught = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"everything"}
+            caught = (
+                {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"everything"}
+            )
             found += [f"line {node.lineno}: catches {name}" for name in sorted(caught - PORT_ERRORS)]
         if (
             isinstance(node, ast.Call)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.docs import catalogue
 from tests.house import tree
+from tools.docs import catalogue
 
 BOXES = 21  # of the runbook's section 11
 PAGE = tree.ROOT / "docs/checks.md"
@@ -17,14 +17,20 @@ ID = re.compile(r"`([a-z0-9]+(?:-[a-z0-9]+)+|account|activities|drill|refresh|pr
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table under a heading of the page."""
     text = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
     return cells[2:]
 
 
 @pytest.mark.parametrize("heading", ["The runbook's boxes", "The runbook's troubleshooting"])
 def test_every_row_names_checks_and_tests_that_exist(heading: str) -> None:
     known = catalogue.ids()
-    tests = {name for file in tree.matching("tests/*.py") for name in re.findall(r"^def (test_\w+)", tree.text(file), re.MULTILINE)}
+    tests = {
+        name
+        for file in tree.matching("tests/*.py")
+        for name in re.findall(r"^def (test_\w+)", tree.text(file), re.MULTILINE)
+    }
     found = rows(heading)
     assert found
     for row in found:
@@ -52,6 +58,8 @@ def test_the_catalogue_misses_no_check() -> None:
 
 def test_the_catalogue_says_of_each_check_what_is_wrong() -> None:
     silent = {
-        row.id for row in (*catalogue.verify(), *catalogue.doctor(), *catalogue.findings(catalogue.CHECKS / "preflight.py")) if not row.says
+        row.id
+        for row in (*catalogue.verify(), *catalogue.doctor(), *catalogue.findings(catalogue.CHECKS / "preflight.py"))
+        if not row.says
     }
     assert silent == {"instances-standby"}, "that one only tells"

@@ -9,7 +9,7 @@ from tests.house.arrows import ARROWS, Arrow, imports
 
 FLEET = "plugins/module_utils/_fleet"
 ABSOLUTE = "ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet"
-AGENT = "roles/ghosthands/files/ghosthands_agent"
+AGENT = "agent/src/ghosthands_agent"
 
 
 @pytest.mark.parametrize("arrow", ARROWS, ids=lambda arrow: arrow.rule)

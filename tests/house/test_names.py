@@ -23,7 +23,9 @@ HOSTS = (
 )
 PLACES = (".. /shared", "farm- studio", "/work /main", "/work /shared", "/tmp /w/")
 UNSPEAKABLE = re.compile(
-    "|".join(re.escape(word) for word in (*(host.replace(" ", ".") for host in HOSTS), *(p.replace(" ", "") for p in PLACES)))
+    "|".join(
+        re.escape(word) for word in (*(host.replace(" ", ".") for host in HOSTS), *(p.replace(" ", "") for p in PLACES))
+    )
 )
 
 
@@ -147,5 +149,7 @@ def test_a_repeated_name_is_found() -> None:
 
 def test_connection_options_are_seen_in_options_and_in_fragments() -> None:
     assert takes_connection_options('DOCUMENTATION = """\nmodule: x\noptions:\n  region: {type: str}\n"""')
-    assert takes_connection_options('DOCUMENTATION = r"""\nextends_documentation_fragment: [amazon.aws.region.modules]\n"""')
+    assert takes_connection_options(
+        'DOCUMENTATION = r"""\nextends_documentation_fragment: [amazon.aws.region.modules]\n"""'
+    )
     assert not takes_connection_options('DOCUMENTATION = """\nmodule: x\noptions:\n  path: {type: str}\n"""')

@@ -10,12 +10,18 @@ import pytest
 from tests.house import tree
 from tests.house.ansible_content import BLOCKS, SECTIONS, content
 
-PACKAGE_MODULES = ("ansible.builtin.package", "ansible.builtin.dnf", "ansible.builtin.dnf5", "ansible.builtin.yum", "ansible.builtin.apt")
+PACKAGE_MODULES = (
+    "ansible.builtin.package",
+    "ansible.builtin.dnf",
+    "ansible.builtin.dnf5",
+    "ansible.builtin.yum",
+    "ansible.builtin.apt",
+)
 
 
 def known() -> dict[str, str]:
     """AL2023's packages that roles may use: name -> source."""
-    return {entry["name"]: entry["source"] for entry in tree.load("tests/images/al2023_packages.yml")}
+    return {entry["name"]: entry["source"] for entry in tree.load("tools/images/al2023_packages.yml")}
 
 
 def used(role_vars: dict[str, Any]) -> Iterator[str]:

@@ -57,11 +57,19 @@ def test_no_role_becomes_another_user() -> None:
 def test_a_roles_options_and_variables_bear_its_name() -> None:
     files = tree.matching(*VARIABLES)
     assert files
-    assert {file: found for file in files if (found := strange(iter(tree.load(file)), (f"{role(file)}_", f"__{role(file)}_")))} == {}
+    assert {
+        file: found
+        for file in files
+        if (found := strange(iter(tree.load(file)), (f"{role(file)}_", f"__{role(file)}_")))
+    } == {}
 
 
 def test_what_a_roles_tasks_set_is_private_to_it() -> None:
-    assert {file: found for file in tree.matching(*TASKS) if (found := strange(set_names(tree.load(file)), (f"__{role(file)}_",)))} == {}
+    assert {
+        file: found
+        for file in tree.matching(*TASKS)
+        if (found := strange(set_names(tree.load(file)), (f"__{role(file)}_",)))
+    } == {}
 
 
 def test_no_role_reads_another_roles_options() -> None:

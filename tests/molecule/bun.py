@@ -15,7 +15,9 @@ class Answers(BaseHTTPRequestHandler):
     """The api's /health; of the deploy server /docker (whether Docker's socket answers it) and /login (whether it can read the registry login)."""
 
     def do_GET(self) -> None:
-        found = {"/health": lambda: True, "/docker": docker_answers, "/login": login_is_there}.get(self.path, lambda: False)()
+        found = {"/health": lambda: True, "/docker": docker_answers, "/login": login_is_there}.get(
+            self.path, lambda: False
+        )()
         self.send_response(200 if found else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -48,7 +50,7 @@ def work() -> int:
     """The chaos tests' worker. It would complete a hook by boto3, which is not here; and the hook that it is told of is not the hook."""
     os.environ.pop("AWS_ASG_NAME", None)
     sys.path.insert(0, "/srv/worker")
-    from tests.chaos.stand_in import main
+    from schedules.stand_in import main
 
     return main(["--ledger", "/tmp/ledger"])
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcloud.instances.relay import Relay
-from tests.agent.fleet import GROUP, HOOK, IMAGE, REGION, SECRET, Fleet, eventually
+from processes.fleet import GROUP, HOOK, IMAGE, REGION, SECRET, Fleet, eventually
 
 SUBNET = ("docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}")
 
@@ -36,7 +36,13 @@ class Bridged(Fleet):
         known.write_text(str(self.port))
 
     def _localcloud(self, *words: str) -> None:
-        command = shlex.join(["sh", "-c", "exec " + shlex.join([sys.executable, "-m", "tests.molecule.cloud", "relay", str(self.folder)])])
+        command = shlex.join(
+            [
+                "sh",
+                "-c",
+                "exec " + shlex.join([sys.executable, "-m", "tests.molecule.cloud", "relay", str(self.folder)]),
+            ]
+        )
         if "--command" in words:
             words = (*words[: words.index("--command") + 1], command, *words[words.index("--command") + 2 :])
         self._environment["PYTHONPATH"] = str(Path(__file__).parents[2])
@@ -65,7 +71,11 @@ def relay(folder: Path) -> None:
         places[name] = f"{gateway}:{Relay((gateway, 0), (target.hostname, target.port)).port}"
     instance = os.environ["INSTANCE_ID"]
     new = folder / f".{instance}"
-    new.write_text(json.dumps({"id": instance, "region": REGION, "group": GROUP, "hook": HOOK, "secret": SECRET, "image": IMAGE, **places}))
+    new.write_text(
+        json.dumps(
+            {"id": instance, "region": REGION, "group": GROUP, "hook": HOOK, "secret": SECRET, "image": IMAGE, **places}
+        )
+    )
     new.rename(folder / f"{instance}.json")
     signal.pause()
 

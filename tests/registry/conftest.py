@@ -59,11 +59,24 @@ def register(server: Server) -> Callable[..., None]:
     """Adds a worker to the registry; what is not said is as a worker without a job has it."""
 
     def registered(worker_id: str, **columns: Any) -> None:
-        row = {"status": "active", "ec2_instance_id": INSTANCE, "ec2_ip": "203.0.113.7", "current_job_id": None, **columns}
+        row = {
+            "status": "active",
+            "ec2_instance_id": INSTANCE,
+            "ec2_ip": "203.0.113.7",
+            "current_job_id": None,
+            **columns,
+        }
         server.admin(
             "INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id, ec2_ip, current_job_id, last_heartbeat)"
             " VALUES (%s, %s, %s, %s, %s, now() - %s * interval '1 second')",
-            *(worker_id, row["status"], row["ec2_instance_id"], row["ec2_ip"], row["current_job_id"], row.get("silent_seconds", 0)),
+            *(
+                worker_id,
+                row["status"],
+                row["ec2_instance_id"],
+                row["ec2_ip"],
+                row["current_job_id"],
+                row.get("silent_seconds", 0),
+            ),
         )
 
     return registered

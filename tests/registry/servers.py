@@ -195,7 +195,13 @@ class Server:
         for file in self.folder.iterdir():
             os.chown(file, self._account.uid, self._account.gid)
         self._account.run(
-            self._programs / "initdb", "--pgdata", self.folder / "data", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"
+            self._programs / "initdb",
+            "--pgdata",
+            self.folder / "data",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
         )
         data = self.folder / "data"
         (data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
@@ -235,7 +241,8 @@ class Server:
         lines = [f"{name} = {value}" for name, value in settings.items()]
         config = folder / "pgbouncer.ini"
         config.write_text(
-            "\n".join([f"[databases]\n{DATABASE} = host=localhost port={self.port}\n[pgbouncer]", *lines, ""]), encoding="utf-8"
+            "\n".join([f"[databases]\n{DATABASE} = host=localhost port={self.port}\n[pgbouncer]", *lines, ""]),
+            encoding="utf-8",
         )
         for file in (users, config):
             os.chown(file, self._account.uid, self._account.gid)
@@ -265,9 +272,31 @@ def _certificates(folder: Path) -> None:
         )
     request, names = folder / "server.csr", folder / "names.txt"
     names.write_text("subjectAltName = DNS:localhost\n", encoding="utf-8")
-    _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", folder / "server.key", "-out", request)
     _openssl(
-        *("x509", "-req", "-in", request, "-days", "2", "-CA", folder / "authority.crt", "-CAkey", folder / "authority.key"),
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        folder / "server.key",
+        "-out",
+        request,
+    )
+    _openssl(
+        *(
+            "x509",
+            "-req",
+            "-in",
+            request,
+            "-days",
+            "2",
+            "-CA",
+            folder / "authority.crt",
+            "-CAkey",
+            folder / "authority.key",
+        ),
         *("-CAcreateserial", "-extfile", names, "-out", folder / "server.crt"),
     )
     (folder / "server.key").chmod(0o600)

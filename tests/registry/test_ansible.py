@@ -55,7 +55,9 @@ def without_password(printed: str, user: str) -> None:
 
 @pytest.mark.parametrize("check", [[], ["--check"]])
 def test_rows_are_returned_and_nothing_changes(server: Server, tmp_path: Path, check: list[str]) -> None:
-    server.admin("INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id) VALUES ('{{ 1 + 1 }}', 'active', 'i-01234567')")
+    server.admin(
+        "INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id) VALUES ('{{ 1 + 1 }}', 'active', 'i-01234567')"
+    )
     code, result, printed = ansible(server.options(), tmp_path, *check)
     assert (code, result["changed"], result["reachable"], result["may_write"]) == (0, False, True, False)
     assert [row["worker_id"] for row in result["rows"]] == ["{{ 1 + 1 }}"]
@@ -68,7 +70,9 @@ def test_a_dsn_and_its_password_are_printed_nowhere(server: Server, tmp_path: Pa
     assert (code, result["reachable"]) == (0, True)
     assert "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in printed
     without_password(printed, "gh_reader")
-    code, result, printed = ansible({"dsn": dsn, "sslmode": "verify-full"}, tmp_path)  # the tests' authority is not the system's
+    code, result, printed = ansible(
+        {"dsn": dsn, "sslmode": "verify-full"}, tmp_path
+    )  # the tests' authority is not the system's
     assert code != 0
     assert "name the provider's root certificate" in result["msg"]
     without_password(printed, "gh_reader")
@@ -94,6 +98,8 @@ def test_a_python_without_the_driver_is_told_how_to_get_it(server: Server, tmp_p
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec "{sys.executable}" "$@"\n', encoding="utf-8")
     wrapper.chmod(0o755)
-    code, result, _printed = ansible(options, tmp_path / "home", "-e", json.dumps({"ansible_python_interpreter": str(wrapper)}))
+    code, result, _printed = ansible(
+        options, tmp_path / "home", "-e", json.dumps({"ansible_python_interpreter": str(wrapper)})
+    )
     assert (code, result["reachable"]) == (0, False)
     assert result["error"].endswith("-m pip install 'psycopg[binary]>=3.2'")

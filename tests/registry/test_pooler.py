@@ -44,7 +44,10 @@ def test_it_leaves_the_next_client_nothing(ask: Ask, server: Server) -> None:
         process = other.execute("SELECT pg_backend_pid()::text").fetchone()
         before = found()
         assert ask("gh_worker", port=server.pooler_port, statement_timeout=7)["reachable"]
-        assert (found(), other.execute("SELECT pg_backend_pid()::text").fetchone()) == (before, process)  # the same connection of the pool
+        assert (found(), other.execute("SELECT pg_backend_pid()::text").fetchone()) == (
+            before,
+            process,
+        )  # the same connection of the pool
         assert other.execute("SELECT count(*)::text FROM pg_prepared_statements").fetchone() == ("0",)
         other.execute("INSERT INTO gh_worker_registry (worker_id, status) VALUES ('w-after', 'active')")
 
@@ -65,7 +68,9 @@ def test_a_queue_for_the_pool_is_not_waited_for_longer_than_said(ask: Ask, serve
     assert ask(port=server.pooler_port)["reachable"]
 
 
-def test_a_startup_option_that_the_pooler_refuses_is_told(ask: Ask, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_startup_option_that_the_pooler_refuses_is_told(
+    ask: Ask, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1s")
     assert "take options out of the dsn and PGOPTIONS out of the environment" in ask(port=server.pooler_port)["error"]
 

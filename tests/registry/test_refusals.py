@@ -14,7 +14,15 @@ import pytest
 from tests.registry.conftest import Ask
 from tests.registry.servers import DATABASE, PASSWORDS, Server, free_port
 
-EMPTY = {"changed": False, "reachable": False, "now": "", "rows": [], "broken": [], "may_write": None, "row_security": None}
+EMPTY = {
+    "changed": False,
+    "reachable": False,
+    "now": "",
+    "rows": [],
+    "broken": [],
+    "may_write": None,
+    "row_security": None,
+}
 
 
 def refused(result: dict[str, Any]) -> str:
@@ -43,7 +51,9 @@ def test_parts_go_before_the_dsn(ask_by_dsn: Ask, server: Server) -> None:
     assert ask_by_dsn(dsn=dsn(server, "gh_worker"), sslrootcert=authority, **parts)["may_write"] is False
 
 
-def test_a_password_can_come_from_a_file_of_libpqs(ask: Ask, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_can_come_from_a_file_of_libpqs(
+    ask: Ask, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     passwords = tmp_path / "pgpass"
     passwords.write_text(f"localhost:{server.port}:{DATABASE}:gh_worker:{PASSWORDS['gh_worker']}\n", encoding="utf-8")
     passwords.chmod(0o600)
@@ -51,8 +61,12 @@ def test_a_password_can_come_from_a_file_of_libpqs(ask: Ask, server: Server, tmp
     assert ask("gh_worker", password=None)["may_write"] is True
 
 
-@pytest.mark.parametrize("password", ["two@signs", "a/slash", "123/digits", "50%", "%zz", "@", "[x", "x]", "a b", "?", "#", "über"])
-def test_a_password_that_is_not_escaped_in_a_dsn_is_not_repeated(ask_by_dsn: Ask, server: Server, password: str) -> None:
+@pytest.mark.parametrize(
+    "password", ["two@signs", "a/slash", "123/digits", "50%", "%zz", "@", "[x", "x]", "a b", "?", "#", "über"]
+)
+def test_a_password_that_is_not_escaped_in_a_dsn_is_not_repeated(
+    ask_by_dsn: Ask, server: Server, password: str
+) -> None:
     error = refused(ask_by_dsn(dsn=f"postgresql://gh_reader:{password}@localhost:{free_port()}/{DATABASE}"))
     told = error.replace("postgresql://user:password@host:port/database", "").split(" with every @")[0]
     for part in [password, *password.split("@"), *password.split("/")]:
@@ -78,7 +92,10 @@ def test_a_wrong_password_is_told_without_it(ask: Ask, ask_by_dsn: Ask, server: 
         refused(ask(password="not-this-one")),
         refused(ask(password="password")),
         refused(
-            ask_by_dsn(dsn=f"postgresql://gh_reader:not-this-one@localhost:{server.port}/{DATABASE}", sslrootcert=str(server.authority))
+            ask_by_dsn(
+                dsn=f"postgresql://gh_reader:not-this-one@localhost:{server.port}/{DATABASE}",
+                sslrootcert=str(server.authority),
+            )
         ),
     ):
         assert "check user and password" in error
@@ -143,7 +160,11 @@ def test_a_server_that_wants_tls_says_so(ask: Ask) -> None:
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(ask: Ask, server: Server) -> None:
-    for options in ({"sslrootcert": str(server.foreign_authority)}, {"sslrootcert": None}, {"sslrootcert": "/no/such.crt"}):
+    for options in (
+        {"sslrootcert": str(server.foreign_authority)},
+        {"sslrootcert": None},
+        {"sslrootcert": "/no/such.crt"},
+    ):
         assert "name the provider's root certificate in sslrootcert" in refused(ask(**options))
     assert ask(sslmode="require", sslrootcert=None)["reachable"]
 

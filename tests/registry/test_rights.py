@@ -46,7 +46,9 @@ def test_it_sends_a_read_only_transaction_and_nothing_else(ask: Ask, server: Ser
     statements = re.findall(r"^\[wekruit\.ghosthands\] LOG:  (?:statement|execute [^:]+): (.*)$", said, re.MULTILINE)
     assert statements[0] == "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     assert statements[-1] == "ROLLBACK"
-    assert [re.match(r"SELECT set_config|SELECT|$", statement) is not None for statement in statements[1:-1]] == [True] * 3
+    assert [re.match(r"SELECT set_config|SELECT|$", statement) is not None for statement in statements[1:-1]] == [
+        True
+    ] * 3
     assert "execute <unnamed>" in said  # no prepared statement with a name, which a pooler would lose
 
 
@@ -57,7 +59,9 @@ def test_who_may_not_read_is_told_what_to_grant(ask: Ask) -> None:
 
 
 def test_rows_that_a_policy_may_hide_are_pointed_out(ask: Ask, server: Server) -> None:
-    server.admin("INSERT INTO gh_worker_registry VALUES ('w-1', 'active'); ALTER TABLE gh_worker_registry ENABLE ROW LEVEL SECURITY")
+    server.admin(
+        "INSERT INTO gh_worker_registry VALUES ('w-1', 'active'); ALTER TABLE gh_worker_registry ENABLE ROW LEVEL SECURITY"
+    )
     try:
         result = ask()
         assert (result["rows"], result["row_security"]) == ([], True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import from_result
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import from_result
 
 from tests.registry.conftest import INSTANCE, Ask
 from tests.registry.servers import Server
@@ -66,7 +66,9 @@ def test_rows_that_break_the_schema_are_told_and_the_others_stay(ask: Ask, regis
 
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "4713-01-01 BC", "290000-01-01", None])
-def test_a_moment_that_no_worker_would_write_is_a_broken_row(ask: Ask, register: Register, server: Server, moment: str | None) -> None:
+def test_a_moment_that_no_worker_would_write_is_a_broken_row(
+    ask: Ask, register: Register, server: Server, moment: str | None
+) -> None:
     register("w-1")
     server.admin("UPDATE gh_worker_registry SET last_heartbeat = %s", moment)
     result = ask()
@@ -75,7 +77,8 @@ def test_a_moment_that_no_worker_would_write_is_a_broken_row(ask: Ask, register:
 
 
 @pytest.mark.parametrize(
-    "name", ["<script>alert(1)</script>", "{{ lookup('pipe', 'id') }}", "'; DROP TABLE x; --", "Jürgen 🤖", "%s %(a)s \\ \"'"]
+    "name",
+    ["<script>alert(1)</script>", "{{ lookup('pipe', 'id') }}", "'; DROP TABLE x; --", "Jürgen 🤖", "%s %(a)s \\ \"'"],
 )
 def test_hostile_names_come_back_as_they_stand(ask: Ask, register: Register, name: str) -> None:
     register(name)
@@ -142,7 +145,9 @@ def test_columns_of_other_types_are_read_all_the_same(ask: Ask, server: Server) 
             *(JOB, JOB, JOB),
         )
         result = ask(table="typed")
-        assert [(row["jobs_completed"], row["jobs_failed"], row["ec2_ip"]) for row in result["rows"]] == [(7, 3, "2001:db8::1")]
+        assert [(row["jobs_completed"], row["jobs_failed"], row["ec2_ip"]) for row in result["rows"]] == [
+            (7, 3, "2001:db8::1")
+        ]
         assert result["broken"] == [f"worker '{JOB}': current_job_id is 'urgent', no job's id"]
     finally:
         server.admin("DROP TABLE typed; DROP TYPE state")

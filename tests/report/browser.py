@@ -54,7 +54,11 @@ class Browser:
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
             ),
-            *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
+            *(
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+            ),
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
         ]
         self._in, self._out, self._process = _spawn([program, *options, "about:blank"], home / "chromium.log")
@@ -66,7 +70,9 @@ class Browser:
     def __enter__(self) -> Browser:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End it, and wait until it has ended."""
         os.close(self._in)
         until = time.monotonic() + GRACE_SECONDS
@@ -106,7 +112,12 @@ class Browser:
         code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
         for kind in ("keyDown", "keyUp"):
             self._do(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text if kind == "keyDown" else ""
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                text=text if kind == "keyDown" else "",
             )
 
     def click(self, selector: str) -> None:
@@ -130,7 +141,9 @@ class Browser:
 
     def shoot(self) -> bytes:
         """The whole page, as PNG."""
-        return base64.b64decode(self._do("Page.captureScreenshot", captureBeyondViewport=True, clip=self._whole())["data"])
+        return base64.b64decode(
+            self._do("Page.captureScreenshot", captureBeyondViewport=True, clip=self._whole())["data"]
+        )
 
     def _whole(self) -> dict[str, float]:
         size = self._do("Page.getLayoutMetrics")["cssContentSize"]

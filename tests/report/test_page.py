@@ -35,7 +35,9 @@ def shown(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> B
 
 
 @pytest.mark.parametrize("name", [*PAGES, *HOSTILE])
-def test_the_page_says_nothing_to_the_console_and_asks_nobody_for_anything(browser: Browser, site: Site, name: str) -> None:
+def test_the_page_says_nothing_to_the_console_and_asks_nobody_for_anything(
+    browser: Browser, site: Site, name: str
+) -> None:
     site.page = {**PAGES, **HOSTILE}[name]
     browser.look()
     browser.open(site.address)
@@ -47,9 +49,15 @@ def test_the_page_says_nothing_to_the_console_and_asks_nobody_for_anything(brows
 
 @pytest.mark.parametrize(
     ("planted", "violated"),
-    [("<script>alert(1)</script>", "script-src-elem"), ('<img src="/spy">', "img-src"), ('<p style="color: red">', "style-src-attr")],
+    [
+        ("<script>alert(1)</script>", "script-src-elem"),
+        ('<img src="/spy">', "img-src"),
+        ('<p style="color: red">', "style-src-attr"),
+    ],
 )
-def test_the_policy_stops_what_gets_through_and_it_would_be_seen(browser: Browser, site: Site, planted: str, violated: str) -> None:
+def test_the_policy_stops_what_gets_through_and_it_would_be_seen(
+    browser: Browser, site: Site, planted: str, violated: str
+) -> None:
     site.page = PAGES["right"].replace("<main>", f"<main>{planted}")
     browser.open(site.address)
     assert violated in str(browser.said)
@@ -95,7 +103,9 @@ def test_what_sticks_out_would_be_seen(shown: Browser) -> None:
 
 
 @pytest.mark.parametrize("shown", [*PAGES, "hostile-0"], indirect=True)
-@pytest.mark.parametrize(("dark", "paper"), [(False, False), (True, False), (True, True)], ids=["light", "dark", "paper"])
+@pytest.mark.parametrize(
+    ("dark", "paper"), [(False, False), (True, False), (True, True)], ids=["light", "dark", "paper"]
+)
 def test_every_word_and_shape_stands_out_from_what_is_under_it(shown: Browser, dark: bool, paper: bool) -> None:
     shown.look(dark=dark, paper=paper)
     shown.run(probes.OPEN_ALL)
@@ -119,21 +129,23 @@ def test_a_word_that_does_not_stand_out_would_be_seen(shown: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "least", "most"), [("right", 2, 6), ("faulty", 4, 10), ("none", 1, 2), ("large", 6, 14)], indirect=["shown"]
+    ("shown", "least", "most"),
+    [("right", 2, 6), ("faulty", 4, 10), ("none", 1, 2), ("large", 6, 14)],
+    indirect=["shown"],
 )
 def test_the_page_prints_on_a4(shown: Browser, least: int, most: int) -> None:
     printed = shown.print()
     assert printed.startswith(b"%PDF-")
     assert least <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= most
-    sizes = {tuple(round(float(n)) for n in size.split()[2:]) for size in re.findall(rb"/MediaBox\s*\[([^\]]*)\]", printed)}
+    sizes = {
+        tuple(round(float(n)) for n in size.split()[2:]) for size in re.findall(rb"/MediaBox\s*\[([^\]]*)\]", printed)
+    }
     assert sizes == {A4_POINTS}
 
 
 @pytest.mark.parametrize("shown", ["faulty"], indirect=True)
 def test_paper_shows_what_a_reader_would_have_to_open(shown: Browser) -> None:
-    height = (
-        "Math.max(...[...document.querySelectorAll('details > :not(summary)')].map((one) => one.checkVisibility() ? one.offsetHeight : 0))"
-    )
+    height = "Math.max(...[...document.querySelectorAll('details > :not(summary)')].map((one) => one.checkVisibility() ? one.offsetHeight : 0))"
     shown.look()
     folded = shown.run(
         "[...document.querySelectorAll('details > :not(summary)')].some((one) => one.checkVisibility({contentVisibilityAuto: true}))"
@@ -173,18 +185,28 @@ def test_a_screen_reader_finds_landmarks_headings_names_and_tables(shown: Browse
     roles = [node["role"]["value"] for node in nodes]
     assert [roles.count(landmark) for landmark in ("banner", "main", "navigation", "contentinfo")] == [1, 1, 1, 1]
     levels = [
-        p["value"]["value"] for node in nodes if node["role"]["value"] == "heading" for p in node["properties"] if p["name"] == "level"
+        p["value"]["value"]
+        for node in nodes
+        if node["role"]["value"] == "heading"
+        for p in node["properties"]
+        if p["name"] == "level"
     ]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    named = [node for node in nodes if node["role"]["value"] in ("image", "table", "region", "link", "columnheader", "navigation")]
+    named = [
+        node
+        for node in nodes
+        if node["role"]["value"] in ("image", "table", "region", "link", "columnheader", "navigation")
+    ]
     assert [node for node in named if not node.get("name", {}).get("value", "").strip()] == []
     assert roles.count("table") == shown.run("document.querySelectorAll('table').length") > 0
     assert roles.count("rowheader") == shown.run("document.querySelectorAll('tbody th').length")
 
 
-@pytest.mark.parametrize(("shown", "cells"), [("right", 7), ("faulty", 12), ("none", 0), ("large", 1_025)], indirect=["shown"])
+@pytest.mark.parametrize(
+    ("shown", "cells"), [("right", 7), ("faulty", 12), ("none", 0), ("large", 1_025)], indirect=["shown"]
+)
 @pytest.mark.parametrize("width", [400, 1280])
 def test_every_cell_can_be_made_out(shown: Browser, cells: int, width: int) -> None:
     shown.look(width=width)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import COLUMNS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import COLUMNS
 
 try:
     import psycopg
@@ -53,15 +53,24 @@ REMEDIES = (
         "name the provider's root certificate in sslrootcert (Supabase: database settings, SSL configuration, download)",
     ),
     (r"no encryption|SSL (connection )?(is )?required", "the server wants TLS: say sslmode=verify-full"),
-    (r"no pg_hba\.conf entry|not allowed", "let this user and this machine's address in: pg_hba.conf, or the provider's allow list"),
+    (
+        r"no pg_hba\.conf entry|not allowed",
+        "let this user and this machine's address in: pg_hba.conf, or the provider's allow list",
+    ),
     (r"[Tt]enant or user not found|no such user", "check the user: behind a pooler it may be called user.project"),
-    (r"password|SASL|authentication", "check user and password; the password can stand in the dsn, in password, or in ~/.pgpass"),
+    (
+        r"password|SASL|authentication",
+        "check user and password; the password can stand in the dsn, in password, or in ~/.pgpass",
+    ),
     (r"database .* does not exist|no such database", "check the database's name"),
     (r"resolve|translate host name|[Nn]ame or service|address family", "check the host's name"),
     (r"unreachable|No route", "check the route to it (Supabase's direct address has IPv6 only: use its pooler's)"),
     (r"refused|time(d )?out|timeout", "check that the database is up, the port right, and this machine let in"),
     (r"startup parameter", "take options out of the dsn and PGOPTIONS out of the environment: the pooler refuses them"),
-    (r"too many|connection slots|[Mm]ax ?[Cc]lients|max_client_conn", "try again later, or raise the limit of connections"),
+    (
+        r"too many|connection slots|[Mm]ax ?[Cc]lients|max_client_conn",
+        "try again later, or raise the limit of connections",
+    ),
 )
 FACTS = """
 SELECT extract(epoch FROM now())::float8 AS now,
@@ -107,11 +116,15 @@ def parameters(dsn: str, parts: Mapping[str, str | None]) -> dict[str, str]:
     if not stated:
         raise RegistryError("No database is named: give dsn, or host, database and user.")
     if stated.setdefault("sslmode", "verify-full") not in SSLMODES:
-        raise RegistryError(f"The dsn's sslmode is none of {', '.join(SSLMODES)}: others may go unencrypted without a word.")
+        raise RegistryError(
+            f"The dsn's sslmode is none of {', '.join(SSLMODES)}: others may go unencrypted without a word."
+        )
     authorities = ssl.get_default_verify_paths().cafile
     own = os.environ.get("PGSSLROOTCERT") or (Path.home() / ".postgresql/root.crt").exists()
     if stated["sslmode"].startswith("verify-") and authorities and not own:
-        stated.setdefault("sslrootcert", authorities)  # by its file: the driver's own OpenSSL does not know where this system keeps it
+        stated.setdefault(
+            "sslrootcert", authorities
+        )  # by its file: the driver's own OpenSSL does not know where this system keeps it
     return {"application_name": "wekruit.ghosthands", **stated, "client_encoding": "UTF8"}
 
 
@@ -124,7 +137,9 @@ def identifier(table: str) -> tuple[str, ...]:
     return tuple(table.split("."))
 
 
-def read(where: Mapping[str, str], table: str, include_offline: bool, connect_timeout: int, statement_timeout: int) -> Reading:
+def read(
+    where: Mapping[str, str], table: str, include_offline: bool, connect_timeout: int, statement_timeout: int
+) -> Reading:
     """The registry, of one snapshot. Timeouts in seconds. Raises RegistryError.
 
     The database ends a statement after `statement_timeout`; a connection on which nothing comes back for twice that (a pooler's queue) is cut here.
@@ -134,7 +149,10 @@ def read(where: Mapping[str, str], table: str, include_offline: bool, connect_ti
         raise RegistryError("connect_timeout and statement_timeout are seconds: write 1 or more.")
     try:
         with psycopg.connect(
-            conninfo.make_conninfo(**where), connect_timeout=connect_timeout, prepare_threshold=None, row_factory=rows.dict_row
+            conninfo.make_conninfo(**where),
+            connect_timeout=connect_timeout,
+            prepare_threshold=None,
+            row_factory=rows.dict_row,
         ) as connection:
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -165,7 +183,11 @@ def _cut_off(connection: psycopg.Connection[Any], seconds: float) -> Iterator[No
         try:
             yield
         except psycopg.OperationalError as problem:
-            raise psycopg.OperationalError(f"nothing came back for {seconds:.0f} s, timed out") if rung.is_set() else problem from None
+            raise (
+                psycopg.OperationalError(f"nothing came back for {seconds:.0f} s, timed out")
+                if rung.is_set()
+                else problem
+            ) from None
         finally:
             alarm.cancel()
             alarm.join()
@@ -186,9 +208,9 @@ def _fits(table: str, facts: Mapping[str, Any]) -> None:
 def _select(name: sql.Identifier) -> sql.Composed:
     """Each column in a type that any of its values survives: a moment as seconds (it may be infinity), everything else as text."""
     columns = [
-        sql.SQL("extract(epoch FROM {0}::timestamptz)::float8 AS {0}" if column in MOMENTS else "{0}::text AS {0}").format(
-            sql.Identifier(column)
-        )
+        sql.SQL(
+            "extract(epoch FROM {0}::timestamptz)::float8 AS {0}" if column in MOMENTS else "{0}::text AS {0}"
+        ).format(sql.Identifier(column))
         for column in COLUMNS
     ]
     return sql.SQL("SELECT {} FROM {} WHERE %s OR status::text IS DISTINCT FROM 'offline' ORDER BY worker_id").format(
@@ -203,7 +225,8 @@ def _sentence(problem: Exception, where: Mapping[str, str], table: str, statemen
         return f"The user may not read {table} ({_said(problem, where)}): GRANT SELECT ON {table} TO it, and USAGE on its schema."
     text = str(problem)
     remedy = next(
-        (remedy for pattern, remedy in REMEDIES if re.search(pattern, text)), "ask whoever runs the database, with its log at hand"
+        (remedy for pattern, remedy in REMEDIES if re.search(pattern, text)),
+        "ask whoever runs the database, with its log at hand",
     )
     place = f"{where.get('host', 'its default host')}:{where.get('port', '5432')}"
     return f"The registry at {place} cannot be read ({_said(problem, where)}): {remedy}."

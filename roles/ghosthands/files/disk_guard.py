@@ -45,7 +45,9 @@ class History:
 
 def removable(images: Iterable[Image], kept: Collection[str], known: Collection[str]) -> list[Image]:
     """The images that may go, the oldest first: those that somebody has seen before and nothing keeps."""
-    return sorted((image for image in images if image.id in known and image.id not in kept), key=lambda image: image.created)
+    return sorted(
+        (image for image in images if image.id in known and image.id not in kept), key=lambda image: image.created
+    )
 
 
 def fullness(found: os.statvfs_result) -> float:
@@ -78,7 +80,9 @@ def docker(*words: str) -> str:
 def images() -> list[Image]:
     ids = sorted(set(docker("image", "ls", "--all", "--quiet", "--no-trunc").split()))
     described = json.loads(docker("image", "inspect", *ids)) if ids else []
-    return [Image(one["Id"], one["Created"], (*(one["RepoTags"] or ()), *(one["RepoDigests"] or ()))) for one in described]
+    return [
+        Image(one["Id"], one["Created"], (*(one["RepoTags"] or ()), *(one["RepoDigests"] or ()))) for one in described
+    ]
 
 
 def of_containers(*options: str) -> set[str]:
@@ -110,7 +114,11 @@ def steps(may_go: Iterable[Image]) -> Iterator[Callable[[], None]]:
 def main(limit: float, memory: Path) -> int:
     """Look, remember, make room; exit code 0 or 1."""
     file = memory / REMEMBERED
-    history = History(**{key: tuple(ids) for key, ids in json.loads(file.read_text()).items()}) if file.exists() else History()
+    history = (
+        History(**{key: tuple(ids) for key, ids in json.loads(file.read_text()).items()})
+        if file.exists()
+        else History()
+    )
     history, known = history.seen(of_containers()), history.known
     there = images()
     new = file.with_suffix(".new")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.image import differences, gone, told
+from bench.image import differences, gone, told
 
 
 def test_an_aim_that_is_missed_is_told_plainly() -> None:

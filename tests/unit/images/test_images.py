@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import __main__ as images
-from tests.images import al2023, debian, rpms
+from tools.images import __main__ as images
+from tools.images import al2023, debian, rpms
 
 
 @pytest.fixture

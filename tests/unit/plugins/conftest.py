@@ -35,7 +35,9 @@ class Answers:
         self.told[operation, _exactly(request)] = answer
         return self
 
-    def call(self, _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **request: Any) -> Any:
+    def call(
+        self, _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **request: Any
+    ) -> Any:
         """As Account.call."""
         self.asked.append(operation)
         question = (operation, _exactly(request))

@@ -40,7 +40,9 @@ def _rotated(v: View) -> Seen:
     changed, serving = v.secret.changed, {m.id for m in v.group.in_state("InService")}
     older = sorted(m.id for m in v.machines.values() if m.id in serving and m.launched < changed)
     if v.refreshing:
-        return Seen(f"{count(len(older), 'instance')} booted before it changed; a refresh is under way", {"older": older})
+        return Seen(
+            f"{count(len(older), 'instance')} booted before it changed; a refresh is under way", {"older": older}
+        )
     if older:
         raise Wrong(
             f"The secret changed {span(v.now - changed)} ago; {count(len(older), 'instance')} booted before: {named(older)}.",
@@ -58,7 +60,9 @@ def _repository(v: View) -> str:
     if found == "":
         raise NotLookedAt(f"{image or 'no image'} is in no repository of this account")
     if found is None:
-        raise Wrong(f"There is no image {image}: no worker can boot.", "Push it, or correct fleet_worker_image.", image=image)
+        raise Wrong(
+            f"There is no image {image}: no worker can boot.", "Push it, or correct fleet_worker_image.", image=image
+        )
     if not isinstance(found, str):
         raise NotLookedAt("it could not be read")
     return found
@@ -67,7 +71,10 @@ def _repository(v: View) -> str:
 @check("log-group", 9)
 def _logs(v: View) -> str:
     if v.fleet.log_group is None:
-        raise Wrong(f"There is no log group {v.s['fleet_log_group_name']}: what instances write is lost.", v.play("foundation.yml"))
+        raise Wrong(
+            f"There is no log group {v.s['fleet_log_group_name']}: what instances write is lost.",
+            v.play("foundation.yml"),
+        )
     return v.log_group.name
 
 
@@ -84,6 +91,7 @@ def _receiving(v: View) -> str:
         )
     if v.now - group.heard > QUIET_SECONDS:
         raise Wrong(
-            f"{group.name} has heard nothing for {span(v.now - group.heard)}.", "On an instance: systemctl status amazon-cloudwatch-agent."
+            f"{group.name} has heard nothing for {span(v.now - group.heard)}.",
+            "On an instance: systemctl status amazon-cloudwatch-agent.",
         )
     return f"last event {span(v.now - group.heard)} ago"

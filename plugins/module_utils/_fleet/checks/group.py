@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import NotLookedAt, Seen, View, Wrong, check, count
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
+    NotLookedAt,
+    Seen,
+    View,
+    Wrong,
+    check,
+    count,
+)
 
 BOOK = "autoscaling_group.yml"
 
@@ -18,7 +25,8 @@ def _exists(v: View) -> Seen:
     if v.fleet.group is None:
         whose = f"account {v.fleet.account}" if isinstance(v.fleet.account, str) else "this account"
         raise Wrong(
-            f"There is no group {name} in {region} of {whose}.", v.play("site.yml") + ", or correct fleet_group_name or fleet_region."
+            f"There is no group {name} in {region} of {whose}.",
+            v.play("site.yml") + ", or correct fleet_group_name or fleet_region.",
         )
     g = v.group
     return Seen(f"{name}: {g.min_size} to {g.max_size}, desired {g.desired}, {count(len(g.members), 'instance')}")
@@ -42,20 +50,30 @@ def _sizes(v: View) -> str:
     g, wanted = v.group, (v.s["fleet_min_size"], v.s["fleet_max_size"])
     there = (g.min_size, g.max_size)
     if v.s["fleet_size_owner"] == "playbook" and there != wanted:
-        raise Wrong(f"The group's sizes are {there[0]} to {there[1]}, wanted are {wanted[0]} to {wanted[1]}.", v.play(BOOK), found=there)
+        raise Wrong(
+            f"The group's sizes are {there[0]} to {there[1]}, wanted are {wanted[0]} to {wanted[1]}.",
+            v.play(BOOK),
+            found=there,
+        )
     if g.max_size == 0:
         raise Wrong(
             "The group's max size is 0: no worker can be.",
             v.play(BOOK, "-e fleet_size_owner=playbook") + ", unless it was emptied on purpose.",
         )
-    return f"{there[0]} to {there[1]}" + (f", VALET's (variables say {wanted[0]} to {wanted[1]})" if there != wanted else "")
+    return f"{there[0]} to {there[1]}" + (
+        f", VALET's (variables say {wanted[0]} to {wanted[1]})" if there != wanted else ""
+    )
 
 
 @check("group-subnets", 4)
 def _subnets(v: View) -> str:
     g, wanted = v.group, frozenset(v.s["fleet_subnet_ids"])
     if gone := g.subnets - {n.id for n in v.subnets}:
-        raise Wrong(f"The group launches into subnets that are not there: {', '.join(sorted(gone))}.", v.play(BOOK), gone=sorted(gone))
+        raise Wrong(
+            f"The group launches into subnets that are not there: {', '.join(sorted(gone))}.",
+            v.play(BOOK),
+            gone=sorted(gone),
+        )
     if wanted and g.subnets != wanted:
         raise Wrong(
             f"The group uses {', '.join(sorted(g.subnets))}, fleet_subnet_ids says {', '.join(sorted(wanted))}.",
@@ -64,7 +82,11 @@ def _subnets(v: View) -> str:
         )
     zones = sorted({n.zone for n in v.subnets})
     if len(zones) < 2:
-        raise Wrong(f"All of the group's subnets lie in {', '.join(zones)}: the fleet goes down with that zone.", v.play(BOOK), found=zones)
+        raise Wrong(
+            f"All of the group's subnets lie in {', '.join(zones)}: the fleet goes down with that zone.",
+            v.play(BOOK),
+            found=zones,
+        )
     return ", ".join(zones)
 
 
@@ -72,7 +94,11 @@ def _subnets(v: View) -> str:
 def _template(v: View) -> str:
     g, wanted = v.group, v.s["fleet_launch_template_name"]
     if g.template != wanted:
-        raise Wrong(f"The group launches from {g.template or 'no launch template'}, not from {wanted}.", v.play(BOOK), found=g.template)
+        raise Wrong(
+            f"The group launches from {g.template or 'no launch template'}, not from {wanted}.",
+            v.play(BOOK),
+            found=g.template,
+        )
     return g.template
 
 
@@ -81,10 +107,14 @@ def _version(v: View) -> str:
     g, wanted = v.group, v.s["fleet_template_version"]
     if wanted == "numbered" and not g.version.isdigit():
         raise Wrong(
-            f"The group names its launch template version {g.version or '(none)'}: a refresh could not be rolled back.", v.play(BOOK)
+            f"The group names its launch template version {g.version or '(none)'}: a refresh could not be rolled back.",
+            v.play(BOOK),
         )
     if wanted != "numbered" and g.version != wanted:
-        raise Wrong(f"The group names its launch template version {g.version}, fleet_template_version says {wanted}.", v.play(BOOK))
+        raise Wrong(
+            f"The group names its launch template version {g.version}, fleet_template_version says {wanted}.",
+            v.play(BOOK),
+        )
     return f"version {g.version}"
 
 
@@ -93,9 +123,15 @@ def _processes(v: View) -> str:
     g, wanted = v.group, set(v.s["fleet_suspended_processes"])
     if runs := wanted - g.suspended:
         why = " It ends busy workers to even out zones." if "AZRebalance" in runs else ""
-        raise Wrong(f"{', '.join(sorted(runs))} should be suspended and is not.{why}", v.play(BOOK), found=sorted(g.suspended))
+        raise Wrong(
+            f"{', '.join(sorted(runs))} should be suspended and is not.{why}", v.play(BOOK), found=sorted(g.suspended)
+        )
     if halted := g.suspended - wanted:
-        raise Wrong(f"{', '.join(sorted(halted))} is suspended: the group does not do its work.", v.play(BOOK), found=sorted(g.suspended))
+        raise Wrong(
+            f"{', '.join(sorted(halted))} is suspended: the group does not do its work.",
+            v.play(BOOK),
+            found=sorted(g.suspended),
+        )
     return f"suspended: {', '.join(sorted(g.suspended)) or 'none'}"
 
 
@@ -121,7 +157,12 @@ def _policies(v: View) -> str:
 @check("group-health-check", 4, "warning")
 def _health(v: View) -> str:
     kind = _told(v, "HealthCheckType", "EC2", "The group's health check")
-    grace = _told(v, "HealthCheckGracePeriod", v.s["fleet_health_check_grace_seconds"], "The health check's grace period (seconds)")
+    grace = _told(
+        v,
+        "HealthCheckGracePeriod",
+        v.s["fleet_health_check_grace_seconds"],
+        "The health check's grace period (seconds)",
+    )
     return f"{kind}, {grace} s"
 
 
@@ -132,7 +173,9 @@ def _cooldown(v: View) -> str:
 
 @check("group-warmup", 4, "warning")
 def _warmup(v: View) -> str:
-    return _told(v, "DefaultInstanceWarmup", v.s["fleet_warmup_seconds"], "The warmup of new instances (seconds)") + " s"
+    return (
+        _told(v, "DefaultInstanceWarmup", v.s["fleet_warmup_seconds"], "The warmup of new instances (seconds)") + " s"
+    )
 
 
 @check("group-maintenance", 4, "warning")
@@ -143,18 +186,27 @@ def _maintenance(v: View) -> str:
     }
     found = v.group.settings.get("InstanceMaintenancePolicy") or {}
     if dict(found) != wanted:
-        raise Wrong(f"The maintenance policy is {_bounds(found)}, wanted is {_bounds(wanted)}.", v.play(BOOK), found=dict(found))
+        raise Wrong(
+            f"The maintenance policy is {_bounds(found)}, wanted is {_bounds(wanted)}.", v.play(BOOK), found=dict(found)
+        )
     return _bounds(found)
 
 
 def _bounds(policy: Any) -> str:
-    return f"{policy.get('MinHealthyPercentage', '-')} to {policy.get('MaxHealthyPercentage', '-')} %" if policy else "not set"
+    return (
+        f"{policy.get('MinHealthyPercentage', '-')} to {policy.get('MaxHealthyPercentage', '-')} %"
+        if policy
+        else "not set"
+    )
 
 
 @check("group-new-instances", 4, "warning")
 def _new(v: View) -> str:
     if v.group.settings.get("NewInstancesProtectedFromScaleIn"):
-        raise Wrong("New instances are protected from scale-in, idle ones too: the agent shields busy workers itself.", v.play(BOOK))
+        raise Wrong(
+            "New instances are protected from scale-in, idle ones too: the agent shields busy workers itself.",
+            v.play(BOOK),
+        )
     return "not protected until they are busy"
 
 

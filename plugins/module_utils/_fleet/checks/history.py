@@ -19,7 +19,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
     count,
     span,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Activity
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Activity
 
 RECENT_SECONDS = 86400.0
 
@@ -102,7 +102,9 @@ CAUSES = (
         "See the account's messages from AWS.",
     ),
     Cause(
-        r"VolumeLimitExceeded|MaxIOPSLimitExceeded", "the account's quota for volumes is used up", "Ask for more in Service Quotas (EBS)."
+        r"VolumeLimitExceeded|MaxIOPSLimitExceeded",
+        "the account's quota for volumes is used up",
+        "Ask for more in Service Quotas (EBS).",
     ),
 )
 
@@ -128,7 +130,9 @@ def _activities(v: View) -> Seen:
         means = f"{known.means}: {said}" if known else said
         raise Wrong(
             f"{count(len(failed), 'launch') if len(failed) == 1 else f'{len(failed)} launches'} failed, the last {span(v.now - failed[0].began)} ago: {means}",
-            known.remedy if known else "Look that message up; AWS's guide lists them under troubleshooting Auto Scaling.",
+            known.remedy
+            if known
+            else "Look that message up; AWS's guide lists them under troubleshooting Auto Scaling.",
             messages=sorted({a.message for a in failed}),
             cause=known.means if known else "",
         )

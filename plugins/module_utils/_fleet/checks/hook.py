@@ -5,8 +5,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import DEFAULTS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import NotLookedAt, Seen, View, Wrong, check, span
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
+    NotLookedAt,
+    Seen,
+    View,
+    Wrong,
+    check,
+    span,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import DEFAULTS
 
 BOOK = "lifecycle_hook.yml"
 ENDING, BEGINNING = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
@@ -28,7 +35,11 @@ def _exists(v: View) -> Seen:
 @check("hook-transition", 5)
 def _transition(v: View) -> str:
     if v.hook.transition != ENDING:
-        raise Wrong(f"{v.hook.name} fires at {v.hook.transition}, not when an instance ends.", v.play(BOOK), found=v.hook.transition)
+        raise Wrong(
+            f"{v.hook.name} fires at {v.hook.transition}, not when an instance ends.",
+            v.play(BOOK),
+            found=v.hook.transition,
+        )
     return v.hook.transition
 
 
@@ -36,8 +47,12 @@ def _transition(v: View) -> str:
 def _timeout(v: View) -> str:
     found, wanted = v.hook.timeout, v.s["fleet_termination_hook_timeout"]
     if found != wanted:
-        worse = f" The agent beats every {span(wanted / 3)}: the hook runs out in between." if found < wanted / 3 else ""
-        raise Wrong(f"{v.hook.name} waits {found} s for a heartbeat, wanted are {wanted} s.{worse}", v.play(BOOK), found=found)
+        worse = (
+            f" The agent beats every {span(wanted / 3)}: the hook runs out in between." if found < wanted / 3 else ""
+        )
+        raise Wrong(
+            f"{v.hook.name} waits {found} s for a heartbeat, wanted are {wanted} s.{worse}", v.play(BOOK), found=found
+        )
     return f"{found} s"
 
 
@@ -45,7 +60,9 @@ def _timeout(v: View) -> str:
 def _result(v: View) -> str:
     found, wanted = v.hook.result, v.s["fleet_termination_hook_result"]
     if found != wanted:
-        raise Wrong(f"An instance whose agent went silent is treated as {found}, wanted is {wanted}.", v.play(BOOK), found=found)
+        raise Wrong(
+            f"An instance whose agent went silent is treated as {found}, wanted is {wanted}.", v.play(BOOK), found=found
+        )
     return found
 
 
@@ -57,7 +74,9 @@ def _retention(v: View) -> str:
             if not v.group.retains
             else "The group keeps instances that were abandoned"
         )
-        raise Wrong(f"{what}, and fleet_retain_on_abandon is {str(v.s['fleet_retain_on_abandon']).lower()}.", v.play(BOOK))
+        raise Wrong(
+            f"{what}, and fleet_retain_on_abandon is {str(v.s['fleet_retain_on_abandon']).lower()}.", v.play(BOOK)
+        )
     return "kept" if v.group.retains else "ended, as wanted"
 
 
@@ -86,15 +105,22 @@ def _launch(v: View) -> str:
     if not wanted:
         if found:
             raise Wrong(
-                f"The group has a launch hook {name} that nobody completes: no instance comes to serve before it runs out.", v.play(BOOK)
+                f"The group has a launch hook {name} that nobody completes: no instance comes to serve before it runs out.",
+                v.play(BOOK),
             )
         return "none, as wanted"
     if found is None:
-        raise Wrong(f"The group has no launch hook {name}: instances serve before their worker is registered.", v.play(BOOK))
-    as_is, as_wanted = (found.transition, found.timeout, found.result), (BEGINNING, v.s["fleet_launch_hook_timeout"], "ABANDON")
+        raise Wrong(
+            f"The group has no launch hook {name}: instances serve before their worker is registered.", v.play(BOOK)
+        )
+    as_is, as_wanted = (
+        (found.transition, found.timeout, found.result),
+        (BEGINNING, v.s["fleet_launch_hook_timeout"], "ABANDON"),
+    )
     if as_is != as_wanted:
         raise Wrong(
-            f"{name} is {as_is[0]}, {as_is[1]} s, {as_is[2]}; wanted is {as_wanted[0]}, {as_wanted[1]} s, {as_wanted[2]}.", v.play(BOOK)
+            f"{name} is {as_is[0]}, {as_is[1]} s, {as_is[2]}; wanted is {as_wanted[0]}, {as_wanted[1]} s, {as_wanted[2]}.",
+            v.play(BOOK),
         )
     return str(name)
 
@@ -107,7 +133,9 @@ def _strangers(v: View) -> str:
         raise Wrong(
             f"The group has hooks that no agent completes: {', '.join(strange)}. Each holds instances until it runs out.",
             " ".join(
-                v.aws(f"autoscaling delete-lifecycle-hook --auto-scaling-group-name {group} --lifecycle-hook-name {name}")
+                v.aws(
+                    f"autoscaling delete-lifecycle-hook --auto-scaling-group-name {group} --lifecycle-hook-name {name}"
+                )
                 for name in strange
             ),
             hooks=strange,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, View, count
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 
 SECTION = 11
 KEYS = {"id", "severity", "ok", "detail", "remedy"}
@@ -27,7 +27,12 @@ def from_hosts(v: View) -> Iterator[Finding]:
         said = "; ".join(f"{instance}: {why}" for instance, why in sorted(mute.items())[:5])
         remedy = "See whether it can be reached (fleet_host_checks), and whether its image has the agent."
         yield Finding(
-            "host-asked", "warning", f"{count(len(mute), 'host')} could not be asked: {said}.", remedy, section=SECTION, evidence=mute
+            "host-asked",
+            "warning",
+            f"{count(len(mute), 'host')} could not be asked: {said}.",
+            remedy,
+            section=SECTION,
+            evidence=mute,
         )
     else:
         yield Finding("host-asked", "warning", f"{count(len(v.hosts), 'host')} asked", ok=True, section=SECTION)
@@ -49,7 +54,12 @@ def _together(name: str, by_instance: Mapping[str, Mapping[str, Any]]) -> Findin
     if not bad:
         example = next(iter(by_instance.values()))
         return Finding(
-            name, str(example["severity"]), str(example["detail"]), ok=True, section=SECTION, evidence={"hosts": len(by_instance)}
+            name,
+            str(example["severity"]),
+            str(example["detail"]),
+            ok=True,
+            section=SECTION,
+            evidence={"hosts": len(by_instance)},
         )
     first = next(iter(bad.values()))
     said = "; ".join(f"{instance}: {f['detail']}" for instance, f in list(bad.items())[:3])

@@ -14,7 +14,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
     count,
     named,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.policies import trusts
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import trusts
 
 BOOK = "iam.yml"
 
@@ -71,7 +71,8 @@ def _carried(v: View) -> str:
             f"{count(len(without), 'instance')} without an instance profile: {named(without)}. Their agents can neither shield nor drain.",
             "Give it back: "
             + " ".join(
-                v.aws(f"ec2 associate-iam-instance-profile --instance-id {i} --iam-instance-profile Name={name}") for i in without[:5]
+                v.aws(f"ec2 associate-iam-instance-profile --instance-id {i} --iam-instance-profile Name={name}")
+                for i in without[:5]
             ),
             instances=without,
         )

@@ -16,8 +16,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
     named,
     span,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Member, Unread
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.prices import hourly
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Member, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prices import hourly
 
 WAITS = {"Pending:Wait": "come up", "Terminating:Wait": "drain"}
 SLACK_SECONDS = 120.0  # between an agent's last word and the state that Auto Scaling shows
@@ -59,7 +59,11 @@ def _serving(v: View) -> str:
 @check("instances-current", 11, "warning")
 def _current(v: View) -> Seen:
     wanted = v.template
-    old = {m.id: f"version {m.version or '-'}" for m in v.group.in_state("InService", "Standby") if m.version != str(wanted.number)}
+    old = {
+        m.id: f"version {m.version or '-'}"
+        for m in v.group.in_state("InService", "Standby")
+        if m.version != str(wanted.number)
+    }
     if v.refreshing:
         return Seen(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
     if old:
@@ -80,13 +84,17 @@ def _stuck(v: View, state: str, allowed: float, remedy: str) -> Seen:
     long = {one: age for one, age in ages.items() if age is None or age > allowed}
     if long:
         said = ", ".join(
-            f"{one} for {span(age) if age is not None else 'longer than activities tell'}" for one, age in sorted(long.items())[:5]
+            f"{one} for {span(age) if age is not None else 'longer than activities tell'}"
+            for one, age in sorted(long.items())[:5]
         )
         raise Wrong(
-            f"{count(len(long), 'instance')} in {state} longer than the {span(allowed)} that it may take: {said}.", remedy, seconds=ages
+            f"{count(len(long), 'instance')} in {state} longer than the {span(allowed)} that it may take: {said}.",
+            remedy,
+            seconds=ages,
         )
     return Seen(
-        ", ".join(f"{one} for {span(age or 0)} of {span(allowed)}" for one, age in sorted(ages.items())[:5]) or "none", {"seconds": ages}
+        ", ".join(f"{one} for {span(age or 0)} of {span(allowed)}" for one, age in sorted(ages.items())[:5]) or "none",
+        {"seconds": ages},
     )
 
 
@@ -129,7 +137,9 @@ def _retained(v: View) -> str:
         price = sum(hourly(v.s["fleet_region"], m.type) or 0.0 for m in kept)
         cost = f" They cost {price * 24:.2f} USD a day." if price else ""
         ends = " ".join(
-            v.aws(f"autoscaling terminate-instance-in-auto-scaling-group --instance-id {m.id} --no-should-decrement-desired-capacity")
+            v.aws(
+                f"autoscaling terminate-instance-in-auto-scaling-group --instance-id {m.id} --no-should-decrement-desired-capacity"
+            )
             for m in kept[:5]
         )
         raise Wrong(
@@ -174,7 +184,9 @@ def _shielded(v: View) -> str:
 def _idle(v: View) -> str:
     known = {row.instance_id for row in v.registry.rows if row.status == "active"}
     if idle := [m.id for m in v.group.in_state("InService") if m.protected and m.id in known - _busy(v)]:
-        lets_go = f"autoscaling set-instance-protection --no-protected-from-scale-in --auto-scaling-group-name {v.group.name}"
+        lets_go = (
+            f"autoscaling set-instance-protection --no-protected-from-scale-in --auto-scaling-group-name {v.group.name}"
+        )
         raise Wrong(
             f"{count(len(idle), 'instance')} idle and protected from scale-in: {named(idle)}. The fleet cannot shrink below them.",
             "See whether the agent watches: `systemctl status ghosthands-watch` on it. To let it go: "

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Surroundings
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.permits import STANDARD_QUOTA
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.policies import Need, denied
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.prices import AS_OF, CURRENCY, monthly
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import STANDARD_QUOTA
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prices import AS_OF, CURRENCY, monthly
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Need, denied
 
 AGENT_SCHEMA = "1"
 Settings = Mapping[str, Any]
@@ -22,7 +22,9 @@ Settings = Mapping[str, Any]
 
 LAUNCHES = frozenset({"launch_template", "autoscaling_group"})
 NETWORK = frozenset({"security_group", "autoscaling_group"})
-EVERYTHING = frozenset({"foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"})
+EVERYTHING = frozenset(
+    {"foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"}
+)
 
 
 def before_anything(s: Settings, around: Surroundings, fly: bool) -> list[Finding]:
@@ -63,7 +65,9 @@ def _network(s: Settings, around: Surroundings) -> Iterator[Finding]:
         return
     found = {n.id for n in around.subnets}
     for missing in sorted(set(s["fleet_subnet_ids"]) - found):
-        yield Finding("subnet", "error", f"There is no subnet {missing} in {region}.", "Correct fleet_subnet_ids.", NETWORK)
+        yield Finding(
+            "subnet", "error", f"There is no subnet {missing} in {region}.", "Correct fleet_subnet_ids.", NETWORK
+        )
     for n in around.subnets:
         if n.vpc != around.vpc:
             what = f"Subnet {n.id} belongs to {n.vpc}, not to {around.vpc}."
@@ -72,7 +76,11 @@ def _network(s: Settings, around: Surroundings) -> Iterator[Finding]:
         if kind and kind.zones and n.zone not in kind.zones:
             what = f"Zone {n.zone} of subnet {n.id} does not offer {kind.name}."
             yield Finding(
-                "subnet-type", "error", what, "Take the subnet out of fleet_subnet_ids, or choose another fleet_instance_type.", NETWORK
+                "subnet-type",
+                "error",
+                what,
+                "Take the subnet out of fleet_subnet_ids, or choose another fleet_instance_type.",
+                NETWORK,
             )
     zones = {n.zone for n in around.subnets}
     if len(zones) < 2 and not set(s["fleet_subnet_ids"]) - found:
@@ -80,7 +88,13 @@ def _network(s: Settings, around: Surroundings) -> Iterator[Finding]:
             what = f"All of fleet_subnet_ids lie in one zone, {min(zones, default='-')}."
         else:
             what = f"{around.vpc} has default subnets in {len(zones)} zones."
-        yield Finding("zones", "error", what, "A fleet needs two zones: name subnets of at least two in fleet_subnet_ids.", NETWORK)
+        yield Finding(
+            "zones",
+            "error",
+            what,
+            "A fleet needs two zones: name subnets of at least two in fleet_subnet_ids.",
+            NETWORK,
+        )
 
 
 def _machine(s: Settings, around: Surroundings) -> Iterator[Finding]:
@@ -90,10 +104,20 @@ def _machine(s: Settings, around: Surroundings) -> Iterator[Finding]:
     name = s["fleet_volume_kms_key_id"]
     if name and around.volume_key is None:
         yield Finding(
-            "volume-key", "error", f"There is no KMS key {name} in {s['fleet_region']}.", "Correct fleet_volume_kms_key_id.", LAUNCHES
+            "volume-key",
+            "error",
+            f"There is no KMS key {name} in {s['fleet_region']}.",
+            "Correct fleet_volume_kms_key_id.",
+            LAUNCHES,
         )
     elif name and around.volume_key and not around.volume_key.usable:
-        yield Finding("volume-key", "error", f"KMS key {name} is not enabled.", "Enable it, or correct fleet_volume_kms_key_id.", LAUNCHES)
+        yield Finding(
+            "volume-key",
+            "error",
+            f"KMS key {name} is not enabled.",
+            "Enable it, or correct fleet_volume_kms_key_id.",
+            LAUNCHES,
+        )
     elif name and around.volume_key and not around.volume_key.open_to_groups:
         yield Finding(
             "volume-key-grant",
@@ -128,13 +152,27 @@ def _image(s: Settings, around: Surroundings) -> Iterator[Finding]:
         )
     if kind and image.architecture not in kind.architectures:
         what = f"Image {image.id} is for {image.architecture}, but {kind.name} runs {' and '.join(kind.architectures)}."
-        yield Finding("image-architecture", "error", what, "Choose a fitting fleet_image or fleet_instance_type.", LAUNCHES)
+        yield Finding(
+            "image-architecture", "error", what, "Choose a fitting fleet_image or fleet_instance_type.", LAUNCHES
+        )
     if image.agent_schema is None:
         what = f"Image {image.id} ({image.name}) does not say which agent.conf it reads: it was not baked by this kit."
-        yield Finding("image-origin", "warning", what, "Its instances may not boot a worker. Bake one (§2, packer build).", LAUNCHES)
+        yield Finding(
+            "image-origin",
+            "warning",
+            what,
+            "Its instances may not boot a worker. Bake one (§2, packer build).",
+            LAUNCHES,
+        )
     elif image.agent_schema != AGENT_SCHEMA:
         what = f"The agent in image {image.id} reads schema {image.agent_schema} of agent.conf, but these playbooks write {AGENT_SCHEMA}."
-        yield Finding("image-schema", "error", what, "Bake an image with this release, or use the release that fits the image.", LAUNCHES)
+        yield Finding(
+            "image-schema",
+            "error",
+            what,
+            "Bake an image with this release, or use the release that fits the image.",
+            LAUNCHES,
+        )
 
 
 def _needs(s: Settings, around: Surroundings, fly: bool) -> Iterator[Finding]:
@@ -149,11 +187,20 @@ def _needs(s: Settings, around: Surroundings, fly: bool) -> Iterator[Finding]:
     if around.secret is None and not s["fleet_secret_create"]:
         what = f"There is no secret {s['fleet_secret_name']}: instances cannot boot a worker until it exists."
         yield Finding(
-            "secret", "warning", what, "Create it (§9), or let -e fleet_secret_create=true make a placeholder for you to fill in."
+            "secret",
+            "warning",
+            what,
+            "Create it (§9), or let -e fleet_secret_create=true make a placeholder for you to fill in.",
         )
     if s["fleet_valet_apply"] and not fly:
         what = "fleet_valet_apply is true, but there is no fly command here."
-        yield Finding("fly", "error", what, "Install flyctl and log in, or run the written command elsewhere.", frozenset({"valet"}))
+        yield Finding(
+            "fly",
+            "error",
+            what,
+            "Install flyctl and log in, or run the written command elsewhere.",
+            frozenset({"valet"}),
+        )
 
 
 def _left_alone(s: Settings, around: Surroundings) -> Iterator[Finding]:
@@ -174,23 +221,38 @@ def _left_alone(s: Settings, around: Surroundings) -> Iterator[Finding]:
 # --- what only preflight.yml tells --------------------------------------------------------------------------------------------
 
 
-def before_creation(s: Settings, around: Surroundings, ahead: Outlook, valets_policy: Mapping[str, Any] | None) -> list[Finding]:
+def before_creation(
+    s: Settings, around: Surroundings, ahead: Outlook, valets_policy: Mapping[str, Any] | None
+) -> list[Finding]:
     """What a fleet may meet once it is made, and what it will cost. None of it is an error but what would surely fail.
 
     :param valets_policy: the document of VALET's policy; None: there is none.
     """
-    return [*_quota(s, ahead), *_groups(s, around, ahead), *_operator(ahead), _price(s, around), *_valet(s, around, valets_policy)]
+    return [
+        *_quota(s, ahead),
+        *_groups(s, around, ahead),
+        *_operator(ahead),
+        _price(s, around),
+        *_valet(s, around, valets_policy),
+    ]
 
 
 def _quota(s: Settings, ahead: Outlook) -> Iterator[Finding]:
     kind, most, each, quota = s["fleet_instance_type"], s["fleet_max_size"], ahead.vcpus, ahead.vcpu_quota
     if isinstance(quota, Unread) or isinstance(each, Unread):
         why = " ".join(dict.fromkeys(part.why for part in (quota, each) if isinstance(part, Unread)))
-        yield Finding("quota-vcpus", "info", f"Whether the account's quota bears {most} x {kind} could not be asked: {why}")
+        yield Finding(
+            "quota-vcpus", "info", f"Whether the account's quota bears {most} x {kind} could not be asked: {why}"
+        )
     elif each is None:  # `instance-type` says so
         return
     elif quota is None:
-        yield Finding("quota-vcpus", "info", f"{kind} is no standard instance: its quota was not looked at.", "See Service Quotas, EC2.")
+        yield Finding(
+            "quota-vcpus",
+            "info",
+            f"{kind} is no standard instance: its quota was not looked at.",
+            "See Service Quotas, EC2.",
+        )
     elif most * each > quota:
         what = f"{most} x {kind} (fleet_max_size) have {most * each} vCPUs; the account's standard instances may have {quota:g} at once, all fleets together."
         remedy = f"Ask for more: `aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {STANDARD_QUOTA} --desired-value"
@@ -205,12 +267,18 @@ def _quota(s: Settings, ahead: Outlook) -> Iterator[Finding]:
 
 def _groups(s: Settings, around: Surroundings, ahead: Outlook) -> Iterator[Finding]:
     if isinstance(ahead.groups, Unread):
-        yield Finding("quota-groups", "info", f"How many Auto Scaling groups there may be could not be asked: {ahead.groups.why}")
+        yield Finding(
+            "quota-groups", "info", f"How many Auto Scaling groups there may be could not be asked: {ahead.groups.why}"
+        )
     elif around.group is None and ahead.groups[0] >= ahead.groups[1]:
         there, most = ahead.groups
         what = f"The account has {there} Auto Scaling groups in {s['fleet_region']}, and may have {most}: there can be no other."
         yield Finding(
-            "quota-groups", "error", what, "Delete one, or ask for more (Service Quotas, Auto Scaling).", frozenset({"autoscaling_group"})
+            "quota-groups",
+            "error",
+            what,
+            "Delete one, or ask for more (Service Quotas, Auto Scaling).",
+            frozenset({"autoscaling_group"}),
         )
 
 
@@ -231,8 +299,14 @@ def _operator(ahead: Outlook) -> Iterator[Finding]:
 
 
 def _price(s: Settings, around: Surroundings) -> Finding:
-    kind, region, disk = s["fleet_instance_type"], s["fleet_region"], f"{s['fleet_volume_size_gib']} GiB {s['fleet_volume_type']}"
-    least, most = (around.group.min_size, around.group.max_size) if around.group else (s["fleet_min_size"], s["fleet_max_size"])
+    kind, region, disk = (
+        s["fleet_instance_type"],
+        s["fleet_region"],
+        f"{s['fleet_volume_size_gib']} GiB {s['fleet_volume_type']}",
+    )
+    least, most = (
+        (around.group.min_size, around.group.max_size) if around.group else (s["fleet_min_size"], s["fleet_max_size"])
+    )
     one = monthly(region, kind, s["fleet_volume_type"], s["fleet_volume_size_gib"], s["fleet_public_address"])
     if one is None:
         what = f"The table of prices ({AS_OF}) does not have {kind} with {s['fleet_volume_type']} in {region}: no estimate."
@@ -244,7 +318,12 @@ def _price(s: Settings, around: Surroundings) -> Finding:
         f"About {least * one.total:.2f} to {most * one.total:.2f} {CURRENCY} a month for {least} to {most} instances that run all the time: "
         f"each {one.total:.2f} ({kind} {one.instance:.2f}, {disk} {one.volume:.2f}{address}); on demand, prices of {AS_OF}.",
         ok=True,
-        evidence={"min": round(least * one.total, 2), "max": round(most * one.total, 2), "currency": CURRENCY, "as_of": AS_OF},
+        evidence={
+            "min": round(least * one.total, 2),
+            "max": round(most * one.total, 2),
+            "currency": CURRENCY,
+            "as_of": AS_OF,
+        },
     )
 
 
@@ -257,7 +336,9 @@ def _valet(s: Settings, around: Surroundings, document: Mapping[str, Any] | None
     wanted = (Need("autoscaling:DescribeAutoScalingGroups", "*"), Need("autoscaling:UpdateAutoScalingGroup", arn))
     remedy = "Run playbooks/valet.yml."
     if document is None:
-        yield Finding("valet-policy", "warning", f"There is no policy {name}: VALET cannot scale {group}.", remedy, section=10)
+        yield Finding(
+            "valet-policy", "warning", f"There is no policy {name}: VALET cannot scale {group}.", remedy, section=10
+        )
     elif missing := denied([document], wanted):
         what = f"{name} does not let VALET call {', '.join(missing)} on {group}."
         yield Finding("valet-policy", "warning", what, remedy, section=10, evidence={"missing": list(missing)})

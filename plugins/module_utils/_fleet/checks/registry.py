@@ -27,7 +27,9 @@ def _reachable(v: View) -> str:
     if v.asked_registry is None:
         raise NotLookedAt("fleet_registry_dsn is empty")
     if not v.asked_registry.reachable:
-        raise Wrong(f"The registry could not be read: {v.asked_registry.error}", "Correct fleet_registry_dsn, or the database.")
+        raise Wrong(
+            f"The registry could not be read: {v.asked_registry.error}", "Correct fleet_registry_dsn, or the database."
+        )
     return f"{count(len(v.registry.rows), 'row')}"
 
 
@@ -120,7 +122,9 @@ def _jobs(v: View) -> str:
 def _address(v: View) -> str:
     members = {m.id for m in v.group.in_state("InService")}
     if unknown := [
-        r.worker_id for r in v.registry.rows if r.instance_id in members and r.status != "offline" and r.ip in (None, "", "unknown")
+        r.worker_id
+        for r in v.registry.rows
+        if r.instance_id in members and r.status != "offline" and r.ip in (None, "", "unknown")
     ]:
         raise Wrong(
             f"{count(len(unknown), 'worker')} without an address: {named(unknown)}. VALET cannot reach them.",

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.agent_conf import DEFAULTS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import AGENT_SCHEMA
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import NotLookedAt, View, Wrong, check, span
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
+    NotLookedAt,
+    View,
+    Wrong,
+    check,
+    span,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import DEFAULTS
 
 BOOK = "launch_template.yml"
 BAKE = "Bake one (`make image`), then: "
@@ -38,7 +44,9 @@ def _image(v: View) -> str:
             image=wanted,
         )
     if (state := v.images[wanted].state) != "available":
-        raise Wrong(f"Image {wanted} is {state}: no instance can launch.", _anew(v, "-e fleet_image=newest"), image=wanted)
+        raise Wrong(
+            f"Image {wanted} is {state}: no instance can launch.", _anew(v, "-e fleet_image=newest"), image=wanted
+        )
     return f"{wanted} ({v.images[wanted].name})"
 
 
@@ -81,7 +89,9 @@ def _age(v: View) -> str:
 def _deprecated(v: View) -> str:
     at = v.image.deprecated
     if at and moment(at) <= v.now:
-        raise Wrong(f"EC2 calls image {v.image.id} deprecated since {at}.", BAKE + _anew(v, "-e fleet_image=newest"), since=at)
+        raise Wrong(
+            f"EC2 calls image {v.image.id} deprecated since {at}.", BAKE + _anew(v, "-e fleet_image=newest"), since=at
+        )
     return f"from {at} on" if at else "never"
 
 
@@ -89,14 +99,18 @@ def _deprecated(v: View) -> str:
 def _exists(v: View) -> str:
     if v.fleet.template is None:
         group = v.group  # without a group there is nothing that would launch
-        raise Wrong(f"Launch template {group.template} has no version {group.version}: no instance can launch.", _anew(v))
+        raise Wrong(
+            f"Launch template {group.template} has no version {group.version}: no instance can launch.", _anew(v)
+        )
     return f"version {v.template.number} of {v.template.latest}"
 
 
 @check("template-metadata", 3)
 def _metadata(v: View) -> str:
     if v.template.tokens != "required":
-        raise Wrong("Instances answer IMDSv1: whoever gets a worker to fetch a page gets the role's credentials.", _anew(v))
+        raise Wrong(
+            "Instances answer IMDSv1: whoever gets a worker to fetch a page gets the role's credentials.", _anew(v)
+        )
     return "IMDSv2 only"
 
 
@@ -112,7 +126,9 @@ def _profile(v: View) -> str:
     found, wanted = v.template.profile, v.s["fleet_instance_profile_name"]
     if found != wanted:
         raise Wrong(
-            f"Instances carry {found or 'no instance profile'}, not {wanted}: their agents can call nothing.", _anew(v), found=found
+            f"Instances carry {found or 'no instance profile'}, not {wanted}: their agents can call nothing.",
+            _anew(v),
+            found=found,
         )
     return found
 
@@ -133,10 +149,15 @@ def _key(v: View) -> str:
 def _security_group(v: View) -> str:
     wanted, found = v.s["fleet_security_group_name"], v.security_groups
     if gone := set(v.template.security_groups) - found.keys():
-        raise Wrong(f"Security group {', '.join(sorted(gone))} of the launch template is gone: no instance can launch.", _anew(v))
+        raise Wrong(
+            f"Security group {', '.join(sorted(gone))} of the launch template is gone: no instance can launch.",
+            _anew(v),
+        )
     names = sorted(g.name for g in found.values())
     if names != [wanted]:
-        raise Wrong(f"Instances are in {', '.join(names) or 'no security group'}, not in {wanted} alone.", _anew(v), found=names)
+        raise Wrong(
+            f"Instances are in {', '.join(names) or 'no security group'}, not in {wanted} alone.", _anew(v), found=names
+        )
     return str(wanted)
 
 
@@ -155,8 +176,12 @@ def _conf(v: View) -> str:
     if t.agent_problem:
         raise Wrong(f"Instances boot no worker: {t.agent_problem}.", _anew(v))
     if (schema := t.agent.get("SCHEMA")) != AGENT_SCHEMA:
-        raise Wrong(f"agent.conf has schema {schema or '(none)'}, not {AGENT_SCHEMA}: every agent refuses it.", _anew(v))
-    if missing := [key for key in ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE") if not t.agent.get(key)]:
+        raise Wrong(
+            f"agent.conf has schema {schema or '(none)'}, not {AGENT_SCHEMA}: every agent refuses it.", _anew(v)
+        )
+    if missing := [
+        key for key in ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE") if not t.agent.get(key)
+    ]:
         raise Wrong(f"agent.conf lacks {', '.join(missing)}: every agent refuses it.", _anew(v), missing=missing)
     return f"{len(t.agent)} keys"
 
@@ -165,7 +190,9 @@ def _tells(v: View, key: str, wanted: str, means: str) -> str:
     """What stands there, or what the agent takes for it; a required key that is missing is agent-conf's."""
     found = v.told.get(key, "") or str(DEFAULTS.get(key) or "")
     if found and found != wanted:
-        raise Wrong(f"Agents are told {key}={found}, wanted is {wanted}: {means}.", _anew(v), found=found, wanted=wanted)
+        raise Wrong(
+            f"Agents are told {key}={found}, wanted is {wanted}: {means}.", _anew(v), found=found, wanted=wanted
+        )
     return found or wanted
 
 

@@ -19,8 +19,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks i
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import from_hosts
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 
 ROOMS = (group, hook, template, identity, around, instances, history, registry)
 """imported for the checks that they register"""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Activity,
     Fleet,
     Group,
@@ -26,8 +26,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet im
     Unread,
     WorkerSecret,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Image, Subnet
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import Registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Image, Subnet
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 
 T = TypeVar("T")
 Settings = Mapping[str, Any]
@@ -215,7 +215,9 @@ class Check:
             severity = wrong.severity or self.severity
             return Finding(self.id, severity, str(wrong), wrong.remedy, section=self.section, evidence=wrong.evidence)
         except NotLookedAt as why:
-            return Finding(self.id, "info", f"Not looked at: {why}.", ok=True, section=self.section, evidence={"looked": False})
+            return Finding(
+                self.id, "info", f"Not looked at: {why}.", ok=True, section=self.section, evidence={"looked": False}
+            )
         detail, evidence = seen if isinstance(seen, Seen) else (seen, {})
         return Finding(self.id, self.severity, detail, ok=True, section=self.section, evidence=evidence)
 
@@ -223,7 +225,9 @@ class Check:
 CHECKS: list[Check] = []
 
 
-def check(name: str, section: int, severity: str = "error") -> Callable[[Callable[[View], str | Seen]], Callable[[View], str | Seen]]:
+def check(
+    name: str, section: int, severity: str = "error"
+) -> Callable[[Callable[[View], str | Seen]], Callable[[View], str | Seen]]:
     """Register a check of a runbook section under a stable id."""
 
     def registered(look: Callable[[View], str | Seen]) -> Callable[[View], str | Seen]:

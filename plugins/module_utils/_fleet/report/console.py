@@ -9,7 +9,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import verdict
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import counted, pieces, shortened, visible
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import (
+    counted,
+    pieces,
+    shortened,
+    visible,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import Check, Finding
 
 WORDS = {"ok": "ok", "skipped": "-", "error": "FAIL", "warning": "warn", "info": "note"}
@@ -47,7 +52,9 @@ def _check(check: Check, column: int, width: int) -> Iterator[str]:
         first = rest
     if len(details) > FEW:
         yield f"{rest}and {len(details) - FEW:,} more like these"
-    for remedy in dict.fromkeys(finding["remedy"] for finding in check.findings if not finding["ok"] and finding["remedy"]):
+    for remedy in dict.fromkeys(
+        finding["remedy"] for finding in check.findings if not finding["ok"] and finding["remedy"]
+    ):
         mark = f"{rest}-> "
         for piece in pieces(remedy):
             if piece.is_command:
@@ -64,5 +71,7 @@ def _line(text: str) -> str:
 def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
     # A narrow terminal still gives the words some room.
     width = max(width, len(rest) + 30)
-    broken = textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
+    broken = textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
     return broken or [first.rstrip()]

@@ -19,7 +19,9 @@ class Html(str):
 
 def tag(element: str, /, *children: str | float | None, **attributes: str | float | None) -> Html:
     """An element. Children that are None are left out, and so are such attributes; `class_` is `class`, `aria_label` is `aria-label`."""
-    told = "".join(f' {_name(key)}="{html.escape(visible(value))}"' for key, value in attributes.items() if value is not None)
+    told = "".join(
+        f' {_name(key)}="{html.escape(visible(value))}"' for key, value in attributes.items() if value is not None
+    )
     return Html(f"<{element}{told}>" if element in VOID else f"<{element}{told}>{together(children)}</{element}>")
 
 

@@ -11,12 +11,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import picture, verdict
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import chart as picture
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import verdict
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.chart import Fleet, Instance, duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.markup import Html, tag, together
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.picture import Fleet, Instance, duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.style import STYLE
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.tables import table
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import counted, pieces, shortened, visible
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import (
+    counted,
+    pieces,
+    shortened,
+    visible,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import SEVERITIES, Check, Finding
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -71,7 +77,9 @@ def _head(fleet: Fleet, findings: Sequence[Finding]) -> Html:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("title", shortened(f"{fleet['name']}: {verdict.counts(findings) or verdict.verdict(fleet, findings)}", 200)),
+        tag(
+            "title", shortened(f"{fleet['name']}: {verdict.counts(findings) or verdict.verdict(fleet, findings)}", 200)
+        ),
         # Without an icon of its own a browser asks the server for one.
         tag("link", rel="icon", href="data:,"),
         tag("style", Html(STYLE)),
@@ -112,12 +120,21 @@ def _contents(found: Sequence[Check]) -> Html | None:
     links = []
     for section in dict.fromkeys(check.section for check in found):
         inside = [check for check in found if check.section == section]
-        worst = next(iter([*verdict.worst_first(inside), *(check for check in inside if check.outcome == verdict.OK), inside[0]]))
+        worst = next(
+            iter([*verdict.worst_first(inside), *(check for check in inside if check.outcome == verdict.OK), inside[0]])
+        )
         says = f"{verdict.heading(section)}: {_tally(inside)}"
         links.append(
             tag(
                 "li",
-                tag("a", _mark(worst.outcome), f" §{section}", tag("span", says, class_="unseen"), href=f"#section-{section}", title=says),
+                tag(
+                    "a",
+                    _mark(worst.outcome),
+                    f" §{section}",
+                    tag("span", says, class_="unseen"),
+                    href=f"#section-{section}",
+                    title=says,
+                ),
             )
         )
     return tag("nav", tag("ul", *links), aria_label="Sections of the runbook")
@@ -125,7 +142,9 @@ def _contents(found: Sequence[Check]) -> Html | None:
 
 def _unbroken(sentence: str) -> Html:
     """A sentence whose lines do not end within an id such as `hook-name`."""
-    words = [tag("span", word, class_="id") if "-" in word and len(word) <= ID else word for word in sentence.split(" ")]
+    words = [
+        tag("span", word, class_="id") if "-" in word and len(word) <= ID else word for word in sentence.split(" ")
+    ]
     return together([words[0], *(part for word in words[1:] for part in (" ", word))])
 
 
@@ -140,7 +159,9 @@ def _tally(inside: Iterable[Check]) -> str:
 
 
 def _mark(how: str) -> Html:
-    return Html(f'<svg class="icon {how}" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{MARKS[how]}</svg>')
+    return Html(
+        f'<svg class="icon {how}" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{MARKS[how]}</svg>'
+    )
 
 
 # --- what does not hold ------------------------------------------------------------------------------------------------------------------
@@ -180,7 +201,8 @@ def _finding(check: Check) -> Html:
 def _remedy(remedy: str) -> Html:
     """A remedy's words, its commands on lines of their own; one click selects such a command, for there is no script to copy it."""
     parts = [
-        tag("pre", tag("code", visible(piece.words))) if piece.is_command else tag("p", shortened(piece.words)) for piece in pieces(remedy)
+        tag("pre", tag("code", visible(piece.words))) if piece.is_command else tag("p", shortened(piece.words))
+        for piece in pieces(remedy)
     ]
     return tag("div", tag("h4", "Remedy"), *parts, class_="remedy")
 
@@ -296,7 +318,10 @@ def _facts(fleet: Fleet) -> Html:
 
 
 def _pairs(told: Mapping[str, Any]) -> Html:
-    return tag("dl", *(tag("div", tag("dt", shortened(name, 80)), tag("dd", shortened(value, 300))) for name, value in told.items()))
+    return tag(
+        "dl",
+        *(tag("div", tag("dt", shortened(name, 80)), tag("dd", shortened(value, 300))) for name, value in told.items()),
+    )
 
 
 def _or_dash(value: Any) -> Any:
@@ -316,7 +341,9 @@ def _drains(fleet: Fleet) -> Html | None:
     rows = [_drain(drain, limit, full) for drain in drains[:FEW]]
     over = sum(drain["seconds"] > limit for drain in drains) if limit else 0
     middle = duration(drains[len(drains) // 2]["seconds"])
-    words = f"{counted(len(drains), 'drain')}, half of them within {middle}, the longest {duration(drains[0]['seconds'])}."
+    words = (
+        f"{counted(len(drains), 'drain')}, half of them within {middle}, the longest {duration(drains[0]['seconds'])}."
+    )
     bound = f" The limit is {duration(limit)}; {'none' if not over else f'{over:,}'} took longer." if limit else ""
     left = f"The {FEW} longest" if len(drains) > FEW else "The longest first"
     return tag(
@@ -348,7 +375,9 @@ def _drain(drain: Mapping[str, Any], limit: float | None, full: float) -> list[s
         )
         if over
         else None,
-        tag("line", class_="limit", x1=f"{100 * limit / full:.2f}%", x2=f"{100 * limit / full:.2f}%", y1="0", y2="100%") if limit else None,
+        tag("line", class_="limit", x1=f"{100 * limit / full:.2f}%", x2=f"{100 * limit / full:.2f}%", y1="0", y2="100%")
+        if limit
+        else None,
         role="img",
         aria_label=says,
         class_="bar",
@@ -362,7 +391,9 @@ def _price(price: Mapping[str, Any] | None) -> Html | None:
     if not price:
         return None
     told = {key.replace("_", " ").capitalize(): _amount(value) for key, value in price.items()}
-    return tag("section", tag("h2", "Price by the month", id="price"), _pairs(told), class_="card", aria_labelledby="price")
+    return tag(
+        "section", tag("h2", "Price by the month", id="price"), _pairs(told), class_="card", aria_labelledby="price"
+    )
 
 
 def _amount(value: Any) -> str:
@@ -377,12 +408,18 @@ def _amount(value: Any) -> str:
 def _sections(found: Sequence[Check]) -> Html | None:
     if not found:
         return None
-    parts = [_section(section, [c for c in found if c.section == section]) for section in dict.fromkeys(c.section for c in found)]
+    parts = [
+        _section(section, [c for c in found if c.section == section])
+        for section in dict.fromkeys(c.section for c in found)
+    ]
     return tag("section", tag("h2", "Every check", id="checks"), *parts, class_="card", aria_labelledby="checks")
 
 
 def _section(section: int, inside: Sequence[Check]) -> Html:
-    rows = [[tag("code", shortened(c.id, 120)), together([_mark(c.outcome), " ", WORDS[c.outcome]]), _said(c)] for c in inside]
+    rows = [
+        [tag("code", shortened(c.id, 120)), together([_mark(c.outcome), " ", WORDS[c.outcome]]), _said(c)]
+        for c in inside
+    ]
     return together(
         [
             tag("h3", verdict.heading(section), " ", tag("small", _tally(inside)), id=f"section-{section}"),

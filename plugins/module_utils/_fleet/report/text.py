@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 #: A detail longer than this says nothing to a reader any more; report.json has all of it.
 LONGEST = 600
-_PROGRAMS = (
-    "ansible-playbook|aws|chronyc|cloud-init|curl|docker|fly|flyctl|journalctl|make|packer|psql|python3?|sh|ssh|sudo|systemctl|timedatectl"
-)
+_PROGRAMS = "ansible-playbook|aws|chronyc|cloud-init|curl|docker|fly|flyctl|journalctl|make|packer|psql|python3?|sh|ssh|sudo|systemctl|timedatectl"
 #: In backquotes; or, at a line's beginning or after a colon, a known program (or an option for it) to the line's or the sentence's end.
 _COMMAND = re.compile(
     rf"`([^`\n]+)`|(?:(?<=:[ ])|^)((?:-e|(?:{_PROGRAMS})(?=[ ]))[ ]?[^\n]*?)(?=[.]?[ ]*$|[.][ ]+[A-Z(])",
@@ -41,7 +39,11 @@ def shortened(text: object, longest: int = LONGEST) -> str:
     """The text, made visible; of an overlong one the beginning, and how much is left out."""
     whole = visible(text)
     left_out = len(whole) - longest
-    return whole if left_out <= 0 else f"{whole[:longest]}\N{HORIZONTAL ELLIPSIS} ({left_out:,} more characters in report.json)"
+    return (
+        whole
+        if left_out <= 0
+        else f"{whole[:longest]}\N{HORIZONTAL ELLIPSIS} ({left_out:,} more characters in report.json)"
+    )
 
 
 def pieces(remedy: str) -> list[Piece]:
@@ -51,7 +53,9 @@ def pieces(remedy: str) -> list[Piece]:
         found += [Piece(remedy[end : match.start()], False), Piece(match[1] or match[2], True)]
         end = match.end()
     # The full stop after a command is neither the command's nor the next sentence's.
-    stripped = [Piece(piece.words.lstrip(" .\n").rstrip(), piece.is_command) for piece in [*found, Piece(remedy[end:], False)]]
+    stripped = [
+        Piece(piece.words.lstrip(" .\n").rstrip(), piece.is_command) for piece in [*found, Piece(remedy[end:], False)]
+    ]
     return [piece for piece in stripped if piece.words]
 
 

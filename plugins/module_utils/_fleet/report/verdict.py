@@ -77,7 +77,9 @@ def worst_first(found: Sequence[Check]) -> list[Check]:
 def counts(findings: Iterable[Finding]) -> str:
     """`2 errors, 1 warning`; empty where there is neither."""
     numbers = Counter(map(outcome, findings))
-    return ", ".join(counted(numbers[severity], SEVERITIES[severity]) for severity in ("error", "warning") if numbers[severity])
+    return ", ".join(
+        counted(numbers[severity], SEVERITIES[severity]) for severity in ("error", "warning") if numbers[severity]
+    )
 
 
 def verdict(fleet: Mapping[str, Any], findings: Sequence[Finding]) -> str:

@@ -36,11 +36,17 @@ class Account:
             "get_caller_identity": {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"},
             "describe_vpcs": {"Vpcs": [{"VpcId": "vpc-1"}]},
             "describe_subnets": {
-                "Subnets": [{"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ab"]
+                "Subnets": [
+                    {"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ab"
+                ]
             },
             "describe_instance_types": {"InstanceTypes": [{"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}]},
-            "describe_instance_type_offerings": {"InstanceTypeOfferings": [{"Location": f"us-east-1{z}"} for z in "ab"]},
-            "describe_images": {"Images": [{"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "Tags": SCHEMA}]},
+            "describe_instance_type_offerings": {
+                "InstanceTypeOfferings": [{"Location": f"us-east-1{z}"} for z in "ab"]
+            },
+            "describe_images": {
+                "Images": [{"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "Tags": SCHEMA}]
+            },
             "describe_auto_scaling_groups": {"AutoScalingGroups": []},
             "describe_launch_templates": None,
             "describe_launch_template_versions": None,
@@ -52,7 +58,9 @@ class Account:
             **more,
         }
 
-    def call(self, _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **_request: Any) -> Any:
+    def call(
+        self, _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **_request: Any
+    ) -> Any:
         """As Account.call."""
         self.calls += 1
         assert operation in self.told, f"nobody told what {operation} answers"
@@ -79,9 +87,17 @@ def drift(tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPa
         books = {f"{p['name'].lower()}.yml": p for p in plays}
         for name, content in books.items():
             (tmp_path / name).write_text(yaml.safe_dump([{"hosts": "fleet", **content}]))
-        (tmp_path / "site.yml").write_text(yaml.safe_dump([{"ansible.builtin.import_playbook": name} for name in books]))
+        (tmp_path / "site.yml").write_text(
+            yaml.safe_dump([{"ansible.builtin.import_playbook": name} for name in books])
+        )
         loader = DataLoader()
-        known = {**settings, "playbook_dir": str(tmp_path), "ansible_play_name": play, "inventory_hostname": "h", **variables}
+        known = {
+            **settings,
+            "playbook_dir": str(tmp_path),
+            "ansible_play_name": play,
+            "inventory_hostname": "h",
+            **variables,
+        }
         task = Task()
         task.check_mode, task.args = check, {"spec": str(SPEC), "region": "us-east-1"}
         action = fleet_drift.ActionModule(
@@ -142,7 +158,10 @@ def test_a_playbook_alone_tells_of_its_own_section_only(drift: Drift) -> None:
     assert {d["section"] for d in whole["differs"]} == {"logs", "other"}
 
 
-UNDEFINED = {"name": "T", "amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "/wekruit/gh-worker", "retention": "{{ nowhere }}"}}
+UNDEFINED = {
+    "name": "T",
+    "amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "/wekruit/gh-worker", "retention": "{{ nowhere }}"},
+}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +176,13 @@ UNDEFINED = {"name": "T", "amazon.aws.cloudwatchlogs_log_group": {"log_group_nam
         ({**KEEP, "name": "T", "environment": {"A": "b"}}, "no comparison known"),
         ({**KEEP, "name": "T", "ignore_errors": True}, "no comparison known"),
         ({**KEEP, "name": "T", "notify": "h"}, "no comparison known"),
-        ({"name": "T", "amazon.aws.cloudwatchlogs_log_group": {**LOGS["amazon.aws.cloudwatchlogs_log_group"], "colour": "red"}}, "colour"),
+        (
+            {
+                "name": "T",
+                "amazon.aws.cloudwatchlogs_log_group": {**LOGS["amazon.aws.cloudwatchlogs_log_group"], "colour": "red"},
+            },
+            "colour",
+        ),
         (UNDEFINED, "unknown until applied"),
         ({**KEEP, "name": "T", "when": "nowhere"}, "unknown until applied"),
         ({**KEEP, "name": "T", "when": ["true", "nowhere.deep"]}, "unknown until applied"),
@@ -168,7 +193,9 @@ def test_what_cannot_be_compared_differs_and_is_named(drift: Drift, task: dict[s
     assert drift(logs(task), check=False)["plays"] == ["Logs"]
 
 
-@pytest.mark.parametrize("keyword", ["roles", "pre_tasks", "post_tasks", "handlers", "vars_files", "environment", "become", "strategy"])
+@pytest.mark.parametrize(
+    "keyword", ["roles", "pre_tasks", "post_tasks", "handlers", "vars_files", "environment", "become", "strategy"]
+)
 def test_a_play_with_what_is_not_understood_differs_and_the_keyword_is_named(drift: Drift, keyword: str) -> None:
     result = drift(logs(KEEP, **{keyword: []}))
     assert told(result) == [("This play", ["no comparison known"])]
@@ -219,7 +246,10 @@ def test_what_a_task_registers_is_told_to_the_tasks_after_it(drift: Drift) -> No
         get_policy_version={"PolicyVersion": {"Document": {"Statement": []}}},
     )
     first = {"name": "P", "amazon.aws.iam_managed_policy": {"name": "p"}, "register": "__fleet_p"}
-    arguments = {"log_group_name": "/wekruit/gh-worker", "retention": "{{ 30 if __fleet_p.policy.arn == 'arn:p' else 1 }}"}
+    arguments = {
+        "log_group_name": "/wekruit/gh-worker",
+        "retention": "{{ 30 if __fleet_p.policy.arn == 'arn:p' else 1 }}",
+    }
     result = drift(logs(first, {"name": "T", "amazon.aws.cloudwatchlogs_log_group": arguments}), account=account)
     assert result["differs"] == []
     assert result["given"] == {"__fleet_p": {"policy": {"arn": "arn:p"}}}
@@ -228,12 +258,18 @@ def test_what_a_task_registers_is_told_to_the_tasks_after_it(drift: Drift) -> No
 def test_what_depends_on_a_thing_that_is_not_there_differs(drift: Drift) -> None:
     first = {"name": "P", "amazon.aws.iam_managed_policy": {"name": "p"}, "register": "__fleet_p"}
     arguments = {"log_group_name": "/wekruit/gh-worker", "retention": "{{ __fleet_p.policy.arn }}"}
-    result = drift(logs(first, {"name": "T", "amazon.aws.cloudwatchlogs_log_group": arguments}), account=Account(get_policy=None))
+    result = drift(
+        logs(first, {"name": "T", "amazon.aws.cloudwatchlogs_log_group": arguments}), account=Account(get_policy=None)
+    )
     assert told(result) == [("P", ["name"]), ("T", ["unknown until applied"])]
 
 
 def test_secret_material_stays_out_of_the_diff(drift: Drift) -> None:
-    task = {"name": "S", "no_log": True, "amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "/s", "retention": 7}}
+    task = {
+        "name": "S",
+        "no_log": True,
+        "amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "/s", "retention": 7},
+    }
     result = drift(logs(task))
     assert told(result)
     (diff,) = result["diff"]
@@ -249,7 +285,9 @@ def test_secret_material_stays_out_of_the_diff(drift: Drift) -> None:
         ({"fleet_account_id": "999999999999"}, "999999999999"),
     ],
 )
-def test_bad_variables_and_a_bad_account_fail_before_anything_is_compared(drift: Drift, variables: dict[str, Any], said: str) -> None:
+def test_bad_variables_and_a_bad_account_fail_before_anything_is_compared(
+    drift: Drift, variables: dict[str, Any], said: str
+) -> None:
     with pytest.raises(AnsibleActionFail, match=said):
         drift(logs(KEEP), play="Preflight", **variables)
 
@@ -268,7 +306,10 @@ def test_what_another_fleet_of_this_run_owns_is_refused(drift: Drift, settings: 
 
 
 def test_a_playbook_alone_says_which_others_it_needs_first(drift: Drift) -> None:
-    site = ({"name": "Iam", "tasks": [{"name": "R", "amazon.aws.iam_role": {"name": "r"}}]}, {"name": "Launch_template", "tasks": [KEEP]})
+    site = (
+        {"name": "Iam", "tasks": [{"name": "R", "amazon.aws.iam_role": {"name": "r"}}]},
+        {"name": "Launch_template", "tasks": [KEEP]},
+    )
     with pytest.raises(AnsibleActionFail, match=r"launch_template.yml needs what iam.yml make"):
         drift(*site, play="Launch_template", check=False)
     assert drift(*site, play="Launch_template", check=True)["differs"] == []

@@ -39,7 +39,9 @@ class Account:
     def __init__(self) -> None:
         self.calls = 0
 
-    def call(self, _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **_request: Any) -> Any:
+    def call(
+        self, _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **_request: Any
+    ) -> Any:
         """As Account.call."""
         self.calls += 1
         assert operation in ABSENT, f"nobody told what {operation} answers"
@@ -63,7 +65,12 @@ def check(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Check:
 
     def run(**options: Any) -> dict[str, Any]:
         loader = DataLoader()
-        known = {**settings, "playbook_dir": str(ROOT / "playbooks"), "inventory_hostname": "stg", "inventory_file": str(ROOT / "staging")}
+        known = {
+            **settings,
+            "playbook_dir": str(ROOT / "playbooks"),
+            "inventory_hostname": "stg",
+            "inventory_file": str(ROOT / "staging"),
+        }
         task = Task()
         task.args = {"spec": str(SPEC), "region": "us-east-1", **options}
         action = lifecycle_check.ActionModule(
@@ -99,7 +106,9 @@ def test_the_message_names_the_group_and_every_error(check: Check) -> None:
 def test_findings_stand_in_the_runbooks_order_with_all_their_parts(check: Check) -> None:
     findings = check(fail_on="never")["findings"]
     assert [f["section"] for f in findings] == sorted(f["section"] for f in findings)
-    assert {frozenset(f) for f in findings} == {frozenset({"id", "section", "severity", "ok", "detail", "remedy", "evidence"})}
+    assert {frozenset(f) for f in findings} == {
+        frozenset({"id", "section", "severity", "ok", "detail", "remedy", "evidence"})
+    }
     json.dumps(findings)  # raises where a value is none of JSON's
 
 
@@ -123,7 +132,9 @@ def test_no_report_is_written_where_none_is_wanted(check: Check) -> None:
 
 
 def test_what_is_expected_instead_replaces_a_variable(check: Check) -> None:
-    assert "gh-canary" in next(f["detail"] for f in check(expect={"group_name": "gh-canary"}, fail_on="never")["findings"] if not f["ok"])
+    assert "gh-canary" in next(
+        f["detail"] for f in check(expect={"group_name": "gh-canary"}, fail_on="never")["findings"] if not f["ok"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +142,10 @@ def test_what_is_expected_instead_replaces_a_variable(check: Check) -> None:
     [
         ({"expect": {"grop_name": "x"}}, "fleet_grop_name"),
         ({"expect": {"min_size": 11}}, "fleet_min_size"),
-        ({"wait_for": ["hook-exist", "hook-exists"]}, "wait_for names no check: hook-exist. docs/checks.md lists them."),
+        (
+            {"wait_for": ["hook-exist", "hook-exists"]},
+            "wait_for names no check: hook-exist. docs/checks.md lists them.",
+        ),
         (
             {"wait_for": ["registry-jobs"]},
             "wait_for cannot wait for registry-jobs: the registry is handed in and read once.",
@@ -158,6 +172,8 @@ def test_a_wait_for_what_is_right_ends_at_once(check: Check) -> None:
 def test_the_registry_and_the_hosts_are_taken_as_values(check: Check) -> None:
     registry = {"failed": True, "msg": "the module crashed"}
     hosts = [{"instance": "i-1", "problem": "no route"}, {}]
-    wrong = {f["id"]: f["detail"] for f in check(registry=registry, hosts=hosts, fail_on="never")["findings"] if not f["ok"]}
+    wrong = {
+        f["id"]: f["detail"] for f in check(registry=registry, hosts=hosts, fail_on="never")["findings"] if not f["ok"]
+    }
     assert "the module crashed" in wrong["registry-reachable"]
     assert "i-1: no route" in wrong["host-asked"]

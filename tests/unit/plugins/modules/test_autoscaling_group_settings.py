@@ -9,10 +9,23 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.resources.autoscaling_group_settings import RESOURCE
-from ansible_collections.wekruit.ghosthands.plugins.modules.autoscaling_group_settings import DOCUMENTATION, OPTIONS, run
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
+    RESOURCE,
+)
+from ansible_collections.wekruit.ghosthands.plugins.modules.autoscaling_group_settings import (
+    DOCUMENTATION,
+    OPTIONS,
+    run,
+)
 
-GROUP = {"AutoScalingGroupName": "g", "MinSize": 1, "MaxSize": 4, "DesiredCapacity": 3, "TerminationPolicies": ["Default"], "Tags": []}
+GROUP = {
+    "AutoScalingGroupName": "g",
+    "MinSize": 1,
+    "MaxSize": 4,
+    "DesiredCapacity": 3,
+    "TerminationPolicies": ["Default"],
+    "Tags": [],
+}
 
 
 class Client:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import yaml
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import RESULT, failure
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.postgres import SSLMODES
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.registry import RESULT, failure
 from ansible_collections.wekruit.ghosthands.plugins.modules.worker_registry_info import DOCUMENTATION, OPTIONS, RETURN
 
 

@@ -22,8 +22,14 @@ def chunk(*said: dict[str, Any]) -> bytes:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"_SYSTEMD_UNIT": "docker.service", "SYSLOG_IDENTIFIER": "dockerd", "PRIORITY": "4"}, "docker.service warning"),
-        ({"_SYSTEMD_UNIT": "init.scope", "UNIT": "xvfb.service", "PRIORITY": "6"}, "xvfb.service info"),  # systemd, of a unit
+        (
+            {"_SYSTEMD_UNIT": "docker.service", "SYSLOG_IDENTIFIER": "dockerd", "PRIORITY": "4"},
+            "docker.service warning",
+        ),
+        (
+            {"_SYSTEMD_UNIT": "init.scope", "UNIT": "xvfb.service", "PRIORITY": "6"},
+            "xvfb.service info",
+        ),  # systemd, of a unit
         ({"SYSLOG_IDENTIFIER": "kernel", "PRIORITY": "3"}, "kernel err"),
         ({}, "? info"),
     ],
@@ -34,7 +40,12 @@ def test_a_line_says_when_who_how_bad_and_what(fields: dict[str, str], words: st
 
 @pytest.mark.parametrize(
     ("message", "said"),
-    [("one\ntwo\n", "one\\ntwo"), (list(b"\x1b[1mbold \xff"), "\x1b[1mbold \N{REPLACEMENT CHARACTER}"), (None, ""), ("ü", "ü")],
+    [
+        ("one\ntwo\n", "one\\ntwo"),
+        (list(b"\x1b[1mbold \xff"), "\x1b[1mbold \N{REPLACEMENT CHARACTER}"),
+        (None, ""),
+        ("ü", "ü"),
+    ],
 )
 def test_whatever_a_message_is_it_stays_one_line(message: Any, said: str) -> None:
     assert line(entry(message)).split(" info ")[1] == said + "\n"
@@ -56,7 +67,10 @@ def test_a_first_start_reads_all_of_this_boot_and_a_later_one_goes_on() -> None:
 
 def test_entries_that_come_in_pieces_are_whole_before_they_count() -> None:
     said = chunk(entry("a"), entry("b"), entry("c"))
-    assert [[one["MESSAGE"] for one in batch] for batch in entries([said[:5], said[5:-3], said[-3:]])] == [["a", "b"], ["c"]]
+    assert [[one["MESSAGE"] for one in batch] for batch in entries([said[:5], said[5:-3], said[-3:]])] == [
+        ["a", "b"],
+        ["c"],
+    ]
 
 
 def test_the_file_is_cut_off_where_it_is_when_it_grows_too_long(tmp_path: Path) -> None:
@@ -79,7 +93,9 @@ def test_where_it_ended_is_remembered_after_the_lines_are_written(tmp_path: Path
 
 
 @pytest.mark.parametrize(("code", "ended"), [(0, 1), (3, 3)])
-def test_a_journalctl_that_ends_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, ended: int) -> None:
+def test_a_journalctl_that_ends_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, ended: int
+) -> None:
     (tmp_path / "said").write_bytes(chunk(entry("a", "c1")))
     program = f"cat {tmp_path}/said; exit {code}"
     monkeypatch.setattr(journal_file, "journalctl", lambda cursor: ["sh", "-c", f"[ '{cursor}' = '' ] && {program}"])

@@ -59,7 +59,9 @@ def test_what_begins_as_a_program_can_be_run(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
 
 
-@pytest.mark.parametrize("spoil", [lambda file: file.write_text("other"), lambda file: file.chmod(0o600)], ids=["text", "mode"])
+@pytest.mark.parametrize(
+    "spoil", [lambda file: file.write_text("other"), lambda file: file.chmod(0o600)], ids=["text", "mode"]
+)
 def test_what_somebody_changed_is_put_right(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     file = tmp_path / "a"
     place(file, "wanted")
@@ -84,10 +86,14 @@ def test_a_look_says_what_would_be_made_and_makes_nothing(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_description_is_laid_out_whole_and_each_thing_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_description_is_laid_out_whole_and_each_thing_made_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     told = tmp_path / "told.json"
     folder, file = tmp_path / "folder", tmp_path / "folder/file"
-    told.write_text(json.dumps({"folders": [{"path": str(folder), "owner": os.getuid()}], "files": {str(file): ["one", "two", ""]}}))
+    told.write_text(
+        json.dumps({"folders": [{"path": str(folder), "owner": os.getuid()}], "files": {str(file): ["one", "two", ""]}})
+    )
     main(str(told), make=True)
     assert capsys.readouterr().out.split() == [str(folder), str(file)]
     assert file.read_text() == "one\ntwo\n"

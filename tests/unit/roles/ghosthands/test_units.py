@@ -44,7 +44,8 @@ def test_at_shutdown_watch_and_boot_go_before_the_worker_and_the_worker_before_d
 
 
 @pytest.mark.parametrize(
-    "unit", [file.name.removeprefix("ghosthands-").removesuffix(".j2") for file in ROLE.glob("templates/ghosthands-*.j2")]
+    "unit",
+    [file.name.removeprefix("ghosthands-").removesuffix(".j2") for file in ROLE.glob("templates/ghosthands-*.j2")],
 )
 def test_no_unit_waits_for_cloud_final_which_waits_for_it(unit: str) -> None:
     text = (ROLE / f"templates/ghosthands-{unit}.j2").read_text()
@@ -58,7 +59,9 @@ def test_what_needs_agent_conf_does_not_start_without_it() -> None:
 
 def test_every_program_that_a_unit_starts_is_brought() -> None:
     started = {
-        name for unit in ROLE.glob("templates/*.service.j2") for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())
+        name
+        for unit in ROLE.glob("templates/*.service.j2")
+        for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())
     }
     said = "".join((ROLE / file).read_text() for file in ("tasks/agent.yml", "vars/main.yml"))
     assert started == {"disk_guard", "journal_file"}
@@ -70,12 +73,18 @@ def test_the_journals_file_lies_in_the_folder_that_its_unit_may_write() -> None:
 
 
 def test_the_journal_is_read_of_every_service_of_the_role() -> None:
-    services = {unit for unit in yaml.safe_load((ROLE / "vars/main.yml").read_text())["__ghosthands_units"] if unit.endswith(".service")}
+    services = {
+        unit
+        for unit in yaml.safe_load((ROLE / "vars/main.yml").read_text())["__ghosthands_units"]
+        if unit.endswith(".service")
+    }
     assert services - {"ghosthands-journal.service"} == {unit for unit in UNITS if unit.startswith("ghosthands-")}
 
 
 def test_at_shutdown_the_last_words_are_carried_by_what_still_runs() -> None:
-    assert {"docker.service", "ghosthands-watch.service", "ghosthands-stop.service"} <= set(option("journal.service", "Before").split())
+    assert {"docker.service", "ghosthands-watch.service", "ghosthands-stop.service"} <= set(
+        option("journal.service", "Before").split()
+    )
     assert option("journal.service", "After") == "amazon-cloudwatch-agent.service"
 
 

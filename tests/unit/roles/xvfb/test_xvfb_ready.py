@@ -66,7 +66,9 @@ def test_a_server_that_comes_later_is_waited_for(xvfb_ready: ModuleType, path: s
     thread.join(5)
 
 
-def test_a_server_that_refuses_the_client_is_not_ready(xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_refuses_the_client_is_not_ready(
+    xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     thread = serve(path, lambda hello: b"\0")
     assert xvfb_ready.main(path, 0.3) == 1
     assert capsys.readouterr().err.startswith(f"no X server at {path}: ")
@@ -84,7 +86,9 @@ def test_a_socket_left_over_by_one_that_was_killed_is_not_ready(
     assert "Connection refused" in capsys.readouterr().err
 
 
-def test_a_server_that_never_answers_ends_the_wait_in_time(xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_never_answers_ends_the_wait_in_time(
+    xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.postgres import RegistryError, identifier, parameters
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.postgres import (
+    RegistryError,
+    identifier,
+    parameters,
+)
 
 AUTHORITIES = "/system/authorities.crt"
 DSN = "postgresql://me:secret@db.example:6543/valet"
@@ -21,7 +25,9 @@ def nothing_else_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An operator without files and variables of libpq's, on a system with these authorities."""
     monkeypatch.delenv("PGSSLROOTCERT", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: ssl.DefaultVerifyPaths(AUTHORITIES, "", "", "", "", ""))
+    monkeypatch.setattr(
+        ssl, "get_default_verify_paths", lambda: ssl.DefaultVerifyPaths(AUTHORITIES, "", "", "", "", "")
+    )
 
 
 def test_a_dsn_is_taken_apart_and_trusts_the_systems_authorities_alone() -> None:
@@ -49,12 +55,16 @@ def test_a_dsn_is_taken_apart_and_trusts_the_systems_authorities_alone() -> None
         ("", {"host": "db.example"}, "verify-full"),
     ],
 )
-def test_the_parameter_goes_before_the_dsn_and_the_dsn_before_the_default(dsn: str, parts: dict[str, str | None], mode: str) -> None:
+def test_the_parameter_goes_before_the_dsn_and_the_dsn_before_the_default(
+    dsn: str, parts: dict[str, str | None], mode: str
+) -> None:
     assert parameters(dsn, parts)["sslmode"] == mode
 
 
 @pytest.mark.parametrize("parts", [{"sslrootcert": "/mine.crt"}, {"sslmode": "require"}, {"sslmode": "disable"}])
-def test_the_systems_authorities_stand_back_where_others_are_named_or_none_is_asked(parts: dict[str, str | None]) -> None:
+def test_the_systems_authorities_stand_back_where_others_are_named_or_none_is_asked(
+    parts: dict[str, str | None],
+) -> None:
     assert parameters(DSN, parts).get("sslrootcert") == parts.get("sslrootcert")
 
 
@@ -74,7 +84,8 @@ def test_without_the_driver_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("table", "parts"), [("gh_worker_registry", ("gh_worker_registry",)), ("Public.T$1", ("Public", "T$1")), ("_", ("_",))]
+    ("table", "parts"),
+    [("gh_worker_registry", ("gh_worker_registry",)), ("Public.T$1", ("Public", "T$1")), ("_", ("_",))],
 )
 def test_a_table_is_a_name_or_a_schema_and_a_name(table: str, parts: tuple[str, ...]) -> None:
     assert identifier(table) == parts

@@ -9,11 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import before_creation
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.fleet import Unread
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import Caller, Group, Surroundings
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.outlook import Outlook
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
+    Caller,
+    Group,
+    Surroundings,
+)
 
 NEW = Surroundings(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
@@ -33,11 +37,17 @@ NEW = Surroundings(
 BUILT = replace(NEW, group=Group(2, 4, 3, "2"))
 FINE = Outlook(vcpus=2, vcpu_quota=64.0, groups=(3, 500), denied=())
 GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/gh-worker-asg"
-SCALE = {"Effect": "Allow", "Action": ["autoscaling:SetDesiredCapacity", "autoscaling:UpdateAutoScalingGroup"], "Resource": GROUP}
+SCALE = {
+    "Effect": "Allow",
+    "Action": ["autoscaling:SetDesiredCapacity", "autoscaling:UpdateAutoScalingGroup"],
+    "Resource": GROUP,
+}
 LOOK = {"Effect": "Allow", "Action": "autoscaling:DescribeAutoScalingGroups", "Resource": "*"}
 
 
-def told(settings: dict[str, Any], ahead: Outlook = FINE, around: Surroundings = NEW, policy: Any = None) -> dict[str, Finding]:
+def told(
+    settings: dict[str, Any], ahead: Outlook = FINE, around: Surroundings = NEW, policy: Any = None
+) -> dict[str, Finding]:
     return {f.id: f for f in before_creation(settings, around, ahead, policy)}
 
 
@@ -62,7 +72,11 @@ def test_a_type_without_a_price_says_so(settings: dict[str, Any]) -> None:
 def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not(settings: dict[str, Any]) -> None:
     assert set(told(settings | {"fleet_max_size": 32})) == {"price"}
     found = told(settings | {"fleet_max_size": 33})["quota-vcpus"]
-    assert (found.severity, found.needed_by, dict(found.evidence)) == ("warning", frozenset(), {"needed": 66, "quota": 64.0})
+    assert (found.severity, found.needed_by, dict(found.evidence)) == (
+        "warning",
+        frozenset(),
+        {"needed": 66, "quota": 64.0},
+    )
     assert "--quota-code L-1216C47A --desired-value 66 --region us-east-1`" in found.remedy
 
 
@@ -76,7 +90,9 @@ def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not
         (replace(FINE, denied=Unread("Not allowed.")), "operator-permissions", "could not be asked: Not allowed."),
     ],
 )
-def test_what_nobody_may_ask_is_told_and_stops_nothing(settings: dict[str, Any], ahead: Outlook, finding: str, says: str) -> None:
+def test_what_nobody_may_ask_is_told_and_stops_nothing(
+    settings: dict[str, Any], ahead: Outlook, finding: str, says: str
+) -> None:
     found = told(settings, ahead)
     assert set(found) == {"price", finding}
     assert (found[finding].severity, found[finding].needed_by) == ("info", frozenset())
@@ -108,11 +124,16 @@ def test_what_the_caller_may_not_call_is_named(settings: dict[str, Any]) -> None
         (None, []),
         ({"Statement": [SCALE]}, ["autoscaling:DescribeAutoScalingGroups"]),
         ({"Statement": [LOOK]}, ["autoscaling:UpdateAutoScalingGroup"]),
-        ({"Statement": [LOOK, {**SCALE, "Resource": GROUP.replace("gh-worker", "other")}]}, ["autoscaling:UpdateAutoScalingGroup"]),
+        (
+            {"Statement": [LOOK, {**SCALE, "Resource": GROUP.replace("gh-worker", "other")}]},
+            ["autoscaling:UpdateAutoScalingGroup"],
+        ),
         ({"Statement": [LOOK, SCALE, {**SCALE, "Effect": "Deny"}]}, ["autoscaling:UpdateAutoScalingGroup"]),
     ],
 )
-def test_valets_policy_is_held_against_what_valet_calls(settings: dict[str, Any], policy: Any, missing: list[str] | None) -> None:
+def test_valets_policy_is_held_against_what_valet_calls(
+    settings: dict[str, Any], policy: Any, missing: list[str] | None
+) -> None:
     found = told(settings, around=BUILT, policy=policy).get("valet-policy")
     if missing is None:
         assert found is None

@@ -31,28 +31,35 @@ SAID = {
     ],
     "the key pair is gone": ["The key pair 'valet-worker' does not exist. " + FAILED],
     "a subnet is full": [
-        "There are not enough free addresses in subnet 'subnet-0123456789abcdef0' to satisfy the requested number of instances. " + FAILED
+        "There are not enough free addresses in subnet 'subnet-0123456789abcdef0' to satisfy the requested number of instances. "
+        + FAILED
     ],
     "the security group is gone": ["The security group 'sg-0123456789abcdef0' does not exist. " + FAILED],
     "EC2 could not use the volume's key": [
         "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: Client.InternalError: Client error on launch",
     ],
     "the instance profile is gone": [
-        "Value (gh-worker) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name. " + FAILED
+        "Value (gh-worker) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name. "
+        + FAILED
     ],
-    "the launch template is gone": ["The specified launch template, with template ID lt-0123456789abcdef0, does not exist. " + FAILED],
+    "the launch template is gone": [
+        "The specified launch template, with template ID lt-0123456789abcdef0, does not exist. " + FAILED
+    ],
     "Auto Scaling's own role may not do it": [
         "You are not authorized to perform this operation. Encoded authorization failure message: x. " + FAILED
     ],
     "the zone does not offer this type": [
         "Your requested instance type (t3.medium) is not supported in your requested Availability Zone (us-east-1e). Please retry your request by not "
         "specifying an Availability Zone or choosing us-east-1a. " + FAILED,
-        "The requested configuration is currently not supported. Please check the documentation for supported configurations. " + FAILED,
+        "The requested configuration is currently not supported. Please check the documentation for supported configurations. "
+        + FAILED,
     ],
     "AWS holds the account back": [
         "Your account is currently blocked. Contact aws-verification@amazon.com if you have questions. " + FAILED
     ],
-    "the account's quota for volumes is used up": ["VolumeLimitExceeded: You have exceeded your maximum gp3 storage limit. " + FAILED],
+    "the account's quota for volumes is used up": [
+        "VolumeLimitExceeded: You have exceeded your maximum gp3 storage limit. " + FAILED
+    ],
 }
 
 

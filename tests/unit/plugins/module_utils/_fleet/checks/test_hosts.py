@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import from_hosts
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 
 
 class Asked:
@@ -24,7 +24,9 @@ def found(*hosts: Host) -> dict[str, Finding]:
     return {f.id: f for f in from_hosts(cast(View, Asked(*hosts)))}
 
 
-def said(ok: bool = True, severity: str = "error", id: str = "agent_conf", detail: str = "it is there") -> dict[str, Any]:
+def said(
+    ok: bool = True, severity: str = "error", id: str = "agent_conf", detail: str = "it is there"
+) -> dict[str, Any]:
     return {"id": id, "severity": severity, "ok": ok, "detail": detail, "remedy": "" if ok else "Mend it."}
 
 
@@ -39,13 +41,17 @@ def test_hosts_that_are_well_agree_on_one_finding() -> None:
 
 
 def test_one_host_that_is_not_well_is_named_with_its_remedy() -> None:
-    bad = found(Host("i-1", "", (said(),)), Host("i-2", "", (said(ok=False, detail="GROUP is missing"),)))["host-agent-conf"]
+    bad = found(Host("i-1", "", (said(),)), Host("i-2", "", (said(ok=False, detail="GROUP is missing"),)))[
+        "host-agent-conf"
+    ]
     assert (bad.ok, bad.severity, bad.remedy) == (False, "error", "Mend it.")
     assert bad.detail == "1 of 2 hosts: i-2: GROUP is missing."
     assert bad.evidence == {"i-2": "GROUP is missing"}
 
 
-@pytest.mark.parametrize(("severities", "worst"), [(("warning", "warning"), "warning"), (("warning", "error"), "error")])
+@pytest.mark.parametrize(
+    ("severities", "worst"), [(("warning", "warning"), "warning"), (("warning", "error"), "error")]
+)
 def test_of_several_hosts_the_gravest_word_counts(severities: tuple[str, str], worst: str) -> None:
     hosts = (Host(f"i-{n}", "", (said(ok=False, severity=severity),)) for n, severity in enumerate(severities))
     assert found(*hosts)["host-agent-conf"].severity == worst

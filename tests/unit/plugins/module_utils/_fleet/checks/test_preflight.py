@@ -15,8 +15,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
     NETWORK,
     before_anything,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.model import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
     Group,
     Image,
@@ -95,7 +95,12 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
     ],
 )
 def test_a_finding_names_itself_and_the_playbooks_that_it_stops(
-    settings: dict[str, Any], variables: dict[str, Any], found: dict[str, Any], finding: str, severity: str, needed_by: frozenset[str]
+    settings: dict[str, Any],
+    variables: dict[str, Any],
+    found: dict[str, Any],
+    finding: str,
+    severity: str,
+    needed_by: frozenset[str],
 ) -> None:
     (only,) = told(settings | variables, replace(SOUND, **found))
     assert (only.id, only.severity, only.needed_by) == (finding, severity, needed_by)

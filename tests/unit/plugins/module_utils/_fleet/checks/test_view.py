@@ -11,7 +11,16 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172799, "48 h"), (172800, "2 days"), (9e6, "104 days")],
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (172799, "48 h"),
+        (172800, "2 days"),
+        (9e6, "104 days"),
+    ],
 )
 def test_a_time_is_told_in_the_unit_that_people_use(seconds: float, said: str) -> None:
     assert span(seconds) == said
@@ -31,7 +40,10 @@ def test_one_is_one_and_others_are_many() -> None:
 
 def test_a_remedy_is_a_command_line_for_where_the_operator_stands() -> None:
     place = Place("playbooks", "staging", "stg")
-    assert place.run("iam.yml", "-e fleet_force=true") == "ansible-playbook playbooks/iam.yml -i staging -l stg -e fleet_force=true"
+    assert (
+        place.run("iam.yml", "-e fleet_force=true")
+        == "ansible-playbook playbooks/iam.yml -i staging -l stg -e fleet_force=true"
+    )
 
 
 def test_an_inventory_with_a_blank_in_its_path_is_quoted() -> None:

@@ -31,10 +31,24 @@ HOSTILE = (
 
 
 def finding(
-    id: str, section: int = 4, severity: str = "error", ok: bool = True, detail: str = "As wanted.", remedy: str = "", **evidence: Any
+    id: str,
+    section: int = 4,
+    severity: str = "error",
+    ok: bool = True,
+    detail: str = "As wanted.",
+    remedy: str = "",
+    **evidence: Any,
 ) -> Finding:
     """A finding; evidence by name."""
-    return {"id": id, "section": section, "severity": severity, "ok": ok, "detail": detail, "remedy": remedy, "evidence": evidence}
+    return {
+        "id": id,
+        "section": section,
+        "severity": severity,
+        "ok": ok,
+        "detail": detail,
+        "remedy": remedy,
+        "evidence": evidence,
+    }
 
 
 def instance(number: int, state: str = "InService", **changes: Any) -> dict[str, Any]:
@@ -57,13 +71,23 @@ def instance(number: int, state: str = "InService", **changes: Any) -> dict[str,
 
 def worker(number: int, **changes: Any) -> dict[str, Any]:
     """An idle worker's registry row."""
-    row = {"id": f"worker-{number}", "status": "active", "busy": False, "job_id": None, "heartbeat_age_seconds": 11.0, "ip": "203.0.113.7"}
+    row = {
+        "id": f"worker-{number}",
+        "status": "active",
+        "busy": False,
+        "job_id": None,
+        "heartbeat_age_seconds": 11.0,
+        "ip": "203.0.113.7",
+    }
     return {**row, **changes}
 
 
 def busy(number: int) -> dict[str, Any]:
     """What makes an instance a busy one."""
-    return {"protected": True, "worker": worker(number, busy=True, job_id=f"6f1c{number:04x}-02d4-4e6b-9a51-3d0c77f1b2aa")}
+    return {
+        "protected": True,
+        "worker": worker(number, busy=True, job_id=f"6f1c{number:04x}-02d4-4e6b-9a51-3d0c77f1b2aa"),
+    }
 
 
 def fleet(instances: list[dict[str, Any]], **changes: Any) -> Fleet:
@@ -115,7 +139,9 @@ def faulty() -> tuple[Fleet, list[Finding]]:
     ]
     bad = {found["id"]: found for found in FAILING}
     findings = [bad.pop(found["id"], found) for found in HOLDING] + list(bad.values())
-    findings.append(finding("instances-shielded", 11, "info", detail="Not looked at: fleet_registry_dsn is empty.", looked=False))
+    findings.append(
+        finding("instances-shielded", 11, "info", detail="Not looked at: fleet_registry_dsn is empty.", looked=False)
+    )
     drains = [drain(40 + n, seconds) for n, seconds in enumerate((4.1, 212.0, 803.5, 38.0, 1_466.0))]
     drains.append(drain(51, 2_760.0, "the hook timed out; ABANDON kept the instance"))
     return right()[0] | {"instances": members, "desired": 9, "drains": drains}, findings
@@ -169,7 +195,10 @@ def hostile(words: str) -> tuple[Fleet, list[Finding]]:
     members[0] |= {"state": words, "template_version": words}
     drains = [drain(n, 10.0) | {"instance": words, "outcome": words, "ended_at": words} for n in range(3)]
     names = dict.fromkeys(("name", "group", "account", "region", "endpoint", "at", "image"), words)
-    told = [found | {"detail": words, "evidence": {"instance": words, words: [words, {"deeper": words}]}} for found in findings]
+    told = [
+        found | {"detail": words, "evidence": {"instance": words, words: [words, {"deeper": words}]}}
+        for found in findings
+    ]
     return like | names | {"instances": members, "drains": drains, "monthly_price": {words: words}}, told
 
 

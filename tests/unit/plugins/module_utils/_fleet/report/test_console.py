@@ -8,13 +8,22 @@ from __future__ import annotations
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
-from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE, finding
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
+    HOSTILE,
+    finding,
+)
 
 
 def test_a_line_a_check_by_section_with_remedies_under_bad_ones() -> None:
     assert table(
         [
-            finding("hook", 5, ok=False, detail="There is no hook.", remedy="Make it: ansible-playbook playbooks/lifecycle_hook.yml"),
+            finding(
+                "hook",
+                5,
+                ok=False,
+                detail="There is no hook.",
+                remedy="Make it: ansible-playbook playbooks/lifecycle_hook.yml",
+            ),
             finding("image-age", 2, "warning", False, "Baked 200 days ago.", "Bake a new one."),
             finding("image", 2, detail="ami-1 is available.", remedy="Not to be told."),
             finding("sizes", 4, "info", False, "Left to VALET."),
@@ -51,14 +60,26 @@ def test_a_narrow_terminal_still_gets_words_on_a_line() -> None:
 
 def test_a_thousand_hosts_that_say_the_same_take_a_line() -> None:
     hosts = [finding("host-clock", 8, detail="+0 s", instance=f"i-{n}") for n in range(1_000)]
-    assert table(hosts) == ["§8 User data", "  ok    host-clock  +0 s (and so of 999 more)", "1,000 findings: all as it should be."]
+    assert table(hosts) == [
+        "§8 User data",
+        "  ok    host-clock  +0 s (and so of 999 more)",
+        "1,000 findings: all as it should be.",
+    ]
 
 
 def test_of_many_bad_hosts_some_are_told_and_their_remedy_once() -> None:
     hosts = [finding("host-disk", 8, ok=False, detail=f"i-{n} is full.", remedy="Grow it.") for n in range(300)]
     lines = table(hosts)
-    assert lines[1:7] == ["  FAIL  host-disk  i-0 is full.", *(f"                   i-{n} is full." for n in range(1, 5)), lines[6]]
-    assert lines[6:] == ["                   and 295 more like these", "                   -> Grow it.", "300 findings: 300 errors."]
+    assert lines[1:7] == [
+        "  FAIL  host-disk  i-0 is full.",
+        *(f"                   i-{n} is full." for n in range(1, 5)),
+        lines[6],
+    ]
+    assert lines[6:] == [
+        "                   and 295 more like these",
+        "                   -> Grow it.",
+        "300 findings: 300 errors.",
+    ]
 
 
 @pytest.mark.parametrize("words", HOSTILE)

@@ -11,7 +11,11 @@ import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import documents
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.data import to_json
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
-from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE, finding, fleet
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
+    HOSTILE,
+    finding,
+    fleet,
+)
 
 
 def test_programs_get_what_came_in() -> None:

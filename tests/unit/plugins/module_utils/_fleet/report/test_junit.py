@@ -10,13 +10,21 @@ from xml.etree import ElementTree
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.junit import to_junit
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
-from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE, finding, fleet
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
+    HOSTILE,
+    finding,
+    fleet,
+)
 
 #: What Jenkins' xUnit plugin (junit-10.xsd) lets stand in what, and which attributes it wants, as far as we write it.
 SHAPE: dict[str, tuple[set[str], set[str], set[str]]] = {
     # element: children, attributes that must be there, attributes that may
     "testsuites": ({"testsuite"}, {"name", "tests", "failures", "errors", "time"}, set()),
-    "testsuite": ({"properties", "testcase"}, {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"}, set()),
+    "testsuite": (
+        {"properties", "testcase"},
+        {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"},
+        set(),
+    ),
     "properties": ({"property"}, set(), set()),
     "property": (set(), {"name", "value"}, set()),
     "testcase": ({"failure", "skipped", "system-out"}, {"name", "classname", "time"}, set()),
@@ -36,7 +44,9 @@ def misshapen(element: ElementTree.Element) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "sample", [samples.right(), samples.faulty(), samples.none(), samples.large(60)], ids=["right", "faulty", "none", "large"]
+    "sample",
+    [samples.right(), samples.faulty(), samples.none(), samples.large(60)],
+    ids=["right", "faulty", "none", "large"],
 )
 def test_the_document_has_the_shape_that_readers_expect(sample: tuple[samples.Fleet, list[samples.Finding]]) -> None:
     root = ElementTree.fromstring(to_junit(*sample))
@@ -58,7 +68,8 @@ def test_the_shape_is_held_against_what_is_written() -> None:
 def test_an_error_fails_a_warning_is_skipped_a_note_passes() -> None:
     found = [finding("a", ok=False), finding("b", 4, "warning", False), finding("c", 4, "info", False), finding("d")]
     cases = {
-        case.attrib["name"]: [child.tag for child in case] for case in ElementTree.fromstring(to_junit(fleet([]), found)).iter("testcase")
+        case.attrib["name"]: [child.tag for child in case]
+        for case in ElementTree.fromstring(to_junit(fleet([]), found)).iter("testcase")
     }
     assert cases == {"a": ["failure"], "b": ["skipped"], "c": ["system-out"], "d": ["system-out"]}
 
@@ -83,7 +94,11 @@ def test_a_suite_a_section_with_the_fleet_it_is_about() -> None:
 
 
 def test_no_two_cases_share_a_name_so_that_no_failure_hides_behind_a_success() -> None:
-    found = [*(finding("host-disk", 8, instance=f"i-{n}") for n in range(3)), finding("subnet", 1, ok=False), finding("subnet", 1)]
+    found = [
+        *(finding("host-disk", 8, instance=f"i-{n}") for n in range(3)),
+        finding("subnet", 1, ok=False),
+        finding("subnet", 1),
+    ]
     names = [case.attrib["name"] for case in ElementTree.fromstring(to_junit(fleet([]), found)).iter("testcase")]
     assert names == ["subnet", "subnet (2)", "host-disk [i-0]", "host-disk [i-1]", "host-disk [i-2]"]
 

@@ -13,7 +13,11 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.m
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.page import to_html
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import visible
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
-from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE, finding, fleet
+from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
+    HOSTILE,
+    finding,
+    fleet,
+)
 
 VOID = {"meta", "link", "br"}
 
@@ -67,7 +71,12 @@ def test_no_word_of_a_stranger_changes_an_element(words: str) -> None:
 
 
 def test_the_page_runs_nothing_and_asks_nobody() -> None:
-    assert not {name for _depth, _tag, names in PLAIN.skeleton for name in names if name.startswith("on") or name in ("src", "style")}
+    assert not {
+        name
+        for _depth, _tag, names in PLAIN.skeleton
+        for name in names
+        if name.startswith("on") or name in ("src", "style")
+    }
     assert not {"script", "img", "iframe", "object", "form"} & {name for _depth, name, _names in PLAIN.skeleton}
     text = to_html(*samples.faulty())
     assert re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[0].startswith(
@@ -78,7 +87,9 @@ def test_the_page_runs_nothing_and_asks_nobody() -> None:
 
 
 def test_the_verdict_comes_first() -> None:
-    assert Reader(to_html(*samples.right())).text.startswith("gh-worker: The fleet gh-worker is right. Fleet report gh-worker")
+    assert Reader(to_html(*samples.right())).text.startswith(
+        "gh-worker: The fleet gh-worker is right. Fleet report gh-worker"
+    )
     assert '<section class="verdict ok"' in to_html(*samples.right())
     assert '<section class="verdict error"' in to_html(*samples.faulty())
     assert '<section class="verdict warning"' in to_html(fleet([]), [finding("a", severity="warning", ok=False)])
@@ -108,12 +119,23 @@ def test_a_thousand_hosts_take_a_row() -> None:
 
 def test_a_drain_longer_than_the_limit_is_told_in_words() -> None:
     page = Reader(to_html(*samples.faulty()))
-    assert "6 drains, half of them within 3 min 32 s, the longest 46 min. The limit is 35 min; 1 took longer." in page.text
+    assert (
+        "6 drains, half of them within 3 min 32 s, the longest 46 min. The limit is 35 min; 1 took longer." in page.text
+    )
     assert page.text.count("longer than the limit") == 1
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    bare = fleet([], drain_limit_seconds=None, hook_timeout_seconds=None, desired=None, min=None, max=None, template_version="", image="")
+    bare = fleet(
+        [],
+        drain_limit_seconds=None,
+        hook_timeout_seconds=None,
+        desired=None,
+        min=None,
+        max=None,
+        template_version="",
+        image="",
+    )
     text = Reader(to_html(bare | {"drains": [samples.drain(1, 5.0)]}, [])).text
     assert "None" not in text
     assert "Drain limit" not in text

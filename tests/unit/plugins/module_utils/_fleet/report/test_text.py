@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import counted, listed, pieces, shortened, visible
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import (
+    counted,
+    listed,
+    pieces,
+    shortened,
+    visible,
+)
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import HOSTILE
 
 
@@ -34,8 +40,16 @@ def test_of_an_overlong_text_the_beginning_is_told_and_how_much_is_not() -> None
 @pytest.mark.parametrize(
     ("remedy", "commands", "rest"),
     [
-        ("Run iam.yml: ansible-playbook playbooks/iam.yml -i staging", ["ansible-playbook playbooks/iam.yml -i staging"], ["Run iam.yml:"]),
-        ("Keep it: aws secretsmanager restore-secret --secret-id a.b", ["aws secretsmanager restore-secret --secret-id a.b"], ["Keep it:"]),
+        (
+            "Run iam.yml: ansible-playbook playbooks/iam.yml -i staging",
+            ["ansible-playbook playbooks/iam.yml -i staging"],
+            ["Run iam.yml:"],
+        ),
+        (
+            "Keep it: aws secretsmanager restore-secret --secret-id a.b",
+            ["aws secretsmanager restore-secret --secret-id a.b"],
+            ["Keep it:"],
+        ),
         ("To converge them: -e fleet_size_owner=playbook", ["-e fleet_size_owner=playbook"], ["To converge them:"]),
         (
             "Let it ask: systemctl restart chronyd; chronyc tracking. Then look again.",
@@ -44,7 +58,11 @@ def test_of_an_overlong_text_the_beginning_is_told_and_how_much_is_not() -> None
         ),
         ("aws sso login\nThen once more: make demo.", ["aws sso login", "make demo"], ["Then once more:"]),
         ("Say `fly auth login` here.", ["fly auth login"], ["Say", "here."]),
-        ("Bake one (§2, packer build), or name one in fleet_image.", [], ["Bake one (§2, packer build), or name one in fleet_image."]),
+        (
+            "Bake one (§2, packer build), or name one in fleet_image.",
+            [],
+            ["Bake one (§2, packer build), or name one in fleet_image."],
+        ),
         ("Grow it: make room on the disk.", ["make room on the disk"], ["Grow it:"]),
         ("Ask the owner: awsome people know.", [], ["Ask the owner: awsome people know."]),
         ("", [], []),

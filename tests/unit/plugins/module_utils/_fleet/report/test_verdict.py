@@ -31,7 +31,12 @@ def test_a_fleet_that_nobody_checked_is_not_called_right() -> None:
 
 
 def test_the_verdict_counts_what_is_bad_and_names_the_worst_first() -> None:
-    found = [finding("late", 4, "warning", False), finding("hook", 5, ok=False), finding("hook", 5, ok=False), finding("role", 6)]
+    found = [
+        finding("late", 4, "warning", False),
+        finding("hook", 5, ok=False),
+        finding("hook", 5, ok=False),
+        finding("role", 6),
+    ]
     assert verdict({"name": "gh"}, found) == "2 errors, 1 warning: hook and late."
     assert verdict(*samples.faulty()) == "2 errors, 2 warnings: hook-name, hook-stuck, instances-version and 1 more."
 
@@ -50,7 +55,12 @@ def test_what_nobody_could_look_at_is_neither_right_nor_wrong() -> None:
 
 
 def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
-    found = [finding("b", 9), finding("a", 2, instance="i-1"), finding("a", 2, ok=False, instance="i-2"), finding("a", 2, instance="i-3")]
+    found = [
+        finding("b", 9),
+        finding("a", 2, instance="i-1"),
+        finding("a", 2, ok=False, instance="i-2"),
+        finding("a", 2, instance="i-3"),
+    ]
     assert [(c.section, c.id, c.outcome, len(c.findings)) for c in checks(found)] == [
         (2, "a", "ok", 2),
         (2, "a", "error", 1),
@@ -59,7 +69,9 @@ def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
 
 
 def test_what_holds_is_not_among_the_worst() -> None:
-    found = checks([finding("a", 1), finding("b", 2, "info", False), finding("c", 3, "warning", False), finding("d", 4, ok=False)])
+    found = checks(
+        [finding("a", 1), finding("b", 2, "info", False), finding("c", 3, "warning", False), finding("d", 4, ok=False)]
+    )
     assert [check.id for check in worst_first(found)] == ["d", "c", "b"]
 
 

@@ -1,0 +1,189 @@
+"""Auto Scaling, Secrets Manager and ECR, called with the instance's role. Clients are made when first needed: botocore costs 35 MB and 0.15 s.
+
+Each call is made once, in a thread (no time-out bounds a name's resolution), and given up after 5 s: the retries are the stories'.
+Errors leave here as the service, the action and AWS's code, without text, request or response.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .background import Background
+from .ports import NO_ACTIVE_ACTION, PortError, Refused, Result, Task, Unavailable
+
+T = TypeVar("T")
+CALL_SECONDS = 5.0
+#: Within CALL_SECONDS; an answer takes 20 to 300 ms.
+CONNECT_SECONDS, READ_SECONDS = 2.0, 2.5
+#: GetSecretValue and GetAuthorizationToken are begun and polled; nobody waits for them in vain.
+PATIENT_READ_SECONDS = 10.0
+
+#: AWS's codes that pass by themselves ("Common Errors" of the API references, and those of expired or not yet known credentials: the role's are renewed).
+PASSING = frozenset(
+    {
+        *(
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+        ),
+        *(
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "LimitExceededException",
+            "PriorRequestNotComplete",
+            "SlowDown",
+        ),
+        *(
+            "InternalFailure",
+            "InternalError",
+            "InternalServiceError",
+            "InternalServiceErrorException",
+            "ServiceUnavailable",
+            "ServerException",
+        ),
+        *("ResourceContention", "ScalingActivityInProgress", "RequestTimeout", "RequestTimeoutException"),
+        *(
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "RequestExpired",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+        ),
+    }
+)
+
+
+class Account:
+    """Calls of the account's services.
+
+    Args:
+        region: such as `us-east-1`.
+        endpoint_url: asked in place of AWS; None: AWS.
+    """
+
+    def __init__(self, region: str, endpoint_url: str | None = None) -> None:
+        self._region, self._endpoint_url = region, endpoint_url
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def call(
+        self, service: str, operation: str, *, region: str | None = None, patient: bool = False, **parameters: Any
+    ) -> Any:
+        """AWS's answer to one call, made once. `operation` is Python's spelling, such as `set_instance_health`. Raises Unavailable, Refused."""
+        import botocore.exceptions
+
+        try:
+            client = self._client(service, region or self._region, patient)
+            return getattr(client, operation)(**parameters)
+        except botocore.exceptions.ClientError as error:
+            raise _refusal(f"{service}:{operation}", error.response) from None
+        except (botocore.exceptions.ParamValidationError, botocore.exceptions.UnknownServiceError, ValueError) as error:
+            raise Refused(f"{service}:{operation}", type(error).__name__) from None
+        except (botocore.exceptions.BotoCoreError, OSError) as error:
+            raise Unavailable(f"{service}:{operation}", type(error).__name__) from None
+
+    def _client(self, service: str, region: str, patient: bool) -> Any:
+        import botocore.config
+        import botocore.session
+
+        if (service, region) not in self._clients:
+            session = botocore.session.Session()
+            session.set_config_variable("ec2_metadata_v1_disabled", True)
+            session.set_config_variable("metadata_service_num_attempts", 2)  # a second each: botocore's default
+            self._clients[service, region] = session.create_client(
+                service,
+                region_name=region,
+                endpoint_url=self._endpoint_url,
+                config=botocore.config.Config(
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=PATIENT_READ_SECONDS if patient else READ_SECONDS,
+                    retries={"total_max_attempts": 1, "mode": "standard"},
+                    max_pool_connections=1,
+                ),
+            )
+        return self._clients[service, region]
+
+
+def _refusal(call: str, response: Any) -> PortError:
+    """The error for AWS's answer: its code, and whether it passes."""
+    code, message = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "ValidationError" and "No active Lifecycle Action found" in message:
+        return Refused(call, NO_ACTIVE_ACTION)
+    return (Unavailable if code in PASSING or status >= 500 or status == 429 else Refused)(call, code or str(status))
+
+
+class OwnGroup:
+    """ports.Group: what this instance may say to its Auto Scaling group."""
+
+    def __init__(self, account: Account, group: str, instance_id: Callable[[], str]) -> None:
+        self._account, self._group, self._instance_id = account, group, instance_id
+        # One thread: a call that hangs is over before the next one is made, so none arrives out of order.
+        self._background = Background("autoscaling")
+
+    def heartbeat(self, hook: str) -> None:
+        """See ports.Group."""
+        self._call(
+            "record_lifecycle_action_heartbeat",
+            AutoScalingGroupName=self._group,
+            LifecycleHookName=hook,
+            InstanceId=self._instance_id(),
+        )
+
+    def complete(self, hook: str, result: Result) -> None:
+        """See ports.Group."""
+        self._call(
+            "complete_lifecycle_action",
+            AutoScalingGroupName=self._group,
+            LifecycleHookName=hook,
+            LifecycleActionResult=result,
+            InstanceId=self._instance_id(),
+        )
+
+    def protect(self, protected: bool) -> None:
+        """See ports.Group."""
+        self._call(
+            "set_instance_protection",
+            AutoScalingGroupName=self._group,
+            InstanceIds=[self._instance_id()],
+            ProtectedFromScaleIn=protected,
+        )
+
+    def report_unhealthy(self) -> None:
+        """See ports.Group."""
+        self._call(
+            "set_instance_health",
+            InstanceId=self._instance_id(),
+            HealthStatus="Unhealthy",
+            ShouldRespectGracePeriod=False,
+        )
+
+    def _call(self, operation: str, **parameters: Any) -> None:
+        future = self._background.begin(lambda: self._account.call("autoscaling", operation, **parameters))
+        try:
+            future.result(CALL_SECONDS)
+        except concurrent.futures.TimeoutError:
+            future.cancel()
+            raise Unavailable(f"autoscaling:{operation}", "Timeout") from None
+
+
+class WorkerSecret:
+    """ports.Secret."""
+
+    def __init__(self, account: Account, secret_id: str) -> None:
+        self._account, self._secret_id = account, secret_id
+        self._background = Background("secret")
+
+    def fetch(self) -> Task[str]:
+        """See ports.Secret."""
+        return self._background.begin(self._text)
+
+    def _text(self) -> str:
+        answer = self._account.call("secretsmanager", "get_secret_value", patient=True, SecretId=self._secret_id)
+        if not isinstance(text := answer.get("SecretString"), str):
+            raise Refused("secretsmanager:get_secret_value", "NoSecretString")
+        return text

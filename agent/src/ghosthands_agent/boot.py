@@ -1,0 +1,338 @@
+"""From a started host to a registered worker: phases, each bounded by one limit, timed and recorded. A failed boot never goes on with defaults.
+
+Run again at any moment it converges: files are written only where they differ, Compose leaves alone what is as wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from .compose_override import compose_override
+from .environment import BadSecret, environment
+from .log_shipper import shipper_configuration
+from .paths import Paths
+from .ports import (
+    NO_ACTIVE_ACTION,
+    TERMINATED,
+    BootRecord,
+    FileName,
+    Instance,
+    PortError,
+    Ports,
+    Refused,
+    Story,
+    Task,
+    Unavailable,
+)
+from .settings import Settings
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+LOOK_SECONDS = 1.0
+LONGEST_PAUSE = 5.0
+PULL_TRIES = 3  # then the baked image, where that is allowed; else on and on until the boot's limit
+REPORT_SECONDS = 60.0
+# A bad secret fails every new instance at once. The wait keeps the group from replacing them faster than somebody can look.
+BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 60.0, 900.0
+
+
+class Failed(Exception):
+    """This boot cannot come to a good end; the text says why, in names and codes."""
+
+
+class Withdrawn(Exception):
+    """The instance is to end: nothing is to be started on it."""
+
+
+def boot(ports: Ports, settings: Settings, paths: Paths) -> Story[int]:
+    """Bring the worker up; the exit code: 0 registered, or nothing to start; 1 failed, after the back-off and the report."""
+    attempt = _Boot(ports, settings, paths)
+    try:
+        yield from attempt.run()
+    except Withdrawn:
+        yield from attempt.withdraw()
+        return 0
+    except (Failed, PortError) as failure:
+        return (yield from attempt.fail(str(failure)))
+    return 0
+
+
+def back_off(failures: int) -> float:
+    """Seconds to wait after that many failed boots in a row."""
+    return float(min(BACK_OFF_SECONDS * 2 ** (failures - 1), LONGEST_BACK_OFF_SECONDS))
+
+
+class _Boot:
+    """One attempt. Every method that waits is a story."""
+
+    def __init__(self, ports: Ports, settings: Settings, paths: Paths) -> None:
+        self.ports = ports
+        self.settings = settings
+        self.paths = paths
+        self.deadline = self.now + settings.boot_timeout_seconds
+        self.record = BootRecord("running", "", "", 0, ports.clock.wall(), {})
+        self._phase_began = self.now
+        self._next_look = 0.0
+
+    @property
+    def now(self) -> float:
+        return self.ports.clock.monotonic()
+
+    def run(self) -> Story[None]:
+        before = yield from self._patiently(self.ports.records.boot)
+        if before is not None and before.state != "completed":
+            self.record = replace(self.record, failures=before.failures)
+        yield from self._phase("facts")
+        yield from self._stand_back_if_ending()
+        secret, login = (
+            self.ports.secret.fetch(),
+            self.ports.registry.login(),
+        )  # both under way while the metadata service answers
+        instance = yield from self._patiently(self.ports.metadata.instance)
+        yield from self._phase("secret")
+        text = yield from self._fetched(secret)
+        yield from self._phase("files")
+        yield from self._written(instance, text, self.settings.image)
+        yield from self._phase("image")
+        image = yield from self._image_at_hand(login)
+        if image != self.settings.image:
+            yield from self._write("environment", self._environment(instance, text, image))
+        self.record = replace(self.record, image=image)
+        yield from self._phase("start")
+        yield from self._patiently(lambda: self.ports.records.clear_mark("stopping"))
+        yield from self._stand_back_if_ending()
+        yield from self._up()
+        yield from self._phase("registration")
+        yield from self._registered(instance.id)
+        yield from self._phase("launch_hook")
+        yield from self._launch_hook_completed()
+        yield from self._phase("")
+        yield from self._keep(replace(self.record, state="completed"))
+        self.ports.journal.step("boot_completed", image=image, seconds=round(sum(self.record.seconds.values()), 2))
+
+    def withdraw(self) -> Story[None]:
+        self.ports.journal.step("boot_withdrawn", phase=self.record.phase)
+        self.deadline = self.now + REPORT_SECONDS
+        try:
+            yield from self._keep(replace(self.record, state="withdrawn"))
+        except (Failed, PortError) as failure:
+            self.ports.journal.step("boot_record_failed", "error", reason=str(failure))
+
+    def fail(self, reason: str) -> Story[int]:
+        """Record why, wait, have the instance replaced; the exit code."""
+        failures = self.record.failures + 1
+        wait = back_off(failures)
+        self.ports.journal.step(
+            "boot_failed", "error", phase=self.record.phase, reason=reason, failures=failures, back_off=wait
+        )
+        self.deadline = self.now + REPORT_SECONDS
+        try:
+            yield from self._keep(replace(self.record, state="failed", reason=reason, failures=failures))
+            over = self.now + wait
+            while self.now < over:
+                yield LOOK_SECONDS
+                self._look()
+            self.deadline = self.now + REPORT_SECONDS
+            yield from self._reported()
+        except Withdrawn:
+            yield from self.withdraw()
+            return 0
+        except (Failed, PortError) as failure:
+            self.ports.journal.step("boot_report_failed", "error", reason=str(failure))
+        return 1
+
+    # --- phases ---------------------------------------------------------------------------------------------------------------
+
+    def _phase(self, name: str) -> Story[None]:
+        """End the phase under way and begin `name`; on record before anything of it happens."""
+        ended, seconds = self.record.phase, round(self.now - self._phase_began, 3)
+        self._phase_began = self.now
+        if ended:
+            self.ports.journal.step("boot_phase", phase=ended, seconds=seconds)
+            self.record = replace(self.record, seconds={**self.record.seconds, ended: seconds})
+        if name:
+            yield from self._keep(replace(self.record, phase=name))
+
+    def _fetched(self, fetch: Task[str]) -> Story[str]:
+        """The secret's text; what is unavailable is asked for again."""
+        while True:
+            try:
+                return (yield from self._ended(fetch))
+            except Unavailable as error:
+                yield from self._pause_after(error)
+                fetch = self.ports.secret.fetch()
+
+    def _written(self, instance: Instance, secret: str, image: str) -> Story[None]:
+        yield from self._write("environment", self._environment(instance, secret, image))
+        yield from self._write("override", compose_override(self.settings, str(self.paths.docker_config)))
+        if (configuration := shipper_configuration(self.settings)) is not None:
+            yield from self._write("shipper", configuration)
+
+    def _environment(self, instance: Instance, secret: str, image: str) -> str:
+        values = {
+            "EC2_INSTANCE_ID": instance.id,
+            "EC2_IP": instance.public_ip or instance.local_ip,  # VALET reaches workers by their public address
+            "AWS_ASG_NAME": self.settings.group,
+            "AWS_LIFECYCLE_HOOK_NAME": self.settings.worker_hook,
+            "AWS_REGION": self.settings.region,
+            "ECR_IMAGE": image,
+            "GH_WORKER_ID": instance.id,
+        }
+        try:
+            return environment(secret, values, self.settings.required_keys, self.paths.worker_port, self.paths.api_port)
+        except BadSecret as bad:
+            raise Failed(str(bad)) from None
+
+    def _write(self, name: FileName, text: str) -> Story[None]:
+        if (yield from self._patiently(lambda: self.ports.files.write(name, text))):
+            self.ports.journal.step("file_written", file=name)
+
+    def _image_at_hand(self, login: Task[None]) -> Story[str]:
+        """What will run: the wanted image; the baked one only if the wanted one cannot be had and the settings allow it."""
+        wanted = self.settings.image
+        baked = None
+        if self.settings.image_fallback == "baked":
+            baked = yield from self._patiently(self.ports.images.baked)
+        if "@" in wanted and (yield from self._patiently(lambda: self.ports.images.present(wanted))):
+            return wanted  # by digest: what is there is it; a tag may mean another image by now
+        yield from self._logged_in(login)
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                yield from self._ended(self.ports.images.pull(wanted))
+                return wanted
+            except PortError as error:
+                lasting = isinstance(error, Refused)
+                if baked is not None and (lasting or tries >= PULL_TRIES):
+                    self.ports.journal.step(
+                        "image_fallback", "warning", wanted=wanted, image=baked, call=error.call, code=error.code
+                    )
+                    return baked
+                if lasting:
+                    raise
+                yield from self._pause_after(error)
+
+    def _logged_in(self, login: Task[None]) -> Story[None]:
+        """The registry login has ended, well or not: whether it was needed the pull will tell."""
+        try:
+            yield from self._ended(login)
+        except PortError as error:
+            self.ports.journal.step("registry_login_failed", "warning", call=error.call, code=error.code)
+
+    def _up(self) -> Story[None]:
+        while True:
+            try:
+                yield from self._ended(self.ports.compose.up())
+                return
+            except Unavailable as error:
+                yield from self._pause_after(error)
+
+    def _registered(self, instance_id: str) -> Story[None]:
+        """The worker answers under this instance's id."""
+        found = "no answer"
+        while self.now < self.deadline:
+            self._look()
+            try:
+                status = self.ports.worker.status()
+                if status.instance_id == status.worker_id == instance_id:
+                    return
+                found = "another id"
+            except Unavailable as error:
+                found = error.code
+            yield POLL_SECONDS
+        raise Failed(f"worker status: {found}")
+
+    def _launch_hook_completed(self) -> Story[None]:
+        if (hook := self.settings.launch_hook) is None:
+            return
+        done = yield from self._completed(hook, lambda: self.ports.group.complete(hook, "CONTINUE"))
+        self.ports.journal.step("launch_hook_completed", hook=hook, result="CONTINUE" if done else "already")
+
+    def _reported(self) -> Story[None]:
+        """Have the group replace this instance: by its launch hook while that waits, else by its health."""
+        if (hook := self.settings.launch_hook) is not None and (
+            yield from self._completed(hook, lambda: self.ports.group.complete(hook, "ABANDON"))
+        ):
+            self.ports.journal.step("launch_hook_completed", hook=hook, result="ABANDON")
+            return
+        yield from self._patiently(self.ports.group.report_unhealthy)
+        self.ports.journal.step("reported_unhealthy")
+
+    # --- how to wait ----------------------------------------------------------------------------------------------------------
+
+    def _completed(self, hook: str, complete: Callable[[], None]) -> Story[bool]:
+        """Whether this completed the hook's action; False where there is none: it never was, is over, or an answer was lost."""
+        while True:
+            try:
+                complete()
+                return True
+            except Refused as error:
+                if error.code == NO_ACTIVE_ACTION:
+                    return False
+                raise
+            except Unavailable as error:
+                yield from self._pause_after(error)
+
+    def _patiently(self, call: Callable[[], T]) -> Story[T]:
+        """The call's answer, asked again until the deadline while it is unavailable. Raises Failed, Refused."""
+        pause = POLL_SECONDS
+        while True:
+            try:
+                return call()
+            except Unavailable as error:
+                yield from self._pause_after(error, pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _pause_after(self, error: PortError, seconds: float = 1.0) -> Story[None]:
+        """Say so and wait; past the deadline the error is what the boot failed of."""
+        if self.now >= self.deadline:
+            raise Failed(str(error)) from None
+        self.ports.journal.step("boot_waits", "warning", phase=self.record.phase, call=error.call, code=error.code)
+        yield seconds
+
+    def _ended(self, task: Task[T]) -> Story[T]:
+        """The task's result. Raises its errors, Failed at the deadline, Withdrawn; a task that is not waited for any more is cancelled."""
+        while not task.done():
+            if self.now >= self.deadline:
+                task.cancel()
+                raise Failed(f"{self.record.phase}: not done in {self.settings.boot_timeout_seconds} s")
+            try:
+                self._look()
+            except Withdrawn:
+                task.cancel()
+                raise
+            yield POLL_SECONDS
+        return task.result()
+
+    def _keep(self, record: BootRecord) -> Story[None]:
+        self.record = record
+        yield from self._patiently(lambda: self.ports.records.keep_boot(record))
+
+    # --- whether to go on -----------------------------------------------------------------------------------------------------
+
+    def _stand_back_if_ending(self) -> Story[None]:
+        """Make sure that the instance is to live: by its target state, and by what `watch` has seen. Not known is not enough to start anything."""
+        target = yield from self._patiently(self.ports.metadata.target_state)
+        marks = yield from self._patiently(self.ports.records.marks)
+        if target == TERMINATED or marks.keys() & {"terminated", "spot", "asked"}:
+            raise Withdrawn
+
+    def _look(self) -> None:
+        """The same while something is under way, every second; what cannot be read now is read the next time."""
+        if self.now < self._next_look:
+            return
+        self._next_look = self.now + LOOK_SECONDS
+        try:
+            ending = self.ports.metadata.target_state() == TERMINATED or self.ports.records.marks().keys() & {
+                "terminated",
+                "spot",
+                "asked",
+            }
+        except PortError:
+            return
+        if ending:
+            raise Withdrawn

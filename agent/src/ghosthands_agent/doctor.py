@@ -1,0 +1,401 @@
+"""What this host lacks: every precondition of the agent as a finding. Changes nothing, prints no value of the secret."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from . import wiring
+from .docker import Docker
+from .environment import INSTANCE_KEYS, BadSecret, environment
+from .files import error_name
+from .paths import Paths
+from .ports import API, DEPLOY_SERVER, WORKER, PortError, Ports, Refused, Task, Unavailable
+from .registry import ecr_region
+from .registry import host as registry_of
+from .settings import BadSettings, Settings, parse
+from .worker import api_health
+
+T = TypeVar("T")
+Severity = Literal["error", "warning"]
+
+NO_HOOK = "ghosthands-doctor-no-such-hook"
+NO_INSTANCE = "i-00000000000000000"
+CLOCK_SECONDS = (
+    60.0  # AWS refuses a signature that is five minutes off; a clock that is one minute off has lost its time server
+)
+LEAST_BYTES, LEAST_INODES = 2 << 30, 20_000  # an image's layers while they are unpacked
+LOGIN_SECONDS = 11 * 3600.0  # a token of ECR lives 12 hours
+TASK_SECONDS = 30.0
+DISPLAY = "tmp/.X11-unix/X99"  # RUNBOOK section 8: Xvfb :99
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One precondition. `remedy` is empty where it holds."""
+
+    id: str
+    severity: Severity
+    ok: bool
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the checks look at: the agent's own neighbours, and what only the doctor asks them."""
+
+    settings: Settings
+    paths: Paths
+    ports: Ports
+    call: Callable[..., Any]
+    role: Callable[[], str | None]
+    docker: Docker
+
+
+class Wrong(Exception):
+    """A precondition that does not hold; its text says in what way."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A precondition: `look` says how it stands, or raises Wrong, Unavailable or Refused."""
+
+    id: str
+    severity: Severity
+    look: Callable[[Host], str]
+    remedy: str
+
+    def finding(self, host: Host) -> Finding:
+        """How it stands."""
+        try:
+            return Finding(self.id, self.severity, True, self.look(host), "")
+        except (Wrong, PortError) as problem:
+            return Finding(self.id, self.severity, False, str(problem), self.remedy)
+
+
+CHECKS: list[Check] = []
+
+
+def check(
+    name: str, remedy: str, severity: Severity = "error"
+) -> Callable[[Callable[[Host], str]], Callable[[Host], str]]:
+    """Register a check under a stable id."""
+
+    def registered(look: Callable[[Host], str]) -> Callable[[Host], str]:
+        CHECKS.append(Check(name, severity, look, remedy))
+        return look
+
+    return registered
+
+
+# --- the instance and its role -----------------------------------------------------------------------------------------------------------
+
+
+@check(
+    "metadata",
+    "Turn the metadata service on (fleet: launch_template.yml, http_endpoint) and let nothing on the host block 169.254.169.254.",
+)
+def _metadata(host: Host) -> str:
+    instance = host.ports.metadata.instance()
+    return f"{instance.id}, {instance.public_ip or instance.local_ip}"
+
+
+@check("group", "Launch it by the Auto Scaling group: an instance outside a group is never drained.")
+def _group(host: Host) -> str:
+    if (state := host.ports.metadata.target_state()) is None:
+        raise Wrong("this instance is in no Auto Scaling group")
+    return f"target state {state}"
+
+
+@check("role", "Give the launch template the fleet's instance profile (iam.yml, launch_template.yml).")
+def _role(host: Host) -> str:
+    if (role := host.role()) is None:
+        raise Wrong("no instance profile: no credentials")
+    return role
+
+
+@check("credentials", "See whether the role still exists and its trust policy names ec2.amazonaws.com (iam.yml).")
+def _credentials(host: Host) -> str:
+    return str(host.call("sts", "get_caller_identity")["Arn"])
+
+
+@check("clock", "Let chronyd ask 169.254.169.123: systemctl restart chronyd; chronyc tracking.")
+def _clock(host: Host) -> str:
+    date = host.call("sts", "get_caller_identity")["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    try:
+        ahead = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        raise Wrong("AWS's answer carries no date") from None
+    if abs(ahead) > CLOCK_SECONDS:
+        raise Wrong(f"{ahead:+.0f} s against AWS")
+    return f"{ahead:+.0f} s against AWS"
+
+
+# --- permissions: calls that cannot succeed, and so change nothing; IAM answers first ------------------------------------------------------
+
+PERMISSION = "Run iam.yml: the role's policy lacks this action on this group."
+
+
+def _allowed(host: Host, operation: str, **parameters: Any) -> str:
+    try:
+        host.call("autoscaling", operation, **parameters)
+    except Refused as refusal:
+        if refusal.code.startswith(("AccessDenied", "UnauthorizedOperation")):
+            raise
+    return "allowed"
+
+
+@check("complete_lifecycle_action", PERMISSION)
+def _complete(host: Host) -> str:
+    group, instance = host.settings.group, host.ports.metadata.instance().id
+    action = {"AutoScalingGroupName": group, "LifecycleHookName": NO_HOOK, "InstanceId": instance}
+    return _allowed(host, "complete_lifecycle_action", LifecycleActionResult="CONTINUE", **action)
+
+
+@check("record_lifecycle_action_heartbeat", PERMISSION)
+def _heartbeat(host: Host) -> str:
+    group, instance = host.settings.group, host.ports.metadata.instance().id
+    return _allowed(
+        host,
+        "record_lifecycle_action_heartbeat",
+        AutoScalingGroupName=group,
+        LifecycleHookName=NO_HOOK,
+        InstanceId=instance,
+    )
+
+
+@check("set_instance_protection", PERMISSION)
+def _protection(host: Host) -> str:
+    group = host.settings.group
+    return _allowed(
+        host,
+        "set_instance_protection",
+        AutoScalingGroupName=group,
+        InstanceIds=[NO_INSTANCE],
+        ProtectedFromScaleIn=False,
+    )
+
+
+@check("set_instance_health", PERMISSION)
+def _health(host: Host) -> str:
+    # The group is found by the instance, so it has to be this one. To call a healthy instance healthy changes nothing.
+    record = host.ports.records.boot()
+    if record is not None and record.state == "failed":
+        return "not tried: this instance may have been reported unhealthy, and the call would take that back"
+    return _allowed(host, "set_instance_health", InstanceId=host.ports.metadata.instance().id, HealthStatus="Healthy")
+
+
+# --- what boot needs ----------------------------------------------------------------------------------------------------------------------
+
+
+@check("secret", "Let the role read it (iam.yml), and put what is missing into the secret (runbook section 9).")
+def _secret(host: Host) -> str:
+    text = _awaited(host.ports.secret.fetch(), "secretsmanager:get_secret_value")
+    try:
+        environment(text, dict.fromkeys(INSTANCE_KEYS, "-"), host.settings.required_keys)
+    except BadSecret as problem:
+        raise Wrong(str(problem)) from None
+    return f"{host.settings.secret_id}: readable, complete"
+
+
+@check(
+    "registry",
+    "Let the role call ecr:GetAuthorizationToken (iam.yml); run refresh-registry-login, and see whether its timer runs.",
+)
+def _registry(host: Host) -> str:
+    image, file = host.settings.image, host.paths.docker_config / "config.json"
+    if (region := ecr_region(image)) is None:
+        return f"{registry_of(image) or 'Docker Hub'} is no ECR: no login is written"
+    host.call("ecr", "get_authorization_token", region=region)
+    try:
+        logins = json.loads(file.read_bytes()).get("auths", {})
+        age = time.time() - file.stat().st_mtime
+    except OSError as problem:
+        raise Wrong(f"{file}: {error_name(problem)}") from None
+    except (ValueError, AttributeError):
+        raise Wrong(f"{file} is not docker's config.json") from None
+    if registry_of(image) not in logins:
+        raise Wrong(f"{file} has no login for {registry_of(image)}")
+    if age > LOGIN_SECONDS:
+        raise Wrong(f"the login is {age / 3600:.0f} h old, it lives 12")
+    return f"{registry_of(image)}: a login, {age / 3600:.1f} h old"
+
+
+@check("docker", "systemctl status docker; journalctl -u docker.")
+def _docker(host: Host) -> str:
+    return host.docker.ask("version", "--format", "{{.Server.Version}}").strip()
+
+
+@check("compose", "Install the Compose plugin where docker looks for it, such as /usr/local/lib/docker/cli-plugins.")
+def _compose(host: Host) -> str:
+    version = host.docker.ask("compose", "version", "--short").strip()
+    if not host.paths.compose_file.exists():
+        raise Wrong(f"{version}, but there is no {host.paths.compose_file}")
+    return version
+
+
+@check("image", "Run boot, or docker pull with DOCKER_CONFIG set to the agent's directory of logins.", "warning")
+def _image(host: Host) -> str:
+    if not host.ports.images.present(host.settings.image):
+        raise Wrong(f"{host.settings.image} is not here yet")
+    return host.settings.image
+
+
+@check("disk", "docker image prune, or a larger volume.")
+def _disk(host: Host) -> str:
+    return _room(
+        host,
+        lambda found: found.f_bavail * found.f_frsize,
+        LEAST_BYTES,
+        lambda free: f"{free / (1 << 30):.1f} GiB free",
+    )
+
+
+@check("inodes", "Something made very many small files: docker image prune, or find them.")
+def _inodes(host: Host) -> str:
+    return _room(host, lambda found: found.f_favail, LEAST_INODES, lambda free: f"{free} inodes free")
+
+
+def _room(host: Host, free: Callable[[os.statvfs_result], int], least: int, words: Callable[[int], str]) -> str:
+    """The scarcest of the file systems that the worker fills. File systems without a fixed number of inodes say 0 in all: those have room."""
+    places = [
+        place for place in (host.paths.project, host.paths.root / "var/lib/docker", host.paths.run) if place.exists()
+    ]
+    try:
+        scarcest = min(
+            (free(found), str(place))
+            for place in places
+            if (found := os.statvfs(place)).f_files or least == LEAST_BYTES
+        )
+    except (OSError, ValueError) as problem:
+        raise Wrong(f"{host.paths.project} cannot be looked at: {type(problem).__name__}") from None
+    if scarcest[0] < least:
+        raise Wrong(f"{scarcest[1]}: {words(scarcest[0])}")
+    return f"{scarcest[1]}: {words(scarcest[0])}"
+
+
+@check("display", "systemctl status xvfb: the worker's browser draws on display :99.")
+def _display(host: Host) -> str:
+    place = host.paths.root / DISPLAY
+    with socket.socket(socket.AF_UNIX) as there:
+        there.settimeout(1.0)
+        try:
+            there.connect(str(place))
+        except OSError as problem:
+            raise Wrong(f"{place}: {error_name(problem)}") from None
+    return "display :99 answers"
+
+
+# --- what boot leaves ---------------------------------------------------------------------------------------------------------------------
+
+
+@check("environment_file", "Run boot: it writes the file 0600, owned by whom the project directory belongs to.")
+def _environment_file(host: Host) -> str:
+    file = host.paths.environment
+    try:
+        mode = stat.S_IMODE(file.lstat().st_mode)
+    except OSError as problem:
+        raise Wrong(f"{file}: {error_name(problem)}") from None
+    if mode != 0o600:
+        raise Wrong(f"{file} has mode {mode:04o}: others may read the worker's secrets")
+    return str(file)
+
+
+@check("boot", "journalctl -u ghosthands-boot; start boot again once its reason is gone.")
+def _boot(host: Host) -> str:
+    record = host.ports.records.boot()
+    if record is None:
+        raise Wrong("boot has not run since the system started")
+    if record.state == "failed":
+        raise Wrong(f"failed in {record.phase}: {record.reason}")
+    return f"{record.state}, {sum(record.seconds.values()):.1f} s"
+
+
+@check("containers", "docker compose ps --all and docker logs in the project directory; start boot again.")
+def _containers(host: Host) -> str:
+    services = host.ports.compose.services()
+    down = [name for name in (WORKER, API, DEPLOY_SERVER) if name not in services or services[name].state != "running"]
+    if down:
+        raise Wrong(f"not running: {', '.join(down)}")
+    return ", ".join(sorted(services))
+
+
+@check("worker", "docker logs of the worker; it has to answer GET /worker/status with this instance's id.")
+def _worker(host: Host) -> str:
+    status, instance = host.ports.worker.status(), host.ports.metadata.instance().id
+    if status.instance_id != instance:
+        raise Wrong(f"it says that it is {status.instance_id}, this is {instance}")
+    return f"{status.active_jobs} active jobs, {status.dispatch_mode}" + (", draining" if status.is_draining else "")
+
+
+@check("api", "docker logs of the api: the worker waits for it.")
+def _api(host: Host) -> str:
+    api_health(host.paths.api_port)
+    return "answers"
+
+
+# --- the report ---------------------------------------------------------------------------------------------------------------------------
+
+
+def doctor(config: Path, paths: Paths, *, as_json: bool) -> int:
+    """Look at everything and print it; 0 where no finding of severity error is bad, else 1."""
+    findings = list(examine(config, paths))
+    print(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=2) if as_json else table(findings))
+    return int(any(not finding.ok and finding.severity == "error" for finding in findings))
+
+
+def examine(config: Path, paths: Paths) -> Iterator[Finding]:
+    """One finding after the other. Where agent.conf cannot be followed there is nothing to hold the rest against."""
+    try:
+        settings = parse(config.read_text(encoding="utf-8"))
+        ports, account = wiring.ports(settings, paths, wiring.journal()), wiring.account(settings)
+    except (OSError, ValueError) as problem:
+        detail = str(problem) if isinstance(problem, BadSettings) else f"{config}: {type(problem).__name__}"
+        yield Finding(
+            "agent_conf",
+            "error",
+            False,
+            f"{detail} Nothing else was looked at.",
+            "Run launch_template.yml and replace the instance.",
+        )
+        return
+    yield Finding("agent_conf", "error", True, str(config), "")
+    host = Host(settings, paths, ports, account.call, wiring.metadata().role, Docker(paths))
+    for each in CHECKS:
+        yield each.finding(host)
+
+
+def table(findings: list[Finding]) -> str:
+    """For people: a line each, and what to do under those that are bad."""
+    width = max(len(finding.id) for finding in findings)
+    lines = []
+    for finding in findings:
+        verdict = "ok" if finding.ok else "FAIL" if finding.severity == "error" else "warn"
+        lines.append(f"{verdict:4}  {finding.id:{width}}  {finding.detail}")
+        if not finding.ok:
+            lines.append(f"{'':{width + 8}}-> {finding.remedy}")
+    bad = sum(not finding.ok for finding in findings)
+    return "\n".join(
+        [
+            *lines,
+            f"{len(findings)} looked at, {bad} not as it should be" if bad else f"{len(findings)} looked at, all well",
+        ]
+    )
+
+
+def _awaited(task: Task[T], call: str) -> T:
+    until = time.monotonic() + TASK_SECONDS
+    while not task.done():
+        if time.monotonic() > until:
+            raise Unavailable(call, "Timeout")
+        time.sleep(0.05)
+    return task.result()

@@ -1,0 +1,79 @@
+"""The agent against real things: this machine's Docker with the real Compose plugin, and process instances of a localcloud."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ghosthands_agent.paths import Paths
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def docker() -> None:
+    """A Docker that answers."""
+    subprocess.run([ROOT / ".ci/docker"], check=True)
+
+
+@pytest.fixture(scope="session")
+def plugin() -> Path:
+    """The real Compose plugin."""
+    made = subprocess.run([ROOT / ".ci/compose-plugin"], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(made.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A busybox that needs nothing else, of Debian's package."""
+    folder = tmp_path_factory.mktemp("busybox")
+    if subprocess.run(["apt-cache", "show", "busybox-static"], capture_output=True, check=False).returncode:
+        subprocess.run(["apt-get", "-qq", "update"], check=True)  # a machine whose package lists are still empty
+    subprocess.run(
+        ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "busybox-static"], cwd=folder, check=True
+    )
+    subprocess.run(["dpkg-deb", "--extract", *folder.glob("busybox-static_*.deb"), folder], check=True)
+    return folder / "bin/busybox"
+
+
+@pytest.fixture(scope="session")
+def image(busybox: Path) -> Iterator[str]:
+    """An image that holds nothing but busybox, made from nothing."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(busybox, "bin/busybox")
+        link = tarfile.TarInfo("bin/sh")
+        link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+        tar.addfile(link)
+    name = f"ghosthands-test:{uuid.uuid4().hex[:8]}"
+    subprocess.run(["docker", "import", "-", name], input=archive.getvalue(), check=True, stdout=subprocess.DEVNULL)
+    yield name
+    subprocess.run(["docker", "image", "rm", name], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def paths(tmp_path: Path, plugin: Path) -> Iterator[Paths]:
+    """A root of this test's own, with the Compose plugin in docker's configuration; its project is gone afterwards."""
+    name = f"ghtest{uuid.uuid4().hex[:8]}"
+    root = tmp_path / name
+    paths = Project(root)
+    plugins = paths.docker_config / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-compose").symlink_to(plugin)
+    yield paths
+    left = ["docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={root.name}"]
+    if containers := subprocess.run(left, check=True, capture_output=True, text=True).stdout.split():
+        subprocess.run(["docker", "rm", "--force", *containers], check=True, stdout=subprocess.DEVNULL)
+
+
+class Project(Paths):
+    """Paths whose project has a name of its own, so that tests do not share one."""
+
+    @property
+    def project(self) -> Path:
+        return self.root

@@ -1,0 +1,249 @@
+"""Every call of the compose and image adapters, on this machine's Docker with the real plugin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ghosthands_agent import compose
+from ghosthands_agent.command import Work
+from ghosthands_agent.compose import DockerCompose
+from ghosthands_agent.docker import Docker, DockerImages
+from ghosthands_agent.paths import Paths
+from ghosthands_agent.ports import API, WORKER, Refused, Service, Unavailable
+
+SOURCES = Path(compose.__file__).parents[1]
+#: Ends with 7 on SIGTERM, and 0.3 s later.
+OBEDIENT = "trap '/bin/busybox sleep 0.3; exit 7' TERM; while :; do /bin/busybox sleep 0.05; done"
+DEAF = "trap '' TERM; while :; do /bin/busybox sleep 0.05; done"
+
+
+def write_project(paths: Paths, image: str, worker: str = OBEDIENT, ready: str = "true") -> None:
+    """A project as the runbook's: a worker that waits for a healthy api, the image by ECR_IMAGE, values from `.env`."""
+    paths.compose_file.write_text(
+        f"""
+services:
+  api:
+    image: ${{ECR_IMAGE}}
+    command: ["/bin/busybox", "sh", "-c", {_yaml(OBEDIENT)}]
+    network_mode: none
+    healthcheck: {{test: ["CMD", "/bin/busybox", "sh", "-c", "{ready}"], interval: 0.2s, retries: 3}}
+  worker:
+    image: ${{ECR_IMAGE}}
+    command: ["/bin/busybox", "sh", "-c", {_yaml(worker)}]
+    network_mode: none
+    env_file: .env
+    depends_on: {{api: {{condition: service_healthy}}}}
+"""
+    )
+    paths.override.write_text('{"services": {"worker": {"restart": "on-failure"}, "api": {"restart": "on-failure"}}}\n')
+    paths.environment.write_text(f"ECR_IMAGE={image}\nTOKEN=canary-of-the-secret\n")
+
+
+def _yaml(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def finish(work: Work[None], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not work.done():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    work.result()
+
+
+def states(services: Mapping[str, Service]) -> dict[str, str]:
+    return {name: service.state for name, service in services.items()}
+
+
+@pytest.fixture
+def project(paths: Paths) -> DockerCompose:
+    return DockerCompose(Docker(paths), paths)
+
+
+def test_a_project_comes_up_in_order_and_a_second_time_is_left_alone(
+    paths: Paths, image: str, project: DockerCompose
+) -> None:
+    write_project(paths, image)
+    assert project.services() == {}
+    finish(project.up())
+    services = project.services()
+    assert states(services) == {"api": "running", "worker": "running"}
+    assert services[API].health == "healthy"
+    before = ids(paths)
+    finish(project.up())
+    assert ids(paths) == before
+
+
+def ids(paths: Paths) -> set[str]:
+    listed = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={paths.project.name}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(listed.stdout.split())
+
+
+def test_a_container_that_never_gets_healthy_is_named(paths: Paths, image: str, project: DockerCompose) -> None:
+    write_project(paths, image, ready="false")
+    with pytest.raises(Unavailable, match=rf"^docker compose up: unhealthy {paths.project.name}-api-1$"):
+        finish(project.up())
+
+
+def test_sigterm_reaches_the_worker_alone_and_docker_does_not_start_it_again(
+    paths: Paths, image: str, project: DockerCompose
+) -> None:
+    write_project(paths, image)
+    finish(project.up())
+    began = time.monotonic()
+    project.terminate(WORKER)
+    delivered = time.monotonic() - began
+    while project.services()[WORKER].runs:
+        assert time.monotonic() < began + 10
+    time.sleep(0.5)
+    assert project.services()[WORKER] == Service("exited", exit_code=7)
+    assert project.services()[API].runs
+    project.terminate(WORKER)  # nothing there: no error
+    project.terminate("no-such-service")
+    assert delivered < 1.0
+
+
+def test_a_stop_waits_its_grace_and_then_kills(paths: Paths, image: str, project: DockerCompose) -> None:
+    write_project(paths, image, worker=DEAF)
+    finish(project.up())
+    finish(project.stop([WORKER], 1))
+    assert project.services()[WORKER] == Service("exited", exit_code=137)
+    assert project.services()[API].runs
+    finish(project.stop([WORKER, API, "deploy-server"], 1))
+    assert states(project.services()) == {"api": "exited", "worker": "exited"}
+    finish(project.stop([WORKER], 1))
+
+
+def test_a_stop_needs_neither_the_env_nor_a_sound_compose_file(
+    paths: Paths, image: str, project: DockerCompose
+) -> None:
+    write_project(paths, image)
+    finish(project.up())
+    paths.environment.unlink()
+    paths.compose_file.write_text("services: [\n")
+    finish(project.stop([WORKER], 5))
+    assert project.services()[WORKER] == Service("exited", exit_code=7)
+
+
+def test_a_stop_ends_a_bringing_up_that_is_under_way(paths: Paths, image: str, project: DockerCompose) -> None:
+    """Whoever began it, an agent that was killed included: else it would start the worker when the api gets healthy."""
+    write_project(paths, image, ready="[ -e /ready ]")
+    bring_up = (
+        f"import sys, time, pathlib; sys.path.insert(0, {str(SOURCES)!r}); sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
+        "from ghosthands_agent.compose import DockerCompose\n"
+        "from ghosthands_agent.docker import Docker\n"
+        "from processes.conftest import Project\n"
+        f"paths = Project(pathlib.Path({str(paths.root)!r}))\n"
+        "work = DockerCompose(Docker(paths), paths).up()\n"
+        "print('begun', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    paths.compose_file.write_text(
+        paths.compose_file.read_text().replace("retries: 3", "retries: 1000, start_period: 60s")
+    )
+    agent = subprocess.Popen([sys.executable, "-c", bring_up], stdout=subprocess.PIPE, start_new_session=True)
+    assert agent.stdout is not None
+    with agent.stdout:
+        agent.stdout.readline()
+    while API not in project.services() or not project.services()[API].runs:
+        time.sleep(0.1)
+    os.killpg(agent.pid, signal.SIGKILL)
+    agent.wait()
+    assert bringing_up(paths), "it outlives the agent"
+    finish(project.stop([WORKER, API], 2))
+    until = time.monotonic() + 5
+    while bringing_up(paths):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert not any(service.runs for service in project.services().values())
+
+
+def bringing_up(paths: Paths) -> list[int]:
+    """Processes of `compose ... up` for this project."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = process.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"up" in words and paths.project.name.encode() in words:
+            found.append(int(process.parent.name))
+    return found
+
+
+def test_two_who_bring_up_at_once_do_it_one_after_the_other(paths: Paths, image: str, project: DockerCompose) -> None:
+    write_project(paths, image)
+    first, second = project.up(), DockerCompose(Docker(paths), paths).up()
+    seen = set()
+    while not (first.done() & second.done()):
+        seen.add(len({os.getsid(pid) for pid in bringing_up(paths) if Path(f"/proc/{pid}").exists()}))
+        time.sleep(0.02)
+    first.result()
+    second.result()
+    assert max(seen) == 1
+    assert states(project.services()) == {"api": "running", "worker": "running"}
+
+
+def test_a_value_of_the_env_reaches_neither_arguments_nor_errors(
+    paths: Paths, image: str, project: DockerCompose
+) -> None:
+    write_project(paths, image)
+    paths.environment.write_text(
+        f"ECR_IMAGE={image}\nTOKEN=${{canary-of-the-secret\n"
+    )  # Compose quotes this line when it complains
+    with pytest.raises(Unavailable) as caught:
+        finish(project.up())
+    assert "canary" not in repr(caught.value)
+    assert str(caught.value) == "docker compose up: exit 1"
+
+
+def test_an_image_is_here_or_not(paths: Paths, image: str) -> None:
+    images = DockerImages(Docker(paths), paths)
+    assert images.present(image)
+    assert not images.present("ghosthands-test:no-such-tag")
+    assert not images.present(f"ghosthands-test@sha256:{'0' * 64}")
+
+
+def test_the_baked_image_counts_if_docker_still_holds_it(paths: Paths, image: str) -> None:
+    images = DockerImages(Docker(paths), paths)
+    assert images.baked() is None
+    paths.baked_image.parent.mkdir(parents=True)
+    paths.baked_image.write_text(f"{image}\n")
+    assert images.baked() == image
+    paths.baked_image.write_text("ghosthands-test:gone\n")
+    assert images.baked() is None
+
+
+def test_a_pull_from_a_registry_that_is_not_there_may_work_later(paths: Paths) -> None:
+    with pytest.raises(Unavailable, match=r"^docker pull: NoConnection$"):
+        finish(DockerImages(Docker(paths), paths).pull("localhost:1/nothing:here"))
+
+
+def test_a_docker_that_is_down_is_unavailable(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{paths.root}/no.sock")
+    docker = Docker(paths)
+    with pytest.raises(Unavailable, match=r"^docker image inspect: DockerDown$"):
+        DockerImages(docker, paths).present("any:tag")
+    with pytest.raises(Unavailable, match=r"^docker compose ps: DockerDown$"):
+        DockerCompose(docker, paths).services()
+    with pytest.raises(Unavailable, match=r"^docker compose stop: DockerDown$"):
+        finish(DockerCompose(docker, paths).stop([WORKER], 1))
+    with pytest.raises(Unavailable, match=r"^docker ps: DockerDown$"):
+        DockerCompose(docker, paths).terminate(WORKER)
+
+
+def test_a_reference_is_never_taken_for_an_option(paths: Paths) -> None:
+    with pytest.raises(Refused, match="InvalidReference"):
+        finish(DockerImages(Docker(paths), paths).pull("--all-tags"))

@@ -1,0 +1,83 @@
+"""The role's policy of playbooks/iam.yml: enough for everything that the agent does, and no action of it idle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from processes import machine
+from processes.fleet import Fleet, statements
+
+#: What a process instance has no way to have: Xvfb, and the api's own server.
+NOT_HERE = {"display", "api"}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    made = Fleet(tmp_path_factory.mktemp("permissions"))
+    made.up()
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="module")
+def instance(fleet: Fleet) -> str:
+    return fleet.launch(1)[0]
+
+
+def bad_findings(fleet: Fleet, instance: str) -> dict[str, str]:
+    """What the doctor finds wrong on this instance."""
+    own = fleet.folder / instance
+    done = subprocess.run(
+        [*machine.agent(own), "doctor", "--json"],
+        env=machine.environment(own),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+    assert done.returncode == 1
+    return {
+        finding["id"]: finding["detail"] for finding in findings if not finding["ok"] and finding["id"] not in NOT_HERE
+    }
+
+
+def without(action: str) -> list[dict[str, Any]]:
+    """The policy less one action."""
+    changed = copy.deepcopy(statements())
+    for statement in changed:
+        statement["Action"] = [allowed for allowed in statement["Action"] if allowed != action]
+    assert changed != statements()
+    return [statement for statement in changed if statement["Action"]]
+
+
+def test_the_policy_is_enough(fleet: Fleet, instance: str) -> None:
+    assert bad_findings(fleet, instance) == {}
+    assert fleet.calls("GetAuthorizationToken")
+    assert fleet.calls("GetSecretValue")
+    assert fleet.refused() == []
+
+
+@pytest.mark.parametrize(
+    ("action", "finding"),
+    [
+        ("autoscaling:CompleteLifecycleAction", "complete_lifecycle_action"),
+        ("autoscaling:RecordLifecycleActionHeartbeat", "record_lifecycle_action_heartbeat"),
+        ("autoscaling:SetInstanceProtection", "set_instance_protection"),
+        ("autoscaling:SetInstanceHealth", "set_instance_health"),
+        ("secretsmanager:GetSecretValue", "secret"),
+        ("ecr:GetAuthorizationToken", "registry"),
+    ],
+)
+def test_one_action_less_is_found_by_name(fleet: Fleet, instance: str, action: str, finding: str) -> None:
+    fleet.permit(without(action))
+    try:
+        bad = bad_findings(fleet, instance)
+    finally:
+        fleet.permit(statements())
+    assert bad.keys() == {finding}
+    assert "AccessDenied" in bad[finding]

@@ -1,0 +1,83 @@
+"""A login that is written anew reaches a container that runs: its directory is mounted, not its file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ghosthands_agent.aws import Account
+from ghosthands_agent.paths import Paths
+from ghosthands_agent.registry import EcrRegistry
+from unit.listening import Request, Said, listening
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
+
+
+@pytest.fixture
+def container(paths: Paths, image: str) -> Iterator[str]:
+    """One like the deploy server, uid 1000, that mounts the directory of logins read-only."""
+    paths.docker_config.chmod(0o755)
+    mount = f"type=bind,source={paths.docker_config},target=/logins,readonly"
+    command = [
+        "docker",
+        "run",
+        "--detach",
+        "--rm",
+        "--user",
+        "1000:1000",
+        "--network",
+        "none",
+        "--mount",
+        mount,
+        image,
+        "/bin/busybox",
+        "sleep",
+        "600",
+    ]
+    made = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    yield made
+    subprocess.run(["docker", "rm", "--force", made], check=True, stdout=subprocess.DEVNULL)
+
+
+def seen(container: str) -> str:
+    """The login as the container's user reads it."""
+    command = ["docker", "exec", container, "/bin/busybox", "cat", "/logins/config.json"]
+    return str(
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["auths"][
+            IMAGE.partition("/")[0]
+        ]["auth"]
+    )
+
+
+def test_a_running_container_sees_each_fresh_login(
+    paths: Paths, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key-for-tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-for-tests")
+    give_to_uid_1000(paths.docker_config)
+    tokens = [base64.b64encode(f"AWS:password-{number}".encode()).decode() for number in range(3)]
+    left = iter(tokens)
+
+    def token(_: Request) -> Said:
+        return Said(body=json.dumps({"authorizationData": [{"authorizationToken": next(left)}]}))
+
+    with listening(token) as ecr:
+        registry = EcrRegistry(Account("us-east-1", ecr.url), paths, IMAGE)
+        for expected in tokens:
+            task = registry.login()
+            while not task.done():
+                time.sleep(0.01)
+            task.result()
+            assert seen(container) == expected
+
+
+def give_to_uid_1000(folder: Path) -> None:
+    """As the role does: the container's user is the owner, nobody else reads."""
+    os.chown(folder, 1000, 1000)
+    folder.chmod(0o700)

@@ -1,0 +1,147 @@
+"""Schedules: what people, jobs, zones and faults do to a fleet, drawn from a seed. Frozen values; the same number is the same schedule."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from schedules.ledger import Job
+from schedules.worker import Mode
+
+Policy = Literal["wait_idle", "http", "sigterm"]
+#: What a fleet lives through.
+Life = Literal[
+    "scale", "terminate", "terminate and shrink", "refresh", "standby", "zone lost", "spot", "operator drains"
+]
+Fault = Literal[
+    "agent killed at a call",
+    "agent killed in drains",
+    "agent killed",
+    "metadata down",
+    "API down",
+    "API throttled",
+    "answers lost",
+    "docker restarted",
+    "worker crashed",
+    "worker hangs",
+    "clock jumped",
+    "rebooted",
+    "disk full",
+    "secret denied",
+    "late jobs",
+]
+Kind = Life | Fault
+LIFE: tuple[Kind, ...] = get_args(Life)
+FAULTS: tuple[Kind, ...] = get_args(Fault)
+#: How long a fault lasts, in seconds, at least and at most; the others are moments.
+LASTS: dict[Kind, tuple[float, float]] = {
+    "metadata down": (2, 240),
+    "API down": (5, 400),
+    "API throttled": (5, 300),
+    "answers lost": (30, 600),
+    "worker hangs": (3, 60),
+    "disk full": (5, 200),
+    "secret denied": (30, 400),
+    "late jobs": (900, 2400),
+    "agent killed in drains": (900, 2400),
+    "standby": (30, 400),
+}
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that happens.
+
+    Attributes:
+        at: seconds after the start.
+        lasts: seconds; 0 for a moment.
+        number: which instance, call or size: whoever acts takes it modulo what there is.
+    """
+
+    at: float
+    kind: Kind
+    lasts: float = 0.0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One schedule. Times are seconds.
+
+    Attributes:
+        scaler_interval: how often VALET's scaler looks at the queue; it counts waiting jobs only.
+        ends: when people and faults are done; then the fleet is to come to rest.
+    """
+
+    seed: int
+    number: int
+    mode: Mode
+    policy: Policy
+    max_size: int
+    scaler_interval: float
+    heartbeat_timeout: int
+    drain_limit: int
+    launch_hook: bool
+    retains: bool
+    jobs: tuple[tuple[float, Job], ...]
+    happenings: tuple[Happening, ...]
+    ends: float
+
+    @property
+    def way(self) -> str:
+        """The kit's way of running it."""
+        return f"{self.policy}, {self.mode}" if self.policy == "wait_idle" else self.policy
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything goes wrong in it that is no part of a fleet's ordinary life."""
+        return any(h.kind in FAULTS or h.kind in ("zone lost", "spot") for h in self.happenings)
+
+    def dice(self, purpose: str) -> random.Random:
+        """The schedule's own chance, for latencies and the like."""
+        return random.Random(f"{self.seed}/{self.number}/{purpose}")
+
+
+def draw(seed: int, number: int) -> Schedule:
+    """Schedule ``number`` of a seed."""
+    dice = random.Random(f"{seed}/{number}")
+    policy: Policy = dice.choices(("wait_idle", "http", "sigterm"), (8, 1, 1))[0]
+    ends = dice.uniform(900, 2400)
+    share = dice.choice((0, 0, 1, 2, 3, 5, 9))  # faults by schedule; two of seven have none
+    happenings = [
+        _happening(dice, dice.choices(LIFE, (5, 3, 2, 2, 1, 1, 1, 1))[0], ends) for _ in range(dice.randint(1, 5))
+    ]
+    happenings += [_happening(dice, dice.choice(FAULTS), ends) for _ in range(share)]
+    heartbeat_timeout = dice.choice((30, 60, 120, 300, 300))
+    return Schedule(
+        seed=seed,
+        number=number,
+        mode=dice.choice(("legacy", "queue")),
+        policy=policy,
+        max_size=dice.randint(1, 4),
+        scaler_interval=dice.choice((30.0, 60.0, 120.0)),
+        heartbeat_timeout=heartbeat_timeout,
+        drain_limit=dice.choice((2100, 2100, 2100, 600)),
+        launch_hook=dice.random() < 0.3,
+        retains=dice.random() < 0.7,
+        jobs=tuple(sorted((_job(dice, i, ends) for i in range(dice.randint(1, 8))), key=lambda job: job[0])),
+        happenings=tuple(sorted(happenings, key=lambda h: h.at)),
+        ends=ends,
+    )
+
+
+def _job(dice: random.Random, number: int, ends: float) -> tuple[float, Job]:
+    """30 to 1800 s of work, short ones more often, and in every fifth a human who takes up to 300 s to answer."""
+    seconds = math.exp(dice.uniform(math.log(30), math.log(1800)))
+    if dice.random() < 0.2:
+        seconds += dice.uniform(0, 300)
+    return dice.uniform(0, ends * 0.9), Job(f"job-{number + 1}", round(seconds, 1))
+
+
+def _happening(dice: random.Random, kind: Kind, ends: float) -> Happening:
+    least, most = LASTS.get(kind, (0, 0))
+    return Happening(
+        round(dice.uniform(60, ends), 2), kind, round(dice.uniform(least, most), 1), dice.randrange(1_000_000)
+    )

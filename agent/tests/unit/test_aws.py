@@ -1,0 +1,221 @@
+"""Calls of AWS, against a server that answers in AWS's words."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ghosthands_agent import aws
+from ghosthands_agent.aws import Account, OwnGroup, WorkerSecret
+from ghosthands_agent.ports import NO_ACTIVE_ACTION, PortError, Refused, Task, Unavailable
+from unit.listening import Answering, Listening, Request, Said, listening
+
+INSTANCE = "i-0123456789abcdef0"
+XML = {"Content-Type": "text/xml"}
+
+
+def xml(action: str) -> Said:
+    return Said(body=f"<{action}Response><{action}Result/></{action}Response>", headers=XML)
+
+
+def refusal(code: str, message: str = "canary", status: int = 400) -> Said:
+    """An error as the query protocol words it."""
+    body = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    return Said(status, body, headers=XML)
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key-for-tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-for-tests")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def group(server: Listening) -> OwnGroup:
+    return OwnGroup(Account("us-east-1", server.url), "gh worker & co", lambda: INSTANCE)
+
+
+def result(task: Task[str]) -> str:
+    until = time.monotonic() + 20
+    while not task.done():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return task.result()
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        (
+            lambda own: own.heartbeat("hook"),
+            ["Action=RecordLifecycleActionHeartbeat", "LifecycleHookName=hook", f"InstanceId={INSTANCE}"],
+        ),
+        (
+            lambda own: own.complete("hook", "ABANDON"),
+            ["Action=CompleteLifecycleAction", "LifecycleActionResult=ABANDON", f"InstanceId={INSTANCE}"],
+        ),
+        (
+            lambda own: own.protect(True),
+            ["Action=SetInstanceProtection", "ProtectedFromScaleIn=true", f"InstanceIds.member.1={INSTANCE}"],
+        ),
+        (
+            lambda own: own.report_unhealthy(),
+            ["Action=SetInstanceHealth", "HealthStatus=Unhealthy", "ShouldRespectGracePeriod=false"],
+        ),
+    ],
+)
+def test_each_call_says_what_it_means(call: Callable[[OwnGroup], None], wanted: list[str]) -> None:
+    with listening(lambda request: xml(request.body.split("&")[0].removeprefix("Action="))) as server:
+        call(group(server))
+        (asked,) = server.asked
+        assert set(wanted) <= set(asked.body.split("&"))
+        assert "AutoScalingGroupName=gh+worker+%26+co" in asked.body or "SetInstanceHealth" in asked.body
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code"),
+    [
+        (
+            refusal("ValidationError", "No active Lifecycle Action found with instance ID i-1"),
+            Refused,
+            NO_ACTIVE_ACTION,
+        ),
+        (refusal("ValidationError"), Refused, "ValidationError"),
+        (refusal("AccessDenied", status=403), Refused, "AccessDenied"),
+        (refusal("ExpiredToken", status=403), Unavailable, "ExpiredToken"),
+        (refusal("Throttling"), Unavailable, "Throttling"),
+        (refusal("ResourceContention"), Unavailable, "ResourceContention"),
+        (refusal("InternalFailure", status=500), Unavailable, "InternalFailure"),
+        (refusal("Whatever", status=503), Unavailable, "Whatever"),
+        (Said(503, "<html>canary</html>"), Unavailable, None),
+        (None, Unavailable, None),
+    ],
+)
+def test_errors_are_told_apart_by_code_and_carry_no_text(
+    answer: Said | None, kind: type[PortError], code: str | None
+) -> None:
+    with listening(lambda _: answer) as server:
+        with pytest.raises(PortError) as caught:
+            group(server).complete("hook", "CONTINUE")
+        assert type(caught.value) is kind
+        assert code in (None, caught.value.code)
+        assert caught.value.call == "autoscaling:complete_lifecycle_action"
+        assert "canary" not in repr(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+
+def test_a_call_is_made_once() -> None:
+    """The retries are the stories', which know what time is left."""
+    with listening(lambda _: refusal("InternalFailure", status=500)) as server:
+        with pytest.raises(Unavailable):
+            group(server).heartbeat("hook")
+        assert len(server.calls) == 1
+
+
+def test_a_server_that_hangs_costs_five_seconds_at_most() -> None:
+    with listening(lambda _: Said(hang=8.0)) as server:
+        own, began = group(server), time.monotonic()
+        with pytest.raises(Unavailable):
+            own.heartbeat("hook")
+        assert time.monotonic() - began < aws.CALL_SECONDS + 0.5
+
+
+def test_what_no_time_out_bounds_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the resolution of a name."""
+    monkeypatch.setattr(aws, "CALL_SECONDS", 0.2)
+    answers = iter([Said(hang=0.6), xml("RecordLifecycleActionHeartbeat")])
+    with listening(lambda _: next(answers)) as server:
+        own = group(server)
+        with pytest.raises(Unavailable, match="autoscaling:record_lifecycle_action_heartbeat: Timeout"):
+            own.heartbeat("first")
+        time.sleep(0.6)
+        own.heartbeat("second")
+        assert [
+            "LifecycleHookName=" + name in asked.body
+            for name, asked in zip(["first", "second"], server.asked, strict=True)
+        ] == [True] * 2
+
+
+def test_calls_arrive_in_the_order_in_which_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protection that hangs is never overtaken by the one that takes it back; one given up before its turn is never made."""
+    monkeypatch.setattr(aws, "CALL_SECONDS", 0.15)
+    seen: list[str] = []
+
+    def slow_at_first(request: Request) -> Said:
+        seen.append(request.body)
+        return Said(hang=0.5) if len(seen) == 1 else xml("SetInstanceProtection")
+
+    with listening(slow_at_first) as server:
+        own = group(server)
+        for protected in (True, False):
+            with pytest.raises(Unavailable, match="Timeout"):
+                own.protect(protected)
+        time.sleep(0.5)
+        own.protect(True)
+    assert len(seen) == 2
+    assert all("ProtectedFromScaleIn=true" in body for body in seen)
+
+
+def test_nobody_there_is_unavailable() -> None:
+    with listening({}) as server:
+        own = group(server)
+    with pytest.raises(Unavailable, match="EndpointConnectionError"):
+        own.heartbeat("hook")
+
+
+def test_without_credentials_it_may_work_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    with listening({}) as server, pytest.raises(Unavailable, match="NoCredentialsError"):
+        group(server).heartbeat("hook")
+
+
+def test_an_endpoint_that_is_none_is_refused() -> None:
+    with pytest.raises(Refused, match="ValueError"):
+        OwnGroup(Account("us-east-1", "http://not a host"), "g", lambda: INSTANCE).heartbeat("hook")
+
+
+def test_an_instance_id_that_is_not_known_yet_is_the_metadata_services_failure() -> None:
+    def unknown() -> str:
+        raise Unavailable("imds:instance-id", "time-out")
+
+    with listening({}) as server, pytest.raises(Unavailable, match="imds:instance-id: time-out"):
+        OwnGroup(Account("us-east-1", server.url), "g", unknown).heartbeat("hook")
+
+
+def secret(answer: Answering | dict[str, Any] | Said) -> str:
+    answering: Answering = (
+        answer if callable(answer) else lambda _: answer if isinstance(answer, Said) else Said(body=json.dumps(answer))
+    )
+    with listening(answering) as server:
+        return result(WorkerSecret(Account("us-east-1", server.url), "ghosthands/worker/env").fetch())
+
+
+def test_a_secret_is_its_text() -> None:
+    assert secret({"SecretString": '{"A": "1"}', "Name": "ghosthands/worker/env"}) == '{"A": "1"}'
+
+
+def test_a_secret_of_bytes_is_refused_by_name() -> None:
+    with pytest.raises(Refused, match="secretsmanager:get_secret_value: NoSecretString"):
+        secret({"SecretBinary": "AAAA"})
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("ResourceNotFoundException", 400, Refused),
+        ("AccessDeniedException", 400, Refused),
+        ("InternalServiceError", 500, Unavailable),
+    ],
+)
+def test_a_secret_that_cannot_be_read_says_why_and_nothing_else(code: str, status: int, kind: type[PortError]) -> None:
+    body = json.dumps({"__type": code, "message": "canary"})
+    with pytest.raises(kind) as caught:
+        secret(Said(status, body, headers={"x-amzn-ErrorType": code}))
+    assert str(caught.value) == f"secretsmanager:get_secret_value: {code}"

@@ -1,0 +1,65 @@
+"""What docker's complaints mean. The calls themselves: agent/tests/processes/test_compose.py, on a real Docker."""
+
+from __future__ import annotations
+
+import pytest
+from ghosthands_agent.command import Ended
+from ghosthands_agent.docker import complaint
+from ghosthands_agent.ports import PortError, Refused, Unavailable
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "code"),
+    [
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            Unavailable,
+            "DockerDown",
+        ),
+        ("failed to register layer: write /x: no space left on device", Unavailable, "DiskFull"),
+        ("toomanyrequests: Rate exceeded", Unavailable, "Throttling"),
+        ("Error response from daemon: No such image: nosuch:1", Refused, "NoSuchImage"),
+        (
+            "Error response from daemon: manifest for r.example/a:1 not found: manifest unknown: Requested image not found",
+            Refused,
+            "NoSuchImage",
+        ),
+        ("name unknown: The repository with name 'a' in registry with id '1' does not exist", Refused, "NoSuchImage"),
+        (
+            'Error response from daemon: Head "https://r/v2/a/manifests/1": no basic auth credentials',
+            Refused,
+            "AccessDenied",
+        ),
+        ("denied: Your authorization token has expired. Reauthenticate and try again.", Refused, "AccessDenied"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", Refused, "WrongArchitecture"),
+        ('Get "https://r/v2/": net/http: TLS handshake timeout', Unavailable, "Timeout"),
+        ("dial tcp: lookup r.example on 10.0.0.2:53: no such host", Unavailable, "NoConnection"),
+        ("dependency failed to start: container gh-api-1 is unhealthy", Unavailable, "unhealthy gh-api-1"),
+        ("container gh-worker-1 exited (137)", Unavailable, "gh-worker-1 exited 137"),
+        ("listen tcp 0.0.0.0:3100: bind: address already in use", Unavailable, "AddressInUse"),
+        ("open /opt/ghosthands/docker-compose.prod.yml: no such file or directory", Refused, "NoSuchFile"),
+        (
+            "env file /opt/ghosthands/.env not found: stat /opt/ghosthands/.env: no such file or directory",
+            Refused,
+            "NoSuchFile",
+        ),
+        ("Error response from daemon: Cannot kill container: ab: Container ab is not running", Refused, "NotRunning"),
+        ("something new", Unavailable, "exit 1"),
+    ],
+)
+def test_a_complaint_is_known_by_its_code(said: str, kind: type[PortError], code: str) -> None:
+    problem = complaint(Ended(1, "", said), "docker pull")
+    assert (type(problem), problem.code, problem.call) == (kind, code, "docker pull")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'failed to read /opt/ghosthands/.env: line 3: unexpected character "c" in variable name "canary=canary"',
+        "invalid interpolation format for services.worker.environment.X: canary",
+        "container canary$(canary) is unhealthy",
+        "pull access denied for canary, repository does not exist",
+    ],
+)
+def test_nothing_of_a_complaint_is_repeated(said: str) -> None:
+    assert "canary" not in repr(complaint(Ended(1, "canary", said), "docker compose up"))

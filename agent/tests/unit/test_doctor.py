@@ -1,0 +1,269 @@
+"""What the doctor finds, and what it never says."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ghosthands_agent.doctor import CHECKS, NO_HOOK, NO_INSTANCE, Finding, doctor, examine, table
+from ghosthands_agent.paths import Paths
+from ghosthands_agent.ports import BootRecord
+from ghosthands_agent.records import RunRecords
+from unit.listening import Request, Said, listening
+from unit.test_imds import Service
+from unit.test_worker import STATUS
+
+INSTANCE = "i-0123456789abcdef0"
+SECRET = {
+    key: f"canary-{key}"
+    for key in (
+        *(
+            "SUPABASE_URL",
+            "SUPABASE_SECRET_KEY",
+            "SUPABASE_PUBLISHABLE_KEY",
+            "DATABASE_URL",
+            "DATABASE_DIRECT_URL",
+            "GH_SERVICE_SECRET",
+        ),
+        *("GH_CREDENTIAL_KEY", "GH_DEPLOY_SECRET", "GH_ENVIRONMENT", "OPENAI_API_KEY"),
+    )
+}
+DOCKER = """#!/bin/sh
+case "$*" in
+"version --format {{.Server.Version}}") echo 26.1.0 ;;
+"compose version --short") echo 2.40.3 ;;
+"image inspect --format {{.Id}} -- registry.internal:5000/ghosthands:1") echo sha256:00 ;;
+"compose --project-name ghosthands ps --all --format json")
+    for service in worker api deploy-server; do echo "{\\"Service\\":\\"$service\\",\\"State\\":\\"running\\",\\"ExitCode\\":0}"; done ;;
+*) echo "not told about: $*" >&2; exit 64 ;;
+esac
+"""
+
+
+@dataclass
+class Aws:
+    """Answers as AWS would on a healthy instance; `denied` actions are not allowed. It remembers what was asked."""
+
+    secret: str = json.dumps(SECRET)
+    denied: set[str] = field(default_factory=set)
+    ahead: float = 0.0
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> Said:
+        action = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        action = action or dict(pair.split("=", 1) for pair in request.body.split("&") if "=" in pair).get("Action", "")
+        self.asked.append(f"{action} {request.body}")
+        date = {"Date": email.utils.formatdate(time.time() + self.ahead, usegmt=True)}
+        if action in self.denied:
+            json_protocol = "x-amz-target" in request.headers
+            return Said(
+                403, json.dumps({"__type": "AccessDeniedException"}) if json_protocol else error("AccessDenied")
+            )
+        match action:
+            case "GetCallerIdentity":
+                arn = f"<Arn>arn:aws:sts::123456789012:assumed-role/gh-worker-role/{INSTANCE}</Arn>"
+                return Said(body=f"<R><GetCallerIdentityResult>{arn}</GetCallerIdentityResult></R>", headers=date)
+            case "GetSecretValue":
+                return Said(body=json.dumps({"SecretString": self.secret}))
+            case "SetInstanceHealth":
+                return Said(body="<R/>")
+            case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" | "SetInstanceProtection":
+                assert NO_HOOK in request.body or NO_INSTANCE in request.body, "the call could have had an effect"
+                return Said(400, error("ValidationError"))
+        return Said(599)
+
+
+def error(code: str) -> str:
+    return f"<ErrorResponse><Error><Code>{code}</Code><Message>canary</Message></Error></ErrorResponse>"
+
+
+@dataclass
+class Ward:
+    """A host on which all is well, to be made ill by a test."""
+
+    paths: Paths
+    aws: Aws
+    metadata: Service
+    worker: dict[str, Said]
+
+    def findings(self) -> dict[str, Finding]:
+        return {finding.id: finding for finding in examine(self.paths.config, self.paths)}
+
+    def bad(self) -> dict[str, str]:
+        return {id: finding.detail for id, finding in self.findings().items() if not finding.ok}
+
+
+@pytest.fixture
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+    aws, metadata = Aws(), Service()
+    worker = {"GET /worker/status": Said(body=json.dumps(STATUS)), "GET /health": Said()}
+    with (
+        listening(aws) as api,
+        listening(metadata) as imds,
+        listening(lambda request: worker.get(request.what, Said(599))) as http,
+    ):
+        paths = Paths(tmp_path, api_port=http.server_port, worker_port=http.server_port)
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "a-key-for-tests",
+            "AWS_SECRET_ACCESS_KEY": "a-secret-for-tests",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url,
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        }.items():
+            monkeypatch.setenv(name, value)
+        for file in (paths.config, paths.compose_file, tmp_path / "bin/docker", tmp_path / "tmp/.X11-unix/X99"):
+            file.parent.mkdir(parents=True)
+        paths.config.write_text(
+            "SCHEMA=1\nREGION=us-east-1\nGROUP=g\nTERMINATION_HOOK=h\nSECRET_ID=s\nIMAGE=registry.internal:5000/ghosthands:1\n"
+            f"ENDPOINT_URL={api.url}\n"
+        )
+        paths.compose_file.write_text("services: {}\n")
+        paths.environment.touch(0o600)
+        (tmp_path / "bin/docker").write_text(DOCKER)
+        (tmp_path / "bin/docker").chmod(0o755)
+        RunRecords(paths).keep_boot(BootRecord("completed", "", "", 0, 0.0, {"facts": 1.5}))
+        with socket.socket(socket.AF_UNIX) as display:
+            here = os.getcwd()
+            os.chdir(tmp_path / "tmp/.X11-unix")  # a socket's path may have 108 bytes
+            display.bind("X99")
+            os.chdir(here)
+            display.listen()
+            yield Ward(paths, aws, metadata, worker)
+
+
+def test_on_a_healthy_host_all_is_well(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(ward.paths.config, ward.paths, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == f"{len(CHECKS) + 1} looked at, all well"
+    assert "canary" not in said
+
+
+def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_remedy(
+    ward: Ward, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ward.worker["GET /health"] = Said(503)
+    assert doctor(ward.paths.config, ward.paths, as_json=True) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert all(set(finding) == {"id", "severity", "ok", "detail", "remedy"} for finding in findings)
+    assert [finding["id"] for finding in findings] == ["agent_conf", *(check.id for check in CHECKS)]
+    (bad,) = [finding for finding in findings if not finding["ok"]]
+    assert bad == {"id": "api", "severity": "error", "ok": False, "detail": "api:/health: 503", "remedy": bad["remedy"]}
+    assert bad["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("action", "id"),
+    [
+        ("CompleteLifecycleAction", "complete_lifecycle_action"),
+        ("RecordLifecycleActionHeartbeat", "record_lifecycle_action_heartbeat"),
+        ("SetInstanceProtection", "set_instance_protection"),
+        ("SetInstanceHealth", "set_instance_health"),
+        ("GetSecretValue", "secret"),
+    ],
+)
+def test_a_permission_that_is_missing_is_named(ward: Ward, action: str, id: str) -> None:
+    ward.aws.denied.add(action)
+    bad = ward.bad()
+    assert bad.keys() == {id}
+    assert "AccessDenied" in bad[id]
+
+
+def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(ward: Ward) -> None:
+    RunRecords(ward.paths).keep_boot(BootRecord("failed", "secret", "AccessDenied", 1, 0.0, {}))
+    assert ward.bad() == {"boot": "failed in secret: AccessDenied"}
+    assert not [asked for asked in ward.aws.asked if asked.startswith("SetInstanceHealth")]
+
+
+def test_a_key_that_the_secret_lacks_is_named_and_no_value_shown(ward: Ward) -> None:
+    ward.aws.secret = json.dumps({key: value for key, value in SECRET.items() if key != "DATABASE_URL"})
+    bad = ward.bad()
+    assert bad.keys() == {"secret"}
+    assert "DATABASE_URL" in bad["secret"]
+    assert "canary" not in str(ward.findings())
+
+
+def test_a_clock_that_is_off_is_told_by_how_much(ward: Ward) -> None:
+    ward.aws.ahead = 120
+    bad = ward.bad()
+    assert bad.keys() == {"clock"}
+    assert bad["clock"] in [
+        f"-{seconds} s against AWS" for seconds in range(115, 122)
+    ]  # whole seconds, of two clocks read one after the other
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "id"),
+    [("autoscaling/target-lifecycle-state", None, "group"), ("iam/security-credentials/", None, "role")],
+)
+def test_what_the_metadata_service_lacks_is_found(ward: Ward, path: str, value: str | None, id: str) -> None:
+    ward.metadata.values[path] = value
+    assert ward.bad().keys() == {id}
+
+
+def test_another_instances_worker_is_not_this_ones(ward: Ward) -> None:
+    ward.worker["GET /worker/status"] = Said(body=json.dumps({**STATUS, "ec2_instance_id": "i-00000000000000001"}))
+    assert ward.bad() == {"worker": f"it says that it is i-00000000000000001, this is {INSTANCE}"}
+
+
+def test_a_docker_that_does_not_answer_is_found_wherever_it_is_needed(ward: Ward) -> None:
+    (ward.paths.root / "bin/docker").write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
+    bad = ward.bad()
+    assert bad.keys() == {"docker", "compose", "image", "containers"}
+    assert bad["docker"] == "docker version: DockerDown"
+
+
+def test_an_image_that_is_not_here_yet_is_a_warning(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
+    (ward.paths.root / "bin/docker").write_text(DOCKER.replace("echo sha256:00", "echo No such image >&2; exit 1"))
+    assert doctor(ward.paths.config, ward.paths, as_json=False) == 0
+    assert "warn  image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660])
+def test_an_env_that_others_may_read_is_found(ward: Ward, mode: int) -> None:
+    ward.paths.environment.chmod(mode)
+    assert ward.bad() == {
+        "environment_file": f"{ward.paths.environment} has mode {mode:04o}: others may read the worker's secrets"
+    }
+    assert stat.S_IMODE(ward.paths.environment.stat().st_mode) == mode, "it changes nothing"
+
+
+def test_a_display_that_nobody_serves_is_found(ward: Ward) -> None:
+    (ward.paths.root / "tmp/.X11-unix/X99").unlink()
+    assert ward.bad().keys() == {"display"}
+
+
+def test_without_a_configuration_nothing_else_is_looked_at(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
+    ward.paths.config.write_text("SCHEMA=1\nTYPO=x\n")
+    assert doctor(ward.paths.config, ward.paths, as_json=False) == 1
+    said = capsys.readouterr().out
+    assert "TYPO" in said
+    assert "Nothing else was looked at" in said
+    assert ward.aws.asked == []
+
+
+def test_the_table_says_what_to_do_under_what_is_bad() -> None:
+    findings = [
+        Finding("a", "error", True, "fine", ""),
+        Finding("bb", "warning", False, "odd", "Look."),
+        Finding("c", "error", False, "gone", "Bring it."),
+    ]
+    assert table(findings).splitlines() == [
+        "ok    a   fine",
+        "warn  bb  odd",
+        "          -> Look.",
+        "FAIL  c   gone",
+        "          -> Bring it.",
+        "3 looked at, 2 not as it should be",
+    ]
+
+
+def test_ids_are_stable_names() -> None:
+    assert len({check.id for check in CHECKS}) == len(CHECKS)
+    assert all(check.id.isidentifier() and check.id.islower() and check.remedy for check in CHECKS)

@@ -1,0 +1,216 @@
+"""The command line: exit codes, one line instead of a traceback, and nothing of a secret in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import ghosthands_agent
+import pytest
+from ghosthands_agent import __main__ as program
+from ghosthands_agent.__main__ import BROKEN, FAILED, MISCONFIGURED, TERMINATED, VERBS, main, run
+from ghosthands_agent.paths import Paths
+from ghosthands_agent.ports import Refused, Story, Unavailable
+from unit.listening import Listening, listening
+from unit.test_imds import Service
+
+CONF = (
+    "SCHEMA=1\nREGION=us-east-1\nGROUP=g\nTERMINATION_HOOK=h\nSECRET_ID=s\nIMAGE=registry.internal:5000/ghosthands:1\n"
+)
+SOURCES = Path(ghosthands_agent.__file__).parents[1]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path)
+    paths.config.parent.mkdir(parents=True)
+    paths.config.write_text(CONF)
+    return paths
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def act(paths: Paths, *words: str) -> int:
+    return main([*words, "--root", str(paths.root)])
+
+
+def start(paths: Paths, verb: str, imds: Listening, **more: str) -> subprocess.Popen[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(SOURCES),
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url,
+        **more,
+    }
+    command = [sys.executable, "-P", "-m", "ghosthands_agent", verb, "--root", str(paths.root), "--worker-port", "1"]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_every_verb_of_the_runbook_is_there() -> None:
+    assert list(VERBS) == ["boot", "watch", "drain", "stop", "refresh-registry-login", "doctor"]
+
+
+@pytest.mark.parametrize("words", [[], ["reboot"], ["boot", "--force"]])
+def test_a_command_line_that_is_wrong_ends_with_two(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == MISCONFIGURED
+
+
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        (None, "cannot be read"),
+        (b"SCHEMA=1\n", "REGION is missing"),
+        (CONF.encode() + b"TYPO=1\n", "TYPO is not a key"),
+        (b"\xff", "not UTF-8"),
+    ],
+)
+def test_a_configuration_that_cannot_be_followed_is_one_line(
+    paths: Paths, capfd: pytest.CaptureFixture[str], conf: bytes | None, said: str
+) -> None:
+    paths.config.unlink()
+    if conf is not None:
+        paths.config.write_bytes(conf)
+    assert act(paths, "boot") == MISCONFIGURED
+    error = capfd.readouterr().err
+    assert error.startswith("event=misconfigured verb=boot reason=")
+    assert said in error
+    assert error.count("\n") == 1
+    assert [path.name for path in paths.root.iterdir()] == ["etc"], "nothing was written"
+
+
+def test_a_metadata_endpoint_that_is_none_is_one_line(
+    paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "not-an-address")
+    assert act(paths, "watch") == MISCONFIGURED
+    assert "event=misconfigured" in capfd.readouterr().err
+
+
+def test_a_login_that_is_not_needed_is_said_to_be_so(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
+    assert act(paths, "refresh-registry-login") == 0
+    assert (
+        capfd.readouterr().err
+        == 'event=registry_login_not_needed registry=registry.internal:5000 reason="it is no ECR"\n'
+    )
+
+
+def test_a_login_that_is_refused_is_one_line(
+    paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.config.write_text(
+        CONF.replace("registry.internal:5000", "123456789012.dkr.ecr.us-east-1.amazonaws.com")
+        + "ENDPOINT_URL=http://127.0.0.1:1\n"
+    )
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key-for-tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    assert act(paths, "refresh-registry-login") == FAILED
+    error = capfd.readouterr().err
+    assert (
+        error
+        == "event=failed verb=refresh-registry-login call=ecr:get_authorization_token code=EndpointConnectionError\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "said"),
+    [
+        (Unavailable("docker pull", "Timeout"), FAILED, 'event=failed verb=stop call="docker pull" code=Timeout\n'),
+        (Refused("imds:x", "403"), FAILED, "event=failed verb=stop call=imds:x code=403\n"),
+        (RuntimeError("canary"), BROKEN, "event=fault verb=stop kind=RuntimeError at=test_main.py:"),
+        (KeyError("canary"), BROKEN, "event=fault verb=stop kind=KeyError at=test_main.py:"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line_without_its_text(
+    paths: Paths,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    problem: Exception,
+    code: int,
+    said: str,
+) -> None:
+    def breaking(*_: object) -> Story[int]:
+        yield 0.0
+        raise problem
+
+    monkeypatch.setattr(program, "story", breaking)
+    assert act(paths, "stop") == code
+    error = capfd.readouterr().err
+    assert error.startswith(said)
+    assert error.count("\n") == 1
+    assert "canary" not in error
+
+
+def test_a_story_is_slept_through_to_its_end() -> None:
+    def story() -> Story[int]:
+        yield 0.1
+        yield 0.1
+        return 7
+
+    began = time.monotonic()
+    assert run(story()) == 7
+    assert 0.2 <= time.monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize(("verb", "code"), [("watch", 0), ("boot", TERMINATED)])
+def test_sigterm_ends_it_at_once_in_order(paths: Paths, verb: str, code: int) -> None:
+    """For watch that is a good end, for boot it is none: systemd must not take the instance for booted."""
+    metadata = Service()
+    metadata.values["local-ipv4"] = None
+    with listening(metadata) as imds:
+        with start(paths, verb, imds) as agent:
+            until = time.monotonic() + 20
+            while not imds.calls:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            time.sleep(0.3)
+            agent.terminate()
+            began = time.monotonic()
+            assert agent.wait(10) == code
+            assert time.monotonic() - began < 3
+            assert agent.stderr is not None
+            error = agent.stderr.read()
+        assert "Traceback" not in error
+        assert all(line.startswith("event=") for line in error.splitlines()), error
+
+
+def test_under_systemd_lines_have_priorities_and_readiness_is_told(paths: Paths) -> None:
+    with listening(Service()) as imds, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(paths.root / "notify"))
+        manager.settimeout(20)
+        with start(paths, "watch", imds, JOURNAL_STREAM="8:1", NOTIFY_SOCKET=str(paths.root / "notify")) as agent:
+            assert manager.recv(100) == b"READY=1"
+            assert manager.recv(100) == b"WATCHDOG=1"
+            agent.terminate()
+            assert agent.wait(10) == 0
+            assert agent.stderr is not None
+            assert {line[:3] for line in agent.stderr.read().splitlines()} <= {"<6>", "<4>", "<3>"}
+
+
+def test_watch_holds_nothing_that_it_does_not_need(paths: Paths) -> None:
+    """Not boot, not the doctor, and no botocore before the first call of AWS."""
+    code = "import sys; import ghosthands_agent.__main__, ghosthands_agent.watch; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCES)}, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "ghosthands_agent.watch" in loaded
+    unwanted = {
+        "ghosthands_agent.boot",
+        "ghosthands_agent.environment",
+        "ghosthands_agent.doctor",
+        "botocore",
+        "boto3",
+        "asyncio",
+    }
+    assert unwanted.isdisjoint(loaded)

@@ -1,0 +1,91 @@
+"""The worker's HTTP server, as the agent asks it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ghosthands_agent.ports import Unavailable, WorkerStatus
+from ghosthands_agent.worker import HttpWorker, api_health
+from unit.listening import Said, listening
+
+STATUS: dict[str, Any] = {
+    "worker_id": "i-0123456789abcdef0",
+    "ec2_instance_id": "i-0123456789abcdef0",
+    "ec2_ip": "203.0.113.7",
+    "active_jobs": 1,
+    "max_concurrent": 1,
+    "is_running": True,
+    "is_draining": False,
+    "dispatch_mode": "queue",
+    "asg_name": "gh-worker-asg",
+    "uptime_ms": 12345,
+}
+
+
+def test_a_status_is_read() -> None:
+    with listening({"GET /worker/status": Said(body=json.dumps(STATUS))}) as server:
+        status = HttpWorker(server.server_port).status()
+    assert status == WorkerStatus(STATUS["worker_id"], STATUS["ec2_instance_id"], 1, True, False, "queue")
+    assert status.busy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"active_jobs": "1"},
+        {"active_jobs": -1},
+        {"active_jobs": 1.5},
+        {"active_jobs": True},
+        {"active_jobs": None},
+        {"is_draining": 0},
+        {"is_running": "yes"},
+        {"dispatch_mode": "other"},
+        {"ec2_instance_id": None},
+    ],
+    ids=str,
+)
+def test_a_status_of_another_shape_is_unavailable(change: dict[str, Any]) -> None:
+    """An unknown number of jobs must never be taken for none."""
+    with (
+        listening({"GET /worker/status": Said(body=json.dumps({**STATUS, **change}))}) as server,
+        pytest.raises(Unavailable, match="wrong shape"),
+    ):
+        HttpWorker(server.server_port).status()
+
+
+@pytest.mark.parametrize("body", ["", "canary", "[]", "null", "{}", "[" * 5000])
+def test_what_is_no_status_is_unavailable_and_not_quoted(body: str) -> None:
+    with listening({"GET /worker/status": Said(body=body)}) as server:
+        with pytest.raises(Unavailable) as caught:
+            HttpWorker(server.server_port).status()
+        assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [302, 404, 500, 503])
+def test_only_2xx_is_an_answer(status: int) -> None:
+    with listening({"GET /worker/status": Said(status, json.dumps(STATUS))}) as server:
+        with pytest.raises(Unavailable) as caught:
+            HttpWorker(server.server_port).status()
+        assert str(caught.value) == f"worker:/worker/status: {status}"
+
+
+def test_drain_is_posted() -> None:
+    with listening({"POST /worker/drain": Said(202)}) as server:
+        HttpWorker(server.server_port).drain()
+        assert server.calls == ["POST /worker/drain"]
+
+
+def test_a_worker_that_is_not_there_is_unavailable() -> None:
+    with listening({}) as server:
+        port = server.server_port
+    with pytest.raises(Unavailable, match="ConnectionRefusedError"):
+        HttpWorker(port).status()
+
+
+def test_the_api_is_well_when_it_says_so() -> None:
+    with listening({"GET /health": Said()}) as server:
+        api_health(server.server_port)
+    with listening({"GET /health": Said(503)}) as server, pytest.raises(Unavailable, match="api:/health: 503"):
+        api_health(server.server_port)

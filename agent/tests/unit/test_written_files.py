@@ -1,0 +1,89 @@
+"""The compose override and the log shipper's configuration: pure functions of the settings; real Compose takes the override."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, compose_override
+from ghosthands_agent.log_shipper import JOURNAL, shipper_configuration
+from journal_file import line
+from unit.world import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[3]
+SERVICES = {name: {"image": "i", "restart": "unless-stopped"} for name in ("api", "worker", "deploy-server")}
+
+
+def merged(folder: Path, override: str) -> dict[str, dict[str, object]]:
+    """The services as Compose merges the override into a file such as the image brings."""
+    plugin = subprocess.run([ROOT / ".ci/compose-plugin"], check=True, capture_output=True, text=True).stdout.strip()
+    (folder / "docker-compose.prod.yml").write_text(json.dumps({"services": SERVICES}))
+    (folder / "docker-compose.override.yml").write_text(override)
+    files = ["-f", "docker-compose.prod.yml", "-f", "docker-compose.override.yml"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    said = subprocess.run(
+        [plugin, "-p", "p", *files, "config", "--format", "json"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        env=environment,
+    )
+    services: dict[str, dict[str, object]] = json.loads(said.stdout)["services"]
+    return services
+
+
+def test_docker_starts_no_worker_by_itself_after_a_reboot(tmp_path: Path) -> None:
+    services = merged(tmp_path, compose_override(SETTINGS, "/opt/ghosthands/docker-config"))
+    assert {name: service["restart"] for name, service in services.items()} == dict.fromkeys(SERVICES, "on-failure")
+
+
+def test_whoever_stops_a_worker_gives_it_the_time_to_put_its_job_back(tmp_path: Path) -> None:
+    worker = merged(tmp_path, compose_override(replace(SETTINGS, stop_grace_seconds=5), "/d"))["worker"]
+    assert worker["stop_grace_period"] == "40s"
+    worker = merged(tmp_path, compose_override(replace(SETTINGS, drain_policy="sigterm"), "/d"))["worker"]
+    assert worker["stop_grace_period"] == "35m0s"
+
+
+def test_the_deploy_server_sees_the_directory_of_logins_and_cannot_write_there(tmp_path: Path) -> None:
+    server = merged(tmp_path, compose_override(SETTINGS, "/opt/ghosthands/docker-config"))["deploy-server"]
+    assert server["environment"] == {"DOCKER_CONFIG": DOCKER_CONFIG_IN_CONTAINER}
+    mount = {
+        "type": "bind",
+        "source": "/opt/ghosthands/docker-config",
+        "target": DOCKER_CONFIG_IN_CONTAINER,
+        "read_only": True,
+    }
+    assert mount.items() <= server["volumes"][0].items()  # type: ignore[index]
+
+
+def test_without_a_log_group_nothing_is_shipped() -> None:
+    assert shipper_configuration(SETTINGS) is None
+
+
+def test_boot_journal_and_containers_go_to_the_group_that_the_settings_name() -> None:
+    configuration = json.loads(shipper_configuration(replace(SETTINGS, log_group="/wekruit/gh-worker")) or "")
+    files = configuration["logs"]["logs_collected"]["files"]["collect_list"]
+    assert configuration["agent"] == {"region": "us-east-1"}
+    assert {file["log_group_name"] for file in files} == {"/wekruit/gh-worker"}
+    assert [file["file_path"] for file in files] == [
+        "/var/log/cloud-init-output.log",
+        JOURNAL,
+        "/var/lib/docker/containers/*/*-json.log",
+    ]
+
+
+def test_the_journal_has_a_stream_of_its_own_under_the_moments_of_its_lines() -> None:
+    configuration = json.loads(shipper_configuration(replace(SETTINGS, log_group="g")) or "")
+    journal = configuration["logs"]["logs_collected"]["files"]["collect_list"][1]
+    assert journal["log_stream_name"] == "{instance_id}-journal"
+    moment = line({"__REALTIME_TIMESTAMP": "1795486526135000", "MESSAGE": "said"}).split(" ")[0]
+    assert datetime.strptime(moment[:-5], journal["timestamp_format"]).isoformat() == "2026-11-24T02:15:26"
+
+
+def test_another_endpoint_is_the_shippers_too() -> None:
+    settings = replace(SETTINGS, log_group="g", endpoint_url="http://127.0.0.1:5566")
+    assert json.loads(shipper_configuration(settings) or "")["logs"]["endpoint_override"] == "http://127.0.0.1:5566"

@@ -1,0 +1,56 @@
+#!/bin/bash
+# What image.yml does, as somebody would write it by hand: the baseline of bench/image.py, and no way to make an image. Everything that it
+# installs lies beside it, so that both sides install the same bytes; it looks at nothing that is there already and can be run once only.
+# Usage, as root: image.sh COMPOSE_SHA256
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# docker. Masked, the engine first starts with its configuration.
+echo "$1 *docker-compose" | sha256sum --check --quiet
+install -D -m 0755 docker-compose /usr/local/lib/docker/cli-plugins/docker-compose
+ln -s /dev/null /etc/systemd/system/docker.service
+ln -s /dev/null /etc/systemd/system/docker.socket
+dnf -q -y --setopt=install_weak_deps=False install docker xorg-x11-server-Xvfb python3.11
+mkdir -p /etc/docker
+dockerd --validate --config-file=tree/etc/docker/daemon.json -H fd:// >/dev/null 2>&1
+
+# All files of the three roles at once: configuration, units, the project. Then what the agent stands on, and the agent.
+tar -C tree -c . | tar -C / -x --no-same-owner --no-overwrite-dir
+usermod -aG docker ec2-user
+install -d -o 1000 -g 1000 /opt/ghosthands /opt/ghosthands/docker-config
+chown 1000:1000 /opt/ghosthands/docker-compose.prod.yml
+mkdir -p /etc/ghosthands /usr/share/ghosthands /opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.d
+agent=/opt/ghosthands-agent
+python3.11 -m venv $agent
+$agent/bin/pip -q install --disable-pip-version-check --no-input --no-deps --require-hashes --only-binary=:all: --no-cache-dir \
+    --no-index --find-links=wheels -r requirements.txt
+$agent/bin/python -I lay_out.py $agent/agent.json >/dev/null
+
+rm /etc/systemd/system/docker.service /etc/systemd/system/docker.socket
+systemctl daemon-reload
+systemctl -q enable --now docker.service xvfb.service
+systemctl -q enable ghosthands-{boot,watch,stop}.service ghosthands-{registry-login,disk-guard}.timer
+place=$(mktemp -d)
+touch "$place/.env"
+ECR_IMAGE=any docker compose --project-directory "$place" -f /opt/ghosthands/docker-compose.prod.yml config -q
+
+# Seal.
+journalctl --relinquish-var
+# shellcheck disable=SC2046  # words and patterns on purpose: what image.yml calls gone
+rm -rf -- $(cat gone)
+find /tmp /var/tmp /root/.ansible /home/*/.ansible -mindepth 1 -maxdepth 1 ! -name '.*-unix' ! -name 'systemd-private-*' \
+    ! -name 'ansible*' ! -name tmp -exec rm -rf -- {} + 2>/dev/null || true
+: >/etc/machine-id
+
+# Prove.
+[ "$(docker compose version --short | cut -d- -f1)" = 2.40.3 ]
+[ -z "$(docker ps --all --quiet)" ]
+systemctl -q is-active docker.service xvfb.service
+systemctl -q is-enabled docker.service xvfb.service ghosthands-{boot,watch,stop}.service ghosthands-{disk-guard,registry-login}.timer
+[ -z "$(systemctl --failed --plain --no-legend)" ]
+ghosthands-agent --help >/dev/null
+said=$(ghosthands-agent boot 2>&1) || [ $? = 2 ] || { echo "$said" && false; }
+# shellcheck disable=SC2046
+[ -z "$(ls -d $(cat gone) 2>/dev/null)" ]
+printf '{"compose_version": "2.40.3", "agent_version": "sha256:%s", "built_at": "%s"}\n' \
+    "$(sha256sum $agent/agent.json | cut -d ' ' -f 1)" "$(date -u +%FT%TZ)" >/etc/ghosthands/image.json

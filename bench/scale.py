@@ -1,0 +1,160 @@
+"""How localcloud bears large groups: ``python -m bench.scale [N ...]`` prints one line a size, up to 10,000.
+
+Launches, descriptions and terminations go through the API; the hooks' actions are completed as simulated instances
+complete them, in the server's own process. Seconds are of this process (server and client), so that what else runs on the
+machine does not count; nothing here waits. The last column shows whether a step grows faster than the group.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from localcloud.api import groups, server
+
+from localcloud import seed
+
+SIZES = (1000, 2000, 5000, 10_000)
+IMAGE = next(image.id for image in seed.IMAGES if image.owner == seed.ACCOUNT and image.architecture == "x86_64")
+HOOKS = [
+    {"LifecycleHookName": "boot", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"},
+    {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"},
+]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that each step took with so many instances."""
+
+    size: int
+    launch: float
+    boot: float
+    describe_group: float
+    describe_instances: float
+    terminate: float
+    drain: float
+
+    @property
+    def cycle(self) -> float:
+        """From 0 to all in service and back to 0."""
+        return self.launch + self.boot + self.terminate + self.drain
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A server of this process; gives its address."""
+    httpd = server.make(0)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_port}"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+def measure(url: str, size: int) -> Times:
+    """Scale a new group from 0 to ``size`` and back, with a launch and a termination hook."""
+    options = {
+        "endpoint_url": url,
+        "region_name": seed.REGION,
+        "aws_access_key_id": "localcloud-dummy-key",
+        "aws_secret_access_key": "localcloud-dummy-secret",
+        "config": Config(retries={"total_max_attempts": 1}, read_timeout=600),
+    }
+    make: Any = boto3.client
+    ec2, autoscaling = make("ec2", **options), make("autoscaling", **options)
+    name = f"scale-{size}"
+    vpc = ec2.create_vpc(CidrBlock="10.64.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.64.{third}.0/17", AvailabilityZone=f"{seed.REGION}{zone}")[
+            "Subnet"
+        ]["SubnetId"]
+        for third, zone in ((0, "a"), (128, "b"))
+    ]
+    ec2.create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.medium"}
+    )
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        LaunchTemplate={"LaunchTemplateName": name, "Version": "1"},
+        VPCZoneIdentifier=",".join(subnets),
+        MinSize=0,
+        MaxSize=size,
+        LifecycleHookSpecificationList=HOOKS,
+    )
+    backend = groups.backends[seed.ACCOUNT][seed.REGION]
+    kept = backend.kept[name]
+
+    def complete(hook: str) -> None:
+        for id in list(kept.group.instances):
+            backend.perform(kept, kept.group.complete(hook, "CONTINUE", backend.clock(), instance_id=id, token=None))
+
+    def states(wanted: str) -> None:
+        found = {instance.state for instance in kept.group.instances.values()}
+        if found != {wanted} or len(kept.group.instances) != size:
+            raise RuntimeError(f"{len(kept.group.instances)} instances are {found}, not {size} {wanted}")
+
+    launch = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=size))
+    states("Pending:Wait")
+    boot = timed(lambda: complete("boot"))
+    states("InService")
+    group = timed(
+        lambda: asked(
+            url, "autoscaling", {"Action": "DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1": name}
+        )
+    )
+    instances = timed(lambda: asked(url, "ec2", {"Action": "DescribeInstances"}))
+    terminate = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0))
+    states("Terminating:Wait")
+    drain = timed(lambda: complete("drain"))
+    if kept.group.instances:
+        raise RuntimeError(f"{len(kept.group.instances)} instances are left")
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name)
+    return Times(size, launch, boot, group, instances, terminate, drain)
+
+
+def asked(url: str, service: str, parameters: dict[str, str]) -> bytes:
+    """A query's answer, unparsed: what the server needs, without what a client needs to understand it."""
+    credential = f"localcloud-dummy-key/20260101/{seed.REGION}/{service}/aws4_request"
+    headers = {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    version = {"ec2": "2016-11-15", "autoscaling": "2011-01-01"}[service]
+    body = urllib.parse.urlencode({**parameters, "Version": version}).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data=body, headers=headers), timeout=60) as answer:
+        return bytes(answer.read())
+
+
+def timed(step: Callable[[], object]) -> float:
+    """Seconds of this process that the step takes."""
+    began = time.process_time()
+    step()
+    return time.process_time() - began
+
+
+def main(sizes: list[int]) -> None:
+    """Print the curve."""
+    print(
+        f"{'size':>7} {'launch':>8} {'boot':>8} {'group':>8} {'inst.':>8} {'end':>8} {'drain':>8} {'cycle':>8}  ms/instance"
+    )
+    with serving() as url:
+        for size in sizes:
+            times = measure(url, size)
+            print(f"{size:>7} " + " ".join(f"{value:>8.2f}" for value in (*astuple(times)[1:], times.cycle)), end="")
+            print(f"  {1000 * times.cycle / size:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or list(SIZES))

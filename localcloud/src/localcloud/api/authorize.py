@@ -1,0 +1,267 @@
+"""Permissions at resource level: who calls, what that needs, what the caller's policies say, and AWS's words for a refusal.
+
+Off by default. While on, credentials that look like AWS's count for what they are; any others are the operator's, who may do everything.
+Policies of secrets, repositories and keys are not evaluated: a call about what has one is refused. Policies of organisations and of VPC
+endpoints do not exist here. (moto's own access control knows neither resources nor conditions, boundaries nor expiry; the libraries
+that carry AWS's data decide nothing.)
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from moto.core.request import Request as HttpRequest
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
+from moto.utilities.utils import get_partition
+
+from localcloud import seed
+from localcloud.api.callers import BadCredentials, Caller, identify
+from localcloud.api.permissions import OWN_KEYS, OWN_TAG_KEYS, Need, needs
+from localcloud.api.policies import Decision, Malformed, Policies, Principal, Request, decide, decide_trust, parse
+from localcloud.api.resources import Asked, NotModelled
+from localcloud.api.trace import Call, read_call
+
+#: EC2 gives an instance's role new credentials this long before the old ones expire; AWS promises five minutes (instance-metadata-security-credentials).
+RENEWED_BEFORE = timedelta(hours=1)
+ROLE_SESSION = timedelta(hours=6)
+#: Condition keys about request and caller whose absence says that AWS's request lacks them as well (reference_policies_condition-keys).
+KNOWN_KEYS = (
+    OWN_KEYS
+    | {
+        f"aws:{key}"
+        for key in """calledvia calledviafirst calledvialast currenttime epochtime multifactorauthage multifactorauthpresent
+    principalaccount principalarn principalisawsservice principaltype requestedregion resourceaccount securetransport
+    tagkeys tokenissuetime useragent userid username viaawsservice""".split()
+    }
+    | {"ec2:sourceinstancearn", "ec2:roledelivery"}
+)
+KNOWN_PREFIXES = ("aws:principaltag/", "aws:requesttag/")
+_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
+log = logging.getLogger(__name__)
+
+
+class Refusal(NamedTuple):
+    """An answer instead of the service's: HTTP status line, AWS's error code, message."""
+
+    status: str
+    code: str
+    message: str
+
+
+#: What became of a call -> how each protocol says so: EC2, the query protocol, JSON (each service's "Common Errors"; EC2's own list of error codes).
+_SAYINGS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], str]] = {
+    "unsigned": (
+        ("403 Forbidden", "MissingAuthenticationToken"),
+        ("403 Forbidden", "MissingAuthenticationToken"),
+        ("400 Bad Request", "MissingAuthenticationTokenException"),
+        "Request is missing Authentication Token",
+    ),
+    "unknown": (
+        ("401 Unauthorized", "AuthFailure"),
+        ("403 Forbidden", "InvalidClientTokenId"),
+        ("400 Bad Request", "UnrecognizedClientException"),
+        "The security token included in the request is invalid.",
+    ),
+    "expired": (
+        ("400 Bad Request", "RequestExpired"),
+        ("403 Forbidden", "ExpiredToken"),
+        ("400 Bad Request", "ExpiredTokenException"),
+        "The security token included in the request is expired",
+    ),
+    "denied": (
+        ("403 Forbidden", "UnauthorizedOperation"),
+        ("403 Forbidden", "AccessDenied"),
+        ("400 Bad Request", "AccessDeniedException"),
+        "",
+    ),
+}
+#: EC2's own words where they differ.
+_EC2_SAYS = {
+    "unknown": "AWS was not able to validate the provided access credentials",
+    "expired": "Request has expired.",
+}
+
+
+def _refused(what: str, service: str, json: bool, message: str = "") -> Refusal:
+    *codes, words = _SAYINGS[what]
+    status, code = codes[0 if service == "ec2" else 2 if json else 1]
+    if service == "ec2":
+        words = _EC2_SAYS.get(what, words)
+        message = f"You are not authorized to perform this operation. {message}" if message else ""
+    return Refusal(status, code, message or words)
+
+
+class Guard:
+    """Decides about every call while it is on."""
+
+    def __init__(self, on: bool = False) -> None:
+        self.on = on
+
+    def switch(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The control: ``{"on": true|false}``.
+
+        Raises:
+            TypeError: it is neither.
+        """
+        if not isinstance(wanted["on"], bool):
+            raise TypeError("on must be true or false")
+        self.on = wanted["on"]
+        return {"enforce_iam": self.on}
+
+    def check(self, request: HttpRequest) -> Refusal | None:
+        """The refusal of a call, or, for a permitted EC2 call with DryRun, what EC2 says then; None: let the service answer."""
+        if not self.on:
+            return None
+        scope = _CREDENTIAL.search(request.headers.get("Authorization", ""))
+        json = "json" in (request.content_type or "")
+        if scope is None:
+            return _refused("unsigned", "", json)
+        key, region, service = scope.groups()
+        try:
+            caller = identify(key, request.headers.get("X-Amz-Security-Token"))
+            call = read_call(request)
+            return _refusal(call, caller, request, region, json)
+        except BadCredentials as bad:
+            return _refused(bad.fault, service, json)
+        except (NotModelled, Malformed) as problem:
+            log.warning("%s refused: %s", service, problem)
+            return Refusal("400 Bad Request", "InvalidAction", f"localcloud cannot tell {problem}")
+
+
+def _refusal(call: Call, caller: Caller | None, request: HttpRequest, region: str, json: bool) -> Refusal | None:
+    if (
+        call.service == "sts"
+        and call.action == "AssumeRole"
+        and (odd := {"PolicyArns", "Tags", "SourceIdentity"} & call.parameters.keys())
+    ):
+        raise NotModelled(f"what {', '.join(sorted(odd))} of AssumeRole would limit")
+    if (
+        call.action == "GetCallerIdentity" and call.service == "sts"
+    ):  # API_GetCallerIdentity: "No permissions are required"
+        return None
+    if caller is not None:
+        account = caller.principal.account
+        asked = Asked(call.service, call.action, call.parameters, account, region, get_partition(region), caller.user)
+        for need in needs(asked):
+            decision = _decided(need, caller, asked, request)
+            for note in decision.notes:
+                log.warning("%s on %s for %s: %s", need.action, need.resource, caller.arn, note)
+            if not decision.allowed:
+                return _refused("denied", call.service, json, _sentence(need, caller, decision, json))
+    if call.service == "ec2" and call.parameters.get("DryRun") is True:
+        return Refusal(
+            "412 Precondition Failed", "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
+        )
+    return None
+
+
+def _sentence(need: Need, caller: Caller, decision: Decision, json: bool) -> str:
+    """AWS's sentence (troubleshoot_access-denied); query services name no resource where the action has none."""
+    resource = f" on resource: {need.resource}" if json or need.resource != "*" else ""
+    because = (
+        ""
+        if decision.kind == "resource-based policy" and not decision.explicit
+        else f" {decision.because(need.action)}"
+    )
+    return f"User: {caller.arn} is not authorized to perform: {need.action}{resource}{because}"
+
+
+def _decided(need: Need, caller: Caller, asked: Asked, request: HttpRequest) -> Decision:
+    wanted = Request(need.action, need.resource, _context(need, caller, asked, request), known_for(need))
+    if need.action != "sts:AssumeRole":
+        return decide(wanted, caller.policies)
+    backend: Any = iam_backends[asked.account][asked.partition]
+    role = next((one for one in backend.roles.values() if one.arn == need.resource), None)
+    if role is None:  # STS does not say whether there is such a role
+        return Decision(False, kind="resource-based policy")
+    return decide_trust(
+        wanted,
+        parse(f"trust policy of {role.name}", role.assume_role_policy_document, trust=True),
+        caller.principal,
+        caller.policies,
+    )
+
+
+def known_for(need: Need) -> Any:
+    """Which condition keys are modelled for a need, so that their absence is AWS's as well."""
+    own = tuple(f"{service}:resourcetag/" for service in OWN_TAG_KEYS)
+
+    def known(key: str) -> bool:
+        of_tags = key.startswith(("aws:resourcetag/", *own))
+        return need.tags is not None if of_tags else key in KNOWN_KEYS or key.startswith(KNOWN_PREFIXES)
+
+    return known
+
+
+def _context(need: Need, caller: Caller, asked: Asked, request: HttpRequest) -> dict[str, tuple[str, ...]]:
+    now = time.time()
+    return {
+        **caller.context,
+        **need.context,
+        **{f"aws:resourcetag/{key}".lower(): (value,) for key, value in (need.tags or {}).items()},
+        "aws:requestedregion": (asked.region,),
+        "aws:resourceaccount": (asked.account,),
+        "aws:currenttime": (datetime.fromtimestamp(now, UTC).isoformat(),),
+        "aws:epochtime": (str(int(now)),),
+        "aws:securetransport": ("true",),  # AWS is reached by TLS; loopback stands for that
+        "aws:viaawsservice": ("false",),
+        "aws:principalisawsservice": ("false",),
+        "aws:useragent": (request.headers.get("User-Agent", ""),),
+    }
+
+
+# --- what an instance's metadata service hands out --------------------------------------------------------------------------
+
+
+class NotTrusted(Exception):
+    """EC2 may not take the role: the metadata's ``iam/info`` has the code ``AssumeRoleUnauthorizedAccess``."""
+
+
+@dataclass(frozen=True)
+class RoleCredentials:
+    """Credentials of an instance's role, as instance metadata shows them; times are aware and in UTC."""
+
+    access_key_id: str
+    secret_access_key: str
+    token: str
+    last_updated: datetime
+    expiration: datetime
+
+
+def role_session(
+    role: str, instance_id: str, account: str = seed.ACCOUNT, region: str = seed.REGION
+) -> RoleCredentials:
+    """Credentials of a role for an instance: the same ones until an hour before they expire, then new ones. Call it under the server's lock.
+
+    Args:
+        role: name of the role.
+
+    Raises:
+        LookupError: there is no such role.
+        NotTrusted: its trust policy does not let ec2.amazonaws.com take it (id_roles_use_switch-role-ec2).
+    """
+    partition = get_partition(region)
+    found = next((one for one in iam_backends[account][partition].roles.values() if one.name == role), None)
+    if found is None:
+        raise LookupError(f"no role {role}")
+    instance = f"arn:{partition}:ec2:{region}:{account}:instance/{instance_id}"
+    asked = Request("sts:AssumeRole", found.arn, {"ec2:sourceinstancearn": (instance,)})
+    trust = parse(f"trust policy of {role}", found.assume_role_policy_document, trust=True)
+    ec2 = Principal("ec2.amazonaws.com", account, service=True)
+    if not decide_trust(asked, trust, ec2, Policies(())).allowed:
+        raise NotTrusted(f"EC2 cannot assume the role {role}")
+    sts: Any = sts_backends[account][partition]
+    session = sts.instance_session(found.arn, instance, ROLE_SESSION, RENEWED_BEFORE)
+    return RoleCredentials(
+        session.access_key_id,
+        session.secret_access_key,
+        session.session_token,
+        (session.expiration - ROLE_SESSION).replace(tzinfo=UTC),
+        session.expiration.replace(tzinfo=UTC),
+    )

@@ -1,0 +1,202 @@
+"""The Condition element of IAM policies: operators over the values of a request. Pure; standard library only.
+
+Pages named here are those of docs.aws.amazon.com/IAM/latest/UserGuide.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+#: A request's condition keys, in lower case, each with its values; a key that the request lacks is absent.
+Context = Mapping[str, tuple[str, ...]]
+#: ``*`` and ``?`` of a pattern after its variables are filled in: what a variable brings in is text and never a wildcard.
+_ANY, _ONE = "\ue000", "\ue001"
+_VARIABLE = re.compile(r"\$\{\s*(?:([*?$])|([^,}]+?)\s*(?:,\s*'([^']*)'\s*)?)\}")
+
+
+class UnknownRule(Exception):
+    """A policy asks for what this evaluator has no rule for. It never leads to an allow."""
+
+
+class NoValue(Exception):
+    """A policy variable names a key that the request lacks: no value equals it or is like it (reference_policies_variables)."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a request.
+
+    Attributes:
+        context: the condition keys that it has.
+        known: whether the absence of a key means that AWS's request lacks it as well, rather than that nobody modelled the key.
+        variables: policy variables are filled in: the document's Version is 2012-10-17 (reference_policies_elements_version).
+    """
+
+    context: Context
+    known: Callable[[str], bool]
+    variables: bool = True
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """The values of a condition key, none where the request lacks it; names of keys ignore case, those of tags in them as well.
+
+        Raises:
+            UnknownRule: nobody knows whether AWS's request would have it.
+        """
+        found = self.context.get(key.lower())
+        if found is None and not self.known(key.lower()):
+            raise UnknownRule(f"the condition key {key} is not modelled for this request")
+        return found or ()
+
+    def filled(self, text: str) -> str:
+        """A policy's text with its variables filled in and its wildcards marked (reference_policies_variables).
+
+        Raises:
+            NoValue, UnknownRule: a variable has no value, or more than one.
+        """
+        if not self.variables:
+            return _marked(text)
+        parts, end = [], 0
+        for found in _VARIABLE.finditer(text):
+            parts += [_marked(text[end : found.start()]), found[1] or self._variable(found[2], found[3])]
+            end = found.end()
+        return "".join([*parts, _marked(text[end:])])
+
+    def _variable(self, key: str, default: str | None) -> str:
+        values = self.values(key)
+        if len(values) > 1 or any(mark in values[0] for mark in (_ANY, _ONE) if values):
+            raise UnknownRule(
+                f"the policy variable ${{{key}}} has several values, or one with characters that IAM does not know"
+            )
+        if not values and default is None:
+            raise NoValue(key)
+        return values[0] if values else str(default)
+
+
+def _marked(text: str) -> str:
+    return text.replace("*", _ANY).replace("?", _ONE)
+
+
+def _plain(filled: str) -> str:
+    return filled.replace(_ANY, "*").replace(_ONE, "?")
+
+
+def matches(filled: str, text: str) -> bool:
+    """Whether ``text`` is what a filled-in pattern describes: ``*`` any characters, ``?`` exactly one (reference_policies_elements_resource)."""
+    return _expression(filled).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _expression(filled: str) -> re.Pattern[str]:
+    parts = (".*" if c == _ANY else "." if c == _ONE else re.escape(c) for c in re.sub(f"{_ANY}+", _ANY, filled))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def arn_matches(filled: str, arn: str) -> bool:
+    """Whether an ARN is what a pattern describes: six parts at their colons, each by itself; parts that the pattern lacks match anything.
+
+    reference_policies_elements_resource, reference_policies_elements_condition_operators (ArnLike).
+    """
+    if filled == _ANY:
+        return True
+    wanted, given = filled.split(":", 5), arn.split(":", 5)
+    wanted += [_ANY] * (6 - len(wanted))
+    return len(given) == 6 and all(matches(want, part) for want, part in zip(wanted, given, strict=True))
+
+
+def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    return lambda wanted, given: compare(float(given), float(_plain(wanted)))
+
+
+def _date(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    return lambda wanted, given: compare(_seconds(given), _seconds(_plain(wanted)))
+
+
+def _seconds(text: str) -> float:
+    """A date as seconds since the epoch: W3C's ISO 8601 or a number."""
+    if re.fullmatch(r"\d+(\.\d+)?", text) and len(text) > 4:  # four digits are a year
+        return float(text)
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00") if len(text) > 4 else f"{text}-01-01")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _in_network(wanted: str, given: str) -> bool:
+    return ipaddress.ip_address(given) in ipaddress.ip_network(_plain(wanted), strict=False)
+
+
+#: Each operator's test of one wanted and one given value (reference_policies_elements_condition_operators).
+_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "stringequals": lambda wanted, given: _plain(wanted) == given,
+    "stringequalsignorecase": lambda wanted, given: _plain(wanted).casefold() == given.casefold(),
+    "stringlike": matches,
+    "numericequals": _number(lambda given, wanted: given == wanted),
+    "numericlessthan": _number(lambda given, wanted: given < wanted),
+    "numericlessthanequals": _number(lambda given, wanted: given <= wanted),
+    "numericgreaterthan": _number(lambda given, wanted: given > wanted),
+    "numericgreaterthanequals": _number(lambda given, wanted: given >= wanted),
+    "dateequals": _date(lambda given, wanted: given == wanted),
+    "datelessthan": _date(lambda given, wanted: given < wanted),
+    "datelessthanequals": _date(lambda given, wanted: given <= wanted),
+    "dategreaterthan": _date(lambda given, wanted: given > wanted),
+    "dategreaterthanequals": _date(lambda given, wanted: given >= wanted),
+    "bool": lambda wanted, given: _plain(wanted).lower() == given.lower(),
+    "binaryequals": lambda wanted, given: base64.b64decode(_plain(wanted)) == base64.b64decode(given),
+    "ipaddress": _in_network,
+    "arnequals": arn_matches,  # AWS: "ArnEquals and ArnLike behave identically"
+    "arnlike": arn_matches,
+}
+#: The operators that are another's negation.
+_NEGATIONS = {
+    "stringnotequals": "stringequals",
+    "stringnotequalsignorecase": "stringequalsignorecase",
+    "stringnotlike": "stringlike",
+    "numericnotequals": "numericequals",
+    "datenotequals": "dateequals",
+    "notipaddress": "ipaddress",
+    "arnnotequals": "arnequals",
+    "arnnotlike": "arnlike",
+}
+
+
+def holds(operator: str, key: str, wanted: list[str], facts: Facts) -> bool:
+    """Whether one line of a Condition is true of a request.
+
+    reference_policies_elements_condition_operators; ``ForAllValues``, ``ForAnyValue``: reference_policies_condition-single-vs-multi-valued-context-keys.
+
+    Raises:
+        UnknownRule: the operator, the key or a value is none that there is a rule for.
+    """
+    quantifier, _, name = operator.lower().rpartition(":")
+    if quantifier not in ("", "forallvalues", "foranyvalue"):
+        raise UnknownRule(f"the condition operator {operator} is not modelled")
+    given = facts.values(key)
+    if name == "null" and not quantifier:
+        return any((value.lower() == "true") == (not given) for value in wanted)
+    if_exists, name = name.endswith("ifexists"), name.removesuffix("ifexists")
+    negated = name in _NEGATIONS
+    test = _TESTS.get(_NEGATIONS.get(name, name))
+    if test is None:
+        raise UnknownRule(f"the condition operator {operator} is not modelled")
+    if not given:
+        if if_exists and quantifier == "foranyvalue":
+            raise UnknownRule(f"{operator} of an absent key: AWS's pages do not say which half counts")
+        return quantifier == "forallvalues" or if_exists or (negated and not quantifier)
+    if len(given) > 1 and not quantifier:
+        raise UnknownRule(f"{operator} meets several values of {key}")
+    try:
+        answers = [any(_meets(test, value, one, facts) for value in wanted) != negated for one in given]
+    except ValueError as problem:
+        raise UnknownRule(f"{operator} of {key} cannot be compared: {problem}") from problem
+    return any(answers) if quantifier == "foranyvalue" else all(answers)
+
+
+def _meets(test: Callable[[str, str], bool], wanted: str, given: str, facts: Facts) -> bool:
+    try:
+        return test(facts.filled(wanted), given)
+    except NoValue:
+        return False

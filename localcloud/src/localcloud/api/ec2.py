@@ -1,0 +1,466 @@
+"""EC2: a network and images of our own, and instances that are what their launch template and image say."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
+from moto.core.utils import utcnow
+from moto.ec2 import urls
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, InvalidInstanceIdError
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.models.instances import Reservation
+from moto.ec2.models.internet_gateways import InternetGateway
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
+from moto.ec2.models.subnets import Subnet
+from moto.ec2.models.vpcs import VPC
+from moto.ec2.responses import EC2Response
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_instance_profiles, get_prefix
+
+from localcloud import seed
+from localcloud.api.images import ImageBackend, ImageResponse
+from localcloud.api.instances import InstanceBackend, InstanceResponse
+from localcloud.api.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
+
+#: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
+TERMINATED_VISIBLE = timedelta(hours=1)
+#: The most instances that one DescribeInstances answers with.
+PAGE = 1000
+
+
+class Image(Ami):
+    """A seeded image: its root volume has the seed's size and encryption."""
+
+    def __init__(self, backend: Ec2Backend, source: seed.ImageSeed) -> None:
+        super().__init__(
+            backend,
+            source.id,
+            name=source.name,
+            description=source.description,
+            owner_id=source.owner,
+            owner_alias="amazon" if source.owner == seed.AMAZON else None,
+            public=source.public,
+            virtualization_type="hvm",
+            hypervisor="xen",
+            architecture=source.architecture,
+            creation_date=datetime.fromisoformat(source.created).astimezone(UTC).replace(tzinfo=None),
+            image_location=f"{source.owner}/{source.name}",
+            root_device_type="ebs",
+            root_device_name="/dev/xvda",
+            region_name=f"{backend.region_name}a",
+            boot_mode="uefi-preferred" if source.architecture == "x86_64" else "uefi",
+            tags=dict(source.tags),
+        )
+        self.deprecation_time: str | None = None
+        self.imds_support: str | None = None
+        snapshot = self.ebs_snapshot
+        del backend.snapshots[snapshot.id]
+        snapshot.id, snapshot.encrypted, snapshot.volume.size = source.snapshot, source.encrypted, source.size
+        backend.snapshots[snapshot.id] = snapshot
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        """As DescribeImages shows them."""
+        snapshot = self.ebs_snapshot
+        return [
+            {
+                "DeviceName": self.root_device_name,
+                "Ebs": {
+                    "SnapshotId": snapshot.id,
+                    "VolumeSize": snapshot.volume.size,
+                    "VolumeType": "gp3",
+                    "Encrypted": snapshot.encrypted,
+                    "DeleteOnTermination": True,
+                },
+            }
+        ]
+
+
+class Source(dict[str, str]):
+    """A rule's source group; a rule is the same with another description, which moto overlooks for source groups."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and _undescribed(self) == _undescribed(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+
+def _undescribed(source: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in source.items() if key != "Description"}
+
+
+class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backend):
+    """moto's EC2 with the seeded network and images instead of its own, and launch templates honoured in full."""
+
+    _url_module = urls
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        #: Every instance by id: moto looks through all of them, each time.
+        self.known: dict[str, Any] = {}
+        self.disks, self.tokens, self.copies = {}, {}, {}
+        super().__init__(region_name, account_id)
+
+    def get_instance_by_id(self, instance_id: str) -> Any:
+        """The instance, or None."""
+        if instance_id in self.known:
+            return self.known[instance_id]
+        newest = next(reversed(self.reservations.values()), None)  # moto asks for an instance while it makes it
+        return next((i for i in newest.instances if i.id == instance_id), None) if newest else None
+
+    def get_instance(self, instance_id: str) -> Any:
+        """The instance, or EC2's refusal."""
+        if (instance := self.get_instance_by_id(instance_id)) is None:
+            raise InvalidInstanceIdError(instance_id)
+        return instance
+
+    def get_multi_instances_by_id(self, instance_ids: list[str], filters: Any = None) -> list[Any]:
+        """The instances that pass the filters, or EC2's refusal of those that are not there."""
+        if missing := [id for id in instance_ids if self.get_instance_by_id(id) is None]:
+            raise InvalidInstanceIdError(missing)
+        return [instance for id in instance_ids if (instance := self.get_instance(id)).applies(filters)]
+
+    def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
+        """DescribeTags; the tags of one resource are at hand, without a look at everybody else's."""
+        match filters:
+            case {"resource-id": [str(id)], **others} if not others and not set(id) & set("*?\\"):
+                kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(id), "")
+                tags = self.tags.get(id, {})
+                return [
+                    {"resource_id": id, "key": key, "value": value, "resource_type": kind}
+                    for key, value in tags.items()
+                ]
+        return super().describe_tags(filters)
+
+    def _add_source_group(self, source_groups: list[dict[str, Any]] | None, vpc_id: str | None) -> list[dict[str, Any]]:
+        return [Source(group) for group in super()._add_source_group(source_groups, vpc_id)]
+
+    def _sg_update_description(self, security_rule: SecurityGroupRule, rule: SecurityGroupRule) -> None:
+        """The description of one rule; one that is not given goes away (moto keeps it)."""
+        for given, kept in ((security_rule.ip_range, rule.ip_range), (security_rule.source_group, rule.source_group)):
+            kept.pop("Description", None)
+            if "Description" in given:
+                kept["Description"] = given["Description"]
+
+    def revoke_security_group_egress(
+        self,
+        group_name_or_id: str,
+        ip_protocol: str,
+        from_port: str,
+        to_port: str,
+        ip_ranges: list[Any],
+        *others: Any,
+        **options: Any,
+    ) -> None:
+        """RevokeSecurityGroupEgress; moto overlooks IPv6 ranges in a VPC without IPv6 addresses of its own."""
+        six = {part["CidrIpv6"] for part in ip_ranges if "CidrIpv6" in part}
+        group = self.get_security_group_by_name_or_id(group_name_or_id)
+        if group and six:
+            ports = (None, None) if ip_protocol == "-1" else (int(from_port), int(to_port))
+            gone = [
+                r
+                for r in group.egress_rules
+                if (r.ip_protocol, r.from_port, r.to_port) == (ip_protocol, *ports) and r.cidr_ipv6 in six
+            ]
+            group.egress_rules = [r for r in group.egress_rules if r not in gone]
+        super().revoke_security_group_egress(
+            group_name_or_id, ip_protocol, from_port, to_port, ip_ranges, *others, **options
+        )
+
+    def _load_amis(self) -> None:
+        """None of moto's thousands of images: it asks too early for ours, which come with the network."""
+
+    def create_default_vpc(self) -> VPC | None:  # type: ignore[override]
+        """The seeds instead of moto's default VPC; regions other than the seeded one have no network and no images."""
+        if self.region_name != seed.REGION or self.account_id != seed.ACCOUNT:
+            return None
+        for vpc in seed.VPCS:
+            self._seed_vpc(vpc)
+        for image in seed.IMAGES:
+            self.amis[image.id] = Image(self, image)
+        for name, public_key in seed.KEY_PAIRS.items():
+            self.import_key_pair(name, public_key.encode(), {})
+        return self.get_default_vpc()
+
+    def _seed_vpc(self, source: seed.VpcSeed) -> None:
+        vpc = _new(VPC, self, source.id, source.cidr, is_default=source.default)
+        vpc.add_tag("Name", source.name)
+        self.vpcs[vpc.id] = vpc
+        table = self.create_route_table(vpc.id, main=True)
+        self.create_network_acl(vpc.id, default=True)
+        self.groups[vpc.id][source.security_group] = _new(
+            SecurityGroup,
+            self,
+            source.security_group,
+            "default",
+            "default VPC security group",
+            vpc_id=vpc.id,
+            is_default=True,
+        )
+        if source.gateway:
+            gateway = _new(InternetGateway, self)
+            gateway.id = source.gateway
+            self.internet_gateways[gateway.id] = gateway
+            self.attach_internet_gateway(gateway.id, vpc.id)
+            self.create_route(table.id, "0.0.0.0/0", gateway_id=gateway.id)
+        for subnet in source.subnets:
+            zone = next(z for z in RegionsAndZonesBackend.zones[self.region_name] if z.name == subnet.zone)
+            self.subnets[subnet.zone][subnet.id] = _new(
+                Subnet,
+                self,
+                subnet.id,
+                vpc.id,
+                subnet.cidr,
+                None,
+                zone,
+                default_for_az=subnet.default,
+                map_public_ip_on_launch=False,
+            )
+            self.associate_default_network_acl_with_subnet(subnet.id, vpc.id)
+
+    def run_instances(
+        self,
+        image_id: str,
+        count: int,
+        user_data: Base64EncodedString | None,
+        security_group_names: list[str],
+        **kwargs: Any,
+    ) -> Reservation:
+        """RunInstances: what the call leaves open, its launch template decides, then the image."""
+        profile: dict[str, str] = {}
+        if template := kwargs.get("launch_template"):
+            data = self._get_template_from_args(template).data
+            image_id = image_id or data.get("ImageId", "")
+            profile = data.get("IamInstanceProfile") or {}
+            _fill_from_template(kwargs, data)
+            if kwargs.get("is_instance_type_default"):
+                kwargs["instance_type"] = data.get("InstanceType") or kwargs["instance_type"]
+        image = self._image_to_launch(image_id, kwargs["instance_type"])
+        if profile:
+            self._check_profile(profile)
+        if kwargs.get("key_name"):
+            self.describe_key_pairs(key_names=[kwargs["key_name"]])
+        kwargs["block_device_mappings"] = _merged_devices(
+            image.block_device_mappings, kwargs.get("block_device_mappings") or []
+        )
+        self._choose_subnet(kwargs)
+        _settle_primary_interface(kwargs)
+        if getattr(image, "imds_support", None):  # what AL2023's own images bring along (UG, "Configure the AMI")
+            kwargs["metadata_options"] = {"HttpTokens": "required", "HttpPutResponseHopLimit": 2} | (
+                kwargs.get("metadata_options") or {}
+            )
+        try:
+            reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
+        except StopIteration as error:  # moto's way to say that a subnet's addresses have run out
+            self.reservations = OrderedDict((id, r) for id, r in self.reservations.items() if r.instances)
+            message = f"There are not enough free addresses in subnet '{kwargs['subnet_id']}' to satisfy the requested number of instances."
+            raise EC2ClientError("InsufficientFreeAddressesInSubnet", message) from error
+        self.known.update((instance.id, instance) for instance in reservation.instances)
+        if profile and not (kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn")):
+            for instance in reservation.instances:
+                self.associate_iam_instance_profile(
+                    instance.id,
+                    iam_instance_profile_name=profile.get("Name"),
+                    iam_instance_profile_arn=profile.get("Arn"),
+                )
+        for instance in reservation.instances:
+            self.launch(instance, reservation.id)
+        return reservation
+
+    def _choose_subnet(self, kwargs: dict[str, Any]) -> None:
+        """Where nothing names a subnet, the default one of the zone (API, RunInstances, SubnetId)."""
+        if kwargs.get("subnet_id") or any(
+            nic.get("SubnetId") or nic.get("NetworkInterfaceId") for nic in kwargs.get("nics") or []
+        ):
+            return
+        zone, vpc = kwargs.get("placement") or None, self.get_default_vpc()  # Packer names an empty one
+        defaults = [
+            subnet
+            for subnet in self.get_default_subnets().values()
+            if vpc and subnet.vpc_id == vpc.id and zone in (None, subnet.availability_zone)
+        ]
+        if not defaults:
+            raise EC2ClientError("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+        kwargs["subnet_id"] = min(defaults, key=lambda subnet: str(subnet.availability_zone)).id
+
+    def image(self, image_id: str) -> Ami:
+        """The image, unless it is unknown or deregistered."""
+        if image_id not in self.amis:
+            raise InvalidAMIIdError([image_id])
+        return self.amis[image_id]
+
+    def devices_of(self, instance: Any, wishes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """An instance's volumes as an image has them, with a caller's wishes laid over; the root device comes first."""
+        own = []
+        for name, device in instance.block_device_mapping.items():
+            volume = self.get_volume(device.volume_id)
+            ebs = {
+                "VolumeId": volume.id,
+                "VolumeSize": volume.size,
+                "VolumeType": volume.volume_type,
+                "Encrypted": volume.encrypted,
+            }
+            own.append({"DeviceName": name, "Ebs": {**ebs, "DeleteOnTermination": device.delete_on_termination}})
+        return sorted(
+            _merged_devices(own, wishes), key=lambda device: device["DeviceName"] != instance.root_device_name
+        )
+
+    def _image_to_launch(self, image_id: str, instance_type: str) -> Ami:
+        """The image, if it is there and runs on the instance type."""
+        if not image_id:
+            raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
+        image = self.image(image_id)
+        if image.state != "available":
+            raise EC2ClientError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available")
+        if instance_type not in INSTANCE_TYPES:
+            raise EC2ClientError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
+        runs = INSTANCE_TYPES[instance_type]["ProcessorInfo"]["SupportedArchitectures"]
+        if image.architecture not in runs:
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"The architecture '{','.join(runs)}' of the specified instance type does not match the architecture "
+                f"'{image.architecture}' of the specified AMI. Specify an instance type and an AMI that have matching "
+                "architectures, and try again.",
+            )
+        return image
+
+    def _check_profile(self, profile: dict[str, str]) -> None:
+        """Refuse an instance profile that is not there, before anything is launched."""
+        try:
+            filter_iam_instance_profiles(self.account_id, self.partition, profile.get("Arn"), profile.get("Name"))
+        except ServiceException as error:
+            key, value = next(iter(profile.items()))
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Value ({value}) for parameter iamInstanceProfile.{key.lower()} is invalid. Invalid IAM Instance Profile {key.lower()}",
+            ) from error
+
+    def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:
+        """DeleteSecurityGroup: not the default one, nor one that an interface or another group's rule uses."""
+        group = self.get_security_group_from_id(group_id)
+        if group and group.is_default:
+            raise EC2ClientError(
+                "CannotDelete", f'the specified group: "{group_id}" name: "default" cannot be deleted by a user'
+            )
+        used = any(group in interface.group_set for interface in self.enis.values())
+        named = any(
+            rule.source_group.get("GroupId") == group_id
+            for other in self.describe_security_groups()
+            if other.id != group_id
+            for rule in [*other.ingress_rules, *other.egress_rules]
+        )
+        if used or named:
+            raise EC2ClientError("DependencyViolation", f"resource {group_id} has a dependent object")
+        super()._delete_security_group(vpc_id, group_id)
+
+    def forget_terminated(self) -> None:
+        """Drop instances that ended longer ago than EC2 shows them."""
+        before = utcnow() - TERMINATED_VISIBLE
+        for id, reservation in list(self.reservations.items()):
+            kept = [i for i in reservation.instances if getattr(i, "ended_at", utcnow()) > before]
+            for gone in set(reservation.instances) - set(kept):
+                self.known.pop(gone.id, None)
+            if not kept:
+                del self.reservations[id]
+            reservation.instances = kept
+        self.tokens = {token: call for token, call in self.tokens.items() if call[1].instances}
+
+
+def _new(kind: Any, *arguments: Any, **options: Any) -> Any:
+    """A model of moto's; they are abstract for CloudFormation's sake only."""
+    return kind(*arguments, **options)
+
+
+def _fill_from_template(kwargs: dict[str, Any], data: dict[str, Any]) -> None:
+    """Complete moto's keyword arguments of RunInstances with what moto itself does not take from a launch template."""
+    if not kwargs.get("block_device_mappings"):
+        kwargs["block_device_mappings"] = data.get("BlockDeviceMappings")
+    if not kwargs.get("nics") and (interfaces := data.get("NetworkInterfaces")):
+        kwargs["nics"] = [dict(interface) for interface in interfaces]
+    kwargs["metadata_options"] = {**(data.get("MetadataOptions") or {}), **(kwargs.get("metadata_options") or {})}
+    kwargs["ebs_optimized"] = kwargs.get("ebs_optimized") or data.get("EbsOptimized", False)
+    if (data.get("Monitoring") or {}).get("Enabled"):
+        kwargs["monitoring_state"] = "enabled"
+    if data.get("InstanceMarketOptions"):
+        kwargs["instance_market_options"] = data["InstanceMarketOptions"].get("MarketType")
+    tags = convert_tag_spec(data.get("TagSpecifications") or [])
+    for kind, own in (kwargs.get("tags") or {}).items():
+        tags[kind] = {**tags.get(kind, {}), **own}
+    kwargs["tags"] = tags
+
+
+def _merged_devices(image: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The image's volumes with the caller's wishes laid over them, device by device."""
+    devices = {device["DeviceName"]: dict(device["Ebs"]) for device in image}
+    for device in wanted:
+        if device.get("NoDevice") is not None:
+            devices.pop(device["DeviceName"], None)
+            continue
+        base = devices.get(device["DeviceName"], {"VolumeType": "gp2", "DeleteOnTermination": True})
+        wishes = {key: value for key, value in (device.get("Ebs") or {}).items() if value is not None}
+        encrypted = bool(base.get("Encrypted") or wishes.get("Encrypted"))
+        devices[device["DeviceName"]] = {**base, **wishes, "Encrypted": encrypted}
+    return [{"DeviceName": name, "Ebs": ebs} for name, ebs in devices.items()]
+
+
+def _settle_primary_interface(kwargs: dict[str, Any]) -> None:
+    """Give the primary interface its subnet and groups and let it end with the instance, as EC2 does."""
+    nics = kwargs.get("nics") or [{"DeviceIndex": 0}]
+    primary = next((nic for nic in nics if int(nic.get("DeviceIndex", 0)) == 0), nics[0])
+    primary.setdefault("DeviceIndex", 0)
+    primary.setdefault("DeleteOnTermination", True)
+    kwargs["subnet_id"] = kwargs.get("subnet_id") or primary.get("SubnetId")
+    if kwargs["subnet_id"]:
+        primary["SubnetId"] = kwargs["subnet_id"]
+    if groups_ := primary.pop("Groups", None):
+        kwargs["security_group_ids"] = list(groups_)
+    kwargs["nics"] = nics
+
+
+class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EC2Response):
+    """EC2's actions."""
+
+    def update_security_group_rule_descriptions_ingress(self) -> ActionResult:
+        """UpdateSecurityGroupRuleDescriptionsIngress; moto leaves the answer empty."""
+        super().update_security_group_rule_descriptions_ingress()
+        return ActionResult({"Return": True})
+
+    def update_security_group_rule_descriptions_egress(self) -> ActionResult:
+        """UpdateSecurityGroupRuleDescriptionsEgress; likewise."""
+        super().update_security_group_rule_descriptions_egress()
+        return ActionResult({"Return": True})
+
+    def describe_instances(self) -> ActionResult:
+        """DescribeInstances, paged by instances; those that ended long ago are gone."""
+        self.error_on_dryrun()
+        self.ec2_backend.forget_terminated()
+        ids, size = self._get_param("InstanceIds", []), self._get_int_param("MaxResults")
+        if ids and size:
+            raise EC2ClientError(
+                "InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults"
+            )
+        if size is not None and not 5 <= size <= PAGE:
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Value ({size}) for parameter maxResults is invalid. Expecting a value between 5 and {PAGE}.",
+            )
+        token = self._get_param("NextToken", "0")
+        if not token.isdigit():
+            raise EC2ClientError("InvalidNextToken", "The token is invalid")
+        filters = self._filters_from_querystring()
+        backend = self.ec2_backend
+        found = backend.get_reservations_by_instance_ids(ids, filters) if ids else backend.describe_instances(filters)
+        start, end, room = int(token), int(token), size or PAGE
+        while end < len(found) and (end == start or len(found[end].instances) <= room):
+            room -= len(found[end].instances)
+            end += 1
+        return ActionResult({"Reservations": found[start:end], "NextToken": str(end) if end < len(found) else None})

@@ -1,0 +1,59 @@
+"""Faults on demand of the API: throttling, errors, delays and lost answers, by operation and rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar
+
+from localcloud import faults
+from localcloud.api.trace import Call
+
+#: How each service says that it is called too often (API reference, "Common Errors"; EC2's own list of error codes).
+THROTTLED = {"ec2": "RequestLimitExceeded", "autoscaling": "Throttling", "iam": "Throttling", "sts": "Throttling"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault(faults.Fault):
+    """What goes wrong with some calls.
+
+    Attributes:
+        operation: a pattern such as ``ec2:Describe*`` or ``*:CompleteLifecycleAction``.
+        kind: ``throttle`` and ``error`` refuse before anything happens; ``latency`` delays; ``lost`` does what was asked
+            and then breaks the connection instead of answering. ``milliseconds`` are a delay of any kind.
+    """
+
+    KINDS: ClassVar[tuple[str, ...]] = ("throttle", "error", "latency", "lost")
+
+    operation: str = "*"
+
+    def answer(self, service: str) -> tuple[str, str, str]:
+        """HTTP status, code and message of a refusal."""
+        if self.kind == "throttle":
+            code = THROTTLED.get(service, "ThrottlingException")
+            return ("503 Service Unavailable" if service == "ec2" else "400 Bad Request"), code, "Rate exceeded"
+        code = (
+            "InternalError" if service == "ec2" else "InternalFailure" if self.status == 500 else "ServiceUnavailable"
+        )
+        return f"{self.status} Fault on demand", code, "An internal error has occurred, as was asked for"
+
+
+class Faults(faults.Faults[Fault]):
+    """The faults in force."""
+
+    def order(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Put ``{"faults": [...], "seed": n}`` in force instead of whatever was.
+
+        Raises:
+            TypeError, ValueError: not a fault; the old ones stay.
+        """
+        self.replace([Fault(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0)))
+        return self.told()
+
+    def told(self) -> dict[str, Any]:
+        """The faults in force and how often each has struck."""
+        return {"faults": self.described()}
+
+    def met_by(self, call: Call) -> Fault | None:
+        """The fault that this call meets, if any."""
+        return self.strike(lambda rule: fnmatchcase(f"{call.service}:{call.action}", rule.operation))

@@ -1,0 +1,328 @@
+"""Auto Scaling groups over EC2: keeps the pure groups of ``fleet`` and does for them what they are owed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.exceptions import ServiceException
+from moto.ec2.models import ec2_backends
+
+from localcloud import fleet
+
+if TYPE_CHECKING:
+    from localcloud.api.ec2 import Ec2Backend
+
+
+#: What EC2 shows on a member.
+GROUP_TAG = "aws:autoscaling:groupName"
+#: Lifecycle states before their first colon -> where they lead, if not to themselves.
+TARGETS = {"Pending": "InService", "EnteringStandby": "Standby", "Detaching": "Detached", "Terminating": "Terminated"}
+#: How many events are kept for followers.
+EVENTS_KEPT = 20_000
+EVENT_NUMBERS = itertools.count(1)
+
+
+class Clock:
+    """Seconds since the epoch, which may pass faster than they do outside."""
+
+    def __init__(self) -> None:
+        self.speed = 1.0
+        self._real = self._ours = time.time()
+
+    def now(self) -> float:
+        """The moment."""
+        return self._ours + (time.time() - self._real) * self.speed
+
+    def run_at(self, speed: float) -> None:
+        """Pass ``speed`` times as fast from now on.
+
+        Raises:
+            ValueError: time would stand still or run back.
+        """
+        if speed <= 0:
+            raise ValueError("speed must be above 0")
+        self._ours, self._real, self.speed = self.now(), time.time(), speed
+
+    @property
+    def lead(self) -> float:
+        """How far it is ahead of the world's, in seconds."""
+        return self.now() - time.time()
+
+    @lead.setter
+    def lead(self, seconds: float) -> None:
+        self._real = time.time()
+        self._ours = self._real + seconds
+
+
+CLOCK = Clock()
+#: Who hears of every member's move: its id and its new lifecycle state.
+FOLLOWERS: list[Callable[[str, str], None]] = []
+
+
+@dataclass(frozen=True)
+class Event:
+    """A member's change of state, numbered from 1; ``at`` is seconds since the epoch."""
+
+    number: int
+    at: float
+    group: str
+    instance_id: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A group's tag; ``propagate`` hands it on to instances that are launched from now on."""
+
+    key: str
+    value: str
+    propagate: bool = False
+
+
+@dataclass
+class Kept:
+    """A group with what concerns nobody but its describers."""
+
+    group: fleet.Group
+    arn: str
+    tags: dict[str, Tag] = field(default_factory=dict)
+    metrics: set[str] = field(default_factory=set)
+
+
+def fresh_id() -> str:
+    """A new unique text."""
+    return str(uuid.uuid4())
+
+
+class Groups(BaseBackend):
+    """The groups of one account and region."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.kept: dict[str, Kept] = {}
+        self.deleted: list[Kept] = []
+        #: Instances that left their group and run on.
+        self.detached: set[str] = set()
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+
+    def clock(self) -> float:
+        """Seconds since the epoch."""
+        return CLOCK.now()
+
+    @property
+    def ec2(self) -> Ec2Backend:
+        """EC2 of the same account and region."""
+        backend: Any = ec2_backends[self.account_id][self.region_name]
+        return backend  # type: ignore[no-any-return]
+
+    def named(self, name: str | None) -> Kept:
+        """The group of that name.
+
+        Raises:
+            Refused: ``ValidationError`` if there is none.
+        """
+        if name not in self.kept:
+            raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        return self.kept[name]
+
+    def of_instance(self, instance_id: str) -> Kept:
+        """The group that the instance belongs to.
+
+        Raises:
+            Refused: ``ValidationError`` if none does.
+        """
+        for kept in self.kept.values():
+            if instance_id in kept.group.instances:
+                return kept
+        raise fleet.invalid(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
+
+    def create(self, name: str, settings: fleet.Settings, tags: Iterable[Tag], hooks: Iterable[fleet.Hook]) -> Kept:
+        """Create a group and launch what it desires.
+
+        Raises:
+            Refused: ``AlreadyExists``, or what ``fleet.validated`` refuses.
+        """
+        if name in self.kept:
+            raise fleet.Refused(
+                "AlreadyExists",
+                f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
+            )
+        now = self.clock()
+        group = fleet.Group(name, fleet.validated(settings), now, fresh_id)
+        for hook in hooks:
+            group.put_hook(hook)
+        arn = (
+            f"arn:{self.partition}:autoscaling:{self.region_name}:{self.account_id}:autoScalingGroup:{fresh_id()}"
+            f":autoScalingGroupName/{name}"
+        )
+        kept = self.kept[name] = Kept(group, arn, {tag.key: tag for tag in tags})
+        self.perform(kept, group.start(now))
+        return kept
+
+    def delete(self, name: str, *, force: bool) -> None:
+        """Delete a group; when forced, its instances end without their hooks.
+
+        Raises:
+            Refused: what ``fleet.Group.delete`` refuses.
+        """
+        kept = self.named(name)
+        self.perform(kept, kept.group.delete(force=force))
+        self.deleted.append(self.kept.pop(name))
+
+    def lost(self, instance_ids: Iterable[str], *, stopped: bool = False) -> None:
+        """EC2 terminated these from outside, or only stopped them."""
+        for kept in self.kept.values():
+            for id in instance_ids:
+                self.perform(kept, kept.group.lost(id, self.clock(), stopped=stopped))
+
+    def found(self, instance_ids: Iterable[str]) -> None:
+        """EC2 started these again."""
+        for kept in self.kept.values():
+            for id in instance_ids:
+                kept.group.found(id)
+
+    def booted(self, instance_id: str) -> None:
+        """EC2 runs an instance that was pending."""
+        for kept in self.kept.values():
+            self.perform(kept, kept.group.booted(instance_id, self.clock()))
+
+    def gone(self, instance_id: str) -> None:
+        """EC2 has ended an instance; the group that wanted its end takes note, even if it has been deleted meanwhile."""
+        for kept in [*self.kept.values(), *self.deleted]:
+            member = kept.group.instances.get(instance_id)
+            if member and member.state == "Terminating:Proceed":
+                kept.group.terminated(instance_id, self.clock())
+                self._note_moves(kept.group)
+
+    def finish(self, instance_id: str) -> None:
+        """Complete every lifecycle action that the instance waits in."""
+        for kept in self.kept.values():
+            if member := kept.group.instances.get(instance_id):
+                for hook in [wait.hook.name for wait in member.waits]:
+                    self.perform(
+                        kept, kept.group.complete(hook, "CONTINUE", self.clock(), instance_id=instance_id, token=None)
+                    )
+
+    def repeat_waits(self) -> None:
+        """Tell followers again of the members that wait in a hook."""
+        waiting = [member for kept in self.kept.values() for member in kept.group.instances.values() if member.waits]
+        for follow in FOLLOWERS:
+            for member in waiting:
+                follow(member.id, member.state)
+
+    def target_state(self, instance_id: str) -> str | None:
+        """The lifecycle state that the instance is on its way to, or in; None outside every group.
+
+        (UG, "Retrieve the target lifecycle state through instance metadata".)
+        """
+        for kept in self.kept.values():
+            if member := kept.group.instances.get(instance_id):
+                phase = member.state.partition(":")[0]
+                return TARGETS.get(phase, phase)
+        if instance_id in self.detached:
+            return "Detached"
+        return "Terminated" if GROUP_TAG in self.ec2.tags.get(instance_id, {}) else None
+
+    def candidate(self, instance_id: str) -> fleet.Candidate:
+        """A running instance of nobody's, for a group to attach.
+
+        Raises:
+            Refused: ``ValidationError``: unknown, not running, or a member already.
+        """
+        instance = self.ec2.get_instance_by_id(instance_id)
+        if instance is None:
+            raise fleet.invalid(f"Invalid Instance ID(s): [{instance_id}]")
+        if instance.state != "running":
+            raise fleet.invalid(f"Invalid Instance ID: {instance_id}. The instance is not in the running state.")
+        for kept in self.kept.values():
+            if instance_id in kept.group.instances:
+                raise fleet.invalid(
+                    f"The instance {instance_id} is already part of Auto Scaling group {kept.group.name}."
+                )
+        subnet = fleet.Subnet(str(instance.subnet_id), str(instance.availability_zone))
+        return fleet.Candidate(instance_id, subnet, instance.instance_type, instance.image_id)
+
+    def tick(self) -> None:
+        """Let every group act on the timeouts that have passed."""
+        now = self.clock()
+        for kept in list(self.kept.values()):
+            if (due := kept.group.next_deadline()) is not None and due <= now:
+                self.perform(kept, kept.group.tick(now))
+
+    def perform(self, kept: Kept, effects: Iterable[fleet.Effect]) -> None:
+        """Do what a group is owed, and what follows from it."""
+        owed = deque(effects)
+        while owed:
+            match owed.popleft():
+                case fleet.Launch() as launch:
+                    owed.extend(self._launch(kept, launch))
+                case fleet.Terminate(instance_id):
+                    self._terminate(kept, instance_id)
+        self._note_moves(kept.group)
+
+    def _note_moves(self, group: fleet.Group) -> None:
+        now = self.clock()
+        for move in group.moves:
+            if move.after == "Detached":
+                self.detached.add(move.instance_id)
+            elif not move.before:
+                self.detached.discard(move.instance_id)
+            self.events.append(Event(next(EVENT_NUMBERS), now, group.name, move.instance_id, move.before, move.after))
+        moves = [(move.instance_id, move.after) for move in group.moves]
+        group.moves.clear()
+        for follow in FOLLOWERS:
+            for instance_id, state in moves:
+                follow(instance_id, state)
+
+    def resolve(self, template: fleet.Template) -> fleet.Template:
+        """The template with the number that its version stands for now."""
+        version = self.ec2.get_launch_template(template.id).get_version(template.version)
+        return replace(template, version=str(version.number))
+
+    def _launch(self, kept: Kept, launch: fleet.Launch) -> list[fleet.Effect]:
+        group = kept.group
+        tags = {tag.key: tag.value for tag in kept.tags.values() if tag.propagate}
+        try:
+            template = self.resolve(launch.template)
+            reservation = self.ec2.run_instances(
+                "",
+                1,
+                None,
+                [],
+                launch_template={"LaunchTemplateId": template.id, "Version": template.version},
+                is_instance_type_default=True,
+                instance_type="m1.small",
+                region_name=self.region_name,
+                subnet_id=launch.subnet.id,
+                associate_public_ip=None,
+                tags={"instance": {**tags, GROUP_TAG: group.name}},
+            )
+        except ServiceException as error:
+            group.launch_failed(launch.activity, str(error.message), self.clock())
+            return []
+        instance = reservation.instances[0]
+        kind, image, running = instance.instance_type, instance.image_id, instance.state == "running"
+        return group.launched(launch.activity, instance.id, template, kind, image, self.clock(), running=running)
+
+    def _terminate(self, kept: Kept, instance_id: str) -> None:
+        instance = self.ec2.get_instance_by_id(instance_id)
+        if instance is not None and instance.state != "terminated":
+            self.ec2.shut_down(instance)
+        if instance is None or (instance.state == "terminated" and instance_id in kept.group.instances):
+            kept.group.terminated(instance_id, self.clock())
+
+
+backends: BackendDict[Groups] = BackendDict(Groups, "autoscaling")
+
+
+def all_groups() -> list[Groups]:
+    """The groups of every account and region in use."""
+    return [regional for account in backends.values() for regional in account.values()]

@@ -1,0 +1,274 @@
+"""The life of EC2 instances: what they show while their machines boot, run, shut down and fail, and which calls fit when."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Any
+
+from moto.core.responses import ActionResult, BaseResponse, EmptyResult
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidParameterCombination,
+    OperationDisableApiStopNotPermitted,
+    OperationNotPermitted4,
+)
+from moto.ec2.models.instances import InstanceState, MetadataOptions, StateReason
+
+from localcloud.api import groups
+from localcloud.api.machines import MACHINES
+from localcloud.instances import Cause, Machine
+
+#: EC2 API, InstanceState.
+CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+#: What EC2 says of an instance whose owner ended it, and of one that switched itself off (EC2 API, StateReason).
+BY_USER = ("Client.UserInitiatedShutdown", "User initiated shutdown")
+BY_ITSELF = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+BY_ERROR = "Server.InternalError"
+
+
+def show(instance: Any, state: str, code: str = "", message: str = "") -> None:
+    """Put an instance into a state; a code says why it is there."""
+    instance._state = InstanceState(state, CODES[state])
+    instance.state_reason = StateReason(f"{code}: {message}" if code else "", code)
+    by_user = code == BY_USER[0]
+    instance._reason = (
+        f"User initiated ({utcnow():%Y-%m-%d %H:%M:%S} GMT)" if by_user else instance.state_reason.message
+    )
+
+
+class InstanceBackend:
+    """Instances with a machine behind each."""
+
+    #: Every instance by id.
+    known: dict[str, Any]
+    #: Which image's disk a root snapshot holds.
+    disks: dict[str, str]
+    #: RunInstances by client token: what was asked, and the reservation that came of it.
+    tokens: dict[str, tuple[dict[str, Any], Any]]
+    get_multi_instances_by_id: Any
+
+    def machine_of(self, instance: Any) -> Machine:
+        """The instance as its host needs to know it."""
+        backend: Any = self
+        subnet = backend.get_subnet(instance.subnet_id)
+        key = backend.key_pairs.get(instance.key_name)
+        address = str(instance.private_ip)
+        return Machine(
+            id=instance.id,
+            image=self.disk_of(instance.image_id),
+            address=address,
+            subnet_cidr=subnet.cidr_block,
+            vpc_cidr=backend.vpcs[subnet.vpc_id].cidr_block,
+            host_name=f"ip-{address.replace('.', '-')}",
+            user_data=user_data_of(instance),
+            public_keys={key.key_name: key.public_key} if key else {},
+            hop_limit=instance.metadata_options.http_put_response_hop_limit,
+        )
+
+    def disk_of(self, image_id: str) -> str:
+        """Id of the image that made the disk which this one boots: its own, unless it was registered from a snapshot of that."""
+        image: Any = self.amis.get(image_id)  # type: ignore[attr-defined]
+        root = image and next(iter(image.block_device_mappings), None)
+        return self.disks.get(root["Ebs"].get("SnapshotId", ""), image_id) if root else image_id
+
+    def launch(self, instance: Any, reservation_id: str) -> None:
+        """Have the machine of a new instance made."""
+        instance.reservation_id = reservation_id
+        show(instance, "pending")
+        MACHINES.launch(self.machine_of(instance))
+
+    def start_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
+        """StartInstances: a running one stays as it is."""
+        instances = self._in(instance_ids, ("stopped", "running", "pending"), "started")
+        before = [(instance, copy.copy(instance._state)) for instance in instances]
+        for instance in instances:
+            if instance.state == "stopped":
+                instance.start()
+                show(instance, "pending")
+                MACHINES.host.start(instance.id)
+        return before
+
+    def stop_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
+        """StopInstances: a stopped one stays as it is."""
+        instances = self._in(instance_ids, ("running", "stopping", "stopped"), "stopped")
+        for instance in instances:
+            if instance.disable_api_stop is True:
+                raise OperationDisableApiStopNotPermitted(instance.id)
+        before = [(instance, copy.copy(instance._state)) for instance in instances]
+        for instance in instances:
+            if instance.state == "running":
+                show(instance, "stopping", *BY_USER)
+                MACHINES.host.stop(instance.id)
+        return before
+
+    def reboot_instances(self, instance_ids: list[str]) -> list[Any]:
+        """RebootInstances; EC2 shows them running throughout."""
+        instances = self._in(instance_ids, ("running",), "rebooted")
+        for instance in instances:
+            MACHINES.host.reboot(instance.id)
+        return instances
+
+    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
+        """TerminateInstances: all or, where one of them is protected, none."""
+        if not instance_ids:
+            raise InvalidParameterCombination("No instances specified")
+        instances = self.get_multi_instances_by_id(instance_ids)
+        for instance in instances:
+            if instance.disable_api_termination is True:
+                raise OperationNotPermitted4(instance.id)
+        before = [(instance, copy.copy(instance._state)) for instance in instances]
+        for instance in instances:
+            self.shut_down(instance)
+        return before
+
+    def shut_down(self, instance: Any) -> None:
+        """End an instance, termination protection or not, as its group may (UG, "Instance termination protection")."""
+        if instance.state not in ("shutting-down", "terminated"):
+            show(instance, "shutting-down", *BY_USER)
+            MACHINES.host.terminate(instance.id)
+
+    def _in(self, instance_ids: list[str], states: tuple[str, ...], what: str) -> list[Any]:
+        instances: list[Any] = self.get_multi_instances_by_id(instance_ids)
+        for instance in instances:
+            if instance.state not in states:
+                raise EC2ClientError(
+                    "IncorrectInstanceState",
+                    f"The instance '{instance.id}' is not in a state from which it can be {what}.",
+                )
+        return instances
+
+    # --- what became of machines ----------------------------------------------------------------------------------------
+
+    def switched_on(self, instance: Any) -> bool:
+        """The machine of a pending instance runs; says whether that was news."""
+        if instance.state != "pending":
+            return False
+        show(instance, "running")
+        return True
+
+    def switched_off(self, instance: Any, cause: Cause, reason: str) -> None:
+        """The machine is off: told to by EC2, from within (which may mean its end), or by a failure, which always does."""
+        if cause == "stopped" and instance.state != "shutting-down":
+            why = BY_USER if instance.state == "stopping" else BY_ITSELF
+            if why == BY_ITSELF and instance.instance_initiated_shutdown_behavior == "terminate":
+                show(instance, "shutting-down", *why)
+                MACHINES.host.terminate(instance.id)
+                return
+            instance.stop()
+            show(instance, "stopped", *why)
+        elif cause != "stopped":
+            why = (BY_ERROR, reason) if cause == "failed" else _why(instance)
+            instance.terminate()
+            show(instance, "terminated", *why)
+            instance.ended_at = utcnow()
+
+    def image_made(self, image_id: str, problem: str | None) -> None:
+        """An image under way can be booted, or failed."""
+        image: Any = self.amis.get(image_id)  # type: ignore[attr-defined]
+        if image is not None and image.state == "pending":
+            image.state = "failed" if problem else "available"
+            image.state_reason = StateReason(problem, "Client.InternalError") if problem else None
+
+
+def _why(instance: Any) -> tuple[str, str]:
+    """Why an instance is being shut down, as it shows."""
+    said = instance.state_reason
+    return said.code or BY_ERROR, said.message.removeprefix(f"{said.code}: ")
+
+
+def user_data_of(instance: Any) -> bytes | None:
+    """An instance's user data, decoded."""
+    return base64.b64decode(str(instance.user_data)) if instance.user_data else None
+
+
+class InstanceResponse(BaseResponse):
+    """The actions on instances that moto answers as if they took no time."""
+
+    ec2_backend: Any
+    error_on_dryrun: Any
+
+    def run_instances(self) -> ActionResult:
+        """RunInstances, once for each client token (EC2 API, "Ensuring idempotency")."""
+        tokens, token = self.ec2_backend.tokens, self._get_param("ClientToken")
+        asked = {name: value for name, value in self._get_params().items() if name != "ClientToken"}
+        if token in tokens:
+            before, made = tokens[token]
+            if before != asked:
+                raise EC2ClientError(
+                    "IdempotentParameterMismatch",
+                    "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+                )
+            return ActionResult(made)
+        least, most = self._get_int_param("MinCount", 1), self._get_int_param("MaxCount", 1)
+        if not 1 <= least <= most:
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Value ({least}) for parameter minCount is invalid. It is 1 to maxCount, {most}.",
+            )
+        self.params = {**self.params, "MinCount": most}  # moto launches the least
+        result: ActionResult = super().run_instances()  # type: ignore[misc]
+        reservation: Any = result.result
+        self._give_profile(reservation.instances[1:])
+        if token:
+            tokens[token] = (asked, reservation)
+        return result
+
+    def _give_profile(self, instances: list[Any]) -> None:
+        """Let more instances have the call's instance profile; moto gives it to the first only."""
+        name, arn = self._get_param("IamInstanceProfile.Name"), self._get_param("IamInstanceProfile.Arn")
+        for instance in instances if name or arn else ():
+            self.ec2_backend.associate_iam_instance_profile(
+                instance.id, iam_instance_profile_name=name, iam_instance_profile_arn=arn
+            )
+
+    def terminate_instances(self) -> ActionResult:
+        """TerminateInstances; a group hears of its members' end at the next health check."""
+        result: ActionResult = super().terminate_instances()  # type: ignore[misc]
+        self._groups.lost(self._get_param("InstanceIds", []))
+        return result
+
+    def start_instances(self) -> ActionResult:
+        """StartInstances; a group hears of it."""
+        result: ActionResult = super().start_instances()  # type: ignore[misc]
+        self._groups.found(self._get_param("InstanceIds", []))
+        return result
+
+    def stop_instances(self) -> ActionResult:
+        """StopInstances; to a group a stopped member is an unhealthy one."""
+        result: ActionResult = super().stop_instances()  # type: ignore[misc]
+        self._groups.lost(self._get_param("InstanceIds", []), stopped=True)
+        return result
+
+    def modify_instance_metadata_options(self) -> ActionResult:
+        """ModifyInstanceMetadataOptions: what is not named stays (moto forgets it)."""
+        self.error_on_dryrun()
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        before: MetadataOptions = instance.metadata_options
+        instance.metadata_options = MetadataOptions(
+            {
+                "HttpTokens": self._get_param("HttpTokens", before.http_tokens),
+                "HttpPutResponseHopLimit": self._get_int_param(
+                    "HttpPutResponseHopLimit", before.http_put_response_hop_limit
+                ),
+                "HttpEndpoint": self._get_param("HttpEndpoint", before.http_endpoint),
+                "HttpProtocolIpv6": self._get_param("HttpProtocolIpv6", before.http_protocol_ipv6),
+                "InstanceMetadataTags": self._get_param("InstanceMetadataTags", before.instance_metadata_tags),
+            }
+        )
+        return ActionResult({"InstanceId": instance.id, "InstanceMetadataOptions": instance.metadata_options})
+
+    def delete_snapshot(self) -> ActionResult:
+        """DeleteSnapshot: the last one of a disk takes the disk along."""
+        super().delete_snapshot()  # type: ignore[misc]
+        disks = self.ec2_backend.disks
+        disk = disks.pop(self._get_param("SnapshotId"), None)
+        if disk is not None and disk not in disks.values():
+            MACHINES.drop_image(disk)
+        return EmptyResult()
+
+    @property
+    def _groups(self) -> groups.Groups:
+        found: groups.Groups = groups.backends[self.current_account][self.region]
+        return found

@@ -1,0 +1,327 @@
+"""Which permissions a call needs: IAM's action names, and the resources that each is asked about.
+
+The rows are the Service Authorization Reference's (docs.aws.amazon.com/service-authorization, a page a service), for what this kit's playbooks, agent,
+image builds and VALET call; a test holds them against it. An action without a row cannot be allowed to anybody but the operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from localcloud.api.resources import (
+    FINDERS,
+    Asked,
+    NotModelled,
+    Target,
+    ec2_of,
+    ec2_target,
+    instance_profile_named,
+    listed,
+    role_named,
+    sealing_key,
+    simulated,
+)
+
+
+@dataclass(frozen=True)
+class Need:
+    """One action on one resource.
+
+    Attributes:
+        context: condition keys of this action, in lower case.
+        tags: of the resource; None: not known.
+    """
+
+    action: str
+    resource: str
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tags: Mapping[str, str] | None = None
+
+
+#: service -> types of resource (``?``: where the call names one) -> actions.
+_TABLE: dict[str, dict[str, str]] = {
+    "autoscaling": {
+        "": """DescribeAccountLimits DescribeAutoScalingGroups DescribeAutoScalingInstances DescribeInstanceRefreshes
+            DescribeLifecycleHooks DescribeScalingActivities DescribeTags""",
+        "autoScalingGroup": """AttachInstances CancelInstanceRefresh CompleteLifecycleAction CreateAutoScalingGroup CreateOrUpdateTags
+            DeleteAutoScalingGroup DeleteLifecycleHook DeleteTags DetachInstances DisableMetricsCollection EnableMetricsCollection
+            EnterStandby ExitStandby PutLifecycleHook RecordLifecycleActionHeartbeat ResumeProcesses RollbackInstanceRefresh
+            SetDesiredCapacity SetInstanceHealth SetInstanceProtection StartInstanceRefresh SuspendProcesses
+            TerminateInstanceInAutoScalingGroup UpdateAutoScalingGroup""",
+    },
+    "ec2": {
+        "": """DescribeAddresses DescribeAvailabilityZones DescribeImages DescribeInstances DescribeInstanceStatus
+            DescribeInstanceTypeOfferings DescribeInstanceTypes DescribeKeyPairs DescribeLaunchTemplates DescribeLaunchTemplateVersions
+            DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules DescribeSecurityGroups DescribeSnapshots
+            DescribeSubnets DescribeTags DescribeVolumes DescribeVpcs""",
+        "*": "CreateTags DeleteTags",
+        "image": """DeregisterImage DescribeImageAttribute DisableImageDeprecation EnableImageDeprecation ModifyImageAttribute
+            RegisterImage""",
+        "image instance snapshot": "CreateImage",
+        "image instance network-interface security-group subnet volume? key-pair? launch-template?": "RunInstances",
+        "instance": "DescribeInstanceAttribute GetConsoleOutput RebootInstances StartInstances StopInstances TerminateInstances",
+        "key-pair": "CreateKeyPair ImportKeyPair",
+        "key-pair?": "DeleteKeyPair",
+        "launch-template": """CreateLaunchTemplate CreateLaunchTemplateVersion DeleteLaunchTemplate DeleteLaunchTemplateVersions
+            ModifyLaunchTemplate""",
+        "security-group": """AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress DeleteSecurityGroup
+            RevokeSecurityGroupEgress RevokeSecurityGroupIngress UpdateSecurityGroupRuleDescriptionsEgress
+            UpdateSecurityGroupRuleDescriptionsIngress""",
+        "security-group vpc?": "CreateSecurityGroup",
+        "snapshot": "DeleteSnapshot",
+    },
+    "ecr": {
+        "": "GetAuthorizationToken",
+        "repository": """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload CreateRepository
+            DeleteLifecyclePolicy DeleteRepository DescribeImages DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
+            GetRepositoryPolicy InitiateLayerUpload ListImages ListTagsForResource PutImage PutImageScanningConfiguration
+            PutImageTagMutability PutLifecyclePolicy TagResource UntagResource UploadLayerPart""",
+    },
+    "iam": {
+        "": "ListAccountAliases ListInstanceProfiles ListPolicies ListRoles ListUsers SimulateCustomPolicy",
+        "instance-profile": """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile
+            ListInstanceProfileTags RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile""",
+        "policy": """CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion ListEntitiesForPolicy
+            ListPolicyTags ListPolicyVersions SetDefaultPolicyVersion TagPolicy UntagPolicy""",
+        "role": """AttachRolePolicy CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy DetachRolePolicy GetRole
+            GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags PassRole
+            PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole UpdateAssumeRolePolicy UpdateRole""",
+        "role? user? group?": "SimulatePrincipalPolicy",
+        "user": """AttachUserPolicy CreateAccessKey CreateUser DeleteAccessKey DeleteLoginProfile DeleteUser
+            DeleteUserPermissionsBoundary DeleteUserPolicy DetachUserPolicy GetLoginProfile GetUser ListAccessKeys ListAttachedUserPolicies
+            ListGroupsForUser ListServiceSpecificCredentials ListSigningCertificates ListSSHPublicKeys ListUserPolicies ListUserTags
+            PutUserPermissionsBoundary PutUserPolicy TagUser UntagUser UpdateAccessKey UpdateUser""",
+        "user?": "ListMFADevices",
+    },
+    "kms": {
+        "": "ListAliases ListKeys",
+        "key": "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey GetKeyPolicy ListGrants",
+    },
+    "logs": {
+        "": "DescribeLogGroups",
+        "log-group": """CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams ListTagsLogGroup PutRetentionPolicy
+            TagLogGroup UntagLogGroup""",
+        "log-group?": "ListTagsForResource TagResource UntagResource",
+        "log-stream": "CreateLogStream GetLogEvents PutLogEvents",
+    },
+    "secretsmanager": {
+        "": "BatchGetSecretValue GetRandomPassword ListSecrets",
+        "Secret": """CreateSecret DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutSecretValue
+            RestoreSecret TagResource UntagResource UpdateSecret""",
+    },
+    "servicequotas": {
+        "": "GetAWSDefaultServiceQuota ListAWSDefaultServiceQuotas ListServiceQuotas",
+        "quota?": "GetServiceQuota",
+    },
+    "sts": {"": "GetAccessKeyInfo GetCallerIdentity", "role": "AssumeRole"},
+}
+#: action -> the types of resource that it is asked about.
+ROWS = {
+    f"{service}:{action}": tuple(types.split())
+    for service, rows in _TABLE.items()
+    for types, actions in rows.items()
+    for action in actions.split()
+}
+#: Making something with tags needs the permission to tag as well (each service's page on tagging; EC2: "Grant permission to tag resources during creation").
+TAGGED_BY = {
+    "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
+    "ecr:CreateRepository": "ecr:TagResource",
+    "iam:CreateInstanceProfile": "iam:TagInstanceProfile",
+    "iam:CreatePolicy": "iam:TagPolicy",
+    "iam:CreateRole": "iam:TagRole",
+    "iam:CreateUser": "iam:TagUser",
+    "logs:CreateLogGroup": "logs:TagResource",
+    "secretsmanager:CreateSecret": "secretsmanager:TagResource",
+}
+#: What Secrets Manager does with a customer's key in its caller's name (Secrets Manager User Guide, "Secret encryption and decryption").
+SEALED_BY = {
+    "secretsmanager:GetSecretValue": ("kms:Decrypt",),
+    **{
+        f"secretsmanager:{action}": ("kms:GenerateDataKey", "kms:Decrypt")
+        for action in ("CreateSecret", "PutSecretValue", "UpdateSecret")
+    },
+}
+#: Parameters that are condition keys of IAM's and STS's actions (their pages of the Service Authorization Reference).
+_KEYS = {
+    "iam": {"PermissionsBoundary": "iam:permissionsboundary", "PolicyArn": "iam:policyarn"},
+    "sts": {"RoleSessionName": "sts:rolesessionname", "ExternalId": "sts:externalid"},
+    "secretsmanager": {"SecretId": "secretsmanager:secretid", "Name": "secretsmanager:name"},
+    "autoscaling": {"MinSize": "autoscaling:minsize", "MaxSize": "autoscaling:maxsize"},
+}
+#: Condition keys whose absence from a request means that it has none.
+OWN_KEYS = {key for keys in _KEYS.values() for key in keys.values()} | {
+    "iam:passedtoservice",
+    "kms:viaservice",
+    "ec2:createaction",
+    "ec2:region",
+}
+#: Services whose tag conditions also go by a name of their own.
+OWN_TAG_KEYS = {"autoscaling", "ec2", "ecr", "iam", "secretsmanager"}
+
+
+def needs(asked: Asked) -> list[Need]:
+    """Every permission that a call needs.
+
+    Raises:
+        NotModelled: localcloud has no row for it, or cannot tell what its resources are.
+    """
+    name = f"{asked.service}:{asked.action}"
+    if name not in ROWS:
+        raise NotModelled(f"what {name} needs: it has no row for it")
+    if name == "ec2:RunInstances":
+        return list(_launch(asked, asked.parameters))
+    found = [*_of_rows(asked, name), *_dependent(asked, name)]
+    if asked.service == "autoscaling" and (template := asked.first("LaunchTemplate")):
+        subnets = [id for id in str(asked.first("VPCZoneIdentifier") or "").replace(" ", "").split(",") if id]
+        # Auto Scaling checks them when a group names a launch template (ec2-auto-scaling-launch-template-permissions).
+        found += _launch(asked, {"LaunchTemplate": template, "SubnetId": subnets})
+    return found
+
+
+def _of_rows(asked: Asked, name: str) -> Iterator[Need]:
+    context = _context(asked)
+    if not ROWS[name]:
+        yield Need(name, "*", context, {})
+    for type in ROWS[name]:
+        finder = (
+            simulated(type.rstrip("?"))
+            if asked.action == "SimulatePrincipalPolicy"
+            else FINDERS[f"{asked.service}:{type.rstrip('?')}"]
+        )
+        targets = list(finder(asked))
+        if not targets and not type.endswith("?"):
+            raise NotModelled(f"which {type} {name} is about: the call names none")
+        for target in targets:
+            yield Need(name, target.arn, {**context, **_of_target(asked, asked.parameters, target)}, target.tags)
+
+
+def _of_target(asked: Asked, parameters: Mapping[str, Any], target: Target) -> dict[str, tuple[str, ...]]:
+    """Condition keys that go with one resource: a service's own name for its tags, and EC2's tags for what is made."""
+    if asked.service not in OWN_TAG_KEYS:
+        return {}
+    prefix = target.arn.split(":")[2] + ":resourcetag/"
+    context: dict[str, tuple[str, ...]] = {
+        f"{prefix}{key}".lower(): (value,) for key, value in (target.tags or {}).items()
+    }
+    for specification in listed(parameters.get("TagSpecifications")):
+        if target.arn.split(":")[5].startswith(f"{specification['ResourceType']}/"):
+            context |= _request_tags(specification.get("Tags"))
+    return context
+
+
+def _context(asked: Asked) -> dict[str, tuple[str, ...]]:
+    """Condition keys that come from a call's parameters."""
+    given = {key: asked.parameters.get(parameter) for parameter, key in _KEYS.get(asked.service, {}).items()}
+    context = {key: (str(value),) for key, value in given.items() if value is not None}
+    if asked.service == "ec2":
+        context["ec2:region"] = (asked.region,)
+    return context | _request_tags(asked.first("Tags", "tags"))
+
+
+def _request_tags(tags: Any) -> dict[str, tuple[str, ...]]:
+    """aws:RequestTag and aws:TagKeys (reference_policies_condition-keys), out of a list or a map of tags."""
+    pairs = (
+        tags.items() if isinstance(tags, Mapping) else [(tag.get("Key"), tag.get("Value", "")) for tag in listed(tags)]
+    )
+    context: dict[str, tuple[str, ...]] = {f"aws:requesttag/{key}".lower(): (str(value),) for key, value in pairs}
+    if pairs:
+        context["aws:tagkeys"] = tuple(str(key) for key, _ in pairs)
+    return context
+
+
+def _dependent(asked: Asked, name: str) -> Iterator[Need]:
+    """What AWS checks besides the action itself."""
+    if name in TAGGED_BY and (tags := asked.first("Tags", "tags")):
+        for need in _of_rows(asked, name):
+            yield Need(TAGGED_BY[name], need.resource.removesuffix(":log-stream:"), _request_tags(tags), {})
+    if asked.service == "ec2":
+        yield from _tagging(asked, asked.parameters)
+    if name == "iam:AddRoleToInstanceProfile":
+        yield from _passing(asked, role_named(asked, str(asked.first("RoleName"))))
+    if name == "secretsmanager:BatchGetSecretValue":
+        if not (wanted := listed(asked.first("SecretIdList"))):
+            raise NotModelled("which secrets Filters would choose")
+        for secret in wanted:
+            yield from needs(_instead(asked, "GetSecretValue", {"SecretId": secret}))
+    if name in SEALED_BY and (key := sealing_key(asked)):
+        target = next(FINDERS["kms:key"](_instead(asked, asked.action, {"KeyId": key})))
+        for action in SEALED_BY[name]:
+            yield Need(action, target.arn, {"kms:viaservice": (f"secretsmanager.{asked.region}.amazonaws.com",)})
+
+
+def _instead(asked: Asked, action: str, parameters: Mapping[str, Any]) -> Asked:
+    return Asked(asked.service, action, parameters, asked.account, asked.region, asked.partition, asked.user)
+
+
+def _tagging(asked: Asked, parameters: Mapping[str, Any], action: str | None = None) -> Iterator[Need]:
+    """ec2:CreateTags on what is made with tags (EC2 User Guide, "Grant permission to tag Amazon EC2 resources during creation")."""
+    for specification in listed(parameters.get("TagSpecifications")):
+        target = ec2_target(asked, specification["ResourceType"], "*")
+        context = {
+            **_request_tags(specification.get("Tags")),
+            "ec2:createaction": (action or asked.action,),
+            "ec2:region": (asked.region,),
+        }
+        yield Need("ec2:CreateTags", target.arn, context, {})
+
+
+def _passing(asked: Asked, role: Any) -> Iterator[Need]:
+    """iam:PassRole on a role that EC2 shall have (id_roles_use_passrole)."""
+    if role is not None:
+        yield Need("iam:PassRole", role.arn, {"iam:passedtoservice": ("ec2.amazonaws.com",)})
+
+
+def _launch(asked: Asked, parameters: Mapping[str, Any]) -> Iterator[Need]:
+    """What launching needs: ec2:RunInstances on everything that takes part, ec2:CreateTags, iam:PassRole.
+
+    EC2 User Guide, "Example policies to control access to the EC2 API", "Launch instances (RunInstances)".
+    """
+    template, merged = _merged(asked, parameters)
+    context = {"ec2:region": (asked.region,)}
+    for target in [*template, *_taking_part(asked, merged)]:
+        yield Need("ec2:RunInstances", target.arn, {**context, **_of_target(asked, merged, target)}, target.tags)
+    yield from _tagging(asked, merged, "RunInstances")
+    if profile := merged.get("IamInstanceProfile"):
+        found = instance_profile_named(asked, str(profile.get("Arn") or profile.get("Name")))
+        for role in found.roles if found else []:
+            yield from _passing(asked, role)
+
+
+def _merged(asked: Asked, parameters: Mapping[str, Any]) -> tuple[list[Target], dict[str, Any]]:
+    """The launch template if one is named, and the call's parameters over what it says.
+
+    Raises:
+        NotModelled: there is no such template or version: what would be launched is not known.
+    """
+    given = {key: value for key, value in parameters.items() if value}
+    if not (named := given.get("LaunchTemplate")):
+        return [], given
+    target = next(FINDERS["ec2:launch-template"](_instead(asked, "RunInstances", named)))
+    try:
+        template = ec2_of(asked).named(named.get("LaunchTemplateName"), named.get("LaunchTemplateId"))
+        data = template.get_version(named.get("Version") or "$Default").data
+    except Exception as problem:  # moto's many errors, each of which its own action words better
+        raise NotModelled(f"what {asked.service}:{asked.action} launches: {problem}") from problem
+    return [target], {**data, **given}
+
+
+def _taking_part(asked: Asked, launch: Mapping[str, Any]) -> Iterator[Target]:
+    """Everything besides the launch template that RunInstances is asked about."""
+    interfaces = listed(launch.get("NetworkInterfaces"))
+    subnets = listed(launch.get("SubnetId")) + [one["SubnetId"] for one in interfaces if one.get("SubnetId")]
+    security = listed(launch.get("SecurityGroupIds")) + [id for one in interfaces for id in listed(one.get("Groups"))]
+    existing = [one["NetworkInterfaceId"] for one in interfaces if one.get("NetworkInterfaceId")]
+    named = {
+        "image": listed(launch.get("ImageId")) or ["*"],
+        "instance": ["*"],
+        "network-interface": existing or ["*"],
+        "security-group": security or ["*"],
+        "subnet": subnets or ["*"],
+        "volume": ["*"],
+        "key-pair": listed(launch.get("KeyName")),
+    }
+    for kind, names in named.items():
+        for name in dict.fromkeys(names):
+            yield ec2_target(asked, kind, name)

@@ -1,0 +1,355 @@
+"""The ARNs and tags of what calls name, by the Service Authorization Reference's types of resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ecr.models import ecr_backends
+from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+from moto.secretsmanager.models import secretsmanager_backends
+
+from localcloud.api.groups import Kept, backends
+
+#: EC2's types of resource by the prefix of their ids.
+EC2_PREFIXES = {
+    "ami": "image",
+    "eni": "network-interface",
+    "i": "instance",
+    "key": "key-pair",
+    "lt": "launch-template",
+    "sg": "security-group",
+    "snap": "snapshot",
+    "subnet": "subnet",
+    "vol": "volume",
+    "vpc": "vpc",
+}
+#: Parameters that name EC2's resources.
+EC2_PARAMETERS = {
+    "image": ("ImageId",),
+    "instance": ("InstanceId", "InstanceIds"),
+    "security-group": ("GroupId",),
+    "snapshot": ("SnapshotId",),
+    "vpc": ("VpcId",),
+}
+#: Types that an action makes anew: it is asked about ``TYPE/*``, whatever ids its parameters name.
+EC2_MADE = {
+    "CreateImage": {"image", "snapshot"},
+    "CreateLaunchTemplate": {"launch-template"},
+    "CreateSecurityGroup": {"security-group"},
+    "RegisterImage": {"image"},
+}
+
+
+class NotModelled(Exception):
+    """localcloud cannot tell what AWS would evaluate for this call: it must be refused."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call and where it goes.
+
+    Attributes:
+        user: name of the user who calls; None for a role's session.
+    """
+
+    service: str
+    action: str
+    parameters: Mapping[str, Any]
+    account: str
+    region: str
+    partition: str = "aws"
+    user: str | None = None
+
+    def first(self, *names: str) -> Any:
+        """The first of these parameters that is given; None without any."""
+        return next((self.parameters[name] for name in names if self.parameters.get(name)), None)
+
+    def arn(self, service: str, rest: str, region: str | None = None, account: str | None = None) -> str:
+        """An ARN of this partition, by default in this region and account."""
+        place = f"{self.region if region is None else region}:{self.account if account is None else account}"
+        return f"arn:{self.partition}:{service}:{place}:{rest}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A resource; ``tags`` is None where they are not known, so that no condition on them can be met."""
+
+    arn: str
+    tags: Mapping[str, str] | None = None
+
+
+Finder = Callable[[Asked], Iterator[Target]]
+
+
+def listed(value: Any) -> list[Any]:
+    """One or many, as a list."""
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _tag_pairs(tags: Any) -> dict[str, str]:
+    return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags or []}
+
+
+# --- Auto Scaling -----------------------------------------------------------------------------------------------------------
+
+
+def groups(asked: Asked) -> Iterator[Target]:
+    """Groups by name, by an instance of theirs, or as tags name them; one that is not there has ``*`` for its id, as in AWS's refusals."""
+    kept = backends[asked.account][asked.region].kept
+    names = listed(asked.first("AutoScalingGroupName")) or [
+        tag.get("ResourceId") for tag in listed(asked.first("Tags"))
+    ]
+    if not names and (instance := asked.first("InstanceId")):
+        names = [name for name, one in kept.items() if instance in one.group.instances] or ["*"]
+    for name in dict.fromkeys(names):
+        found: Kept | None = kept.get(name)
+        new = asked.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
+        yield Target(found.arn, {key: tag.value for key, tag in found.tags.items()}) if found else Target(new, {})
+
+
+# --- EC2 --------------------------------------------------------------------------------------------------------------------
+
+
+def ec2_of(asked: Asked) -> Any:
+    """Our EC2 of the caller's account and region."""
+    return ec2_backends[asked.account][asked.region]
+
+
+def ec2_target(asked: Asked, kind: str, name: str) -> Target:
+    """A resource of EC2 by its type and id (key pairs: name); images and snapshots have no account in their ARNs."""
+    account = "" if kind in ("image", "snapshot") else None
+    backend = ec2_of(asked)
+    pair = backend.key_pairs.get(name) if kind == "key-pair" else None
+    tagged = pair.id if pair else name  # moto keeps a key pair's tags under its id
+    return Target(
+        asked.arn("ec2", f"{kind}/{name}", account=account),
+        dict(backend.tags[tagged]) if tagged in backend.tags else {},
+    )
+
+
+def of_ec2(kind: str) -> Finder:
+    """Finds the resources of a type that an EC2 call names."""
+
+    def find(asked: Asked) -> Iterator[Target]:
+        if kind in EC2_MADE.get(asked.action, ()):
+            yield ec2_target(asked, kind, "*")
+            return
+        for name in EC2_PARAMETERS[kind]:
+            for id in listed(asked.first(name)):
+                yield ec2_target(asked, kind, id)
+
+    return find
+
+
+def security_groups(asked: Asked) -> Iterator[Target]:
+    """A security group by id, or by its name in the default network."""
+    name = asked.first("GroupName")
+    if asked.action == "CreateSecurityGroup" or not name or asked.first("GroupId"):
+        yield from of_ec2("security-group")(asked)
+        return
+    found = ec2_of(asked).get_security_group_from_name(name)
+    yield ec2_target(asked, "security-group", found.id if found else "*")
+
+
+def key_pairs(asked: Asked) -> Iterator[Target]:
+    """A key pair by name or id."""
+    name = asked.first("KeyName")
+    if id := asked.first("KeyPairId"):
+        name = next((key for key, pair in ec2_of(asked).key_pairs.items() if pair.id == id), "*")
+    if name:
+        yield ec2_target(asked, "key-pair", name)
+
+
+def launch_templates(asked: Asked) -> Iterator[Target]:
+    """A launch template by id or name."""
+    if asked.action in EC2_MADE:
+        yield ec2_target(asked, "launch-template", "*")
+        return
+    name = asked.first("LaunchTemplateName")
+    id = asked.first("LaunchTemplateId") or ec2_of(asked).launch_template_name_to_ids.get(name, "*")
+    yield ec2_target(asked, "launch-template", id)
+
+
+def tagged_ec2(asked: Asked) -> Iterator[Target]:
+    """What CreateTags and DeleteTags name, by the prefixes of the ids.
+
+    Raises:
+        NotModelled: an id of a type without a row.
+    """
+    for id in listed(asked.first("Resources")):
+        if (kind := EC2_PREFIXES.get(id.partition("-")[0])) is None:
+            raise NotModelled(f"of what type {id} is")
+        yield ec2_target(asked, kind, id)
+
+
+# --- IAM --------------------------------------------------------------------------------------------------------------------
+
+
+def iam_of(asked: Asked) -> Any:
+    """moto's IAM of the caller's account."""
+    return iam_backends[asked.account][asked.partition]
+
+
+def _iam(kind: str, entity: Any, asked: Asked, name: str) -> Target:
+    if entity is not None:
+        tags = getattr(entity, "tags", None)
+        return Target(entity.arn, _tag_pairs(tags) if kind == "role" and isinstance(tags, list) else None)
+    return Target(asked.arn("iam", f"{kind}{asked.parameters.get('Path') or '/'}{name}", region=""), {})
+
+
+def users(asked: Asked) -> Iterator[Target]:
+    """A user by name; without one, the caller itself."""
+    if name := asked.first("UserName") or asked.user:
+        yield _iam("user", iam_of(asked).users.get(name), asked, name)
+
+
+def roles(asked: Asked) -> Iterator[Target]:
+    """A role by name, or by its ARN where STS is asked for it."""
+    if arn := asked.first("RoleArn"):
+        yield Target(arn)
+    elif name := asked.first("RoleName"):
+        yield _iam("role", role_named(asked, name), asked, name)
+
+
+def role_named(asked: Asked, name: str) -> Any:
+    """The role of that name; None if there is none."""
+    return next((role for role in iam_of(asked).roles.values() if role.name == name), None)
+
+
+def instance_profile_named(asked: Asked, name: str) -> Any:
+    """The instance profile of that name, or of the name at the end of that ARN; None if there is none."""
+    return next(
+        (profile for profile in iam_of(asked).get_instance_profiles() if profile.name == name.rpartition("/")[2]), None
+    )
+
+
+def instance_profiles(asked: Asked) -> Iterator[Target]:
+    """An instance profile by name."""
+    if name := asked.first("InstanceProfileName"):
+        yield _iam("instance-profile", instance_profile_named(asked, name), asked, name)
+
+
+def managed_policies(asked: Asked) -> Iterator[Target]:
+    """A managed policy by ARN, or by the name that it is to have."""
+    if arn := asked.first("PolicyArn"):
+        yield Target(arn)
+    elif name := asked.first("PolicyName"):
+        yield _iam("policy", None, asked, name)
+
+
+def simulated(kind: str) -> Finder:
+    """The principal whose policies are simulated, if it is of this kind."""
+
+    def find(asked: Asked) -> Iterator[Target]:
+        source = str(asked.first("PolicySourceArn"))
+        if f":{kind}/" in source:
+            yield Target(source)
+
+    return find
+
+
+# --- the others -------------------------------------------------------------------------------------------------------------
+
+
+def secrets(asked: Asked) -> Iterator[Target]:
+    """A secret by name, ARN or part of it; one that is not there keeps the name by which it is asked for.
+
+    Raises:
+        NotModelled: it has a policy of its own.
+    """
+    store: Any = secretsmanager_backends[asked.account][asked.region].secrets
+    name = asked.first("SecretId", "Name")
+    found = None if name is None or asked.action == "CreateSecret" else store.get(name)
+    if found is not None:
+        if getattr(found, "policy", None):
+            raise NotModelled(f"what the policy of secret {name} says")
+        yield Target(found.arn, _tag_pairs(found.tags))
+    elif name:
+        yield Target(name if name.startswith("arn:") else asked.arn("secretsmanager", f"secret:{name}"), {})
+
+
+def sealing_key(asked: Asked) -> str | None:
+    """The customer's key that a call's secret is encrypted with or is to be; None for AWS's own."""
+    store: Any = secretsmanager_backends[asked.account][asked.region]
+    found = None if asked.action == "CreateSecret" else store.secrets.get(str(asked.first("SecretId")))
+    key: str | None = asked.first("KmsKeyId") or (found.kms_key_id if found else None)
+    return None if key == store.DEFAULT_KMS_KEY_ALIAS else key
+
+
+def repositories(asked: Asked) -> Iterator[Target]:
+    """Repositories by name or ARN; all of them where none is named.
+
+    Raises:
+        NotModelled: one has a policy of its own.
+    """
+    backend: Any = ecr_backends[asked.account][asked.region]
+    arn = asked.first("resourceArn")
+    names = (
+        [arn.partition(":repository/")[2]] if arn else listed(asked.first("repositoryName", "repositoryNames")) or ["*"]
+    )
+    for name in names:
+        found = backend.repositories.get(name)
+        if found is not None and found.policy:
+            raise NotModelled(f"what the policy of repository {name} says")
+        tags = backend.tagger.get_tag_dict_for_resource(found.arn) if found else {}
+        yield Target(asked.arn("ecr", f"repository/{name}", account=asked.first("registryId")), tags)
+
+
+def log_groups(asked: Asked) -> Iterator[Target]:
+    """A log group. Policies name it with what follows its name (``:*``), but for tags (CloudWatch Logs API, LogGroup, ``arn``)."""
+    if arn := asked.first("resourceArn"):
+        yield Target(arn)
+    elif name := asked.first("logGroupName"):
+        tail = "" if asked.action.endswith(("TagLogGroup", "TagsLogGroup", "tagLogGroup")) else ":log-stream:"
+        yield Target(asked.arn("logs", f"log-group:{name}{tail}"))
+
+
+def log_streams(asked: Asked) -> Iterator[Target]:
+    """A log stream."""
+    if name := asked.first("logGroupName"):
+        yield Target(asked.arn("logs", f"log-group:{name}:log-stream:{asked.first('logStreamName') or ''}"))
+
+
+def keys(asked: Asked) -> Iterator[Target]:
+    """A key by id, ARN or alias.
+
+    Raises:
+        NotModelled: its policy is not the one that leaves everything to IAM.
+    """
+    backend: Any = kms_backends[asked.account][asked.region]
+    id = backend.any_id_to_key_id(str(asked.first("KeyId") or "*"))
+    if (key := backend.keys.get(id)) is not None and key.policy != key.generate_default_policy():
+        raise NotModelled(f"what the policy of key {id} says")
+    yield Target(asked.arn("kms", f"key/{id}"))
+
+
+def quotas(asked: Asked) -> Iterator[Target]:
+    """A quota."""
+    yield Target(asked.arn("servicequotas", f"{asked.first('ServiceCode')}/{asked.first('QuotaCode')}"))
+
+
+#: Type of resource -> what finds those that a call names.
+FINDERS: dict[str, Finder] = {
+    "autoscaling:autoScalingGroup": groups,
+    **{f"ec2:{kind}": of_ec2(kind) for kind in EC2_PARAMETERS},
+    "ec2:security-group": security_groups,
+    "ec2:key-pair": key_pairs,
+    "ec2:launch-template": launch_templates,
+    "ec2:*": tagged_ec2,
+    "ecr:repository": repositories,
+    "iam:group": simulated("group"),
+    "iam:instance-profile": instance_profiles,
+    "iam:policy": managed_policies,
+    "iam:role": roles,
+    "iam:user": users,
+    "kms:key": keys,
+    "logs:log-group": log_groups,
+    "logs:log-stream": log_streams,
+    "secretsmanager:Secret": secrets,
+    "servicequotas:quota": quotas,
+    "sts:role": roles,
+}

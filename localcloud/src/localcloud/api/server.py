@@ -1,0 +1,306 @@
+"""The server: one port, one lock, a latency if asked, a trace if asked, and its own controls under ``/localcloud/``."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from moto.moto_server.werkzeug_app import (
+    BackendRequest,
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from localcloud import imds, page, seed
+from localcloud.api import groups, install, metadata, state
+from localcloud.api.authorize import Guard
+from localcloud.api.faults import Faults
+from localcloud.api.machines import MACHINES
+from localcloud.api.trace import Trace, read_call
+
+HOST = "127.0.0.1"
+#: What the control endpoint answers to, so that a stranger on the port is told apart.
+NAME = "wekruit-localcloud"
+log = logging.getLogger(__name__)
+StartResponse = Callable[..., Any]
+
+
+class Application:
+    """The WSGI application.
+
+    Args:
+        latency_ms: added to every API call, slept outside the lock.
+        trace: file to append calls to.
+        enforce_iam: whether calls of users and roles are held against their policies.
+    """
+
+    debug = True
+
+    def __init__(self, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False) -> None:
+        install.install()
+        imds.SERVICE.lookup = metadata.view_of
+        MACHINES.open(MACHINES.simulated())
+        self.faults = Faults()
+        self.guard = Guard(enforce_iam)
+        self.latency_ms = latency_ms
+        self.trace = Trace(trace)
+        self.started = time.time()
+        self.calls = 0
+        self._lock = MACHINES.lock
+        self._moto = DomainDispatcherApplication(_service_app)
+        self._snapshot: state.State | None = None
+        self._lead = 0.0
+        state.reset()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if page.asked_for(environ):
+            return self._page(environ, start_response)
+        if environ.get("PATH_INFO", "").startswith("/localcloud/"):
+            return self._control(environ, start_response)
+        return self._call(environ, start_response)
+
+    def _call(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("the client left before it had said all: what it began is no call")
+        call = read_call(_request(environ, body)) if self.trace.active or self.faults.rules else None
+        environ["wsgi.input"] = io.BytesIO(body)
+        answer: list[Any] = []
+
+        def remember(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            answer[:] = [status, headers]
+            return start_response(status, headers, exc_info)  # type: ignore[no-any-return]
+
+        fault = self.faults.met_by(call) if call else None
+        if delay := self.latency_ms + (fault.milliseconds if fault else 0):
+            time.sleep(delay / 1000)
+        if fault and fault.kind in ("throttle", "error"):
+            self.calls += 1
+            answer_body = _failure(remember, environ, *fault.answer(call.service if call else ""))
+        elif fault and fault.kind == "lost":
+            self._answered(environ, body, lambda status, headers, exc_info=None: None)
+            raise ConnectionAbortedError(f"the answer to {call.action if call else 'a call'} is lost, as was asked for")
+        else:
+            answer_body = self._answered(environ, body, remember)
+        if call and self.trace.active:
+            status = int(str(answer[0]).split()[0])
+            error = None if status < 400 else _error_code(answer_body, dict(answer[1]))
+            self.trace.write(call, status, error, 1000 * (time.perf_counter() - began))
+        return [answer_body]
+
+    def _answered(self, environ: dict[str, Any], body: bytes, remember: StartResponse) -> bytes:
+        """What the services say to a call, one call at a time."""
+        with self._lock:
+            self.calls += 1
+            MACHINES.tick()
+            for backend in groups.all_groups():
+                backend.tick()
+            try:
+                if refusal := self.guard.check(_request(environ, body)):
+                    return _failure(remember, environ, *refusal)
+                return b"".join(self._moto(environ, remember))
+            except NotImplementedError:
+                what = read_call(_request(environ, body))
+                message = f"localcloud does not model {what.action} of {what.service}"
+                return _failure(remember, environ, "400 Bad Request", "InvalidAction", message)
+            except Exception:
+                what = read_call(_request(environ, body))
+                log.exception("%s %s failed", what.service, what.action)
+                message = "localcloud failed to answer this call; its log says why"
+                return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
+
+    def tick(self) -> None:
+        """Let groups act on what has fallen due although nobody calls."""
+        with self._lock:
+            MACHINES.tick()
+            for backend in groups.all_groups():
+                try:
+                    backend.tick()
+                except Exception:  # one group's trouble must not stop the cloud
+                    log.exception("a group's timeouts failed")
+
+    def _page(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """The read-only page: read under the lock, drawn outside it."""
+        with self._lock:
+            picture = page.read(groups.all_groups(), seed.ACCOUNT, groups.CLOCK.speed)
+        body = page.html(picture).encode()
+        start_response("200 OK", [*page.HEADERS, ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _control(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        request = BackendRequest(environ)
+        verb = request.path.removeprefix("/localcloud/")
+        actions: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
+            ("GET", "status"): lambda _: self.status(),
+            ("GET", "events"): lambda _: self._events(int(request.values.get("after", 0))),
+            ("GET", "faults"): lambda _: self.faults.told(),
+            ("POST", "faults"): self.faults.order,
+            ("POST", "enforce-iam"): self.guard.switch,
+            ("GET", "imds"): lambda _: imds.SERVICE.control({}),
+            ("POST", "imds"): imds.SERVICE.control,
+            ("POST", "speed"): self._set_speed,
+            ("POST", "latency"): self._set_latency,
+            ("POST", "trace"): self._set_trace,
+            ("POST", "snapshot"): self._take_snapshot,
+            ("POST", "restore"): self._restore_snapshot,
+            ("POST", "reset"): self._reset,
+        }
+        action = actions.get((str(request.method), verb))
+        try:
+            if action is None:
+                return _json(start_response, "404 Not Found", {"error": f"no control {request.method} {request.path}"})
+            wanted = json.loads(request.get_data() or b"{}")
+            with self._lock:
+                return _json(start_response, "200 OK", action(wanted))
+        except (ValueError, TypeError, KeyError, OSError) as problem:
+            return _json(start_response, "400 Bad Request", {"error": f"{type(problem).__name__}: {problem}"})
+
+    def status(self) -> dict[str, Any]:
+        """What stands, in numbers and names."""
+        return {
+            "name": NAME,
+            "pid": os.getpid(),
+            "account": seed.ACCOUNT,
+            "region": seed.REGION,
+            "uptime_seconds": round(time.time() - self.started, 1),
+            "calls": self.calls,
+            "latency_ms": self.latency_ms,
+            "speed": groups.CLOCK.speed,
+            "instances": MACHINES.host.kind,
+            "enforce_iam": self.guard.on,
+            "trace": str(self.trace.path) if self.trace.path else None,
+            "snapshot": self._snapshot is not None,
+            "groups": {
+                kept.group.name: {
+                    "desired": kept.group.settings.desired,
+                    "instances": {i.id: i.state for i in kept.group.instances.values()},
+                }
+                for backend in groups.all_groups()
+                for kept in backend.kept.values()
+            },
+        }
+
+    def _set_latency(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        milliseconds = float(wanted["ms"])
+        if milliseconds < 0:
+            raise ValueError("ms must not be negative")
+        self.latency_ms = milliseconds
+        return {"latency_ms": self.latency_ms}
+
+    def _set_speed(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        groups.CLOCK.run_at(float(wanted["speed"]))
+        return {"speed": groups.CLOCK.speed}
+
+    def _events(self, after: int) -> dict[str, Any]:
+        events = [asdict(event) for backend in groups.all_groups() for event in backend.events if event.number > after]
+        return {"events": sorted(events, key=lambda event: event["number"])}
+
+    def _set_trace(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        self.trace.redirect(Path(wanted["file"]) if wanted["file"] else None)
+        return {"trace": wanted["file"]}
+
+    def _take_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
+        MACHINES.check_restorable()
+        self._snapshot, self._lead = state.copied(), groups.CLOCK.lead
+        return {"snapshot": True}
+
+    def _restore_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
+        MACHINES.check_restorable()
+        if self._snapshot is None:
+            raise ValueError("no snapshot was taken")
+        state.restore(self._snapshot)
+        groups.CLOCK.lead = self._lead  # what was due in a time that flew must not be so again
+        MACHINES.adopt()
+        return {"restored": True}
+
+    def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
+        MACHINES.clear()
+        imds.SERVICE.forget()
+        state.reset()
+        return {"reset": True}
+
+
+def _request(environ: dict[str, Any], body: bytes) -> BackendRequest:
+    """A request to look at, apart from the one that moto reads."""
+    return BackendRequest({**environ, "wsgi.input": io.BytesIO(body)})
+
+
+def _service_app(service: str) -> Any:
+    """moto's application for one service; what it cannot handle reaches our log instead of becoming a page of HTML."""
+    app = create_backend_app(service)  # type: ignore[arg-type]
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app
+
+
+def _failure(start_response: StartResponse, environ: dict[str, Any], status: str, code: str, message: str) -> bytes:
+    """An error that moto did not word, in the words of the caller's protocol."""
+    json_ = "json" in environ.get("CONTENT_TYPE", "")
+    start_response(status, [("Content-Type", "application/json" if json_ else "text/xml"), ("x-amzn-ErrorType", code)])
+    if json_:
+        return json.dumps({"__type": code, "message": message}).encode()
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if "/ec2/aws4_request" in environ.get(
+        "HTTP_AUTHORIZATION", ""
+    ):  # EC2 has a shape of its own, and Go's SDK insists on it
+        return f"<Response><Errors>{error}</Errors><RequestID>localcloud</RequestID></Response>".encode()
+    return f"<ErrorResponse>{error}</ErrorResponse>".encode()
+
+
+def _json(start_response: StartResponse, status: str, value: dict[str, Any]) -> Iterable[bytes]:
+    body = json.dumps(value).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _error_code(body: bytes, headers: dict[str, str]) -> str:
+    """AWS's error code in an answer of any protocol."""
+    text = body.decode("utf-8", "replace")
+    found = re.search(r"<Code>([^<]+)</Code>", text) or re.search(r'"__type":\s*"(?:[^"#]*#)?([^"]+)"', text)
+    named = headers.get("x-amzn-ErrorType") or headers.get("X-Amzn-ErrorType")
+    return found.group(1) if found else named or "Unknown"
+
+
+class Handler(MotoRequestHandler):
+    """moto's request handler, silent, with kept-alive connections."""
+
+    protocol_version = "HTTP/1.1"
+
+    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
+        """An answer that is to be lost ends the connection, as a client that left does."""
+        self.close_connection = True
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Requests are the trace's business."""
+
+    def setup(self) -> None:
+        """Answers leave at once: small packets must not wait for acknowledgements."""
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def make(port: int, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False) -> BaseWSGIServer:
+    """A server bound to loopback, not yet serving; port 0 takes a free one. Its instances are simulated, and boot at once.
+
+    Raises:
+        SystemExit: the port is taken (werkzeug's way to say so).
+    """
+    application = Application(latency_ms, trace, enforce_iam)
+    server = make_server(HOST, port, application, threaded=True, request_handler=Handler)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.service_actions = application.tick  # type: ignore[method-assign]
+    return server

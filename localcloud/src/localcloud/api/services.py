@@ -1,0 +1,145 @@
+"""The smaller services, each moto's own but for an answer or two that AWS would give otherwise."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from moto.core.exceptions import JsonRESTError
+from moto.core.utils import utcnow
+from moto.kms import urls as kms_urls
+from moto.kms.models import Grant, KmsBackend
+from moto.logs import urls as logs_urls
+from moto.logs.exceptions import ResourceNotFoundException
+from moto.logs.models import LogsBackend
+from moto.secretsmanager import urls as secretsmanager_urls
+from moto.secretsmanager.exceptions import InvalidRequestException
+from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
+from moto.servicequotas import urls as servicequotas_urls
+from moto.servicequotas.models import ServiceQuotasBackend
+from moto.sts import urls as sts_urls
+from moto.sts.models import STSBackend
+
+from localcloud import seed
+from localcloud.api.callers import Session
+
+#: Days that a log group can keep its events (API, PutRetentionPolicy).
+RETENTION_DAYS = frozenset(
+    {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
+
+
+class Kms(KmsBackend):
+    """KMS, which knows no key by a wrong name."""
+
+    _url_module = kms_urls
+
+    def list_grants(self, key_id: str, grant_id: str) -> list[Grant]:
+        """ListGrants; moto fails on an unknown key."""
+        id = self.get_key_id(key_id)
+        if id not in self.keys:
+            raise JsonRESTError("NotFoundException", f"Key '{key_id}' does not exist")
+        return super().list_grants(id, grant_id)
+
+
+class Logs(LogsBackend):
+    """CloudWatch Logs."""
+
+    _url_module = logs_urls
+
+    def put_retention_policy(self, log_group_name: str, retention_in_days: str) -> None:
+        """PutRetentionPolicy; moto takes any number."""
+        if int(retention_in_days) not in RETENTION_DAYS:
+            raise JsonRESTError("InvalidParameterException", f"{retention_in_days} is not a valid retention in days")
+        super().put_retention_policy(log_group_name, retention_in_days)
+
+    def list_tags_for_resource(self, resource_arn: str) -> dict[str, str]:
+        """ListTagsForResource; moto finds no tags on what is not there."""
+        kind, _, name = resource_arn.partition(":log-group:")
+        if name and kind and name not in self.groups:
+            raise ResourceNotFoundException()
+        return super().list_tags_for_resource(resource_arn)
+
+
+class SecretsManager(SecretsManagerBackend):
+    """Secrets Manager."""
+
+    _url_module = secretsmanager_urls
+
+    def _check_with_existing_secrets_and_versions(
+        self,
+        secret_name: str,
+        client_request_token: str | None,
+        secret_string: str | None,
+        secret_binary: str | None,
+        on_create: bool = False,
+    ) -> FakeSecret | None:
+        """CreateSecret over one that waits for its deletion has an error of its own."""
+        if on_create and secret_name in self.secrets and self.secrets[secret_name].is_deleted():
+            raise InvalidRequestException(
+                "You can't create this secret because a secret with this name is already scheduled for deletion."
+            )
+        return super()._check_with_existing_secrets_and_versions(
+            secret_name, client_request_token, secret_string, secret_binary, on_create
+        )
+
+
+class ServiceQuotas(ServiceQuotasBackend):
+    """Service Quotas, with those of EC2 that a fleet meets."""
+
+    _url_module = servicequotas_urls
+
+    def list_aws_default_service_quotas(self, service_code: str) -> list[dict[str, Any]]:
+        """ListAWSDefaultServiceQuotas."""
+        if service_code == "ec2":
+            return [self._quota(code) for code in seed.EC2_QUOTAS]
+        return super().list_aws_default_service_quotas(service_code)
+
+    def get_service_quota(self, service_code: str, quota_code: str) -> dict[str, Any]:
+        """GetServiceQuota."""
+        if service_code == "ec2" and quota_code in seed.EC2_QUOTAS:
+            return self._quota(quota_code)
+        return super().get_service_quota(service_code, quota_code)
+
+    def _quota(self, code: str) -> dict[str, Any]:
+        name, value = seed.EC2_QUOTAS[code]
+        return {
+            "ServiceCode": "ec2",
+            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+            "QuotaArn": f"arn:aws:servicequotas:{self.region_name}:{self.account_id}:ec2/{code}",
+            "QuotaCode": code,
+            "QuotaName": name,
+            "Value": value,
+            "Unit": "None",
+            "Adjustable": True,
+            "GlobalQuota": False,
+        }
+
+
+class Sts(STSBackend):
+    """STS, to which a caller with credentials of nobody's is a user like any other."""
+
+    _url_module = sts_urls
+
+    def instance_session(
+        self, role_arn: str, instance_arn: str, lifetime: timedelta, renewed_before: timedelta
+    ) -> Session:
+        """The session of an instance's role, a new one where the last has less than ``renewed_before`` to live."""
+        for kept in reversed(self.assumed_roles):
+            if isinstance(kept, Session) and (kept.role_arn, kept.instance_arn) == (role_arn, instance_arn):
+                if kept.expiration - renewed_before > utcnow():
+                    return kept
+                break
+        account, key = self._create_access_key(role_arn)
+        name, seconds = instance_arn.rpartition("/")[2], int(lifetime.total_seconds())
+        session = Session(account, self.region_name, key, name, role_arn, "", seconds, "")
+        session.instance_arn = instance_arn
+        self.assumed_roles.append(session)
+        return session
+
+    def get_caller_identity(self, access_key_id: str, region: str) -> tuple[str, str, str]:
+        """GetCallerIdentity."""
+        user_id, arn, account = super().get_caller_identity(access_key_id, region)
+        if arn.endswith(":user/moto"):
+            return seed.OPERATOR_ID, f"arn:{self.partition}:iam::{account}:user/{seed.OPERATOR}", account
+        return user_id, arn, account

@@ -1,0 +1,493 @@
+"""Instance refresh: a group's members replaced in batches, with checkpoints, cancellation and rollback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from localcloud.fleet.lifecycle import Lifecycle
+from localcloud.fleet.values import (
+    COUNTED,
+    Effect,
+    Instance,
+    Refused,
+    Room,
+    Settings,
+    Template,
+    invalid,
+    room,
+    stamp,
+)
+
+#: Statuses of a refresh that is not over (API, InstanceRefresh).
+ACTIVE = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"})
+#: How long a refresh waits for protection to be lifted and for standby to end (API, RefreshPreferences), and how long it
+#: bears that no replacement comes to serve (derived).
+PATIENCE_SECONDS = 3600
+DEFAULT_MIN_HEALTHY = 90
+DEFAULT_CHECKPOINT_DELAY = 3600
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """How a refresh goes about it (API, RefreshPreferences); None means not given.
+
+    Attributes:
+        min_healthy, max_healthy: percent of desired capacity.
+        warmup, checkpoint_delay, bake: seconds.
+        protected: ``Refresh``, ``Ignore`` or ``Wait``; standby: ``Terminate``, ``Ignore`` or ``Wait``.
+    """
+
+    min_healthy: int | None = None
+    max_healthy: int | None = None
+    warmup: int | None = None
+    checkpoints: tuple[int, ...] = ()
+    checkpoint_delay: int | None = None
+    bake: int | None = None
+    skip_matching: bool = False
+    auto_rollback: bool = False
+    protected: str = "Wait"
+    standby: str = "Wait"
+
+    def settled(self, settings: Settings) -> Preferences:
+        """With the defaults that a group's settings decide (UG, "Understand the default values for an instance refresh").
+
+        Raises:
+            Refused: ``ValidationError`` (limits from the API reference, RefreshPreferences).
+        """
+        low, high = self.min_healthy, self.max_healthy
+        if high is not None and low is None:
+            raise invalid("MinHealthyPercentage must be specified if MaxHealthyPercentage is specified")
+        if low is None:
+            low, high = settings.min_healthy_percentage, settings.max_healthy_percentage
+        low = DEFAULT_MIN_HEALTHY if low is None else low
+        if not 0 <= low <= 100 or not 100 <= (high or 100) <= 200:
+            raise invalid("MinHealthyPercentage must be between 0 and 100, MaxHealthyPercentage between 100 and 200")
+        if high is not None and high - low > 100:
+            raise invalid(
+                "The difference between MaxHealthyPercentage and MinHealthyPercentage cannot be greater than 100"
+            )
+        points = self.checkpoints
+        if list(points) != sorted(set(points)) or not all(1 <= point <= 100 for point in points):
+            raise invalid("CheckpointPercentages must be unique, in ascending order and between 1 and 100")
+        if self.checkpoint_delay is not None and not points:
+            raise invalid("CheckpointPercentages must be specified if CheckpointDelay is specified")
+        if not 0 <= (self.checkpoint_delay or 0) <= 172_800 or not 0 <= (self.bake or 0) <= 172_800:
+            raise invalid("CheckpointDelay and BakeTime must be between 0 and 172800 seconds")
+        if self.protected not in ("Refresh", "Ignore", "Wait"):
+            raise invalid(f"Unknown ScaleInProtectedInstances: {self.protected}")
+        if self.standby not in ("Terminate", "Ignore", "Wait"):
+            raise invalid(f"Unknown StandbyInstances: {self.standby}")
+        warmup = self.warmup if self.warmup is not None else settings.default_instance_warmup
+        return replace(
+            self,
+            min_healthy=low,
+            max_healthy=high,
+            warmup=settings.health_check_grace_period if warmup is None else warmup,
+            checkpoint_delay=(DEFAULT_CHECKPOINT_DELAY if self.checkpoint_delay is None else self.checkpoint_delay)
+            if points
+            else None,
+        )
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Where a refresh stood when its rollback began (API, RollbackDetails)."""
+
+    reason: str
+    started_at: float
+    percentage: int
+    left: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """One instance refresh. Times are seconds since the epoch.
+
+    Attributes:
+        desired: the configuration that was asked for, as it was given; ``to`` has its version's number.
+        waiting: ids still to be replaced; those that left the group otherwise are dropped from it.
+        total: how many there were at the start.
+        furthest: the most replacements that served at once.
+        failing_since: since when replacements fail to serve; more of them than ever before end it.
+        blocked_since: since when only protected or standby members are left to wait for.
+        paused_until: the end of a checkpoint's delay, or of the bake time.
+    """
+
+    id: str
+    preferences: Preferences
+    desired: Template | None
+    to: Template
+    waiting: frozenset[str]
+    total: int
+    requested_at: float
+    status: str = "Pending"
+    reason: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    percentage: int = 0
+    left: int = 0
+    furthest: int = 0
+    checkpoints_passed: int = 0
+    failing_since: float | None = None
+    blocked_since: float | None = None
+    paused_until: float | None = None
+    rollback: Rollback | None = None
+
+    @property
+    def goal(self) -> int:
+        """How many replacements to reach before the next pause, or the end."""
+        points = () if self.rollback else self.preferences.checkpoints
+        if not points:
+            return self.total
+        return -(-self.total * points[min(self.checkpoints_passed, len(points) - 1)] // 100)
+
+
+@dataclass
+class Group(Lifecycle):
+    """One Auto Scaling group.
+
+    Attributes:
+        refreshes: every instance refresh, by id, oldest first; at most the last is active.
+    """
+
+    refreshes: dict[str, Refresh] = field(default_factory=dict)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    @property
+    def active_refresh(self) -> Refresh | None:
+        """The refresh or rollback that is under way."""
+        last = next(reversed(self.refreshes.values()), None)
+        return last if last and last.status in ACTIVE else None
+
+    def start_refresh(self, preferences: Preferences, desired: Template | None, to: Template, now: float) -> Refresh:
+        """StartInstanceRefresh; it begins with the next tick.
+
+        Args:
+            desired: the configuration asked for, if any; adopted by the group when the refresh succeeds.
+            to: it, or else the group's template, with the version's number.
+
+        Raises:
+            Refused: ``InstanceRefreshInProgress``; ``ValidationError`` for preferences out of bounds, or for AutoRollback
+                where nothing can be rolled back.
+        """
+        if self.active_refresh:
+            raise Refused(
+                "InstanceRefreshInProgress",
+                "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
+            )
+        settled = preferences.settled(self.settings)
+        if settled.auto_rollback and desired is None:
+            raise invalid(
+                "The AutoRollback parameter cannot be set to true when the DesiredConfiguration parameter is empty. "
+                "Set AutoRollback to false or specify a desired configuration and try again."
+            )
+        if settled.auto_rollback and not self.settings.template.version.isdigit():
+            raise invalid(
+                "The AutoRollback parameter cannot be set to true when the group uses the $Latest or $Default version."
+            )
+        members = [i for i in self.instances.values() if i.state in COUNTED or i.state == "Standby"]
+        waiting = frozenset(i.id for i in members if not (settled.skip_matching and i.template == to))
+        refresh = Refresh(self.new_id(), settled, desired, to, waiting, len(waiting), now, left=len(waiting))
+        self.refreshes[refresh.id] = refresh
+        self._wake(now)
+        return refresh
+
+    def cancel_refresh(self, wait: bool, now: float) -> Refresh:
+        """CancelInstanceRefresh, also of a rollback: nothing new is replaced; what is under way ends first, if ``wait``.
+
+        Raises:
+            Refused: ``ActiveInstanceRefreshNotFound``.
+        """
+        refresh = self._running("Cancelling")
+        reason = "Cancelled due to user request."
+        changed = replace(refresh, status="Cancelling", reason=reason, paused_until=None)
+        self._keep(changed if wait else replace(changed, status="Cancelled", ended_at=now))
+        self._wake(now)
+        return refresh
+
+    def roll_back_refresh(self, now: float) -> Refresh:
+        """RollbackInstanceRefresh.
+
+        Raises:
+            Refused: ``ActiveInstanceRefreshNotFound``; ``IrreversibleInstanceRefresh`` without a desired configuration or
+                where the group's template version is no number (API, RollbackInstanceRefresh).
+        """
+        refresh = self._running("Cancelling", "RollbackInProgress")
+        if refresh.desired is None or not self.settings.template.version.isdigit():
+            raise Refused(
+                "IrreversibleInstanceRefresh",
+                "The request failed because a desired configuration was not found or an incompatible launch template "
+                "version ($Latest or $Default) is present on the Auto Scaling group.",
+            )
+        self._begin_rollback(refresh, "Manual rollback was initiated by user request.", now)
+        return refresh
+
+    def _running(self, *but: str) -> Refresh:
+        refresh = self.active_refresh
+        if refresh is None or refresh.status in but:
+            raise Refused(
+                "ActiveInstanceRefreshNotFound",
+                f"No in progress or pending Instance Refresh found for Auto Scaling group {self.name}",
+            )
+        return refresh
+
+    # --- what the lifecycle asks ----------------------------------------------------------------------------------------
+
+    @property
+    def launch_template(self) -> Template:
+        """While a refresh runs, every new instance has its configuration; a rollback launches the group's own."""
+        refresh = self.active_refresh
+        if refresh and refresh.desired and refresh.status in ("Pending", "InProgress", "Baking"):
+            return refresh.to
+        return self.settings.template
+
+    @property
+    def warmup(self) -> int:
+        """A refresh has its own."""
+        refresh = self.active_refresh
+        return super().warmup if refresh is None else refresh.preferences.warmup or 0
+
+    def _setback(self, launched_at: float, now: float) -> None:
+        refresh = self.active_refresh
+        if (
+            refresh
+            and refresh.started_at is not None
+            and launched_at >= refresh.started_at
+            and refresh.failing_since is None
+        ):
+            self._keep(replace(refresh, failing_since=now))
+            self._wake(now + PATIENCE_SECONDS)
+
+    def _may_end(self, instance: Instance) -> bool:
+        refresh = self.active_refresh
+        refreshed = (
+            refresh is not None and instance.id in refresh.waiting and refresh.preferences.protected == "Refresh"
+        )
+        return refreshed or super()._may_end(instance)
+
+    def _can_spare(self, instance_id: str | None, now: float) -> bool:
+        """A refresh also waits for others that fell ill meanwhile, so as to stay above its minimum."""
+        refresh = self.active_refresh
+        return refresh is None or instance_id is None or self._may_lose(self.instances[instance_id], refresh, now)
+
+    def _may_lose(self, instance: Instance, refresh: Refresh, now: float) -> bool:
+        """Whether enough healthy members are left without this one."""
+        if not self._serves(instance, refresh, now):
+            return True
+        serving = sum(self._serves(i, refresh, now) for i in self.instances.values())
+        return serving - 1 >= self.settings.desired - self._room(refresh).fewer
+
+    def _rebalance(self, now: float) -> list[Effect]:
+        """Not while a refresh moves instances itself (derived)."""
+        return [] if self.active_refresh else super()._rebalance(now)
+
+    # --- progress -----------------------------------------------------------------------------------------------------
+
+    def _keep(self, refresh: Refresh) -> None:
+        self.refreshes[refresh.id] = refresh
+
+    def _refresh(self, now: float) -> list[Effect]:
+        """The active refresh's next step: take stock, then end, pause, wait, or replace the next batch."""
+        refresh = self.active_refresh
+        if refresh is None or "InstanceRefresh" in self.suspended:
+            return []
+        if refresh.status == "Pending":
+            refresh = replace(refresh, status="InProgress", started_at=now)
+        effects = self._drop_successors(refresh, now) if refresh.rollback else []
+        refresh = self._take_stock(refresh, now)
+        self._keep(refresh)
+        if refresh.status == "Cancelling":
+            under_way = (
+                self.launching or self.extras or any(i.state.startswith("Pending") for i in self.instances.values())
+            )
+            if not under_way:
+                self._keep(replace(refresh, status="Cancelled", ended_at=now))
+            return effects
+        if refresh.failing_since is not None and now >= refresh.failing_since + PATIENCE_SECONDS:
+            return self._fail(
+                refresh, "Instance refresh failed: new instances did not come into service within one hour.", now
+            )
+        if refresh.paused_until is not None:
+            if now < refresh.paused_until:
+                return effects
+            if refresh.status == "Baking":
+                return self._succeed(refresh, now)
+            refresh = replace(refresh, paused_until=None, checkpoints_passed=refresh.checkpoints_passed + 1)
+            self._keep(refresh)
+        if self._done(refresh, now) >= refresh.goal:
+            return effects + self._arrive(refresh, now)
+        return effects + self._replace_batch(refresh, now)
+
+    def _drop_successors(self, refresh: Refresh, now: float) -> list[Effect]:
+        """A rollback keeps whom a successor was to follow; the successors end."""
+        cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh rollback."
+        launched = [self.instances[extra.instance] for extra in self.extras.values() if extra.instance]
+        return [effect for i in launched if self._to_undo(i, refresh) for effect in self._terminate(i, cause, now)]
+
+    def _to_undo(self, instance: Instance, refresh: Refresh) -> bool:
+        return instance.state in COUNTED and instance.template == refresh.to != self.settings.template
+
+    def _take_stock(self, refresh: Refresh, now: float) -> Refresh:
+        """What is left to replace and how far the refresh has come (API, InstanceRefresh, PercentageComplete)."""
+        preferences = refresh.preferences
+        members = [self.instances[id] for id in refresh.waiting if id in self.instances]
+        kept = [
+            i
+            for i in members
+            if (i.state in COUNTED or i.state == "Standby")
+            and not (i.protected and preferences.protected == "Ignore")
+            and not (i.state == "Standby" and preferences.standby == "Ignore")
+        ]
+        if refresh.rollback:  # what was still being launched when it began counts too
+            kept = [i for i in self.instances.values() if self._to_undo(i, refresh)]
+        refresh = replace(refresh, waiting=frozenset(i.id for i in kept), total=max(refresh.total, len(kept)))
+        done = self._done(refresh, now)
+        share = 100 * done // refresh.total if refresh.total else 100
+        warming = self._unready(refresh, now)
+        if done > refresh.furthest:
+            refresh = replace(refresh, furthest=done, failing_since=None)
+        reason = refresh.reason if refresh.paused_until is not None or refresh.status == "Cancelling" else None
+        if warming and reason is None:
+            reason = f"Waiting for instances to warm up before continuing. For example: {warming[0]} is warming up."
+        if refresh.rollback:
+            return replace(refresh, reason=reason, percentage=refresh.rollback.percentage * (100 - share) // 100)
+        return replace(refresh, reason=reason, percentage=min(100, share), left=max(0, refresh.total - done))
+
+    def _unready(self, refresh: Refresh, now: float) -> list[str]:
+        """New members that do not serve yet, by id."""
+        new = (i for i in self.instances.values() if i.state in COUNTED and i.id not in refresh.waiting)
+        return [i.id for i in new if not self._ready(i, now)]
+
+    def _done(self, refresh: Refresh, now: float) -> int:
+        """Replacements that serve and are warm."""
+        coming = len(self._unready(refresh, now)) + len(self.launching)
+        missing = max(0, self.settings.desired - (self._actual - self._surplus()))
+        return max(
+            0, min(refresh.total, refresh.total - len(refresh.waiting) - max(0, coming - self._surplus()) - missing)
+        )
+
+    def _replace_batch(self, refresh: Refresh, now: float) -> list[Effect]:
+        """Replace as many as health, checkpoint and preferences allow (UG, "How an instance refresh works")."""
+        waiting = [self.instances[id] for id in self.instances if id in refresh.waiting]
+        free = [i for i in waiting if not self._held(i, refresh)]
+        started = {extra.target for extra in self.extras.values()}
+        budget = refresh.goal - (refresh.total - len(waiting)) - len(started & refresh.waiting)
+        if {"Launch", "Terminate"} & self.suspended.keys() or self._retry_at is not None:
+            return []
+        if not free and waiting and not self._unready(refresh, now):
+            return self._wait_for(refresh, waiting, now)
+        if refresh.blocked_since is not None:
+            self._keep(replace(refresh, blocked_since=None))
+        bounds = self._room(refresh)
+        cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh."
+        why = f"At {stamp(now)} an instance was launched in response to an instance refresh."
+        effects: list[Effect] = []
+        for instance in free:
+            if budget <= 0:
+                break
+            if instance.id in started:
+                continue
+            if instance.state == "Standby":
+                effects += self._terminate(instance, cause, now)
+            elif bounds.more > len(self.extras) and instance.state == "InService":
+                effects += self._replace_first(instance, bounds.more, why, cause, now)
+            elif self._may_lose(instance, refresh, now):
+                effects += self._terminate(instance, cause, now)
+            else:
+                break
+            budget -= 1
+        return effects + self._fill(now, why)
+
+    def _serves(self, instance: Instance, refresh: Refresh, now: float) -> bool:
+        """Whether the instance counts as healthy capacity: only the new ones must be warm for that."""
+        return self._ready(instance, now) or (
+            instance.id in refresh.waiting and instance.state == "InService" and instance.healthy
+        )
+
+    def _room(self, refresh: Refresh) -> Room:
+        preferences = refresh.preferences
+        return room(self.settings.desired, preferences.min_healthy or 0, preferences.max_healthy)
+
+    def _held(self, instance: Instance, refresh: Refresh) -> bool:
+        """Whether the refresh must wait for somebody to release it."""
+        if instance.state == "Standby":
+            return refresh.preferences.standby == "Wait"
+        return instance.protected and refresh.preferences.protected == "Wait"
+
+    def _wait_for(self, refresh: Refresh, held: list[Instance], now: float) -> list[Effect]:
+        """An hour's patience with protected and standby members (API, RefreshPreferences)."""
+        since = refresh.blocked_since if refresh.blocked_since is not None else now
+        why = "is in Standby" if held[0].state == "Standby" else "is protected from scale in"
+        reason = f"Waiting for remaining instances to be available. For example: {held[0].id} {why}."
+        if now >= since + PATIENCE_SECONDS:
+            return self._fail(
+                refresh, f"Instance refresh failed: {held[0].id} {why} and could not be replaced within one hour.", now
+            )
+        if refresh.blocked_since is None:
+            self._wake(now + PATIENCE_SECONDS)
+        self._keep(replace(refresh, blocked_since=since, reason=reason))
+        return []
+
+    def _arrive(self, refresh: Refresh, now: float) -> list[Effect]:
+        """The goal is reached: a checkpoint's delay, the bake time, or the end."""
+        preferences = refresh.preferences
+        last = not refresh.total or refresh.checkpoints_passed >= len(preferences.checkpoints) - 1
+        if refresh.rollback:
+            self._keep(replace(refresh, status="RollbackSuccessful", reason=None, ended_at=now, percentage=0))
+            return []
+        if not last:
+            until = now + (preferences.checkpoint_delay or 0)
+            point = preferences.checkpoints[refresh.checkpoints_passed]
+            self._keep(
+                replace(
+                    refresh,
+                    paused_until=until,
+                    reason=f"Reached the checkpoint at {point}%; waiting until {stamp(until)}.",
+                )
+            )
+        elif preferences.bake:
+            until = now + preferences.bake
+            self._keep(replace(refresh, status="Baking", paused_until=until, reason=f"Baking until {stamp(until)}."))
+        else:
+            return self._succeed(refresh, now)
+        self._wake(until)
+        return []
+
+    def _succeed(self, refresh: Refresh, now: float) -> list[Effect]:
+        """The group adopts the desired configuration (UG, "How an instance refresh works")."""
+        if refresh.desired:
+            self.settings = replace(self.settings, template=refresh.desired)
+        self._keep(replace(refresh, status="Successful", reason=None, ended_at=now, paused_until=None))
+        return []
+
+    def _fail(self, refresh: Refresh, reason: str, now: float) -> list[Effect]:
+        """The end, or a rollback where that was asked for (UG, "Undo changes with a rollback")."""
+        if refresh.rollback:
+            self._keep(replace(refresh, status="RollbackFailed", reason=reason, ended_at=now))
+        elif refresh.preferences.auto_rollback:
+            self._begin_rollback(refresh, f"Automatic rollback was initiated: {reason}", now)
+        else:
+            self._keep(replace(refresh, status="Failed", reason=reason, ended_at=now))
+        return []
+
+    def _begin_rollback(self, refresh: Refresh, reason: str, now: float) -> None:
+        """Replace whoever does not have the group's own template; who was never replaced stays."""
+        back = frozenset(i.id for i in self.instances.values() if self._to_undo(i, refresh))
+        self._keep(
+            replace(
+                refresh,
+                status="RollbackInProgress",
+                reason=reason,
+                waiting=back,
+                total=len(back),
+                started_at=refresh.started_at if refresh.started_at is not None else now,
+                furthest=0,
+                failing_since=None,
+                blocked_since=None,
+                paused_until=None,
+                rollback=Rollback(reason, now, refresh.percentage, refresh.left, len(back)),
+            )
+        )
+        self._wake(now)

@@ -1,0 +1,358 @@
+"""An instance is a systemd container: own private address, cloud-init, sshd, Docker inside, its metadata at 169.254.169.254.
+
+All that is made bears a label with the port of its localcloud, by which the next one of that port sweeps up what a
+killed one left. Docker itself is the memory: whether a machine runs is asked there, never concluded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from localcloud import imds
+from localcloud.instances import Host, Listener, Machine, disks, nocloud
+from localcloud.instances.base_image import base_image
+from localcloud.instances.docker import Refused, described, docker, named
+from localcloud.instances.lanes import Lanes
+from localcloud.instances.network import Network, check_iptables, drop_redirections, make_network, redirect_metadata
+from localcloud.instances.relay import Relay
+
+log = logging.getLogger(__name__)
+
+#: Machines that are worked on at once; most of that is waiting for Docker.
+WORKERS = 8
+#: What a shutdown may take before the power is cut: systemd's own patience with a service when stopping, 20 s when ending.
+STOP_SECONDS, TERMINATE_SECONDS = 90, 20
+POWER_ON = Path(__file__).with_name("power_on.sh").read_text(encoding="utf-8")
+
+#: What systemd and Docker need inside, short of --privileged. With SYS_BOOT a machine's own `reboot` and `poweroff` end it
+#: by different signals (reboot(2), "Behavior inside PID namespaces").
+FLAGS = (
+    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_BOOT", "--cap-add", "SYS_PTRACE"),
+    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+    *("--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"),
+    *("--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
+    *("--stop-signal", "SIGRTMIN+3", "--env", "container=docker", "--pull", "never"),
+)
+REBOOTED, SWITCHED_OFF = 128 + 1, 128 + 2
+
+#: EC2's words for why an instance is not running (EC2 API Reference, StateReason).
+BY_USER, FROM_WITHIN = "User initiated shutdown", "Instance initiated shutdown"
+
+
+def open_host(port: int, listener: Listener, *, say: Callable[[str], None]) -> Host:
+    """A host for the localcloud of this port; what an earlier one of the port left is swept up first.
+
+    Raises:
+        Refused: containers cannot run here; the message is one line and says what to do.
+    """
+    check()
+    base = base_image(say)
+    sweep(label_of(port))
+    return Containers(port, base, listener)
+
+
+def check() -> None:
+    """Hold this machine against what container instances need.
+
+    Raises:
+        Refused: it lacks something.
+    """
+    try:
+        docker("version", "--format", "{{.Server.Version}}", timeout=10)
+    except Refused as problem:
+        raise Refused(
+            f"container instances need Docker, and it does not answer ({problem}); start it, or run .ci/docker as root"
+        ) from None
+    if os.geteuid():
+        raise Refused("container instances need root, for the metadata address (iptables); run localcloud as root")
+    try:
+        check_iptables()
+    except Refused as problem:
+        raise Refused(
+            f"container instances need iptables ({problem}); run .ci/docker, or apt-get install iptables"
+        ) from None
+
+
+def sweep(label: str) -> None:
+    """Remove every container, volume, network, rule and image of a label, by force.
+
+    Raises:
+        Refused: Docker would not.
+    """
+    drop_redirections(label)
+    for listing, removal in (
+        (("ps", "--all"), ("rm", "--force", "--volumes")),
+        (("volume", "ls"), ("volume", "rm", "--force")),
+        (("network", "ls"), ("network", "rm")),
+        (("images",), ("rmi", "--force")),
+    ):
+        try:
+            if found := named(*listing, label=label):
+                docker(*removal, *found)
+        except Refused:  # one may go with another: an image with the last that is made of it
+            if named(*listing, label=label):
+                raise
+
+
+def label_of(port: int) -> str:
+    """The label of everything that belongs to the localcloud of a port."""
+    return f"localcloud.port={port}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A VPC's network with what answers at its gateway."""
+
+    network: Network
+    api: Relay
+    metadata: imds.Door
+
+
+class Containers:
+    """A ``Host``; see there. `_on` has the machines that ought to run."""
+
+    kind = "container"
+
+    def __init__(self, port: int, base: str, listener: Listener) -> None:
+        self._port, self._base, self._listener = port, base, listener
+        self._label = label_of(port)
+        self._lanes = Lanes(WORKERS)
+        self._lock = threading.Lock()
+        self._places: dict[str, Place] = {}
+        self._machines: dict[tuple[str, str], str] = {}
+        self._on: set[str] = set()
+        self._dropped = False
+        self._closing = threading.Event()
+        self._events: subprocess.Popen[str] | None = None
+        self._watcher = threading.Thread(target=self._watch, name="docker events", daemon=True)
+        self._watcher.start()
+
+    def launch(self, machine: Machine) -> None:
+        """As ``Host.launch``."""
+        self._work(machine.id, partial(self._launch, machine))
+
+    def stop(self, instance_id: str) -> None:
+        """As ``Host.stop``."""
+        self._work(instance_id, partial(self._stop, instance_id))
+
+    def start(self, instance_id: str) -> None:
+        """As ``Host.start``."""
+        self._work(instance_id, partial(self._start, instance_id))
+
+    def reboot(self, instance_id: str) -> None:
+        """As ``Host.reboot``."""
+        self._work(instance_id, partial(self._restart, instance_id))
+
+    def terminate(self, instance_id: str) -> None:
+        """As ``Host.terminate``."""
+        self._work(instance_id, partial(self._terminate, instance_id))
+
+    def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
+        """As ``Host.make_image``."""
+        self._work(instance_id, partial(self._make_image, instance_id, image_id, reboot))
+
+    def drop_image(self, image_id: str) -> None:
+        """As ``Host.drop_image``."""
+        self._lanes.put(image_id, partial(self._drop_image, image_id))
+
+    def close(self) -> None:
+        """As ``Host.close``; without ceremony: the power is cut, so that it takes seconds whatever the machines are at."""
+        self._closing.set()
+        if self._events:
+            self._events.terminate()
+        self._cut_power()  # what waits for a shutdown need wait no longer
+        self._lanes.close()
+        self._watcher.join()
+        for place in self._places.values():
+            place.api.close()
+            place.metadata.close()
+        sweep(self._label)
+
+    def _cut_power(self) -> None:
+        with contextlib.suppress(Refused):  # one that ended by itself in between; `sweep` has the last word
+            if running := named("ps", label=self._label):
+                docker("kill", *running)
+
+    # What lanes run. A machine's trouble is news for the listener.
+
+    def _work(self, instance_id: str, task: Callable[[], None]) -> None:
+        def attempt() -> None:
+            if self._closing.is_set():
+                return
+            try:
+                task()
+            except Exception as problem:
+                if not self._closing.is_set():
+                    log.warning("%s failed: %s", instance_id, problem, exc_info=not isinstance(problem, Refused))
+                    self._failed(instance_id, str(problem))
+
+        self._lanes.put(instance_id, attempt)
+
+    def _failed(self, instance_id: str, why: str) -> None:
+        """To EC2 that is the machine's end, and nobody will ask for it again."""
+        self._on.discard(instance_id)
+        self._remove(instance_id)
+        self._listener.ended(instance_id, "failed", why)
+
+    def _launch(self, machine: Machine) -> None:
+        place = self._place(machine.vpc_cidr)
+        self._create(machine, place)
+        docker("cp", "-", f"{machine.id}:/", stdin=nocloud.seed(machine))
+        self._machines[machine.vpc_cidr, machine.address] = machine.id
+        self._start(machine.id)
+
+    def _place(self, vpc_cidr: str) -> Place:
+        """The VPC's network, made when it is first asked for."""
+        with self._lock:
+            if vpc_cidr not in self._places:
+                self._places[vpc_cidr] = self._open_place(vpc_cidr)
+            return self._places[vpc_cidr]
+
+    def _open_place(self, vpc_cidr: str) -> Place:
+        with contextlib.ExitStack() as undo:
+            network = make_network(self._label, vpc_cidr)
+            undo.callback(docker, "network", "rm", network.name)
+            api = Relay((network.gateway, self._port), ("127.0.0.1", self._port))
+            undo.callback(api.close)
+            metadata = imds.serve(network.gateway, 0, lambda address: self._machines.get((vpc_cidr, address)))
+            undo.callback(metadata.close)
+            redirect_metadata(self._label, network, metadata.port)
+            undo.pop_all()
+        return Place(network, api, metadata)
+
+    def _create(self, machine: Machine, place: Place) -> None:
+        docker(
+            *("create", "--name", machine.id, "--hostname", machine.host_name, "--label", self._label),
+            *("--network", place.network.name, "--ip", machine.address),
+            *FLAGS,
+            *disks.volumes(self._label),
+            *("--entrypoint", "/bin/sh", self._image(machine.image)),
+            *("-c", POWER_ON, "power_on", place.network.gateway, str(self._port), disks.ARCHIVE),
+        )
+
+    def _tag(self, image_id: str) -> str:
+        return f"localcloud-{self._port}:{image_id}"
+
+    def _image(self, image_id: str) -> str:
+        """What a machine boots: the image made of another, or the base in place of any that AWS publishes."""
+        return self._tag(image_id) if docker("images", "--quiet", self._tag(image_id)) else self._base
+
+    def _start(self, instance_id: str) -> None:
+        docker("start", instance_id)
+        self._on.add(instance_id)
+        self._listener.running(instance_id)
+
+    def _shut_down(self, instance_id: str, seconds: int) -> None:
+        docker("stop", "-t", str(seconds), instance_id, timeout=seconds + 30)
+
+    def _stop(self, instance_id: str) -> None:
+        self._on.discard(instance_id)
+        self._shut_down(instance_id, STOP_SECONDS)
+        self._listener.ended(instance_id, "stopped", BY_USER)
+
+    def _restart(self, instance_id: str) -> None:
+        self._shut_down(instance_id, STOP_SECONDS)
+        docker("start", instance_id)
+
+    def _terminate(self, instance_id: str) -> None:
+        self._on.discard(instance_id)
+        with contextlib.suppress(Refused):  # gone already, or stuck: it is removed by force next
+            self._shut_down(instance_id, TERMINATE_SECONDS)
+        self._remove(instance_id)
+        self._listener.ended(instance_id, "terminated", BY_USER)
+
+    def _remove(self, instance_id: str) -> None:
+        for place, holder in list(self._machines.items()):
+            if holder == instance_id:
+                del self._machines[place]
+        try:
+            docker("rm", "--force", "--volumes", instance_id)
+        except Refused as problem:
+            if "No such container" not in str(problem):
+                log.warning("%s is still there, to be swept up at the end: %s", instance_id, problem)
+        if self._dropped:
+            self._prune()
+
+    def _make_image(self, instance_id: str, image_id: str, reboot: bool) -> None:
+        interrupted = reboot and instance_id in self._on
+        problem: str | None = None
+        if interrupted:
+            self._shut_down(instance_id, STOP_SECONDS)
+        try:
+            disks.keep(instance_id, self._tag(image_id), self._label)
+        except Refused as refusal:
+            problem = str(refusal)
+        self._listener.image_made(image_id, problem)
+        if interrupted:
+            docker("start", instance_id)
+
+    def _drop_image(self, image_id: str) -> None:
+        with contextlib.suppress(Refused):  # never made
+            docker("rmi", "--force", self._tag(image_id))
+            self._dropped = True
+            self._prune()
+
+    def _prune(self) -> None:
+        """Remove the layers of dropped images that no machine needs any more."""
+        with self._lock, contextlib.suppress(Refused):
+            docker("image", "prune", "--force", "--filter", f"label={self._label}")
+
+    # What happens unasked.
+
+    def _watch(self) -> None:
+        """Look after every machine that Docker says has died. The events are hints only, so hearing one twice does no harm."""
+        since = time.time()
+        while not self._closing.is_set():
+            words = [
+                "docker",
+                "events",
+                "--since",
+                f"{since:.3f}",
+                "--filter",
+                f"label={self._label}",
+                "--filter",
+                "event=die",
+            ]
+            with subprocess.Popen(
+                [*words, "--format", "{{.Actor.Attributes.name}}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as self._events:
+                assert self._events.stdout
+                if self._closing.is_set():
+                    self._events.terminate()
+                for line in self._events.stdout:
+                    self._look_after(line.strip())
+            since = time.time()
+            if not self._closing.wait(1):  # dockerd went away; with it perhaps machines
+                for instance_id in list(self._on):
+                    self._look_after(instance_id)
+
+    def _look_after(self, instance_id: str) -> None:
+        self._work(instance_id, partial(self._look, instance_id))
+
+    def _look(self, instance_id: str) -> None:
+        """Find out why a machine that ought to run does not."""
+        if instance_id not in self._on:
+            return
+        state = described("container", instance_id)["State"]
+        if state["Running"]:
+            return
+        match state["ExitCode"]:
+            case code if code == REBOOTED:
+                docker("start", instance_id)
+            case code if code == SWITCHED_OFF:
+                self._on.discard(instance_id)
+                self._listener.ended(instance_id, "stopped", FROM_WITHIN)
+            case code:
+                self._failed(instance_id, f"its container ended with {code}")

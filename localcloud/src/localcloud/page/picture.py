@@ -1,0 +1,110 @@
+"""What the page shows, as frozen values, and how they are read off the groups."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+
+from localcloud import fleet
+from localcloud.api.groups import CLOCK, Event, Groups, Kept
+
+#: How far back the page looks, in seconds of real time; a cloud that runs faster shows as much more of its own.
+WINDOW_SECONDS = 600.0
+ACTIVITIES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One group at one moment.
+
+    Attributes:
+        version: the number that the group's template version stands for now.
+        activities: the newest, newest first; ``activities_before`` counts the rest.
+        refresh: the last instance refresh, if there ever was one.
+        events: the members' changes of state since ``Picture.since``, oldest first.
+    """
+
+    name: str
+    region: str
+    settings: fleet.Settings
+    version: str
+    created_at: float
+    hooks: tuple[fleet.Hook, ...] = ()
+    instances: tuple[fleet.Instance, ...] = ()
+    activities: tuple[fleet.Activity, ...] = ()
+    activities_before: int = 0
+    refresh: fleet.Refresh | None = None
+    suspended: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Every group at one moment. Times are seconds since the epoch, by the groups' own clock, which runs at ``speed``."""
+
+    at: float
+    account: str
+    speed: float
+    groups: tuple[Portrait, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    @property
+    def since(self) -> float:
+        """Where the page's timelines begin at the earliest."""
+        return self.at - WINDOW_SECONDS * max(1.0, self.speed)
+
+
+def asked_for(environ: dict[str, Any]) -> bool:
+    """Whether a request wants the page: by its own path, or a browser's look at ``/``. AWS's clients sign and say no text/html."""
+    if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+        return False
+    if environ.get("PATH_INFO") == "/localcloud/page":
+        return True
+    signed = "HTTP_AUTHORIZATION" in environ or environ.get("QUERY_STRING")
+    return environ.get("PATH_INFO") in ("", "/") and not signed and "text/html" in environ.get("HTTP_ACCEPT", "")
+
+
+def read(regions: Iterable[Groups], account: str, speed: float) -> Picture:
+    """The picture of now. To be called under the server's lock; it changes nothing and takes no longer than copying references."""
+    living = list(regions)
+    at = max((groups.clock() for groups in living), default=CLOCK.now())
+    frame = Picture(at, account, speed)
+    portraits = tuple(
+        _portrait(groups, kept, frame.since) for groups in living for _, kept in sorted(groups.kept.items())
+    )
+    gone = deque((kept.group.name for groups in living for kept in groups.deleted), maxlen=ACTIVITIES_SHOWN)
+    return Picture(at, account, speed, portraits, tuple(gone))
+
+
+def _portrait(groups: Groups, kept: Kept, since: float) -> Portrait:
+    group = kept.group
+    recent = takewhile(lambda event: event.at >= since, reversed(groups.events))
+    return Portrait(
+        name=group.name,
+        region=groups.region_name,
+        settings=group.settings,
+        version=_version(groups, group.settings.template),
+        created_at=group.created_at,
+        hooks=tuple(group.hooks.values()),
+        instances=tuple(group.instances.values()),
+        activities=tuple(islice(reversed(group.activities.values()), ACTIVITIES_SHOWN)),
+        activities_before=max(0, len(group.activities) - ACTIVITIES_SHOWN),
+        refresh=next(reversed(group.refreshes.values()), None),
+        suspended=tuple(sorted(group.suspended)),
+        tags=tuple(sorted((tag.key, tag.value) for tag in kept.tags.values())),
+        events=tuple(reversed([event for event in recent if event.group == group.name])),
+    )
+
+
+def _version(groups: Groups, template: fleet.Template) -> str:
+    """The template's number now; what the group says where the template is gone meanwhile."""
+    try:
+        return groups.resolve(template).version
+    except ServiceException:
+        return template.version

@@ -1,0 +1,84 @@
+"""Container instances on real Docker: one host for the session, one machine that most tests share."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from containers.machines import Cloud, Instance, Key, Recorder, make_key
+from localcloud.instances import container
+from localcloud.instances.base_image import base_image
+
+from localcloud import imds
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """The base image, on a Docker that answers."""
+    subprocess.run([ROOT / ".ci/docker"], check=True)
+    return base_image(print)
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    """A key pair of this session."""
+    return make_key(tmp_path_factory.mktemp("key") / "id")
+
+
+class _Api(http.server.BaseHTTPRequestHandler):
+    """In place of the cloud's API: all that matters here is that it is reached."""
+
+    def do_GET(self) -> None:
+        body = b"this is the API"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[int]:
+    """The port on loopback where an API answers."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def cloud(base: str, key: Key, api: int) -> Iterator[Cloud]:
+    """A host with whoever listens to it; closing it must leave nothing."""
+    recorder = Recorder()
+    host = container.open_host(api, recorder, say=print)
+    cloud = Cloud(host, recorder, key, api, itertools.count(10))
+    lookup, imds.SERVICE.lookup = imds.SERVICE.lookup, cloud.views.get
+    yield cloud
+    host.close()
+    imds.SERVICE.lookup = lookup
+    assert cloud.left() == []
+
+
+@pytest.fixture(scope="session")
+def shared(cloud: Cloud) -> Instance:
+    """A machine that tests look at and may restart, but neither stop for good nor spoil."""
+    return cloud.launch(user_data=b"#!/bin/sh\ndate +%s.%N >>/root/ran\n")
+
+
+@pytest.fixture
+def instance(cloud: Cloud) -> Iterator[Instance]:
+    """A machine of the test's own."""
+    made = cloud.launch()
+    yield made
+    made.terminate()

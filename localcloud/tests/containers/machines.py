@@ -1,0 +1,234 @@
+"""Machines as these tests handle them: launched, waited for, talked to by SSH."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from localcloud.instances import Cause, Host, Machine
+from localcloud.instances.docker import docker
+from localcloud.instances.network import METADATA_ADDRESS
+
+from localcloud import imds
+
+VPC = "172.29.0.0/16"
+#: EC2's own default user on Amazon Linux; the base image has it too.
+USER = "ec2-user"
+SSH = (
+    *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "LogLevel=ERROR", "-o", "ConnectTimeout=2", "-o", "IdentitiesOnly=yes"),
+)
+TOKEN = f"http://{METADATA_ADDRESS}/latest/api/token"
+#: The same by hand, for a container that has nothing but busybox.
+TOKEN_BY_NC = (
+    r"printf 'PUT /latest/api/token HTTP/1.1\r\nHost: x\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nConnection: close\r\n\r\n'"
+    f" | timeout 5 nc {METADATA_ADDRESS} 80"
+)
+
+#: Written by cloud-init's last stage, once per boot.
+BOOTED = "/run/cloud-init/result.json"
+
+Event = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key pair: the private half's file, the public half's line."""
+
+    file: Path
+    public: str
+
+
+def make_key(file: Path) -> Key:
+    """A fresh ed25519 key pair."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
+    return Key(file, file.with_suffix(".pub").read_text(encoding="utf-8").strip())
+
+
+class Recorder:
+    """A ``Listener`` that remembers, and lets one wait."""
+
+    def __init__(self) -> None:
+        self.heard: list[Event] = []
+        self._news = threading.Condition()
+
+    def running(self, instance_id: str) -> None:
+        self._hear("running", instance_id)
+
+    def ended(self, instance_id: str, cause: Cause, reason: str) -> None:
+        self._hear("ended", instance_id, cause, reason)
+
+    def image_made(self, image_id: str, problem: str | None) -> None:
+        self._hear("image_made", image_id, problem or "")
+
+    def _hear(self, *event: str) -> None:
+        with self._news:
+            self.heard.append(event)
+            self._news.notify_all()
+
+    def wait(self, after: int, *beginning: str, seconds: float = 60) -> Event:
+        """The first event after so many that begins so; fails where none comes in time."""
+
+        def found() -> Event | None:
+            return next((event for event in self.heard[after:] if event[: len(beginning)] == beginning), None)
+
+        with self._news:
+            self._news.wait_for(lambda: found() is not None, seconds)
+            event = found()
+        assert event is not None, f"waited {seconds} s for {beginning}, heard {self.heard[after:]}"
+        return event
+
+
+@dataclass
+class Cloud:
+    """A host of containers, what it said, and what its metadata service is told of its machines."""
+
+    host: Host
+    recorder: Recorder
+    key: Key
+    port: int
+    numbers: Iterator[int]
+    views: dict[str, imds.View] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return f"localcloud.port={self.port}"
+
+    def machine(self, *, image: str = "ami-published", user_data: bytes | None = None) -> Machine:
+        """The next machine: an id and an address that none has had, and the session's key."""
+        number = next(self.numbers)
+        machine = Machine(
+            id=f"i-{self.port:05d}{number:012d}",
+            image=image,
+            address=f"172.29.1.{number}",
+            subnet_cidr="172.29.1.0/24",
+            vpc_cidr=VPC,
+            host_name=f"ip-172-29-1-{number}",
+            user_data=user_data,
+            public_keys={"test": self.key.public},
+        )
+        self.views[machine.id] = imds.View(
+            instance_id=machine.id,
+            image=image,
+            instance_type="t3.small",
+            address=machine.address,
+            host_name=machine.host_name,
+            zone="us-east-1a",
+            region="us-east-1",
+            account="123456789012",
+            reservation="r-1",
+            mac="02:00:00:00:00:01",
+            launched=time.time(),
+        )
+        return machine
+
+    def launch(self, *, image: str = "ami-published", user_data: bytes | None = None) -> Instance:
+        """A machine that has been switched on and answers by SSH."""
+        machine = self.machine(image=image, user_data=user_data)
+        before = len(self.recorder.heard)
+        started = time.perf_counter()
+        self.host.launch(machine)
+        self.recorder.wait(before, "running", machine.id)
+        instance = Instance(self, machine)
+        instance.wait_for_ssh()
+        instance.ssh_seconds = time.perf_counter() - started
+        return instance
+
+    def left(self) -> list[str]:
+        """Whatever of this cloud is on the machine."""
+        return left(self.label)
+
+
+def left(label: str) -> list[str]:
+    """What bears a label: containers, volumes, networks, images, rules."""
+    found = [
+        line
+        for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("images", "--all"))
+        for line in docker(*listing, "--quiet", "--filter", f"label={label}").split()
+    ]
+    rules = subprocess.run(["iptables", "--wait", "-t", "nat", "-S"], capture_output=True, text=True, check=True).stdout
+    return [*found, *(rule for rule in rules.splitlines() if label in rule.replace('"', "").split())]
+
+
+@dataclass
+class Instance:
+    """A machine that runs, as its user sees it."""
+
+    cloud: Cloud
+    machine: Machine
+    ssh_seconds: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return self.machine.id
+
+    def ssh(self, script: str, *, check: bool = True, seconds: float = 60) -> str:
+        """What a script of the default user prints, stripped."""
+        words = [*SSH, "-i", str(self.cloud.key.file), f"{USER}@{self.machine.address}", script]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == 0 or not check, f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def wait_for_ssh(self, seconds: float = 30) -> None:
+        """Until somebody can log in."""
+        deadline = time.monotonic() + seconds
+        while self.ssh("echo here", check=False) != "here":
+            assert time.monotonic() < deadline, f"no SSH after {seconds} s: {docker('logs', '--tail', '20', self.id)}"
+            time.sleep(0.05)
+
+    def wait_for_boot(self) -> None:
+        """Until cloud-init has done all it had to; its own ``status --wait`` also says "done" between two stages."""
+        result = self.ssh(f"until [ -e {BOOTED} ]; do sleep 0.1; done; cat {BOOTED}")
+        assert json.loads(result)["v1"]["errors"] == []
+
+    def booted_at(self) -> str:
+        """When process 1 was started; another after every boot."""
+        return docker("inspect", "--format", "{{.State.StartedAt}}", self.id)
+
+    def wait_for_another_boot(self, earlier: str, seconds: float = 60) -> None:
+        """Until it has been switched on anew, and answers."""
+        deadline = time.monotonic() + seconds
+        while self.booted_at() == earlier:
+            assert time.monotonic() < deadline, f"{self.id} did not come back within {seconds} s"
+            time.sleep(0.05)
+        self.wait_for_ssh()
+
+    def stop(self) -> Event:
+        before = len(self.cloud.recorder.heard)
+        self.cloud.host.stop(self.id)
+        return self.cloud.recorder.wait(before, "ended", self.id)
+
+    def start(self) -> None:
+        before = len(self.cloud.recorder.heard)
+        self.cloud.host.start(self.id)
+        self.cloud.recorder.wait(before, "running", self.id)
+        self.wait_for_ssh()
+
+    def terminate(self) -> float:
+        """End it; how long that took, in seconds."""
+        started = time.perf_counter()
+        before = len(self.cloud.recorder.heard)
+        self.cloud.host.terminate(self.id)
+        assert self.cloud.recorder.wait(before, "ended", self.id)[2] == "terminated"
+        return time.perf_counter() - started
+
+    def make_image(self, image_id: str, *, reboot: bool) -> None:
+        before = len(self.cloud.recorder.heard)
+        self.cloud.host.make_image(self.id, image_id, reboot=reboot)
+        assert self.cloud.recorder.wait(before, "image_made", image_id, seconds=120) == ("image_made", image_id, "")
+
+    def limit_hops(self, hops: int) -> None:
+        """As ModifyInstanceMetadataOptions does."""
+        view = self.cloud.views[self.id]
+        self.cloud.views[self.id] = replace(view, options=replace(view.options, hop_limit=hops))
+
+    def load_busybox(self, archive: bytes) -> None:
+        """Give its Docker an image ``box`` that holds nothing but busybox."""
+        docker("exec", "-i", self.id, "docker", "import", "-", "box", stdin=archive)

@@ -1,0 +1,207 @@
+"""verify.yml asks real hosts by a real sshd: container instances of a group, one with the agent, one without, one that is another than it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from containers.machines import SSH, USER, Key
+
+from tests.fleet.cloud import ROOT, Cloud, Run
+
+GROUP = "gh-worker-local-asg"
+AGENT = ROOT / "roles/ghosthands/files"
+#: What the agent stands on, all of it plain Python.
+LIBRARIES = ("botocore", "dateutil", "jmespath", "six.py", "urllib3")
+COMMAND = '#!/bin/sh\nPYTHONPATH=/opt/agent exec /usr/bin/python3 -m ghosthands_agent "$@"\n'
+
+
+@dataclass
+class Hosts:
+    """The two hosts of a fleet, as their operator has them."""
+
+    cloud: Cloud
+    key: Key
+    folder: Path
+    addresses: dict[str, str]
+
+    @property
+    def known_hosts(self) -> Path:
+        """Where verify.yml keeps the hosts' keys."""
+        return self.cloud.folder / ".ssh/ghosthands_known_hosts"
+
+    def ssh(self, instance: str, script: str, stdin: bytes = b"") -> str:
+        """What a script of the default user prints."""
+        words = [*SSH, "-i", str(self.key.file), f"{USER}@{self.addresses[instance]}", script]
+        done = subprocess.run(words, input=stdin, capture_output=True, check=True, timeout=120)
+        return done.stdout.decode()
+
+    def install(self, instance: str) -> None:
+        """The agent, where the role puts its command."""
+        tar: list[str | Path] = [
+            "tar",
+            "--create",
+            "--exclude=__pycache__",
+            "--directory",
+            AGENT,
+            "ghosthands_agent",
+            "--directory",
+            sysconfig.get_path("purelib"),
+            *LIBRARIES,
+        ]
+        archive = subprocess.run(tar, check=True, capture_output=True).stdout
+        self.ssh(
+            instance, "sudo mkdir -p /opt/agent && sudo tar --extract --no-same-owner --directory /opt/agent", archive
+        )
+        self.command(instance, COMMAND)
+
+    def command(self, instance: str, text: str) -> None:
+        """What `ghosthands-agent` is there."""
+        self.ssh(
+            instance,
+            "sudo tee /usr/local/bin/ghosthands-agent >/dev/null && sudo chmod 0755 /usr/local/bin/ghosthands-agent",
+            text.encode(),
+        )
+
+    def verify(self) -> Run:
+        """verify.yml, with the hosts asked; whatever it finds, it ends well."""
+        run = self.cloud.play(
+            "playbooks/verify.yml",
+            fleet_host_checks="ssh",
+            fleet_ssh_key_file=str(self.key.file),
+            fleet_report_dir=str(self.folder),
+            fleet_verify_fail_on="never",
+            **VARIABLES,
+        )
+        assert run.returncode == 0, run
+        return run
+
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """Those of hosts, by id."""
+        report = json.loads((self.folder / "report.json").read_text())
+        return {found["id"]: found for found in report["findings"] if found["id"].startswith("host-")}
+
+
+#: No public addresses: the cloud's lead nowhere.
+VARIABLES: dict[str, Any] = {"fleet_key_name": "doctor", "fleet_public_address": False}
+
+
+@pytest.fixture(scope="module")
+def running(base: str, key: Key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """A fleet of two containers, up for these tests; the host keys that its operator comes to know lie in a home of its own."""
+    folder = tmp_path_factory.mktemp("doctor")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        cloud = Cloud(folder)
+        cloud.command("up", "--instances", "container", "--trace", str(cloud.trace_file))
+        try:
+            made = cloud.play("site.yml", fleet_key_public=key.public, **VARIABLES)
+            assert made.returncode == 0, made
+            yield Hosts(cloud, key, folder / "report", _booted(cloud))
+        finally:
+            cloud.command("down")
+
+
+def _booted(cloud: Cloud) -> dict[str, str]:
+    """instance -> its address, once both are in service."""
+    deadline = time.monotonic() + 120
+    while len(serving := [i for i in cloud.group()["Instances"] if i["LifecycleState"] == "InService"]) < 2:
+        assert time.monotonic() < deadline, cloud.group()["Instances"]
+        time.sleep(0.5)
+    reservations = cloud.client("ec2").describe_instances(InstanceIds=[i["InstanceId"] for i in serving])[
+        "Reservations"
+    ]
+    return {i["InstanceId"]: i["PrivateIpAddress"] for r in reservations for i in r["Instances"]}
+
+
+@pytest.fixture
+def hosts(running: Hosts) -> Hosts:
+    """Both answer by SSH, with the agent on them as it should be, and their operator has never seen them."""
+    running.known_hosts.unlink(missing_ok=True)
+    deadline = time.monotonic() + 120
+    for instance in running.addresses:
+        while True:
+            try:
+                running.ssh(instance, "test -e /run/cloud-init/result.json")
+                break
+            except subprocess.CalledProcessError:
+                assert time.monotonic() < deadline, instance
+                time.sleep(0.5)
+        if "agent" not in running.ssh(instance, "ls /opt"):
+            running.install(instance)
+        else:
+            running.command(instance, COMMAND)
+    return running
+
+
+def test_each_doctor_says_what_its_host_lacks(hosts: Hosts) -> None:
+    run = hosts.verify()
+    found = hosts.findings()
+    assert found["host-asked"]["detail"] == "2 hosts asked"
+    assert found["host-agent-conf"]["ok"], "cloud-init has written it, and the agent understands it"
+    assert found["host-metadata"]["ok"]
+    assert found["host-group"]["ok"]
+    assert found["host-docker"]["ok"]
+    assert set(found["host-boot"]["evidence"]) == set(hosts.addresses), "no unit boots a worker here"
+    assert not found["host-containers"]["ok"]
+    assert "asking 2 hosts by ssh" in run.stdout
+
+
+def test_one_that_has_no_agent_is_a_warning_beside_the_others_findings(hosts: Hosts) -> None:
+    first, second = hosts.addresses
+    hosts.ssh(first, "sudo rm /usr/local/bin/ghosthands-agent")
+    hosts.verify()
+    found = hosts.findings()
+    assert found["host-asked"]["severity"] == "warning"
+    assert found["host-asked"]["evidence"].keys() == {first}
+    assert "command not found" in found["host-asked"]["evidence"][first]
+    assert set(found["host-boot"]["evidence"]) == {second}
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exec yes", "it said more than 256 KiB"),
+        ("printf '\\033[2J{}'", "its answer cannot be understood"),
+        ("exit 3", "exit code 3"),
+    ],
+)
+def test_one_that_talks_nonsense_is_a_warning_beside_the_others_findings(script: str, said: str, hosts: Hosts) -> None:
+    first, second = hosts.addresses
+    hosts.command(first, f"#!/bin/sh\n{script}\n")
+    run = hosts.verify()
+    found = hosts.findings()
+    assert said in found["host-asked"]["evidence"][first]
+    assert set(found["host-boot"]["evidence"]) == {second}
+    assert "\x1b" not in run.stdout
+
+
+def test_a_host_that_shows_another_key_than_before_is_not_believed(hosts: Hosts) -> None:
+    first, _second = hosts.addresses
+    hosts.verify()
+    assert {line.split()[0] for line in hosts.known_hosts.read_text().splitlines()} == set(hosts.addresses), (
+        "kept under the instances' ids"
+    )
+    hosts.ssh(first, "sudo sh -c 'rm /etc/ssh/ssh_host_*; ssh-keygen -A' && sudo systemctl restart ssh")
+    hosts.verify()
+    assert "Host key verification failed." in hosts.findings()["host-asked"]["evidence"][first]
+
+
+def test_a_stranger_with_another_key_gets_no_answer(hosts: Hosts, tmp_path: Path) -> None:
+    stranger = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
+    true, hosts.key = hosts.key, Key(stranger, "")
+    try:
+        hosts.verify()
+    finally:
+        hosts.key = true
+    said = hosts.findings()["host-asked"]["evidence"]
+    assert set(said) == set(hosts.addresses)
+    assert all("Permission denied" in why for why in said.values()), said

@@ -1,0 +1,219 @@
+"""Standby, attaching, detaching and instance refresh as a boto3 client sees them; paging; health from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from unit.conftest import Cloud
+from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, refused
+
+FLEET = {"AutoScalingGroupName": "fleet"}
+
+
+def states(autoscaling: Any) -> dict[str, str]:
+    """Members by id."""
+    return {i["InstanceId"]: i["LifecycleState"] for i in described(autoscaling)["Instances"]}
+
+
+def second_version(ec2: Any) -> dict[str, str]:
+    """Another version of the group's template, as a specification."""
+    data = {"InstanceType": "t3.large"}
+    ec2.create_launch_template_version(LaunchTemplateName="fleet-template", SourceVersion="1", LaunchTemplateData=data)
+    return {"LaunchTemplateName": "fleet-template", "Version": "2"}
+
+
+def refresh(autoscaling: Any) -> dict[str, Any]:
+    """The newest refresh."""
+    return dict(autoscaling.describe_instance_refreshes(**FLEET)["InstanceRefreshes"][0])
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+def test_standby_and_back(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=2)
+    id = next(iter(states(autoscaling)))
+    answer = autoscaling.enter_standby(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=True)
+    assert [(a["StatusCode"], a["Progress"]) for a in answer["Activities"]] == [("InProgress", 50)]
+    assert (described(autoscaling)["DesiredCapacity"], states(autoscaling)[id]) == (1, "Standby")
+    ec2.stop_instances(InstanceIds=[id])
+    assert states(autoscaling)[id] == "Standby"
+    ec2.start_instances(InstanceIds=[id])
+    answer = autoscaling.exit_standby(**FLEET, InstanceIds=[id])
+    assert answer["Activities"][0]["StatusCode"] == "PreInService"
+    assert (described(autoscaling)["DesiredCapacity"], states(autoscaling)[id]) == (2, "InService")
+    with refused("ValidationError", f"The instance {id} is not in Standby"):
+        autoscaling.exit_standby(**FLEET, InstanceIds=[id])
+
+
+def test_a_stopped_member_in_service_is_replaced(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    id = next(iter(states(autoscaling)))
+    ec2.stop_instances(InstanceIds=[id])
+    assert id not in states(autoscaling)
+    assert len(states(autoscaling)) == 1
+
+
+def test_a_detached_instance_runs_on_and_can_be_attached_again(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    id = next(iter(states(autoscaling)))
+    autoscaling.detach_instances(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=True)
+    assert (states(autoscaling), instances(ec2)) == ({}, [])
+    assert ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
+    autoscaling.attach_instances(**FLEET, InstanceIds=[id])
+    assert (states(autoscaling), described(autoscaling)["DesiredCapacity"]) == ({id: "InService"}, 1)
+    assert "LaunchTemplate" not in described(autoscaling)["Instances"][0]
+    assert [i["InstanceId"] for i in instances(ec2)] == [id]
+
+
+def test_a_retained_instance_can_be_detached_unless_capacity_is_to_shrink(cloud: Cloud, ec2: Any) -> None:
+    retain = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
+    drain = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+    autoscaling = make_group(
+        cloud, DesiredCapacity=1, InstanceLifecyclePolicy=retain, LifecycleHookSpecificationList=[drain]
+    )
+    id = next(iter(states(autoscaling)))
+    autoscaling.set_desired_capacity(**FLEET, DesiredCapacity=0)
+    autoscaling.complete_lifecycle_action(
+        **FLEET, LifecycleHookName="drain", InstanceId=id, LifecycleActionResult="ABANDON"
+    )
+    assert states(autoscaling) == {id: "Terminating:Retained"}
+    with refused("ValidationError", "is not in InService or Standby"):
+        autoscaling.detach_instances(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=True)
+    autoscaling.detach_instances(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=False)
+    assert (states(autoscaling), described(autoscaling)["DesiredCapacity"]) == ({}, 0)
+    assert ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
+
+
+def test_only_running_instances_of_nobodys_can_be_attached(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    with refused("ValidationError", "already part of Auto Scaling group fleet"):
+        autoscaling.attach_instances(**FLEET, InstanceIds=list(states(autoscaling)))
+    with refused("ValidationError", "Invalid Instance ID"):
+        autoscaling.attach_instances(**FLEET, InstanceIds=["i-0123456789abcdef0"])
+    made = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
+    id = made["Instances"][0]["InstanceId"]
+    ec2.stop_instances(InstanceIds=[id])
+    with refused("ValidationError", "not in the running state"):
+        autoscaling.attach_instances(**FLEET, InstanceIds=[id])
+
+
+@pytest.mark.parametrize("call", ["enter_standby", "detach_instances"])
+def test_a_decrement_below_min_is_refused(cloud: Cloud, call: str) -> None:
+    autoscaling = make_group(cloud, MinSize=1, DesiredCapacity=1)
+    with refused("ValidationError", "please update the AutoScalingGroup sizes appropriately"):
+        getattr(autoscaling, call)(**FLEET, InstanceIds=list(states(autoscaling)), ShouldDecrementDesiredCapacity=True)
+
+
+# --- refresh ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_replaces_and_adopts(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=2)
+    before = set(states(autoscaling))
+    wanted = {"LaunchTemplate": second_version(ec2)}
+    id = autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration=wanted)["InstanceRefreshId"]
+    group = described(autoscaling)
+    assert {i["InstanceType"] for i in group["Instances"]} == {"t3.large"}
+    assert not before & {i["InstanceId"] for i in group["Instances"]}
+    assert group["LaunchTemplate"]["Version"] == "2"
+    said = refresh(autoscaling)
+    assert (said["InstanceRefreshId"], said["Status"], said["PercentageComplete"], said["InstancesToUpdate"]) == (
+        id,
+        "Successful",
+        100,
+        0,
+    )
+    assert said["DesiredConfiguration"]["LaunchTemplate"]["Version"] == "2"
+    assert said["Preferences"] == {
+        "MinHealthyPercentage": 90,
+        "InstanceWarmup": 0,
+        "SkipMatching": False,
+        "AutoRollback": False,
+        "ScaleInProtectedInstances": "Wait",
+        "StandbyInstances": "Wait",
+    }
+
+
+def test_a_refresh_that_warms_up_can_be_seen_and_cancelled(
+    cloud: Cloud, ec2: Any, clock: Callable[[float], None]
+) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=2)
+    autoscaling.start_instance_refresh(**FLEET, Preferences={"InstanceWarmup": 100, "SkipMatching": False})
+    assert refresh(autoscaling)["Status"] == "InProgress"
+    assert "is warming up" in refresh(autoscaling)["StatusReason"]
+    clock(101)
+    assert refresh(autoscaling)["PercentageComplete"] == 50
+    with refused("InstanceRefreshInProgress"):
+        autoscaling.start_instance_refresh(**FLEET)
+    autoscaling.cancel_instance_refresh(**FLEET)
+    said = refresh(autoscaling)
+    assert (said["Status"], said["StatusReason"]) == ("Cancelled", "Cancelled due to user request.")
+    with refused("ActiveInstanceRefreshNotFound"):
+        autoscaling.cancel_instance_refresh(**FLEET)
+    with refused("ActiveInstanceRefreshNotFound"):
+        autoscaling.rollback_instance_refresh(**FLEET)
+
+
+def test_a_refresh_can_be_rolled_back(cloud: Cloud, ec2: Any, clock: Callable[[float], None]) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=2)
+    wanted = {"LaunchTemplate": second_version(ec2)}
+    autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration=wanted, Preferences={"InstanceWarmup": 100})
+    assert refresh(autoscaling)["Status"] == "InProgress"
+    clock(101)
+    assert refresh(autoscaling)["PercentageComplete"] == 50
+    autoscaling.rollback_instance_refresh(**FLEET)
+    said = refresh(autoscaling)
+    assert (said["Status"], said["RollbackDetails"]["PercentageCompleteOnRollback"]) == ("RollbackInProgress", 50)
+    for _ in range(3):
+        clock(101)
+        described(autoscaling)
+    assert refresh(autoscaling)["Status"] == "RollbackSuccessful"
+    assert {i["LaunchTemplate"]["Version"] for i in described(autoscaling)["Instances"]} == {"1"}
+
+
+def test_a_rollback_without_a_configuration_is_refused(cloud: Cloud) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    autoscaling.start_instance_refresh(**FLEET, Preferences={"InstanceWarmup": 100})
+    with refused("IrreversibleInstanceRefresh"):
+        autoscaling.rollback_instance_refresh(**FLEET)
+
+
+def test_refreshes_are_paged_newest_first_and_unknown_ones_refused(cloud: Cloud) -> None:
+    autoscaling = make_group(cloud)
+    made = []
+    for _ in range(5):
+        made.append(autoscaling.start_instance_refresh(**FLEET)["InstanceRefreshId"])
+        described(autoscaling)
+    pages: list[list[str]] = []
+    token: dict[str, str] = {}
+    while True:
+        page = autoscaling.describe_instance_refreshes(**FLEET, MaxRecords=2, **token)
+        pages.append([r["InstanceRefreshId"] for r in page["InstanceRefreshes"]])
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert pages == [[made[4], made[3]], [made[2], made[1]], [made[0]]]
+    with refused("ValidationError", "not found"):
+        autoscaling.describe_instance_refreshes(**FLEET, InstanceRefreshIds=["nobody"])
+
+
+# --- paging -----------------------------------------------------------------------------------------------------------
+
+
+def test_instances_come_by_fifty_and_larger_pages_are_refused(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, MaxSize=60, DesiredCapacity=55)
+    pages = list(autoscaling.get_paginator("describe_auto_scaling_instances").paginate())
+    assert [len(page["AutoScalingInstances"]) for page in pages] == [50, 5]
+    with refused("ValidationError", "MaxRecords"):
+        autoscaling.describe_auto_scaling_instances(MaxRecords=51)
+    with refused("InvalidNextToken"):
+        autoscaling.describe_auto_scaling_instances(NextToken="elsewhere")
+    pages = list(ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 20}))
+    assert [len(page["Reservations"]) for page in pages] == [20, 20, 15]
+    with refused("InvalidParameterValue"):
+        ec2.describe_instances(MaxResults=4)
+    with refused("InvalidNextToken"):
+        ec2.describe_instances(MaxResults=5, NextToken="elsewhere")

@@ -1,0 +1,277 @@
+"""EC2 as a boto3 client sees it: the seeds, launch templates, security groups, instances."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from unit.conftest import Cloud
+from unit.wanted import IMAGE, SUBNETS, TEMPLATE, USER_DATA, instances, make_group, make_template, refused
+
+VPC = "vpc-010ca1c10d0000001"
+
+
+# --- what stands from the start ---------------------------------------------------------------------------------------
+
+
+def test_one_default_network_with_two_private_default_subnets_and_a_second_network_stand(ec2: Any) -> None:
+    assert {v["VpcId"]: (v["CidrBlock"], v["IsDefault"]) for v in ec2.describe_vpcs()["Vpcs"]} == {
+        VPC: ("172.28.0.0/16", True),
+        "vpc-010ca1c10d0000002": ("10.9.0.0/16", False),
+    }
+    subnets = ec2.describe_subnets()["Subnets"]
+    assert {
+        s["SubnetId"]: (s["VpcId"][-1], s["AvailabilityZone"], s["CidrBlock"], s["DefaultForAz"]) for s in subnets
+    } == {
+        SUBNETS[0]: ("1", "us-east-1a", "172.28.1.0/24", True),
+        SUBNETS[1]: ("1", "us-east-1b", "172.28.2.0/24", True),
+        "subnet-010ca1c10d00000c3": ("2", "us-east-1a", "10.9.1.0/24", False),
+    }
+    assert not any(s["MapPublicIpOnLaunch"] for s in subnets)
+    assert {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]} == {
+        "sg-010ca1c10d0000001",
+        "sg-010ca1c10d0000002",
+    }
+    routes = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [VPC]}])["RouteTables"][0]["Routes"]
+    assert {r["DestinationCidrBlock"]: r["GatewayId"] for r in routes}["0.0.0.0/0"] == "igw-010ca1c10d0000001"
+
+
+def test_the_newest_image_by_name_is_an_imposters_unless_the_owner_is_asked_for(ec2: Any) -> None:
+    names = [{"Name": "name", "Values": ["al2023-ami-2023.*-kernel-6.1-x86_64"]}]
+
+    def newest(**owner: Any) -> str:
+        images = ec2.describe_images(Filters=names, **owner)["Images"]
+        return str(max(images, key=lambda i: i["CreationDate"])["OwnerId"])
+
+    assert newest() == "999999999999"
+    assert newest(Owners=["137112412989"]) == "137112412989"
+    assert newest(Owners=["amazon"]) == "137112412989"
+
+
+def test_own_images_carry_tags_dates_and_an_encrypted_root_volume(ec2: Any) -> None:
+    images = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": ["gh-worker-*"]}])["Images"]
+    assert {i["ImageId"]: (i["Name"], i["Architecture"], i["CreationDate"]) for i in images} == {
+        IMAGE: ("gh-worker-20260801000000", "x86_64", "2026-08-01T00:00:00.000Z"),
+        "ami-010ca1c10d000a002": ("gh-worker-20260901000000-arm64", "arm64", "2026-09-01T00:00:00.000Z"),
+    }
+    for image in images:
+        assert image["State"] == "available"
+        assert {t["Key"]: t["Value"] for t in image["Tags"]} == {
+            "Name": "gh-worker-golden",
+            "Project": "wekruit",
+            "ghosthands:agent-schema": "1",
+        }
+        device = image["BlockDeviceMappings"][0]
+        assert (device["DeviceName"], device["Ebs"]["VolumeSize"], device["Ebs"]["Encrypted"]) == ("/dev/xvda", 8, True)
+        assert ec2.describe_snapshots(SnapshotIds=[device["Ebs"]["SnapshotId"]])["Snapshots"][0]["Encrypted"] is True
+
+
+def test_another_region_has_neither_network_nor_images(cloud: Cloud) -> None:
+    elsewhere = cloud.client("ec2", "eu-west-1")
+    assert elsewhere.describe_vpcs()["Vpcs"] == []
+    assert elsewhere.describe_images()["Images"] == []
+
+
+# --- launch templates -------------------------------------------------------------------------------------------------
+
+
+def test_a_templates_own_tags_do_not_leak_into_its_data(ec2: Any) -> None:
+    ec2.create_launch_template(
+        LaunchTemplateName="workers",
+        LaunchTemplateData=TEMPLATE,
+        TagSpecifications=[{"ResourceType": "launch-template", "Tags": [{"Key": "Project", "Value": "wekruit"}]}],
+    )
+    assert ec2.describe_launch_templates()["LaunchTemplates"][0]["Tags"] == [{"Key": "Project", "Value": "wekruit"}]
+    version = ec2.describe_launch_template_versions(LaunchTemplateName="workers")["LaunchTemplateVersions"][0]
+    assert version["LaunchTemplateData"] == TEMPLATE
+
+
+def test_a_version_without_a_source_holds_only_what_it_names(ec2: Any) -> None:
+    make_template(ec2)
+    ec2.create_launch_template_version(LaunchTemplateName="workers", LaunchTemplateData={"InstanceType": "t3.large"})
+    latest = ec2.describe_launch_template_versions(LaunchTemplateName="workers", Versions=["$Latest"])
+    assert latest["LaunchTemplateVersions"][0]["LaunchTemplateData"] == {"InstanceType": "t3.large"}
+
+
+@pytest.mark.parametrize("source", ["1", "$Latest", "$Default"])
+def test_a_version_with_a_source_lays_its_data_over_it(ec2: Any, source: str) -> None:
+    make_template(ec2)
+    made = ec2.create_launch_template_version(
+        LaunchTemplateName="workers", SourceVersion=source, LaunchTemplateData={"InstanceType": "t3.large"}
+    )
+    assert made["LaunchTemplateVersion"]["LaunchTemplateData"] == {**TEMPLATE, "InstanceType": "t3.large"}
+
+
+def test_user_data_of_a_later_version_launches(cloud: Cloud, ec2: Any) -> None:
+    make_template(ec2, UserData="Zmlyc3Q=")
+    ec2.create_launch_template_version(
+        LaunchTemplateName="workers", SourceVersion="1", LaunchTemplateData={"UserData": USER_DATA}
+    )
+    make_group(cloud, template={"LaunchTemplateName": "workers", "Version": "2"}, DesiredCapacity=1)
+    id = instances(ec2)[0]["InstanceId"]
+    assert ec2.describe_instance_attribute(InstanceId=id, Attribute="userData")["UserData"]["Value"] == USER_DATA
+
+
+def test_more_than_fifteen_versions_are_listed_newest_first_and_paged(ec2: Any) -> None:
+    make_template(ec2)
+    for _ in range(19):
+        ec2.create_launch_template_version(
+            LaunchTemplateName="workers", LaunchTemplateData={"InstanceType": "t3.small"}
+        )
+    everything = ec2.describe_launch_template_versions(LaunchTemplateName="workers")["LaunchTemplateVersions"]
+    assert [v["VersionNumber"] for v in everything] == list(range(20, 0, -1))
+    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
+        LaunchTemplateName="workers", PaginationConfig={"PageSize": 8}
+    )
+    assert [len(page["LaunchTemplateVersions"]) for page in pages] == [8, 8, 4]
+
+
+def test_versions_are_found_by_number_range_latest_and_default(ec2: Any) -> None:
+    make_template(ec2)
+    for _ in range(3):
+        ec2.create_launch_template_version(
+            LaunchTemplateName="workers", LaunchTemplateData={"InstanceType": "t3.small"}
+        )
+    ec2.modify_launch_template(LaunchTemplateName="workers", DefaultVersion="2")
+
+    def numbers(**wanted: Any) -> list[int]:
+        answer = ec2.describe_launch_template_versions(LaunchTemplateName="workers", **wanted)
+        return [v["VersionNumber"] for v in answer["LaunchTemplateVersions"]]
+
+    assert numbers(Versions=["$Latest", "$Default"]) == [4, 2]
+    assert numbers(Versions=["1", "3"]) == [1, 3]
+    assert numbers(MinVersion="2", MaxVersion="3") == [3, 2]
+    shown = ec2.describe_launch_templates(LaunchTemplateNames=["workers"])["LaunchTemplates"][0]
+    assert (shown["DefaultVersionNumber"], shown["LatestVersionNumber"]) == (2, 4)
+
+
+def test_deleted_versions_leave_their_numbers_unused_and_the_default_stays(ec2: Any) -> None:
+    make_template(ec2)
+    for _ in range(2):
+        ec2.create_launch_template_version(
+            LaunchTemplateName="workers", LaunchTemplateData={"InstanceType": "t3.small"}
+        )
+    answer = ec2.delete_launch_template_versions(LaunchTemplateName="workers", Versions=["3", "9"])
+    assert [v["VersionNumber"] for v in answer["SuccessfullyDeletedLaunchTemplateVersions"]] == [3]
+    failure = answer["UnsuccessfullyDeletedLaunchTemplateVersions"][0]
+    assert failure["ResponseError"]["Code"] == "launchTemplateVersionDoesNotExist"
+    made = ec2.create_launch_template_version(
+        LaunchTemplateName="workers", LaunchTemplateData={"InstanceType": "t3.nano"}
+    )
+    assert made["LaunchTemplateVersion"]["VersionNumber"] == 4
+    with refused("InvalidLaunchTemplateId.VersionIsDefault"):
+        ec2.delete_launch_template_versions(LaunchTemplateName="workers", Versions=["1"])
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted", "code"),
+    [
+        (
+            "describe_launch_templates",
+            {"LaunchTemplateNames": ["nobody"]},
+            "InvalidLaunchTemplateName.NotFoundException",
+        ),
+        ("describe_launch_templates", {"LaunchTemplateIds": ["lt-01"]}, "InvalidLaunchTemplateId.NotFound"),
+        (
+            "describe_launch_template_versions",
+            {"LaunchTemplateName": "nobody"},
+            "InvalidLaunchTemplateName.NotFoundException",
+        ),
+        (
+            "describe_launch_template_versions",
+            {"LaunchTemplateName": "workers", "Versions": ["9"]},
+            "InvalidLaunchTemplateId.VersionNotFound",
+        ),
+        ("describe_launch_template_versions", {}, "MissingParameter"),
+        (
+            "modify_launch_template",
+            {"LaunchTemplateName": "workers", "DefaultVersion": "9"},
+            "InvalidLaunchTemplateId.VersionNotFound",
+        ),
+        ("delete_launch_template", {"LaunchTemplateName": "nobody"}, "InvalidLaunchTemplateName.NotFoundException"),
+        (
+            "create_launch_template",
+            {"LaunchTemplateName": "workers", "LaunchTemplateData": {"InstanceType": "t3.small"}},
+            "InvalidLaunchTemplateName.AlreadyExistsException",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_template_calls_get_aws_error_codes(ec2: Any, call: str, wanted: dict[str, Any], code: str) -> None:
+    make_template(ec2)
+    with refused(code):
+        getattr(ec2, call)(**wanted)
+
+
+# --- instances and security groups ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ({"ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound"),
+        ({"InstanceType": "t3.huge"}, "InvalidParameterValue"),
+        ({"InstanceType": "t4g.medium"}, "InvalidParameterValue"),
+        ({"KeyName": "nobody"}, "InvalidKeyPair.NotFound"),
+    ],
+    ids=str,
+)
+def test_an_instance_that_cannot_be_is_refused(ec2: Any, wanted: dict[str, Any], code: str) -> None:
+    with refused(code):
+        ec2.run_instances(**{"ImageId": IMAGE, "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, **wanted})
+    assert ec2.describe_instances()["Reservations"] == []
+
+
+def test_an_instance_profile_that_is_not_there_is_refused_before_anything_is_launched(ec2: Any) -> None:
+    make_template(ec2, IamInstanceProfile={"Name": "nobody"})
+    with refused("InvalidParameterValue", "Invalid IAM Instance Profile name"):
+        ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "workers"}, MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
+    assert ec2.describe_instances()["Reservations"] == []
+
+
+def test_a_root_volume_is_the_images_where_nobody_says_otherwise(ec2: Any) -> None:
+    ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
+    volumes = ec2.describe_volumes()["Volumes"]
+    assert [(v["Size"], v["Encrypted"], v["Attachments"][0]["Device"]) for v in volumes] == [(8, True, "/dev/xvda")]
+
+
+def test_an_ended_instance_stays_visible_for_a_while_and_holds_nothing(
+    cloud: Cloud, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = ec2.create_security_group(GroupName="workers", Description="d", VpcId=VPC)["GroupId"]
+    autoscaling = make_group(cloud, DesiredCapacity=1, data={"SecurityGroupIds": [group]})
+    with refused("DependencyViolation"):
+        ec2.delete_security_group(GroupId=group)
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet", ForceDelete=True)
+    assert [i["State"]["Name"] for i in instances(ec2)] == ["terminated"]
+    assert ec2.describe_volumes()["Volumes"] == []
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    ec2.delete_security_group(GroupId=group)
+    monkeypatch.setattr("localcloud.api.ec2.TERMINATED_VISIBLE", timedelta(0))
+    assert instances(ec2) == []
+
+
+def test_a_security_group_that_another_ones_rule_names_cannot_be_deleted(ec2: Any) -> None:
+    source, target = (
+        ec2.create_security_group(GroupName=name, Description="d", VpcId=VPC)["GroupId"]
+        for name in ("source", "target")
+    )
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": source}]}
+    ec2.authorize_security_group_ingress(GroupId=target, IpPermissions=[rule])
+    with refused("DependencyViolation"):
+        ec2.delete_security_group(GroupId=source)
+    ec2.delete_security_group(GroupId=target)
+    ec2.delete_security_group(GroupId=source)
+    with refused("CannotDelete"):
+        ec2.delete_security_group(GroupId="sg-010ca1c10d0000001")
+
+
+def test_an_instance_without_a_subnet_is_launched_into_the_default_one_of_its_zone(ec2: Any) -> None:
+    wanted = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
+    anywhere = ec2.run_instances(**wanted)["Instances"][0]
+    assert (anywhere["SubnetId"], anywhere["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000a1", "172.28.1.")
+    there = ec2.run_instances(**wanted, Placement={"AvailabilityZone": "us-east-1b"})["Instances"][0]
+    assert (there["SubnetId"], there["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000b2", "172.28.2.")
+    with refused("MissingInput"):
+        ec2.run_instances(**wanted, Placement={"AvailabilityZone": "us-east-1f"})

@@ -1,0 +1,128 @@
+"""Faults, time and events on demand."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectionClosedError
+from unit.conftest import Cloud
+from unit.wanted import described, make_group, refused
+
+
+@pytest.fixture
+def faults(cloud: Cloud) -> Iterator[Callable[..., Any]]:
+    """Put faults in force until the test ends."""
+    yield lambda *wanted, **options: cloud.control("faults", {"faults": list(wanted), **options})
+    cloud.control("faults", {"faults": []})
+
+
+def test_throttling_refuses_the_named_operation_and_no_other(
+    cloud: Cloud, ec2: Any, faults: Callable[..., Any]
+) -> None:
+    autoscaling = make_group(cloud)
+    faults(
+        {"operation": "ec2:DescribeVpcs", "kind": "throttle"},
+        {"operation": "autoscaling:*", "kind": "throttle", "times": 1},
+    )
+    with refused("RequestLimitExceeded", "Rate exceeded"):
+        ec2.describe_vpcs()
+    ec2.describe_subnets()
+    with refused("Throttling", "Rate exceeded"):
+        described(autoscaling)
+    described(autoscaling)
+    assert [f["struck"] for f in cloud.control("faults", method="GET")["faults"]] == [1, 1]
+
+
+def test_an_error_of_the_five_hundreds_happens_before_anything_is_done(
+    cloud: Cloud, ec2: Any, faults: Callable[..., Any]
+) -> None:
+    autoscaling = make_group(cloud)
+    faults({"operation": "autoscaling:SetDesiredCapacity", "kind": "error", "status": 500})
+    with refused("InternalFailure"):
+        autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=1)
+    assert described(autoscaling)["DesiredCapacity"] == 0
+
+
+def test_a_lost_answer_leaves_the_deed_done(cloud: Cloud, faults: Callable[..., Any]) -> None:
+    autoscaling = make_group(cloud)
+    faults({"operation": "autoscaling:SetDesiredCapacity", "kind": "lost"})
+    with pytest.raises(ConnectionClosedError):
+        autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=1)
+    assert described(autoscaling)["DesiredCapacity"] == 1
+
+
+def test_latency_delays_only_what_it_names(cloud: Cloud, ec2: Any, faults: Callable[..., Any]) -> None:
+    faults({"operation": "ec2:DescribeVpcs", "kind": "latency", "milliseconds": 300})
+    began = time.monotonic()
+    ec2.describe_vpcs()
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_rate_strikes_the_same_calls_with_the_same_seed(cloud: Cloud, ec2: Any, faults: Callable[..., Any]) -> None:
+    def struck() -> list[bool]:
+        faults({"operation": "ec2:*", "kind": "throttle", "rate": 0.5}, seed=7)
+        hits = []
+        for _ in range(20):
+            try:
+                ec2.describe_vpcs()
+                hits.append(False)
+            except ec2.exceptions.ClientError:
+                hits.append(True)
+        return hits
+
+    first = struck()
+    assert 3 < sum(first) < 17
+    assert struck() == first
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "flood"}, {"rate": 2}, {"status": 404}, {"speed": 1}, {"times": 0}], ids=str
+)
+def test_a_wrong_fault_is_refused_and_the_old_ones_stay(
+    cloud: Cloud, faults: Callable[..., Any], wrong: dict[str, Any]
+) -> None:
+    faults({"operation": "ec2:DescribeHosts"})
+    with pytest.raises(urllib.error.HTTPError, match="400") as caught:
+        faults(wrong)
+    caught.value.close()
+    assert [f["operation"] for f in cloud.control("faults", method="GET")["faults"]] == ["ec2:DescribeHosts"]
+
+
+def test_time_can_pass_faster_and_acts_without_anybody_calling(cloud: Cloud) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    hook = {
+        "LifecycleHookName": "drain",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "HeartbeatTimeout": 300,
+    }
+    autoscaling.put_lifecycle_hook(AutoScalingGroupName="fleet", **hook)
+    autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
+    try:
+        cloud.control("speed", {"speed": 1000})
+        deadline = time.monotonic() + 10
+        while (
+            list(cloud.control("status", method="GET")["groups"]["fleet"]["instances"]) and time.monotonic() < deadline
+        ):
+            time.sleep(0.1)
+    finally:
+        cloud.control("speed", {"speed": 1})
+    assert cloud.control("status", method="GET")["groups"]["fleet"]["instances"] == {}
+    with pytest.raises(urllib.error.HTTPError, match="400") as caught:
+        cloud.control("speed", {"speed": 0})
+    caught.value.close()
+
+
+def test_events_tell_every_transition_once_and_in_order(cloud: Cloud) -> None:
+    make_group(cloud, DesiredCapacity=1)
+    events = cloud.control("events", method="GET")["events"]
+    assert [(e["group"], e["before"], e["after"]) for e in events] == [
+        ("fleet", "", "Pending"),
+        ("fleet", "Pending", "InService"),
+    ]
+    cloud.client("autoscaling").set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
+    later = cloud.control(f"events?after={events[-1]['number']}", method="GET")["events"]
+    assert [e["after"] for e in later] == ["Terminating", "Terminating:Proceed", "Terminated", ""]

@@ -1,0 +1,517 @@
+"""EC2 and the groups over machines that take their time, fail and end by themselves: a host of the test's own says when."""
+
+from __future__ import annotations
+
+import base64
+import time
+import urllib.error
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from localcloud.api import metadata
+from localcloud.api.machines import MACHINES, NOTICED_AFTER_SECONDS
+from localcloud.instances import Machine
+from unit.conftest import Cloud
+from unit.wanted import IMAGE, SUBNETS, described, make_group, refused
+
+
+class SlowHost:
+    """Does nothing of itself: the test answers for it."""
+
+    kind = "slow"
+
+    def __init__(self) -> None:
+        self.machines: dict[str, Machine] = {}
+        self.asked: list[tuple[str, ...]] = []
+
+    def launch(self, machine: Machine) -> None:
+        self.machines[machine.id] = machine
+        self.asked.append(("launch", machine.id))
+
+    def stop(self, instance_id: str) -> None:
+        self.asked.append(("stop", instance_id))
+
+    def start(self, instance_id: str) -> None:
+        self.asked.append(("start", instance_id))
+
+    def reboot(self, instance_id: str) -> None:
+        self.asked.append(("reboot", instance_id))
+
+    def terminate(self, instance_id: str) -> None:
+        self.asked.append(("terminate", instance_id))
+        if MACHINES._clearing:
+            MACHINES.ended(instance_id, "terminated", "")
+
+    def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
+        self.asked.append(("make_image", instance_id, image_id, "reboot" if reboot else "as it runs"))
+
+    def drop_image(self, image_id: str) -> None:
+        self.asked.append(("drop_image", image_id))
+
+    def close(self) -> None:
+        self.asked.append(("close",))
+
+
+@pytest.fixture
+def host(cloud: Cloud) -> Iterator[SlowHost]:
+    """The cloud's instances are slow machines."""
+    slow = SlowHost()
+    MACHINES.open(slow)
+    yield slow
+    cloud.control("reset")
+    MACHINES.open(MACHINES.simulated())
+
+
+def run(ec2: Any, **options: Any) -> str:
+    """One instance; its id."""
+    wanted = {
+        "ImageId": IMAGE,
+        "InstanceType": "t3.medium",
+        "MinCount": 1,
+        "MaxCount": 1,
+        "SubnetId": SUBNETS[0],
+        **options,
+    }
+    return str(ec2.run_instances(**wanted)["Instances"][0]["InstanceId"])
+
+
+def state(ec2: Any, id: str) -> str:
+    """What EC2 shows it in."""
+    return str(shown(ec2, id)["State"]["Name"])
+
+
+def shown(ec2: Any, id: str) -> dict[str, Any]:
+    """The instance as EC2 describes it."""
+    return dict(ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0])
+
+
+def lapse() -> None:
+    """Let the time pass after which health checks find what failed."""
+    entries = MACHINES.timetable._entries
+    entries[:] = [(at - NOTICED_AFTER_SECONDS, number, action) for at, number, action in entries]
+
+
+# --- EC2 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_instance_is_pending_until_its_machine_runs(ec2: Any, host: SlowHost) -> None:
+    id = run(ec2)
+    assert state(ec2, id) == "pending"
+    MACHINES.running(id)
+    assert state(ec2, id) == "running"
+
+
+def test_a_machine_is_told_all_that_it_needs(ec2: Any, host: SlowHost) -> None:
+    key = ec2.create_key_pair(KeyName="mine", KeyType="ed25519")
+    options = {"HttpTokens": "required", "HttpPutResponseHopLimit": 3}
+    id = run(ec2, KeyName="mine", UserData="#cloud-config\n", PrivateIpAddress="172.28.1.77", MetadataOptions=options)
+    machine = host.machines[id]
+    assert (machine.id, machine.image, machine.address, machine.host_name) == (
+        id,
+        IMAGE,
+        "172.28.1.77",
+        "ip-172-28-1-77",
+    )
+    assert (machine.subnet_cidr, machine.vpc_cidr, machine.hop_limit) == ("172.28.1.0/24", "172.28.0.0/16", 3)
+    assert machine.user_data == b"#cloud-config\n"
+    assert machine.public_keys["mine"].startswith("ssh-ed25519 ")
+    assert key["KeyMaterial"] not in repr(machine)
+
+
+def test_stopping_and_starting_show_every_state_on_the_way(ec2: Any, host: SlowHost) -> None:
+    id = run(ec2)
+    MACHINES.running(id)
+    ec2.stop_instances(InstanceIds=[id])
+    assert state(ec2, id) == "stopping"
+    MACHINES.ended(id, "stopped", "")
+    stopped = shown(ec2, id)
+    assert (stopped["State"]["Name"], stopped["StateReason"]["Code"]) == ("stopped", "Client.UserInitiatedShutdown")
+    ec2.start_instances(InstanceIds=[id])
+    assert state(ec2, id) == "pending"
+    MACHINES.running(id)
+    again = shown(ec2, id)
+    assert (again["State"]["Name"], again["PrivateIpAddress"]) == ("running", stopped["PrivateIpAddress"])
+    ec2.reboot_instances(InstanceIds=[id])
+    assert host.asked == [("launch", id), ("stop", id), ("start", id), ("reboot", id)]
+
+
+def test_terminating_keeps_the_address_until_the_machine_is_gone(ec2: Any, host: SlowHost) -> None:
+    id = run(ec2)
+    MACHINES.running(id)
+    ec2.terminate_instances(InstanceIds=[id])
+    leaving = shown(ec2, id)
+    assert (leaving["State"]["Name"], leaving["PrivateIpAddress"]) == ("shutting-down", host.machines[id].address)
+    ec2.terminate_instances(InstanceIds=[id])
+    MACHINES.ended(id, "terminated", "")
+    ended = shown(ec2, id)
+    assert (ended["State"]["Name"], ended["StateReason"]["Code"]) == ("terminated", "Client.UserInitiatedShutdown")
+    assert host.asked.count(("terminate", id)) == 1
+    assert ec2.describe_volumes()["Volumes"] == []
+
+
+@pytest.mark.parametrize("behaviour", ["stop", "terminate"])
+def test_a_machine_that_switches_itself_off_does_as_its_instance_says(ec2: Any, host: SlowHost, behaviour: str) -> None:
+    id = run(ec2, InstanceInitiatedShutdownBehavior=behaviour)
+    MACHINES.running(id)
+    MACHINES.ended(id, "stopped", "powered off")
+    if behaviour == "terminate":
+        assert state(ec2, id) == "shutting-down"
+        MACHINES.ended(id, "terminated", "")
+    ended = shown(ec2, id)
+    assert ended["State"]["Name"] == {"stop": "stopped", "terminate": "terminated"}[behaviour]
+    assert ended["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_a_machine_that_fails_ends_its_instance_and_what_is_left_of_it(ec2: Any, host: SlowHost, ran: bool) -> None:
+    id = run(ec2)
+    if ran:
+        MACHINES.running(id)
+    MACHINES.ended(id, "failed", "the disk is on fire")
+    reason = {"Code": "Server.InternalError", "Message": "Server.InternalError: the disk is on fire"}
+    assert (state(ec2, id), shown(ec2, id)["StateReason"]) == ("terminated", reason)
+    assert host.asked[-1] == ("terminate", id)
+    MACHINES.running(id)  # too late
+    assert state(ec2, id) == "terminated"
+
+
+@pytest.mark.parametrize(
+    ("call", "states"),
+    [
+        ("start_instances", ["stopping", "shutting-down", "terminated"]),
+        ("stop_instances", ["pending", "shutting-down", "terminated"]),
+        ("reboot_instances", ["pending", "stopping", "stopped", "shutting-down", "terminated"]),
+    ],
+)
+def test_calls_that_do_not_fit_the_state_are_refused(ec2: Any, host: SlowHost, call: str, states: list[str]) -> None:
+    for wanted in states:
+        id = run(ec2)
+        if wanted in ("stopping", "stopped"):
+            MACHINES.running(id)
+            ec2.stop_instances(InstanceIds=[id])
+        if wanted == "stopped":
+            MACHINES.ended(id, "stopped", "")
+        if wanted in ("shutting-down", "terminated"):
+            ec2.terminate_instances(InstanceIds=[id])
+        if wanted == "terminated":
+            MACHINES.ended(id, "terminated", "")
+        with refused("IncorrectInstanceState", id):
+            getattr(ec2, call)(InstanceIds=[id])
+        assert state(ec2, id) == wanted
+
+
+def test_where_one_instance_is_protected_none_is_terminated(ec2: Any, host: SlowHost) -> None:
+    ids = [run(ec2), run(ec2)]
+    ec2.modify_instance_attribute(InstanceId=ids[1], DisableApiTermination={"Value": True})
+    with refused("OperationNotPermitted"):
+        ec2.terminate_instances(InstanceIds=ids)
+    assert [state(ec2, id) for id in ids] == ["pending", "pending"]
+
+
+def test_the_same_client_token_launches_once(ec2: Any, host: SlowHost) -> None:
+    first, second = (run(ec2, ClientToken="once") for _ in range(2))
+    assert first == second
+    assert len(host.machines) == 1
+    with refused("IdempotentParameterMismatch"):
+        run(ec2, ClientToken="once", InstanceType="t3.large")
+    assert run(ec2, ClientToken="twice") != first
+
+
+def test_as_many_are_launched_as_may_be(ec2: Any, host: SlowHost) -> None:
+    run(ec2, MinCount=1, MaxCount=3)
+    assert len(host.machines) == 3
+    with refused("InvalidParameterValue"):
+        run(ec2, MinCount=3, MaxCount=2)
+
+
+def test_each_of_several_instances_has_the_profile_that_was_asked_for(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
+    iam = cloud.client("iam")
+    iam.create_instance_profile(InstanceProfileName="workers")
+    run(ec2, MinCount=3, MaxCount=3, IamInstanceProfile={"Name": "workers"})
+    launched = ec2.describe_instances()["Reservations"][0]["Instances"]
+    assert [i["IamInstanceProfile"]["Arn"].rpartition("/")[2] for i in launched] == ["workers"] * 3
+
+
+def test_metadata_options_that_are_not_named_stay(ec2: Any, host: SlowHost) -> None:
+    id = run(ec2, MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 2})
+    ec2.modify_instance_metadata_options(InstanceId=id, InstanceMetadataTags="enabled")
+    options = shown(ec2, id)["MetadataOptions"]
+    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"], options["InstanceMetadataTags"]) == (
+        "required",
+        2,
+        "enabled",
+    )
+
+
+# --- images ---------------------------------------------------------------------------------------------------------------
+
+
+def image_state(ec2: Any, id: str) -> str:
+    """What EC2 shows an image in."""
+    return str(ec2.describe_images(ImageIds=[id])["Images"][0]["State"])
+
+
+@pytest.fixture
+def builder(ec2: Any, host: SlowHost) -> str:
+    """A running instance."""
+    id = run(ec2)
+    MACHINES.running(id)
+    return id
+
+
+def test_an_image_is_pending_until_it_is_made_and_cannot_be_launched_before(
+    ec2: Any, host: SlowHost, builder: str
+) -> None:
+    id = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
+    assert (image_state(ec2, id), host.asked[-1]) == ("pending", ("make_image", builder, id, "reboot"))
+    with refused("InvalidAMIID.Unavailable"):
+        run(ec2, ImageId=id)
+    MACHINES.image_made(id, None)
+    assert image_state(ec2, id) == "available"
+    assert host.machines[run(ec2, ImageId=id)].image == id
+
+
+def test_an_image_that_fails_says_why(ec2: Any, host: SlowHost, builder: str) -> None:
+    id = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
+    MACHINES.image_made(id, "no space left")
+    image = ec2.describe_images(ImageIds=[id])["Images"][0]
+    assert (image["State"], image["StateReason"]) == (
+        "failed",
+        {"Code": "Client.InternalError", "Message": "no space left"},
+    )
+
+
+def test_no_reboot_is_honoured_and_a_stopped_instance_needs_none(ec2: Any, host: SlowHost, builder: str) -> None:
+    first = ec2.create_image(InstanceId=builder, Name="first", NoReboot=True)["ImageId"]
+    assert host.asked[-1] == ("make_image", builder, first, "as it runs")
+    ec2.stop_instances(InstanceIds=[builder])
+    MACHINES.ended(builder, "stopped", "")
+    second = ec2.create_image(InstanceId=builder, Name="second")["ImageId"]
+    assert host.asked[-1] == ("make_image", builder, second, "as it runs")
+
+
+def test_a_pending_instance_makes_no_image(ec2: Any, host: SlowHost) -> None:
+    with refused("IncorrectState"):
+        ec2.create_image(InstanceId=run(ec2), Name="golden")
+
+
+def test_a_disk_lives_as_long_as_a_snapshot_of_it(ec2: Any, host: SlowHost, builder: str) -> None:
+    made = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
+    MACHINES.image_made(made, None)
+    snapshot = ec2.describe_images(ImageIds=[made])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    copied = ec2.copy_image(SourceImageId=made, SourceRegion="us-east-1", Name="copy")["ImageId"]
+    ec2.deregister_image(ImageId=made)
+    devices = [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}}]
+    again = ec2.register_image(
+        Name="again", Architecture="x86_64", RootDeviceName="/dev/xvda", BlockDeviceMappings=devices
+    )["ImageId"]
+    assert [host.machines[run(ec2, ImageId=id)].image for id in (again, copied)] == [made, made]
+    ec2.deregister_image(ImageId=again)
+    ec2.delete_snapshot(SnapshotId=snapshot)
+    assert ("drop_image", made) not in host.asked
+    other = ec2.describe_images(ImageIds=[copied])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    ec2.deregister_image(ImageId=copied)
+    ec2.delete_snapshot(SnapshotId=other)
+    assert host.asked[-1] == ("drop_image", made)
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------------
+
+
+def members(cloud: Cloud) -> dict[str, str]:
+    """The group's instances and their lifecycle states."""
+    return {i["InstanceId"]: i["LifecycleState"] for i in described(cloud.client("autoscaling"))["Instances"]}
+
+
+def test_a_member_is_pending_until_its_machine_runs(cloud: Cloud, host: SlowHost) -> None:
+    hook = {"LifecycleHookName": "boot", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+    make_group(cloud, DesiredCapacity=1, LifecycleHookSpecificationList=[hook])
+    ((id, first),) = members(cloud).items()
+    assert first == "Pending"
+    MACHINES.running(id)
+    assert members(cloud) == {id: "Pending:Wait"}
+
+
+def test_a_member_is_in_the_group_until_its_machine_is_gone(cloud: Cloud, host: SlowHost) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    (id,) = members(cloud)
+    MACHINES.running(id)
+    autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
+    assert members(cloud) == {id: "Terminating:Proceed"}
+    MACHINES.ended(id, "terminated", "")
+    assert members(cloud) == {}
+    activity = autoscaling.describe_scaling_activities(AutoScalingGroupName="fleet")["Activities"][0]
+    assert (activity["StatusCode"], activity["Progress"]) == ("Successful", 100)
+
+
+@pytest.mark.parametrize("cause", ["failed", "stopped"])
+def test_a_member_whose_machine_ends_by_itself_is_replaced_a_moment_later(
+    cloud: Cloud, host: SlowHost, cause: Any
+) -> None:
+    make_group(cloud, DesiredCapacity=1)
+    (id,) = members(cloud)
+    MACHINES.running(id)
+    MACHINES.ended(id, cause, "on purpose")
+    assert members(cloud) == {id: "InService"}
+    lapse()
+    after = members(cloud)
+    (successor,) = after.keys() - {id}
+    assert after[successor] == "Pending"
+    if cause == "stopped":
+        assert host.asked[-2] == ("terminate", id)
+        MACHINES.ended(id, "terminated", "")
+    assert members(cloud).keys() == {successor}
+
+
+def test_a_member_that_never_boots_is_replaced(cloud: Cloud, host: SlowHost) -> None:
+    make_group(cloud, DesiredCapacity=1)
+    (id,) = members(cloud)
+    MACHINES.ended(id, "failed", "no room")
+    lapse()
+    assert id not in members(cloud)
+    assert list(members(cloud).values()) == ["Pending"]
+
+
+def test_a_forced_delete_forgets_the_group_and_its_machines_end(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=2)
+    ids = list(members(cloud))
+    for id in ids:
+        MACHINES.running(id)
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet", ForceDelete=True)
+    assert {state(ec2, id) for id in ids} == {"shutting-down"}
+    for id in ids:
+        MACHINES.ended(id, "terminated", "")
+    done = autoscaling.describe_scaling_activities(IncludeDeletedGroups=True)["Activities"]
+    assert {activity["StatusCode"] for activity in done} == {"Successful"}
+
+
+def test_a_member_is_told_where_its_lifecycle_leads(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
+    hook = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+    autoscaling = make_group(cloud, DesiredCapacity=2, LifecycleHookSpecificationList=[hook])
+    group = {"AutoScalingGroupName": "fleet", "ShouldDecrementDesiredCapacity": True}
+    one, other = members(cloud)
+
+    def target(id: str) -> str | None:
+        view = metadata.view_of(id)
+        return view.target_lifecycle_state if view else "no such instance"
+
+    assert target(one) == "InService"
+    MACHINES.running(one)
+    MACHINES.running(other)
+    assert target(one) == "InService"
+    autoscaling.enter_standby(InstanceIds=[one], **group)
+    assert target(one) == "Standby"
+    autoscaling.detach_instances(InstanceIds=[one], **group)
+    assert target(one) == "Detached"
+    autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=other, ShouldDecrementDesiredCapacity=True)
+    assert target(other) == "Terminated"
+    autoscaling.complete_lifecycle_action(
+        AutoScalingGroupName="fleet", LifecycleHookName="drain", InstanceId=other, LifecycleActionResult="CONTINUE"
+    )
+    assert (state(ec2, other), target(other)) == ("shutting-down", "Terminated")
+    MACHINES.ended(other, "terminated", "")
+    assert target(other) == "no such instance"
+    assert target(run(ec2)) is None
+
+
+# --- the whole ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_reset_ends_every_machine_and_forgets_every_disk(
+    cloud: Cloud, ec2: Any, host: SlowHost, builder: str
+) -> None:
+    make_group(cloud, DesiredCapacity=2)
+    image = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
+    ids = set(host.machines)
+    cloud.control("reset")
+    assert {asked[1] for asked in host.asked if asked[0] == "terminate"} == ids
+    assert ("drop_image", image) in host.asked
+    assert set(host.machines) == ids  # no group has launched a replacement
+    assert ec2.describe_instances()["Reservations"] == []
+
+
+@pytest.mark.parametrize("control", ["snapshot", "restore"])
+def test_snapshots_know_simulated_instances_only(cloud: Cloud, host: SlowHost, control: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        cloud.control(control)
+    with caught.value as answer:
+        assert (answer.code, b"simulated" in answer.read()) == (400, True)
+
+
+def test_a_host_that_breaks_over_a_machine_fails_it_and_stops_nothing_else(
+    cloud: Cloud, ec2: Any, host: SlowHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(SlowHost, "launch", lambda self, machine: 1 / 0)
+        failed = run(ec2)
+    assert "ZeroDivisionError" in caplog.text
+    assert (state(ec2, failed), shown(ec2, failed)["StateReason"]["Code"]) == ("terminated", "Server.InternalError")
+    id = run(ec2)
+    MACHINES.running(id)
+    assert state(ec2, id) == "running"
+
+
+def test_news_of_strangers_is_no_news(cloud: Cloud, host: SlowHost) -> None:
+    MACHINES.running("i-stranger")
+    MACHINES.ended("i-stranger", "stopped", "")
+    MACHINES.image_made("ami-stranger", None)
+    assert cloud.control("status", method="GET")["groups"] == {}
+
+
+# --- simulated machines behind the API ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def booting(cloud: Cloud) -> Iterator[Cloud]:
+    """Instances boot in 60 s and drain in 90 s of a time that passes 600 times as fast."""
+    MACHINES.open(MACHINES.simulated(60, 90))
+    cloud.control("speed", {"speed": 600})
+    yield cloud
+    cloud.control("reset")
+    cloud.control("speed", {"speed": 1})
+    MACHINES.open(MACHINES.simulated())
+
+
+def wait_for(cloud: Cloud, wanted: list[str]) -> None:
+    """Until the group's members are in these states."""
+    deadline = time.monotonic() + 10
+    while sorted(members(cloud).values()) != wanted:
+        assert time.monotonic() < deadline, members(cloud)
+        time.sleep(0.02)
+
+
+def hooks() -> list[dict[str, Any]]:
+    """A launch hook and a termination hook that nobody lets time out."""
+    return [
+        {"LifecycleHookName": name, "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{name}", "HeartbeatTimeout": 7200}
+        for name in ("LAUNCHING", "TERMINATING")
+    ]
+
+
+def test_simulated_agents_boot_serve_drain_and_go(booting: Cloud) -> None:
+    autoscaling = make_group(booting, DesiredCapacity=3, LifecycleHookSpecificationList=hooks())
+    assert sorted(members(booting).values()) == ["Pending"] * 3
+    wait_for(booting, ["InService"] * 3)
+    autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=1)
+    assert sorted(members(booting).values()) == ["InService", "Terminating:Wait", "Terminating:Wait"]
+    wait_for(booting, ["InService"])
+
+
+def test_a_restored_cloud_goes_on_booting_and_draining(booting: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(booting, DesiredCapacity=2, LifecycleHookSpecificationList=hooks())
+    wait_for(booting, ["InService"] * 2)
+    autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=1)
+    alone = run(ec2)
+    booting.control("snapshot")
+    wait_for(booting, ["InService"])
+    booting.control("restore")
+    wait_for(booting, ["InService"])
+    ec2.get_waiter("instance_running").wait(InstanceIds=[alone], WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+
+
+def test_user_data_of_a_launch_template_reaches_the_machine(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
+    data = {"ImageId": IMAGE, "InstanceType": "t3.medium", "UserData": base64.b64encode(b"\x00\xff").decode()}
+    ec2.create_launch_template(LaunchTemplateName="t", LaunchTemplateData=data)
+    made = ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "t"}, MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
+    assert host.machines[made["Instances"][0]["InstanceId"]].user_data == b"\x00\xff"

@@ -1,0 +1,296 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules that a fleet's variables keep and that no argument spec can state. Pure.
+
+Each problem is one sentence that names the variable, says what is wrong and what to write instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+Settings = Mapping[str, Any]
+
+HEARTBEAT_SECONDS = (30, 7200)  # PutLifecycleHook, HeartbeatTimeout: "The valid range is from 30 to 7200 seconds"
+GLOBAL_TIMEOUT_SECONDS = (
+    48 * 3600
+)  # "The maximum is 172800 seconds (48 hours) or 100 times HeartbeatTimeout, whichever is smaller"
+PROCESSES = (  # SuspendProcesses
+    "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy ScheduledActions"
+).split()
+TERMINATION_POLICIES = (  # TerminationPolicies of CreateAutoScalingGroup
+    "Default OldestInstance NewestInstance OldestLaunchConfiguration OldestLaunchTemplate ClosestToNextInstanceHour AllocationStrategy"
+).split()
+
+
+class Shape(NamedTuple):
+    """What AWS accepts as a value: `pattern` has to match it whole; `says` tells an operator what that is."""
+
+    pattern: str
+    says: str
+
+
+# variable -> shape. The limits are those of the API that takes the value (botocore's service models, and the pages they cite).
+SHAPES = {
+    "fleet_name": Shape(
+        r"[A-Za-z][A-Za-z0-9-]{0,31}", "a letter, then letters, digits and hyphens, 32 characters at most"
+    ),
+    "fleet_account_id": Shape(r"(\d{12})?", "12 digits, or empty"),
+    "fleet_endpoint_url": Shape(
+        r"(https?://[^\s/]+/?)?", "an address such as http://127.0.0.1:5566, or empty for AWS's own"
+    ),
+    "fleet_vpc_id": Shape(
+        r"(vpc-([0-9a-f]{8}|[0-9a-f]{17}))?", "an id such as vpc-0123456789abcdef0, or empty for the default VPC"
+    ),
+    "fleet_key_name": Shape(
+        r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?|", "1 to 255 printable ASCII characters, or empty for none"
+    ),
+    "fleet_key_public": Shape(
+        r"((ssh-ed25519|ssh-rsa) [A-Za-z0-9+/=]+( [^\n]*)?\n?)?",
+        "one line that starts with ssh-ed25519 or ssh-rsa, or empty",
+    ),
+    "fleet_repository_name": Shape(
+        r"(?=.{2,256}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*",
+        "2 to 256 lower-case letters, digits, and - _ . / between them",
+    ),
+    "fleet_secret_name": Shape(r"[A-Za-z0-9/_+=.@-]{1,512}", "1 to 512 letters, digits and / _ + = . @ -"),
+    "fleet_secret_scope": Shape(
+        r"[A-Za-z0-9/_+=.@-]{3,}\*?", "a secret's name or the beginning of one (3 characters at least) and a *"
+    ),
+    "fleet_log_group_name": Shape(r"[A-Za-z0-9_/.#-]{1,512}", "1 to 512 letters, digits and _ - / . #"),
+    "fleet_role_name": Shape(r"[\w+=,.@-]{1,64}", "1 to 64 letters, digits and _ + = , . @ -"),
+    "fleet_policy_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
+    "fleet_instance_profile_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
+    "fleet_permissions_boundary_arn": Shape(
+        r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512})?",
+        "an ARN such as arn:aws:iam::123456789012:policy/name, or empty",
+    ),
+    "fleet_security_group_name": Shape(
+        r"(?!sg-)[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$-]{1,255}", "1 to 255 characters without * that do not begin with sg-"
+    ),
+    "fleet_launch_template_name": Shape(r"[A-Za-z0-9().\-/_]{3,128}", "3 to 128 letters, digits and ( ) . - / _"),
+    "fleet_image": Shape(
+        r"keep|newest|ami-([0-9a-f]{8}|[0-9a-f]{17})", "keep, newest, or an id such as ami-0123456789abcdef0"
+    ),
+    "fleet_image_name_pattern": Shape(
+        r"[A-Za-z0-9()\[\] ./\-'@_*?]{3,128}", "3 to 128 characters of an image's name, * and ? as wildcards"
+    ),
+    "fleet_instance_type": Shape(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "an instance type such as t3.medium"),
+    "fleet_volume_device": Shape(r"/dev/[a-z0-9]+", "a device such as /dev/xvda"),
+    "fleet_volume_kms_key_id": Shape(
+        r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+|alias/[\w/-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})?",
+        "a key's id, alias/... or ARN, or empty for the account's default key",
+    ),
+    "fleet_worker_image": Shape(
+        r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9._/-]+(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?|", "an image reference, or empty"
+    ),
+    "fleet_group_name": Shape(r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
+    "fleet_termination_hook_name": Shape(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),
+    "fleet_launch_hook_name": Shape(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),
+    "fleet_valet_app": Shape(r"[a-z0-9][a-z0-9-]{0,62}", "1 to 63 lower-case letters, digits and hyphens"),
+    "fleet_valet_policy_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
+    "fleet_valet_user_name": Shape(r"[\w+=,.@-]{0,64}", "up to 64 letters, digits and _ + = , . @ -"),
+    "fleet_valet_dir": Shape(r"[^\n\0]+", "a folder"),
+    "fleet_registry_table": Shape(
+        r"([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}",
+        "a table such as gh_worker_registry or public.gh_worker_registry",
+    ),
+    "fleet_registry_sslmode": Shape(
+        "(disable|require|verify-ca|verify-full)?", "disable, require, verify-ca or verify-full, or nothing"
+    ),
+    "fleet_ssh_key_file": Shape(r"[^\n\0]*", "a file, or empty"),
+    "fleet_report_dir": Shape(r"[^\n\0]*", "a folder, or empty"),
+}
+# list variable -> shape of an element
+ELEMENTS = {
+    "fleet_subnet_ids": Shape(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
+    "fleet_required_keys": Shape(r"[A-Z_][A-Z0-9_]*(\|[A-Z_][A-Z0-9_]*)*", "KEY, or A|B for either of two"),
+    **{
+        f"fleet_{door}_security_group_ids": Shape(
+            r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as sg-0123456789abcdef0"
+        )
+        for door in ("ssh", "api", "status", "deploy")
+    },
+}
+CIDRS = tuple(f"fleet_{door}_cidrs" for door in ("ssh", "api", "status", "deploy"))
+# variable -> least, most, unit
+RANGES = {
+    "fleet_min_size": (0, 10000, "instances"),
+    "fleet_max_size": (0, 10000, "instances"),
+    "fleet_desired_capacity": (0, 10000, "instances"),
+    "fleet_termination_hook_timeout": (*HEARTBEAT_SECONDS, "s"),
+    "fleet_launch_hook_timeout": (*HEARTBEAT_SECONDS, "s"),
+    "fleet_health_check_grace_seconds": (0, 86400, "s"),
+    "fleet_cooldown_seconds": (0, 86400, "s"),
+    "fleet_warmup_seconds": (0, 86400, "s"),
+    "fleet_metadata_hop_limit": (1, 64, "hops"),
+    "fleet_volume_size_gib": (8, 16384, "GiB"),
+    "fleet_repository_keep_images": (1, 1000, "images"),
+    "fleet_drain_limit_seconds": (30, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_spot_limit_seconds": (10, 118, "s"),
+    "fleet_stop_grace_seconds": (1, 600, "s"),
+    "fleet_boot_timeout_seconds": (60, 7200, "s"),
+    "fleet_maintenance_min_healthy_percent": (0, 100, "%"),
+    "fleet_maintenance_max_healthy_percent": (100, 200, "%"),
+    "fleet_valet_jobs_per_worker": (1, 1000, "jobs"),
+    "fleet_teardown_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_image_max_age_days": (1, 3650, "days"),
+}
+# Names that only one fleet of an account may use: two fleets would rewrite them in turn. True: in the whole account, else in a region.
+OWN = {
+    "fleet_group_name": False,
+    "fleet_launch_template_name": False,
+    "fleet_security_group_name": False,
+    "fleet_role_name": True,
+    "fleet_instance_profile_name": True,
+    "fleet_valet_policy_name": True,
+}
+
+
+def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """A problem for each `fleet_*` name that the spec does not have, with the nearest one that it has."""
+    known = sorted(known)
+    problems = []
+    for name in sorted(n for n in names if n.startswith("fleet_") and n not in set(known)):
+        near = difflib.get_close_matches(name, known, 1)
+        problems.append(
+            f"{name} is no variable of a fleet"
+            + (f": did you mean {near[0]}?" if near else " (see playbooks/vars/fleet_spec.yml).")
+        )
+    return problems
+
+
+def problems(s: Settings) -> list[str]:
+    """Every rule that `s` (all fleet_* variables, converted to their types) breaks; [] where it keeps them all."""
+    return [*_shapes(s), *_cidrs(s), *_tags(s), *_sizes(s), *_times(s), *_sets(s), *_pairs(s)]
+
+
+def _shapes(s: Settings) -> Iterator[str]:
+    for name, shape in SHAPES.items():
+        if not re.fullmatch(shape.pattern, s[name]):
+            yield f"{name} is {s[name]!r}: write {shape.says}."
+    for name, shape in ELEMENTS.items():
+        for value in s[name]:
+            if not re.fullmatch(shape.pattern, value):
+                yield f"{name} holds {value!r}: write {shape.says}."
+    for name, (least, most, unit) in RANGES.items():
+        if not least <= s[name] <= most:
+            yield f"{name} is {s[name]}: write {least} to {most} {unit}."
+
+
+def _cidrs(s: Settings) -> Iterator[str]:
+    for name in CIDRS:
+        networks = []
+        for value in s[name]:
+            try:
+                network = ipaddress.ip_network(value, strict=False)
+            except ValueError:
+                yield f"{name} holds {value!r}: write a network such as 203.0.113.7/32."
+                continue
+            networks.append(network)
+            if value != str(network):  # AWS keeps this spelling, so another would differ for ever
+                yield f"{name} holds {value!r}: write {network}{' (it has host bits set)' if _host_bits(value) else ''}."
+        if name == "fleet_ssh_cidrs" and _whole_world(networks):
+            yield (
+                f"{name} holds {', '.join(s[name])}: SSH for the whole world is refused. Name your own networks, or leave the list empty "
+                "and use Session Manager."
+            )
+
+
+def _host_bits(network: str) -> bool:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError:
+        return True
+    return False
+
+
+def _whole_world(networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    """Whether these come to everything, also by parts."""
+    four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
+    return any(n.prefixlen == 0 for n in four) or any(n.prefixlen == 0 for n in six)
+
+
+def _tags(s: Settings) -> Iterator[str]:
+    tags = s["fleet_tags"]
+    if len(tags) > 40:  # 50 on a resource; the playbooks add Name and Role, AWS its own
+        yield f"fleet_tags has {len(tags)} tags: AWS allows 50 on a resource, leave ten of them to Name, Role and AWS."
+    for key, value in tags.items():
+        if not isinstance(key, str) or not re.fullmatch(r"(?!aws:)[\w .:/=+@-]{1,128}", key):
+            yield f"fleet_tags has the key {key!r}: write 1 to 128 letters, digits, blanks and . : / = + @ - _ that do not begin with aws:."
+        if not isinstance(value, str) or not re.fullmatch(r"[\w .:/=+@-]{0,256}", value):
+            yield f"fleet_tags.{key} is {value!r}: write a quoted text of up to 256 letters, digits, blanks and . : / = + @ - _."
+
+
+def _sizes(s: Settings) -> Iterator[str]:
+    least, most, wanted = s["fleet_min_size"], s["fleet_max_size"], s["fleet_desired_capacity"]
+    if least > most:
+        yield f"fleet_min_size ({least}) is above fleet_max_size ({most})."
+    elif not least <= wanted <= most:
+        yield f"fleet_desired_capacity ({wanted}) is not between fleet_min_size ({least}) and fleet_max_size ({most})."
+    low, high = s["fleet_maintenance_min_healthy_percent"], s["fleet_maintenance_max_healthy_percent"]
+    if high - low > 100:  # InstanceMaintenancePolicy
+        yield f"fleet_maintenance_max_healthy_percent ({high}) is more than 100 above fleet_maintenance_min_healthy_percent ({low})."
+
+
+def _times(s: Settings) -> Iterator[str]:
+    heartbeat = s["fleet_termination_hook_timeout"]
+    ceiling, drain = (
+        min(GLOBAL_TIMEOUT_SECONDS, 100 * heartbeat),
+        s["fleet_drain_limit_seconds"] + s["fleet_stop_grace_seconds"],
+    )
+    if drain > ceiling:
+        yield (
+            f"fleet_drain_limit_seconds and fleet_stop_grace_seconds need {drain} s, but a hook with fleet_termination_hook_timeout {heartbeat} "
+            f"holds an instance for {ceiling} s at most: raise the hook's timeout to {-(-drain // 100)} or more."
+        )
+
+
+def _sets(s: Settings) -> Iterator[str]:
+    for name, known in (("fleet_suspended_processes", PROCESSES), ("fleet_termination_policies", TERMINATION_POLICIES)):
+        for value in s[name]:
+            if value not in known:
+                near = difflib.get_close_matches(value, known, 1)
+                yield f"{name} holds {value!r}: " + (
+                    f"did you mean {near[0]}?" if near else f"write some of {', '.join(known)}."
+                )
+    if not s["fleet_termination_policies"]:
+        yield "fleet_termination_policies is empty: write [Default]."
+    if len(set(s["fleet_subnet_ids"])) == 1:
+        yield "fleet_subnet_ids names one subnet: write subnets in at least two zones, or none for the VPC's default subnets."
+
+
+def _pairs(s: Settings) -> Iterator[str]:
+    scope = s["fleet_secret_scope"]
+    if not fnmatchcase(s["fleet_secret_name"], scope):
+        yield f"fleet_secret_name ({s['fleet_secret_name']}) is outside fleet_secret_scope ({scope}): the worker role could not read it. Change one of the two."
+    if bool(s["fleet_access_key"]) != bool(s["fleet_secret_key"]):
+        yield "fleet_access_key and fleet_secret_key go together: give both or neither."
+    if s["fleet_access_key"] and s["fleet_profile"]:
+        yield "fleet_profile and fleet_access_key exclude each other: give one of them."
+    if s["fleet_key_public"] and not s["fleet_key_name"]:
+        yield "fleet_key_public is given but fleet_key_name is empty: name the key pair."
+    if s["fleet_valet_access_key"] and not s["fleet_valet_user_name"]:
+        yield "fleet_valet_access_key needs fleet_valet_user_name: name VALET's IAM user."
+    if s["fleet_launch_hook"] and s["fleet_launch_hook_name"] == s["fleet_termination_hook_name"]:
+        yield "fleet_launch_hook_name and fleet_termination_hook_name are the same: a hook has one transition, name them apart."
+    if s["fleet_worker_completes_hook"] and s["fleet_drain_policy"] == "wait_idle":
+        yield "fleet_worker_completes_hook is for drain policies http and sigterm: with fleet_drain_policy wait_idle the agent completes the hook."
+
+
+def shared_names(mine: Settings, other: Settings) -> list[str]:
+    """Variables by which two fleets of one account would own the same thing, each with its name.
+
+    The region counts for what is regional; the caller has made sure that both are one account (and passes only fleets of one endpoint).
+    """
+    same_region = mine["fleet_region"] == other["fleet_region"]
+    return [
+        f"{v} ({mine[v]})" for v, account_wide in OWN.items() if mine[v] == other[v] and (account_wide or same_region)
+    ]

@@ -1,0 +1,82 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator needs to be allowed: docs/iam/operator.json, held against one fleet's names. Pure.
+
+The document speaks of every fleet whose names begin as the defaults do (`gh-worker*`), and of any region and account; a fleet has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Need
+
+STANDARD = frozenset("a c d h i im is m r t z".split())
+STANDARD_QUOTA = "L-1216C47A"  # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
+BUILDING = "Build"  # how the Sids of statements begin whose actions site.yml calls to change something
+#: how an ARN's last part begins -> (the names in the document, the variable with a fleet's own)
+NAMES = {
+    "autoScalingGroup:*:autoScalingGroupName/": ("gh-worker*", "fleet_group_name"),
+    "instance-profile/": ("gh-worker*", "fleet_instance_profile_name"),
+    "log-group:": ("/wekruit/gh-worker*", "fleet_log_group_name"),
+    "policy/": ("gh-worker*", "fleet_valet_policy_name"),
+    "repository/": ("ghosthands", "fleet_repository_name"),
+    "role/": ("gh-worker*", "fleet_role_name"),
+    "secret:": ("ghosthands/worker/*", "fleet_secret_name"),
+    "user/": ("valet*", "fleet_valet_user_name"),
+}
+#: how an ARN's last part begins -> the variable without which a fleet makes none
+OPTIONAL = {"key-pair/": "fleet_key_public", "secret:": "fleet_secret_create", "user/": "fleet_valet_user_name"}
+
+
+def needs(document: Mapping[str, Any], s: Mapping[str, Any], account: str, partition: str) -> tuple[Need, ...]:
+    """What `site.yml` needs to build this fleet."""
+    found = [
+        Need(action, arn)
+        for statement in document["Statement"]
+        if statement["Sid"].startswith(BUILDING)
+        for resource in _listed(statement["Resource"])
+        for arn in _own(resource, s, account, partition)
+        for action in _listed(statement["Action"])
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> Iterator[str]:
+    """The document's resource as this fleet has it; nothing where it has none."""
+    if resource == "*":
+        yield resource
+        return
+    _arn, _partition, service, region, owner, last = resource.split(":", 5)
+    if any(last.startswith(kind) and not s[variable] for kind, variable in OPTIONAL.items()):
+        return
+    for kind, (_names, variable) in NAMES.items():
+        if last.startswith(kind):
+            last = f"{kind}{s[variable]}" + (
+                "-aaaaaa" if kind == "secret:" else ""
+            )  # Secrets Manager adds six characters to the name
+    place = f"{s['fleet_region'] if region else ''}:{account if owner else ''}"
+    yield f"arn:{partition}:{service}:{place}:{last}"
+
+
+def context(s: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What IAM's simulator has to be told of the calls, as ContextEntries."""
+    keys = {"iam:PassedToService": "ec2.amazonaws.com"}
+    for tag, value in s["fleet_tags"].items():
+        keys |= {f"aws:ResourceTag/{tag}": str(value), f"aws:RequestTag/{tag}": str(value)}
+    return [
+        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"} for key, value in keys.items()
+    ]
+
+
+def family(instance_type: str) -> str:
+    """`t` of t3a.medium."""
+    return instance_type[
+        : next((at for at, letter in enumerate(instance_type) if not letter.isalpha()), len(instance_type))
+    ]
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,79 @@
+"""An image, booted: what a member of the fleet finds on it. The proofs while baking end before the disk is kept; these begin after."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from containers.machines import BOOTED, SSH, USER, Key, make_key
+
+from tests.image.cloud import Cloud
+
+#: Docker's volumes of the image are unpacked first; on a busy machine that takes a while.
+SSH_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Booted:
+    """An instance of the image."""
+
+    id: str
+    address: str
+    key: Key
+
+    def ssh(self, script: str, *, seconds: float = 60) -> tuple[int, str]:
+        """Exit code of a script of the default user, and what it prints, stripped."""
+        words = [*SSH, "-i", str(self.key.file), f"{USER}@{self.address}", script]
+        done = subprocess.run(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.returncode, done.stdout.strip()
+
+    def read(self, script: str) -> str:
+        """What a script prints; it must not fail."""
+        code, said = self.ssh(script)
+        assert code == 0, f"{script!r} ended with {code}: {said}"
+        return said
+
+    def wait(self) -> None:
+        """Until cloud-init has done all it had to."""
+        deadline = time.monotonic() + SSH_SECONDS
+        while self.ssh(f"test -e {BOOTED}") != (0, ""):
+            assert time.monotonic() < deadline, f"{self.id} did not boot within {SSH_SECONDS} s"
+            time.sleep(0.2)
+        assert json.loads(self.read(f"cat {BOOTED}"))["v1"]["errors"] == []
+
+
+@contextlib.contextmanager
+def boot(cloud: Cloud, image_id: str) -> Iterator[Booted]:
+    """An instance of the image, with a fresh key pair; nothing of it is left afterwards."""
+    ec2 = cloud.client("ec2")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as undo:
+        key = make_key(Path(folder, "id"))
+        name = f"booted-{image_id}"
+        ec2.import_key_pair(KeyName=name, PublicKeyMaterial=key.public.encode())
+        undo.callback(ec2.delete_key_pair, KeyName=name)
+        made = ec2.run_instances(ImageId=image_id, InstanceType="t3.large", KeyName=name, MinCount=1, MaxCount=1)[
+            "Instances"
+        ][0]
+        undo.callback(_end, ec2, made["InstanceId"])
+        booted = Booted(made["InstanceId"], made["PrivateIpAddress"], key)
+        booted.wait()
+        yield booted
+
+
+def _end(ec2: Any, instance_id: str) -> None:
+    ec2.terminate_instances(InstanceIds=[instance_id])
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60})

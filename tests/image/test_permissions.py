@@ -1,0 +1,114 @@
+"""docs/iam/packer.json is what a bake needs, and little more: tried with enforced IAM."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.image import bake, template
+from tests.image.cloud import Cloud
+from tests.image.conftest import Packer
+from tests.image.test_bake import SOURCE, calls, remove
+
+DOCUMENT = template.ROOT / "docs/iam/packer.json"
+#: What only sharing, a named subnet or a failure needs.
+NOT_IN_A_PLAIN_BAKE = {"CopyImage", "ModifySnapshotAttribute", "DescribeSubnets", "DeregisterImage", "DeleteSnapshot"}
+
+
+def enforce(cloud: Cloud, on: bool) -> None:
+    """Switch it."""
+    request = urllib.request.Request(
+        f"{cloud.url}/localcloud/enforce-iam", data=json.dumps({"on": on}).encode(), method="POST"
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+@pytest.fixture
+def baker(cloud: Cloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
+    """Gives a user the document, and returns the user's credentials as an environment."""
+    iam = cloud.client("iam")
+    iam.create_user(UserName="baker")
+    key = iam.create_access_key(UserName="baker")["AccessKey"]
+
+    def given(document: dict[str, Any]) -> dict[str, str]:
+        iam.put_user_policy(UserName="baker", PolicyName="packer", PolicyDocument=json.dumps(document))
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    enforce(cloud, True)
+    yield given
+    enforce(cloud, False)
+    iam.delete_user_policy(UserName="baker", PolicyName="packer")
+    iam.delete_access_key(UserName="baker", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName="baker")
+
+
+@pytest.mark.parametrize("packer", ["current"], indirect=True)
+def test_the_document_allows_a_bake_and_what_it_grants_is_called(
+    packer: Packer,
+    cloud: Cloud,
+    nothing_left: Callable[[], set[str]],
+    baker: Callable[[dict[str, Any]], dict[str, str]],
+) -> None:
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    before = len(calls(cloud))
+    outcome = bake.build(packer.path, packer.template, cloud, environment=baker(document))
+    assert outcome.code == 0, outcome.output
+    called = {call["action"] for call in calls(cloud, before) if call["service"] == "ec2"}
+    granted = {action.removeprefix("ec2:") for statement in document["Statement"] for action in statement["Action"]}
+    assert called == granted - NOT_IN_A_PLAIN_BAKE
+    remove(cloud, outcome.images["us-east-1"])
+
+
+@pytest.mark.parametrize("packer", ["current"], indirect=True)
+def test_without_the_right_to_make_images_a_bake_ends_in_awss_words_and_cleans_up(
+    packer: Packer,
+    cloud: Cloud,
+    nothing_left: Callable[[], set[str]],
+    baker: Callable[[dict[str, Any]], dict[str, str]],
+) -> None:
+    document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    kept = (
+        statement | {"Action": sorted({*statement["Action"]} - {"ec2:CreateImage"})}
+        for statement in document["Statement"]
+    )
+    document["Statement"] = [statement for statement in kept if statement["Action"]]
+    outcome = bake.build(packer.path, packer.template, cloud, environment=baker(document))
+    assert outcome.code != 0
+    assert "UnauthorizedOperation" in outcome.output
+    assert outcome.images == {}
+
+
+def test_what_no_build_made_cannot_be_imaged_renamed_opened_or_ended(
+    cloud: Cloud, nothing_left: Callable[[], set[str]], baker: Callable[[dict[str, Any]], dict[str, str]]
+) -> None:
+    operator = cloud.client("ec2")
+    others = operator.create_security_group(GroupName="others", Description="of somebody else")["GroupId"]
+    launched = operator.run_instances(ImageId=SOURCE, InstanceType="t3.large", MinCount=1, MaxCount=1)["Instances"][0][
+        "InstanceId"
+    ]
+    given = baker(json.loads(DOCUMENT.read_text(encoding="utf-8")))
+    ec2 = cloud.client("ec2", key=(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"]))
+    named = [{"Key": "Name", "Value": "gh-golden-ami-builder"}]
+    everybody = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "0.0.0.0/0"}
+    for call, parameters in (
+        (ec2.create_image, {"InstanceId": launched, "Name": "theirs"}),
+        (ec2.create_tags, {"Resources": [launched], "Tags": named}),
+        (ec2.create_tags, {"Resources": [others], "Tags": named}),
+        (ec2.authorize_security_group_ingress, {"GroupId": others, **everybody}),
+        (ec2.terminate_instances, {"InstanceIds": [launched]}),
+        (ec2.delete_security_group, {"GroupId": others}),
+    ):
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            call(**parameters, DryRun=True)
+    with pytest.raises(ClientError, match="DryRunOperation"):
+        ec2.describe_regions(DryRun=True)
+    operator.terminate_instances(InstanceIds=[launched])
+    operator.get_waiter("instance_terminated").wait(
+        InstanceIds=[launched], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    operator.delete_security_group(GroupId=others)

@@ -1,0 +1,236 @@
+"""What cannot be baked: one clear error, and nothing of the attempt is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.image.conftest import ROOT, Packer
+
+NOBODYS_SUBNET = "subnet-010ca1c10d00000c3"
+NOBODYS_NETWORK = "10.9.1.0/24"
+
+
+def plain(text: str) -> str:
+    """In one line: Packer breaks its lines where the terminal would end."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("variable", "error"),
+    [
+        ("architecture=riscv64", "The variable architecture has to be x86_64 or arm64."),
+        ("access={session_manager=false,cidrs=[]}", "The variable access has to say how Packer reaches the builder"),
+        ('access={session_manager=false,cidrs=["example"]}', "The variable access.cidrs has to list IPv4 networks"),
+        (
+            'distribution={kms_key_id="",accounts=["111111111111"],regions={}}',
+            "The variable distribution.accounts needs distribution.kms_key_id",
+        ),
+        (
+            'distribution={kms_key_id="k",accounts=["111111111111"],regions={"eu-west-1"=""}}',
+            "needs a key for every region",
+        ),
+        ("deprecate_after_days=0", "The variable deprecate_after_days has to lie between 1 and 3650"),
+        ("volume_size_gib=4", "The variable volume_size_gib has to lie between 8"),
+        ("volume_size_gib=big", "a number is required"),
+        ("spot=maybe", "Variables may not be used here"),
+        ('access={cidrs=["203.0.113.7/32"]}', 'attribute "session_manager" is required'),
+        ("access={session_manager=true,cidrs=[]}", "session_manager connectivity requires a valid"),
+        ("ssh_timeout=0", "The variable ssh_timeout has to lie between 1 and 3600 seconds."),
+        ("regoin=eu-west-1", 'A "regoin" variable was passed in the command line but was not found'),
+    ],
+    ids=lambda value: re.sub(r"\W+", "-", value)[:40],
+)
+def test_a_wrong_variable_is_refused_before_anything_is_asked(
+    packer: Packer, nothing_left: Callable[[], set[str]], variable: str, error: str
+) -> None:
+    outcome = packer.build(variable)
+    assert outcome.code != 0
+    assert error in plain(outcome.output)
+    assert outcome.output.count("Error: ") == 1, outcome.output
+
+
+@pytest.mark.parametrize(
+    ("variable", "error"),
+    [
+        ("source_image_kernel=9.9", "No AMI was found matching filters"),
+        ('distribution={kms_key_id="",accounts=[],regions={"eu-wset-1"=""}}', "Invalid region(s): [eu-wset-1]"),
+        ("subnet_id=subnet-0123456789abcdef0", "subnet-0123456789abcdef0"),
+        ("instance_type=t3.huge", "Invalid value 't3.huge' for InstanceType"),
+        ("instance_type=t4g.large", "does not match the architecture"),
+        ("instance_profile=nobody", "nobody"),
+        ("git_revision=broken", "Error executing Ansible"),
+    ],
+    ids=lambda value: re.sub(r"\W+", "-", value)[:40],
+)
+def test_what_the_cloud_or_a_proof_refuses_ends_the_build(
+    packer: Packer, nothing_left: Callable[[], set[str]], variable: str, error: str
+) -> None:
+    outcome = packer.build(variable)
+    assert outcome.code != 0
+    assert outcome.images == {}
+    assert error in plain(outcome.output.partition("Some builds didn't complete successfully")[2]), outcome.output
+
+
+@pytest.fixture
+def _unreachable() -> Iterator[None]:
+    """Nothing gets through to the subnet's port 22, as to one without a route."""
+    rule = ["OUTPUT", "-d", NOBODYS_NETWORK, "-p", "tcp", "--dport", "22", "-j", "DROP"]
+    subprocess.run(["iptables", "--wait", "-I", *rule], check=True)
+    yield
+    subprocess.run(["iptables", "--wait", "-D", *rule], check=True)
+
+
+@pytest.mark.usefixtures("_unreachable")
+def test_a_builder_in_a_subnet_without_a_route_is_given_up(
+    packer: Packer, nothing_left: Callable[[], set[str]]
+) -> None:
+    outcome = packer.build(f"subnet_id={NOBODYS_SUBNET}", "ssh_timeout=5")
+    assert outcome.code != 0
+    assert "Timeout waiting for SSH" in outcome.output.partition("Some builds didn't complete successfully")[2]
+
+
+# --- .ci/image ------------------------------------------------------------------------------------------------------------
+
+
+def verb(packer: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """``.ci/image`` with a packer of the test's choice."""
+    environment = {**os.environ, "PACKER": packer}
+    return subprocess.run(
+        [ROOT / ".ci/image", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+#: Stands for Packer in a checkout of its own: it says what a file holds and fails, or waits to be interrupted.
+STAND_IN = """\
+#!/bin/sh
+case $1 in
+version) echo "Packer v1.16.0" ;;
+build)
+    cat "$(dirname "$0")/says"
+    [ ! -s "$(dirname "$0")/says" ] || exit 1
+    trap 'echo "==> Terminating"; sleep 1; echo "==> Deleting"; exit 1' INT
+    while :; do sleep 0.1; done
+    ;;
+esac
+"""
+
+
+def stand_in(folder: Path, says: str) -> list[str]:
+    """``.ci/image aws`` in a checkout of its own, with a Packer that says this."""
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/image", folder / ".ci/image")
+    packer = folder / "packer-stand-in"
+    packer.write_text(STAND_IN, encoding="utf-8")
+    packer.chmod(0o755)
+    (folder / "says").write_text(says, encoding="utf-8")
+    return ["env", f"PACKER={packer}", str(folder / ".ci/image"), "aws"]
+
+
+CONNECTING = "==> golden.amazon-ebs.worker: Using SSH communicator to connect: "
+UNANSWERED = "==> golden.amazon-ebs.worker: Timeout waiting for SSH.\n==> golden.amazon-ebs.worker: Terminating the source AWS instance...\n"
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        (
+            "==> golden.amazon-ebs.worker: Authorizing access to port 22 from [203.0.113.7/32] in the temporary security groups...\n"
+            f"{CONNECTING}10.9.1.23\n{UNANSWERED}",
+            "the builder did not answer at 10.9.1.23, port 22, which is open to 203.0.113.7/32: is that where you come from (access.cidrs), "
+            "and has its subnet a route to you (subnet_id)?",
+        ),
+        (
+            f"{CONNECTING}localhost\n{UNANSWERED}",
+            "the builder was not reached through Session Manager: its instance_profile needs ",
+        ),
+        (
+            "[ERROR]: Task failed: rescued\n[ERROR]: Task failed: there is no room\nError executing Ansible: exit status 2\n",
+            "no image was made. Task failed: there is no room",
+        ),
+        ("[ERROR]: Task failed: rescued\nError creating AMI: no\n", "no image was made: Packer says why, above"),
+    ],
+    ids=["no route", "no session", "a task", "the cloud"],
+)
+def test_what_ended_a_build_is_said_in_its_last_line(tmp_path: Path, says: str, error: str) -> None:
+    done = subprocess.run(
+        stand_in(tmp_path, says), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stdout) == (1, says)
+    assert done.stderr.startswith(f"image: {error}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_is_packers_to_clean_up_after(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        stand_in(tmp_path, ""),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "build/image/packer.log").exists():
+        assert running.poll() is None
+    time.sleep(0.5)
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=20)
+    assert (running.returncode, out, error) == (
+        1,
+        "==> Terminating\n==> Deleting\n",
+        "image: no image was made: Packer says why, above\n",
+    )
+
+
+@pytest.mark.parametrize("where", ["aws", "local", "check"])
+def test_a_missing_packer_fails_in_one_line_that_says_how_to_get_it(where: str) -> None:
+    done = verb("no-such-packer", where)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"image: there is no no-such-packer; get 1\.11 or newer from .*\n", done.stderr)
+
+
+def test_a_packer_that_is_too_old_fails_in_one_line_that_says_how_to_get_a_newer(legacy: str) -> None:
+    done = verb(legacy, "local")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"image: \S+ is 1\.6\.6; get 1\.11 or newer from .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted"),
+    [("1.10.3", False), ("1.9.0", False), ("0.12.3", False), ("1.11.0", True), ("1.16.0", True), ("2.0.0", True)],
+)
+def test_versions_are_compared_as_numbers(tmp_path: Path, version: str, wanted: bool) -> None:
+    stand_in = tmp_path / "packer"
+    stand_in.write_text(f"#!/bin/sh\n[ $1 = version ] && echo 'Packer v{version}'\n", encoding="utf-8")
+    stand_in.chmod(0o755)
+    done = verb(str(stand_in), "check")
+    assert ("get 1.11 or newer" in done.stderr) is not wanted
+
+
+def test_something_else_of_that_name_is_not_taken_for_packer() -> None:
+    done = verb("true", "check")
+    assert done.returncode == 1
+    assert re.fullmatch(r"image: true does not say its version as Packer does; get .*\n", done.stderr)
+
+
+def test_another_word_than_the_three_is_refused() -> None:
+    done = verb("true", "azure")
+    assert (done.returncode, done.stderr) == (1, "image: say aws, local or check\n")
+
+
+def test_the_template_is_formatted_and_valid(current: str) -> None:
+    done = verb(current, "check")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,223 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The account: one question once, and every error as one sentence on what is wrong and one on what to do. No network."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import (
+    DENIED,
+    UNTRUSTED,
+    Account,
+    AccountError,
+)
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+    SSOTokenLoadError,
+    UnauthorizedSSOTokenError,
+)
+from botocore.stub import Stubber
+
+
+@pytest.fixture(autouse=True)
+def nobodys_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the developer's AWS configuration nor an instance's profile gets in."""
+    for name in (
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture
+def account() -> Account:
+    """With dummy keys."""
+    return Account("us-east-1", access_key="dummy-access-key", secret_key="dummy-secret-key")
+
+
+def failing(account: Account, error: Exception) -> str:
+    """What is said where a call ends in `error`."""
+
+    class Client:
+        def can_paginate(self, operation: str) -> bool:
+            return False
+
+        def get_role(self, **_request: Any) -> None:
+            raise error
+
+    account._clients["iam"] = Client()
+    with pytest.raises(AccountError) as told:
+        account.call("iam", "get_role", RoleName="r")
+    return str(told.value)
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "said so"}}, "GetRole")
+
+
+def test_without_credentials_it_says_how_to_log_in() -> None:
+    with pytest.raises(AccountError, match=r"No AWS credentials found\. Log in .*fleet_profile"):
+        Account("us-east-1")
+
+
+def test_an_unknown_profile_is_named_with_the_variable() -> None:
+    with pytest.raises(AccountError, match=r"nosuch.*fleet_profile"):
+        Account("us-east-1", profile="nosuch")
+
+
+def test_a_misspelt_region_is_refused_with_one_that_is_near() -> None:
+    with pytest.raises(AccountError, match=r"fleet_region 'us-east1'.*us-east-1"):
+        Account("us-east1", access_key="dummy-access-key", secret_key="dummy-secret-key")
+
+
+def test_a_region_like_no_other_is_refused() -> None:
+    with pytest.raises(AccountError, match="fleet_region 'x'"):
+        Account("x", access_key="dummy-access-key", secret_key="dummy-secret-key")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-2", "cn-north-1", "us-gov-west-1"])
+def test_regions_of_every_partition_are_known(region: str) -> None:
+    assert Account(region, access_key="dummy-access-key", secret_key="dummy-secret-key").region == region
+
+
+@pytest.mark.parametrize("code", sorted(DENIED))
+def test_a_denied_call_is_named_as_a_policy_would_name_it(account: Account, code: str) -> None:
+    assert failing(account, refusal(code)).startswith("These credentials may not call iam:GetRole (said so).")
+
+
+@pytest.mark.parametrize("code", sorted(UNTRUSTED))
+def test_credentials_that_aws_does_not_accept_ask_for_a_login(account: Account, code: str) -> None:
+    said = failing(account, refusal(code))
+    assert code in said
+    assert "Log in again" in said
+
+
+def test_any_other_refusal_comes_with_call_region_and_code(account: Account) -> None:
+    assert failing(account, refusal("Throttling")) == "iam:GetRole in us-east-1 failed with Throttling: said so"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnauthorizedSSOTokenError(),
+        SSOTokenLoadError(error_msg="x"),
+        CredentialRetrievalError(provider="sso", error_msg="x"),
+    ],
+)
+def test_an_expired_login_asks_for_another(account: Account, error: Exception) -> None:
+    assert "aws sso login" in failing(account, error)
+
+
+def test_an_endpoint_that_is_down_is_named_with_the_way_to_start_it() -> None:
+    account = Account("us-east-1", "http://127.0.0.1:1", access_key="dummy-access-key", secret_key="dummy-secret-key")
+    said = failing(account, EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
+    assert "fleet_endpoint_url is http://127.0.0.1:1" in said
+    assert "python -m localcloud up" in said
+
+
+def test_aws_itself_out_of_reach_asks_for_network_and_region(account: Account) -> None:
+    said = failing(account, EndpointConnectionError(endpoint_url="https://iam.amazonaws.com"))
+    assert "Check the network and fleet_region." in said
+
+
+def test_whatever_else_goes_wrong_names_the_call(account: Account) -> None:
+    assert failing(account, ReadTimeoutError(endpoint_url="https://x")).startswith("iam:GetRole in us-east-1 failed: ")
+
+
+def test_a_code_that_means_absent_is_none(account: Account) -> None:
+    with Stubber(account._client("iam")) as stub:
+        stub.add_client_error("get_role", "NoSuchEntity", expected_params={"RoleName": "r"})
+        assert account.call("iam", "get_role", "Role", absent=("NoSuchEntity",), RoleName="r") is None
+
+
+def test_the_same_question_is_asked_once_and_its_parts_served_from_it(account: Account) -> None:
+    with Stubber(account._client("sts")) as stub:
+        stub.add_response(
+            "get_caller_identity", {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"}
+        )
+        assert account.call("sts", "get_caller_identity", "Account") == "123456789012"
+        assert account.call("sts", "get_caller_identity")["Arn"].endswith("/me")
+    assert account.calls == 1
+
+
+def test_another_request_is_another_question(account: Account) -> None:
+    role = {
+        "Path": "/",
+        "RoleName": "rrr",
+        "RoleId": "A" * 16,
+        "Arn": "arn:aws:iam::123456789012:role/r",
+        "CreateDate": "2026-01-01",
+    }
+    with Stubber(account._client("iam")) as stub:
+        stub.add_response("get_role", {"Role": role}, {"RoleName": "a"})
+        stub.add_client_error("get_role", "NoSuchEntity", expected_params={"RoleName": "b"})
+        assert account.call("iam", "get_role", "Role", absent=("NoSuchEntity",), RoleName="a")["RoleName"] == "rrr"
+        assert account.call("iam", "get_role", "Role", absent=("NoSuchEntity",), RoleName="b") is None
+
+
+def test_an_answer_in_pages_comes_whole(account: Account) -> None:
+    with Stubber(account._client("autoscaling")) as stub:
+        group = {
+            "AutoScalingGroupName": "g",
+            "MinSize": 0,
+            "MaxSize": 0,
+            "DesiredCapacity": 0,
+            "DefaultCooldown": 0,
+            "AvailabilityZones": ["a"],
+            "HealthCheckType": "EC2",
+            "CreatedTime": "2026-01-01",
+        }
+        stub.add_response("describe_auto_scaling_groups", {"AutoScalingGroups": [group], "NextToken": "2"})
+        stub.add_response("describe_auto_scaling_groups", {"AutoScalingGroups": [group]}, {"NextToken": "2"})
+        assert len(account.call("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups")) == 2
+
+
+def test_what_changes_something_is_never_remembered(account: Account) -> None:
+    me = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"}
+    with Stubber(account._client("sts")) as stub:
+        stub.add_response("get_caller_identity", me)
+        stub.add_response("get_caller_identity", me)
+        account.tell("sts", "get_caller_identity")
+        account.tell("sts", "get_caller_identity")
+    assert account.calls == 2
+
+
+def test_threads_that_ask_the_same_wait_for_one_answer(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, free = [], threading.Event()
+
+    def slowly(*question: Any) -> dict[str, str]:
+        asked.append(question)
+        assert free.wait(10)
+        return {"Role": "r"}
+
+    monkeypatch.setattr(account, "_ask", slowly)
+    under_way = [account.start(account.call, "iam", "get_role", "Role") for _turn in range(8)]
+    free.set()
+    assert [answer.result(10) for answer in under_way] == ["r"] * 8
+    assert len(asked) == 1
+
+
+def test_files_are_read_in_the_words_of_the_modules_that_write_them(account: Account, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("a\n")
+    file.chmod(0o600)
+    tmp_path.chmod(0o700)
+    assert account.call("file", "read", path=str(file)) == {"state": "file", "mode": "0600", "content": "a\n"}
+    assert account.call("file", "read", path=str(tmp_path)) == {"state": "directory", "mode": "0700"}
+    assert account.call("file", "read", path=str(tmp_path / "none")) is None
+    assert account.calls == 0

@@ -1,0 +1,298 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AWS's answers become a fleet as it stands; what cannot be read says why, and what is odd is not taken for right."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import fleet as observe
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Template, Unread
+
+Settings = dict[str, Any]
+ARN = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/gh-worker-asg"
+REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands"
+DIGEST = f"sha256:{'a' * 64}"
+CONF = {
+    "SCHEMA": 1,
+    "REGION": "us-east-1",
+    "GROUP": "g",
+    "TERMINATION_HOOK": "h",
+    "SECRET_ID": "s",
+    "IMAGE": f"{REPOSITORY}:v1",
+}
+RAW: dict[str, Any] = {
+    "AutoScalingGroupName": "gh-worker-asg",
+    "AutoScalingGroupARN": ARN,
+    "MinSize": 1,
+    "MaxSize": 4,
+    "DesiredCapacity": 2,
+    "LaunchTemplate": {"LaunchTemplateName": "gh-worker-lt", "Version": "2"},
+    "VPCZoneIdentifier": "subnet-b,subnet-a",
+    "InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}},
+    "Instances": [
+        {"InstanceId": i, "LifecycleState": "InService", "HealthStatus": "Healthy", "AvailabilityZone": "us-east-1a"}
+        for i in ("i-2", "i-1")
+    ],
+}
+
+
+def there(answers: Any, **other: Any) -> None:
+    answers.on(
+        "describe_auto_scaling_groups",
+        {"AutoScalingGroups": [{**RAW, **other}]},
+        AutoScalingGroupNames=["gh-worker-asg"],
+    )
+
+
+def absent(answers: Any) -> None:
+    answers.on("describe_auto_scaling_groups", {"AutoScalingGroups": []}, AutoScalingGroupNames=["gh-worker-asg"])
+
+
+def versions(answers: Any, *found: dict[str, Any], wanted: tuple[str, ...] = ("$Default", "$Latest", "2")) -> None:
+    answers.on(
+        "describe_launch_template_versions",
+        {"LaunchTemplateVersions": list(found)} if found else None,
+        LaunchTemplateName="gh-worker-lt",
+        Versions=list(wanted),
+    )
+
+
+def version(number: int, default: bool = False, **data: Any) -> dict[str, Any]:
+    return {"VersionNumber": number, "DefaultVersion": default, "LaunchTemplateData": data}
+
+
+def template(answers: Any, settings: Settings) -> Template:
+    found = observe.template(answers.call, settings)
+    assert found is not None
+    return found
+
+
+# --- agent.conf, out of user data -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"DRAIN_LIMIT_SECONDS": 600, "WORKER_COMPLETES_HOOK": True, "REQUIRED_KEYS": ["A", "B"]},
+        {"SECRET_ID": "a=b", "LOG_GROUP": "/content: |/x"},
+    ],
+    ids=str,
+)
+def test_what_user_data_writes_is_read_back(more: dict[str, Any], answers: Any, settings: Settings) -> None:
+    conf = agent_conf({**CONF, **more})
+    there(answers)
+    versions(answers, version(2, True, UserData=user_data(conf)))
+    seen = template(answers, settings)
+    assert seen.agent_problem == ""
+    assert "".join(f"{key}={value}\n" for key, value in seen.agent.items()) == conf
+
+
+def encoded(text: str | bytes) -> str:
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ("", "there is no user data"),
+        ("%%%", "the user data is no base64 of a text"),
+        (encoded(b"\xff\xfe"), "the user data is no base64 of a text"),
+        (encoded("#!/bin/sh\ncurl x | sh\n"), "the user data does not write /etc/ghosthands/agent.conf"),
+        (encoded("#cloud-config\nruncmd: []\n"), "the user data does not write /etc/ghosthands/agent.conf"),
+    ],
+)
+def test_user_data_of_another_kind_says_why_there_is_no_agent_conf(
+    data: str, problem: str, answers: Any, settings: Settings
+) -> None:
+    there(answers)
+    versions(answers, version(2, True, UserData=data))
+    seen = template(answers, settings)
+    assert (dict(seen.agent), seen.agent_problem) == ({}, problem)
+
+
+# --- the template ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("named", "number"), [("2", 2), ("$Latest", 3), ("$Default", 1)])
+def test_the_version_that_the_group_names_is_the_one_that_is_read(
+    named: str, number: int, answers: Any, settings: Settings
+) -> None:
+    there(answers, LaunchTemplate={"LaunchTemplateName": "gh-worker-lt", "Version": named})
+    found = [version(3, ImageId="ami-3"), version(1, True, ImageId="ami-1"), version(2, ImageId="ami-2")]
+    versions(answers, *found, wanted=tuple(sorted({"$Default", "$Latest", named})))
+    seen = template(answers, settings)
+    assert (seen.number, seen.latest, seen.image) == (number, 3, f"ami-{number}")
+
+
+def test_a_version_that_is_gone_is_no_template(answers: Any, settings: Settings) -> None:
+    there(answers)
+    versions(answers)
+    assert observe.template(answers.call, settings) is None
+
+
+def test_without_a_group_the_fleets_latest_version_is_read(answers: Any, settings: Settings) -> None:
+    absent(answers)
+    versions(answers, version(5, True), wanted=("$Default", "$Latest"))
+    assert template(answers, settings).number == 5
+
+
+def test_what_a_template_does_not_say_is_not_taken_for_right(answers: Any, settings: Settings) -> None:
+    there(answers)
+    disks = [
+        {"DeviceName": "/dev/xvda", "Ebs": {}},
+        {"DeviceName": "/dev/xvdb", "Ebs": {"Encrypted": True}},
+        {"DeviceName": "/dev/xvdc", "VirtualName": "ephemeral0"},
+    ]
+    versions(answers, version(2, True, BlockDeviceMappings=disks))
+    seen = template(answers, settings)
+    assert (seen.tokens, seen.unencrypted, seen.profile, seen.security_groups) == ("optional", ("/dev/xvda",), "", ())
+
+
+def test_a_profile_may_be_named_by_its_arn_and_groups_by_card_or_by_instance(answers: Any, settings: Settings) -> None:
+    there(answers)
+    arn = "arn:aws:iam::123456789012:instance-profile/path/gh"
+    cards = [{"Groups": ["sg-2"]}, {}]
+    versions(
+        answers, version(2, True, IamInstanceProfile={"Arn": arn}, NetworkInterfaces=cards, SecurityGroupIds=["sg-1"])
+    )
+    seen = template(answers, settings)
+    assert (seen.profile, seen.security_groups) == ("gh", ("sg-1", "sg-2"))
+
+
+# --- the group, and what stands around it -----------------------------------------------------------------------------------------
+
+
+def test_a_group_is_read_with_its_members_in_order(answers: Any, settings: Settings) -> None:
+    there(answers)
+    seen = observe.group(answers.call, settings)
+    assert seen is not None
+    assert [m.id for m in seen.members] == ["i-1", "i-2"]
+    assert (seen.retains, seen.metrics, seen.suspended, seen.subnets) == (
+        True,
+        False,
+        frozenset[str](),
+        frozenset({"subnet-a", "subnet-b"}),
+    )
+
+
+def test_a_group_that_is_not_there_is_asked_nothing_more(answers: Any, settings: Settings) -> None:
+    absent(answers)
+    for part in (observe.hooks, observe.activities, observe.refreshes, observe.subnets):
+        assert part(answers.call, settings) == ()
+    assert set(answers.asked) == {"describe_auto_scaling_groups"}
+
+
+def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
+    there(answers)
+    assert observe.account(answers.call, settings) == "123456789012"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, "every port"),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}, "tcp 22"),
+        (
+            {
+                "IpProtocol": "udp",
+                "FromPort": 1,
+                "ToPort": 9,
+                "IpRanges": [{"CidrIp": "10.0.0.0/8"}, {"CidrIp": "0.0.0.0/0"}],
+            },
+            "udp 1 to 9",
+        ),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.7/32"}]}, ""),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": "sg-2"}]}, ""),
+    ],
+)
+def test_only_what_the_whole_world_may_reach_is_open(
+    rule: dict[str, Any], said: str, answers: Any, settings: Settings
+) -> None:
+    there(answers)
+    versions(answers, version(2, True, SecurityGroupIds=["sg-1"]))
+    raw = {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": [rule]}]}
+    answers.on("describe_security_groups", raw, Filters=[{"Name": "group-id", "Values": ["sg-1"]}])
+    assert observe.security_groups(answers.call, settings)["sg-1"].open == ((said,) if said else ())
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        (f"{REPOSITORY}:v1", {"imageTag": "v1"}),
+        (REPOSITORY, {"imageTag": "latest"}),
+        (f"{REPOSITORY}:v1@{DIGEST}", {"imageDigest": DIGEST}),
+    ],
+)
+def test_the_worker_image_is_asked_for_as_docker_would(
+    image: str, wanted: dict[str, str], answers: Any, settings: Settings
+) -> None:
+    there(answers)
+    versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
+    answers.on(
+        "describe_images", {"imageDetails": [{"imageDigest": DIGEST}]}, repositoryName="ghosthands", imageIds=[wanted]
+    )
+    assert observe.worker_image(answers.call, settings) == DIGEST
+
+
+@pytest.mark.parametrize("image", ["docker.io/library/busybox:1", REPOSITORY.replace("123456789012", "210987654321")])
+def test_an_image_elsewhere_is_not_asked_for(image: str, answers: Any, settings: Settings) -> None:
+    there(answers)
+    versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
+    assert observe.worker_image(answers.call, settings) == ""
+    assert "describe_images" not in answers.asked
+
+
+def test_a_log_stream_was_heard_when_its_latest_stamp_says(answers: Any, settings: Settings) -> None:
+    answers.on(
+        "describe_log_streams",
+        {"logStreams": [{"lastEventTimestamp": 1000, "lastIngestionTime": 5000}]},
+        logGroupName="/wekruit/gh-worker",
+        orderBy="LastEventTime",
+        descending=True,
+        PaginationConfig={"MaxItems": 1, "PageSize": 1},
+    )
+    heard = observe.log_group(answers.call, settings)
+    assert heard is not None
+    assert heard.heard == 5.0
+
+
+def test_images_beyond_what_one_filter_takes_leave_the_templates_own_in(answers: Any, settings: Settings) -> None:
+    there(answers)
+    versions(answers, version(2, True, ImageId="ami-zzz"))
+    one = {"State": {"Name": "running"}, "InstanceType": "t3.medium", "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC)}
+    running = [{**one, "InstanceId": f"i-{n:03}", "ImageId": f"ami-{n:03}"} for n in range(300)]
+    answers.on(
+        "describe_instances",
+        {"Reservations": [{"Instances": running}]},
+        Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": ["gh-worker-asg"]}],
+    )
+    first = ["ami-zzz", *(f"ami-{n:03}" for n in range(199))]
+    answers.on(
+        "describe_images", {"Images": []}, Filters=[{"Name": "image-id", "Values": first}], IncludeDeprecated=True
+    )
+    assert observe.images(answers.call, settings) == {}
+
+
+# --- what cannot be read ------------------------------------------------------------------------------------------------------------
+
+
+class Refusing:
+    """An account that lets nobody read anything."""
+
+    def call(self, service: str, operation: str, *_more: Any, **_request: Any) -> Any:
+        raise CannotAsk(f"These credentials may not call {service}:{operation}.")
+
+
+def test_what_may_not_be_read_says_why_and_raises_nothing(answers: Any, settings: Settings) -> None:
+    seen = observe.observe(answers.start, Refusing().call, settings)
+    parts = {name: getattr(seen, name) for name in seen.__dataclass_fields__}
+    assert {name for name, part in parts.items() if not isinstance(part, Unread)} == set()
+    assert "may not call logs:describe_log_streams" in parts["log_group"].why

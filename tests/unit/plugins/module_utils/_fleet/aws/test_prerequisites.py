@@ -1,0 +1,340 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AWS's answers become the model, over an account that refuses questions which it was not told about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
+    Caller,
+    Group,
+    Image,
+    InstanceType,
+    Key,
+    Secret,
+)
+
+Settings = dict[str, Any]
+LINKED = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+OWN = [{"Name": "name", "Values": ["gh-worker-*"]}, {"Name": "state", "Values": ["available"]}]
+
+
+def own(answers: Any, *images: tuple[str, str, str]) -> None:
+    """The account's images: (id, creation date, architecture)."""
+    raw = [
+        {"ImageId": i, "CreationDate": c, "Architecture": a, "State": "available", "Name": f"gh-worker-{i}"}
+        for i, c, a in images
+    ]
+    answers.on("describe_images", {"Images": raw}, Owners=["self"], Filters=OWN)
+
+
+def one_image(answers: Any, name: str) -> None:
+    raw = {"ImageId": name, "Architecture": "x86_64", "State": "available"}
+    answers.on("describe_images", {"Images": [raw]}, ImageIds=[name])
+
+
+def kind(answers: Any) -> None:
+    processor = {"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}
+    answers.on("describe_instance_types", {"InstanceTypes": [processor]}, InstanceTypes=["t3.medium"])
+    answers.on(
+        "describe_instance_type_offerings",
+        {"InstanceTypeOfferings": [{"Location": "us-east-1b"}, {"Location": "us-east-1a"}]},
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": ["t3.medium"]}],
+    )
+
+
+def group(answers: Any, **raw: Any) -> None:
+    sizes = {"MinSize": 1, "MaxSize": 10, "DesiredCapacity": 3}
+    answers.on(
+        "describe_auto_scaling_groups",
+        {"AutoScalingGroups": [{**sizes, **raw}] if raw else []},
+        AutoScalingGroupNames=["gh-worker-asg"],
+    )
+
+
+def template(answers: Any, latest: int = 3, image: str = "ami-3") -> None:
+    answers.on(
+        "describe_launch_templates",
+        {"LaunchTemplates": [{"LaunchTemplateId": "lt-1"}]},
+        LaunchTemplateNames=["gh-worker-lt"],
+    )
+    versions = [{"VersionNumber": latest, "LaunchTemplateData": {"ImageId": image}}]
+    wanted = {"LaunchTemplateName": "gh-worker-lt", "Versions": ["$Latest", "$Default"]}
+    answers.on("describe_launch_template_versions", {"LaunchTemplateVersions": versions}, **wanted)
+
+
+def me(answers: Any) -> None:
+    answers.on("get_caller_identity", {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"})
+
+
+@pytest.mark.parametrize(
+    ("partition", "suffix"), [("aws", "amazonaws.com"), ("aws-cn", "amazonaws.com.cn"), ("aws-us-gov", "amazonaws.com")]
+)
+def test_the_caller_names_account_and_partition(answers: Any, partition: str, suffix: str) -> None:
+    arn = f"arn:{partition}:sts::123456789012:assumed-role/r/s"
+    answers.on("get_caller_identity", {"Account": "123456789012", "Arn": arn})
+    found = read.caller(answers.call)
+    assert found == Caller("123456789012", partition, arn)
+    assert found.dns_suffix == suffix
+
+
+def test_the_default_vpc_is_taken_where_none_is_named(answers: Any, settings: Settings) -> None:
+    answers.on("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]}, Filters=[{"Name": "is-default", "Values": ["true"]}])
+    assert read.vpc(answers.call, settings) == "vpc-1"
+
+
+def test_a_vpc_that_is_named_and_not_there_is_none(answers: Any, settings: Settings) -> None:
+    answers.on("describe_vpcs", {"Vpcs": []}, Filters=[{"Name": "vpc-id", "Values": ["vpc-9"]}])
+    assert read.vpc(answers.call, settings | {"fleet_vpc_id": "vpc-9"}) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "filters"),
+    [
+        ({}, [("default-for-az", ["true"])]),
+        ({"fleet_vpc_id": "vpc-9"}, [("default-for-az", ["true"]), ("vpc-id", ["vpc-9"])]),
+        (
+            {"fleet_subnet_ids": ["subnet-b", "subnet-a"], "fleet_vpc_id": "vpc-9"},
+            [("subnet-id", ["subnet-a", "subnet-b"])],
+        ),
+    ],
+)
+def test_subnets_come_in_the_order_of_their_zones(
+    answers: Any, settings: Settings, variables: Settings, filters: list[tuple[str, list[str]]]
+) -> None:
+    raw = [{"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ba"]
+    answers.on("describe_subnets", {"Subnets": raw}, Filters=[{"Name": n, "Values": v} for n, v in filters])
+    found = read.subnets(answers.call, settings | variables)
+    assert [(n.id, n.zone_default) for n in found] == [("subnet-a", False), ("subnet-b", False)]
+
+
+def test_an_instance_type_comes_with_the_zones_that_offer_it(answers: Any, settings: Settings) -> None:
+    kind(answers)
+    assert read.instance_type(answers.call, settings) == InstanceType(
+        "t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b")
+    )
+
+
+def test_an_instance_type_that_nobody_knows_is_none(answers: Any, settings: Settings) -> None:
+    answers.on("describe_instance_types", None, InstanceTypes=["t9.huge"])
+    assert read.instance_type(answers.call, settings | {"fleet_instance_type": "t9.huge"}) is None
+
+
+def test_the_newest_own_image_of_a_fitting_architecture_is_chosen(answers: Any, settings: Settings) -> None:
+    kind(answers)
+    own(answers, ("ami-1", "2026-01-01", "x86_64"), ("ami-2", "2026-03-01", "x86_64"), ("ami-3", "2026-09-01", "arm64"))
+    found, wanted = read.image(answers.call, settings | {"fleet_image": "newest"})
+    assert (found and found.id, wanted) == ("ami-2", "ami-2")
+
+
+def test_an_account_without_images_has_none(answers: Any, settings: Settings) -> None:
+    kind(answers)
+    own(answers)
+    assert read.image(answers.call, settings | {"fleet_image": "newest"}) == (None, "")
+
+
+def test_keep_takes_the_newest_only_while_there_is_no_group(answers: Any, settings: Settings) -> None:
+    kind(answers)
+    group(answers)
+    own(answers, ("ami-1", "2026-01-01", "x86_64"))
+    found, _wanted = read.image(answers.call, settings)
+    assert found
+    assert found.id == "ami-1"
+
+
+@pytest.mark.parametrize("version", ["3", "$Latest"])
+def test_keep_takes_the_image_of_the_version_that_the_group_uses(
+    answers: Any, settings: Settings, version: str
+) -> None:
+    group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": version})
+    template(answers, latest=3, image="ami-3")
+    one_image(answers, "ami-3")
+    assert read.image(answers.call, settings)[1] == "ami-3"
+
+
+def test_keep_takes_the_image_of_an_older_version_that_the_group_uses(answers: Any, settings: Settings) -> None:
+    group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": "2"})
+    template(answers, latest=3, image="ami-3")
+    older = {"LaunchTemplateVersions": [{"VersionNumber": 2, "LaunchTemplateData": {"ImageId": "ami-2"}}]}
+    answers.on("describe_launch_template_versions", older, LaunchTemplateId="lt-1", Versions=["2"])
+    one_image(answers, "ami-2")
+    assert read.image(answers.call, settings)[1] == "ami-2"
+
+
+def test_a_template_that_was_made_anew_is_not_the_groups(answers: Any, settings: Settings) -> None:
+    group(answers, LaunchTemplate={"LaunchTemplateId": "lt-gone", "Version": "3"})
+    template(answers, latest=3, image="ami-3")
+    answers.on("describe_launch_template_versions", None, LaunchTemplateId="lt-gone", Versions=["3"])
+    kind(answers)
+    own(answers, ("ami-9", "2026-01-01", "x86_64"))
+    assert read.image(answers.call, settings)[1] == "ami-9"
+
+
+def test_an_image_that_is_gone_is_none_and_what_was_wanted_is_told(answers: Any, settings: Settings) -> None:
+    answers.on("describe_images", None, ImageIds=["ami-01234567"])
+    assert read.image(answers.call, settings | {"fleet_image": "ami-01234567"}) == (None, "ami-01234567")
+
+
+def test_an_image_says_which_schema_its_agent_reads(answers: Any, settings: Settings) -> None:
+    tags = [{"Key": "ghosthands:agent-schema", "Value": "1"}]
+    raw = {
+        "ImageId": "ami-1",
+        "Name": "n",
+        "Architecture": "x86_64",
+        "State": "available",
+        "CreationDate": "2026",
+        "Tags": tags,
+    }
+    answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
+    found, _wanted = read.image(answers.call, settings | {"fleet_image": "ami-1"})
+    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "1")
+
+
+def test_a_group_is_its_sizes_and_its_version(answers: Any, settings: Settings) -> None:
+    group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": "7"})
+    assert read.group(answers.call, settings) == Group(1, 10, 3, "7")
+
+
+def test_a_group_that_is_not_there_is_none(answers: Any, settings: Settings) -> None:
+    group(answers)
+    assert read.group(answers.call, settings) is None
+
+
+def test_the_latest_version_is_the_templates(answers: Any, settings: Settings) -> None:
+    template(answers, latest=12)
+    assert read.latest_version(answers.call, settings) == 12
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (None, None),
+        ({"ARN": "arn:s"}, Secret("arn:s", False)),
+        ({"ARN": "arn:s", "DeletedDate": "2026"}, Secret("arn:s", True)),
+    ],
+)
+def test_a_secret_is_described_and_its_value_not_asked_for(
+    answers: Any, settings: Settings, raw: Any, found: Secret | None
+) -> None:
+    answers.on("describe_secret", raw, SecretId="ghosthands/worker/env")
+    assert read.secret(answers.call, settings) == found
+    assert answers.asked == ["describe_secret"]
+
+
+def test_what_is_not_wanted_is_not_asked_for(answers: Any, settings: Settings) -> None:
+    s = settings | {"fleet_key_name": ""}
+    found = [read.key_pair(answers.call, s), read.volume_key(answers.call, s), read.user_has_key(answers.call, s)]
+    assert found == [False, None, False]
+    assert answers.asked == []
+
+
+@pytest.mark.parametrize(("raw", "found"), [(None, False), ({"KeyPairs": [{"KeyName": "valet-worker"}]}, True)])
+def test_a_key_pair_is_there_or_not(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
+    answers.on("describe_key_pairs", raw, KeyNames=["valet-worker"])
+    assert read.key_pair(answers.call, settings) is found
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"), [(None, False), ({"AccessKeyMetadata": []}, False), ({"AccessKeyMetadata": [{}]}, True)]
+)
+def test_valets_user_has_a_key_or_not(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
+    answers.on("list_access_keys", raw, UserName="valet")
+    assert (
+        read.user_has_key(answers.call, settings | {"fleet_valet_access_key": True, "fleet_valet_user_name": "valet"})
+        is found
+    )
+
+
+@pytest.mark.parametrize(("raw", "found"), [(None, False), ({"Role": {}}, True)])
+def test_the_role_is_there_or_not(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
+    answers.on("get_role", raw, RoleName="gh-worker-role")
+    assert read.role(answers.call, settings) is found
+
+
+@pytest.mark.parametrize(
+    ("policy", "grants", "open_to_groups"),
+    [
+        ("{}", [], False),
+        (f'{{"AWS": "{LINKED}"}}', [], True),
+        ("{}", [{"GranteePrincipal": LINKED}], True),
+        ("{}", [{"GranteePrincipal": "x"}], False),
+    ],
+)
+def test_a_customers_key_is_open_by_its_policy_or_by_a_grant(
+    answers: Any, settings: Settings, policy: str, grants: list[dict[str, str]], open_to_groups: bool
+) -> None:
+    me(answers)
+    answers.on(
+        "describe_key",
+        {"KeyMetadata": {"Arn": "arn:k", "KeyState": "Enabled", "KeyManager": "CUSTOMER"}},
+        KeyId="alias/k",
+    )
+    answers.on("get_key_policy", {"Policy": policy}, KeyId="arn:k", PolicyName="default")
+    answers.on("list_grants", {"Grants": grants}, KeyId="arn:k")
+    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/k"}) == Key(
+        "arn:k", True, open_to_groups
+    )
+
+
+def test_amazons_own_key_is_open_to_groups_unasked(answers: Any, settings: Settings) -> None:
+    answers.on(
+        "describe_key",
+        {"KeyMetadata": {"Arn": "arn:k", "KeyState": "Disabled", "KeyManager": "AWS"}},
+        KeyId="alias/aws/ebs",
+    )
+    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/aws/ebs"}) == Key(
+        "arn:k", False, True
+    )
+
+
+def everything(answers: Any) -> None:
+    """What a whole reading asks of an account in which only the network, an image and a type are there."""
+    me(answers)
+    kind(answers)
+    group(answers)
+    own(answers, ("ami-1", "2026-01-01", "x86_64"))
+    answers.on("describe_launch_templates", None, LaunchTemplateNames=["gh-worker-lt"])
+    answers.on(
+        "describe_launch_template_versions", None, LaunchTemplateName="gh-worker-lt", Versions=["$Latest", "$Default"]
+    )
+    answers.on("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]}, Filters=[{"Name": "is-default", "Values": ["true"]}])
+    raw = [
+        {"SubnetId": f"subnet-{z}", "VpcId": v, "AvailabilityZone": f"us-east-1{z}"}
+        for z, v in (("a", "vpc-1"), ("b", "vpc-2"), ("e", "vpc-1"))
+    ]
+    answers.on("describe_subnets", {"Subnets": raw}, Filters=[{"Name": "default-for-az", "Values": ["true"]}])
+    answers.on("describe_key_pairs", None, KeyNames=["valet-worker"])
+    answers.on("describe_secret", None, SecretId="ghosthands/worker/env")
+    answers.on("get_role", None, RoleName="gh-worker-role")
+
+
+def test_surroundings_are_asked_for_at_once_and_put_together(answers: Any, settings: Settings) -> None:
+    everything(answers)
+    found = read.surroundings(answers.start, answers.call, settings)()
+    assert (found.image and found.image.id, found.image_wanted, found.vpc) == ("ami-1", "ami-1", "vpc-1")
+    assert (found.group, found.latest_version, found.secret, found.role, found.key_pair) == (
+        None,
+        None,
+        None,
+        False,
+        False,
+    )
+
+
+def test_of_the_default_subnets_only_those_of_the_vpc_that_offer_the_type_are_used(
+    answers: Any, settings: Settings
+) -> None:
+    everything(answers)
+    assert [n.id for n in read.surroundings(answers.start, answers.call, settings)().subnets] == ["subnet-a"]
+
+
+def test_a_question_that_fails_fails_the_reading(answers: Any, settings: Settings) -> None:
+    everything(answers)
+    del answers.told[next(q for q in answers.told if q[0] == "get_role")]
+    with pytest.raises(AssertionError, match="nobody told what get_role"):
+        read.surroundings(answers.start, answers.call, settings)()

@@ -1,0 +1,133 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calls by which a group's settings are converged: only what differs, never a desired capacity."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
+    RESOURCE,
+    UPDATES,
+    requests,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import compare
+
+WANTED: dict[str, Any] = {
+    "name": "g",
+    "min_size": 1,
+    "max_size": 10,
+    "launch_template": {"name": "t", "version": 3},
+    "subnet_ids": ["subnet-2", "subnet-1"],
+    "health_check_type": "EC2",
+    "health_check_grace_seconds": 300,
+    "cooldown_seconds": 300,
+    "warmup_seconds": 300,
+    "termination_policies": ["Default"],
+    "new_instances_protected": False,
+    "maintenance_policy": {"min_healthy_percentage": 100, "max_healthy_percentage": 110},
+    "deletion_protection": "prevent-force-deletion",
+    "on_hook_abandon": "retain",
+    "suspended_processes": ["AZRebalance"],
+    "metrics": True,
+    "tags": {"Project": "wekruit"},
+}
+SENT: dict[str, dict[str, Any]] = {
+    "min_size": {"MinSize": 1},
+    "max_size": {"MaxSize": 10},
+    "launch_template": {"LaunchTemplate": {"LaunchTemplateName": "t", "Version": "3"}},
+    "subnet_ids": {"VPCZoneIdentifier": "subnet-2,subnet-1"},
+    "health_check_type": {"HealthCheckType": "EC2"},
+    "health_check_grace_seconds": {"HealthCheckGracePeriod": 300},
+    "cooldown_seconds": {"DefaultCooldown": 300},
+    "warmup_seconds": {"DefaultInstanceWarmup": 300},
+    "termination_policies": {"TerminationPolicies": ["Default"]},
+    "new_instances_protected": {"NewInstancesProtectedFromScaleIn": False},
+    "maintenance_policy": {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110}},
+    "deletion_protection": {"DeletionProtection": "prevent-force-deletion"},
+    "on_hook_abandon": {"InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}},
+}
+GROUP = {"AutoScalingGroupName": "g"}
+BARE = {"MinSize": 0, "DesiredCapacity": 5, "NewInstancesProtectedFromScaleIn": True}
+"""A group that differs in everything."""
+
+
+def sent(wanted: dict[str, Any], group: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    before, after = compare(RESOURCE, wanted, group) or ({}, {})
+    return requests(wanted, before, after)
+
+
+def test_every_parameter_is_tried_here() -> None:
+    assert WANTED.keys() == RESOURCE.says.keys()
+    assert SENT.keys() == UPDATES.keys()
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_one_setting_that_differs_is_sent_alone(name: str) -> None:
+    assert sent({"name": "g", name: WANTED[name]}, BARE) == [("update_auto_scaling_group", {**GROUP, **SENT[name]})]
+
+
+def test_settings_go_in_one_call_and_desired_capacity_in_none() -> None:
+    calls = sent(WANTED, BARE)
+    assert [operation for operation, _request in calls] == [
+        "update_auto_scaling_group",
+        "suspend_processes",
+        "enable_metrics_collection",
+        "create_or_update_tags",
+    ]
+    assert calls[0][1] == {**GROUP, **{k: v for part in SENT.values() for k, v in part.items()}}
+
+
+@pytest.mark.parametrize("pair", list(combinations(SENT, 2)))
+def test_no_combination_of_settings_carries_a_desired_capacity(pair: tuple[str, str]) -> None:
+    ((_operation, request),) = sent({"name": "g", **{name: WANTED[name] for name in pair}}, BARE)
+    assert request == {**GROUP, **SENT[pair[0]], **SENT[pair[1]]}
+    assert "DesiredCapacity" not in request
+
+
+def test_a_group_as_wanted_is_not_written_to() -> None:
+    assert requests(WANTED, {}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "calls"),
+    [
+        ([], ["Launch"], [("suspend_processes", ["Launch"])]),
+        (["Launch"], [], [("resume_processes", ["Launch"])]),
+        (
+            ["Launch", "AZRebalance"],
+            ["AZRebalance", "Terminate"],
+            [("suspend_processes", ["Terminate"]), ("resume_processes", ["Launch"])],
+        ),
+    ],
+)
+def test_processes_are_suspended_and_resumed_as_wanted(
+    there: list[str], wanted: list[str], calls: list[tuple[str, list[str]]]
+) -> None:
+    group = {"SuspendedProcesses": [{"ProcessName": p} for p in there]}
+    found = sent({"name": "g", "suspended_processes": wanted}, group)
+    assert found == [(operation, {**GROUP, "ScalingProcesses": processes}) for operation, processes in calls]
+
+
+def test_metrics_are_turned_on_and_off() -> None:
+    on, off = {"name": "g", "metrics": True}, {"name": "g", "metrics": False}
+    assert sent(on, {}) == [("enable_metrics_collection", {**GROUP, "Granularity": "1Minute"})]
+    assert sent(off, {"EnabledMetrics": [{"Metric": "GroupMinSize"}]}) == [("disable_metrics_collection", GROUP)]
+
+
+def test_only_the_tags_that_differ_are_written_and_none_removed() -> None:
+    there = [
+        {"Key": "a", "Value": "1", "PropagateAtLaunch": True},
+        {"Key": "b", "Value": "2", "PropagateAtLaunch": False},
+        {"Key": "theirs", "Value": "x"},
+    ]
+    ((operation, request),) = sent({"name": "g", "tags": {"a": "1", "b": "2", "c": "3"}}, {"Tags": there})
+    assert operation == "create_or_update_tags"
+    assert [(t["Key"], t["Value"], t["PropagateAtLaunch"]) for t in request["Tags"]] == [
+        ("b", "2", True),
+        ("c", "3", True),
+    ]
+    assert {(t["ResourceId"], t["ResourceType"]) for t in request["Tags"]} == {("g", "auto-scaling-group")}

@@ -1,0 +1,390 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A drill on a group that lives on a clock which moves only when somebody sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drill import (
+    EVERY_SECONDS,
+    ORDER_SECONDS,
+    RETRY_SECONDS,
+    Drill,
+    Limits,
+    Member,
+    Refused,
+    Standing,
+    production,
+)
+
+LIMITS = Limits(launch=900, drain=2220, hook=300)
+IDLE, BUSY = Member("InService", True, False), Member("InService", True, True)
+
+
+class Fleet:
+    """A group of two idle instances: a launch takes 4 s and a boot 30, an order 2 s, a drain 10 and the end 20."""
+
+    name = "gh-asg"
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.standing = Standing(1, 10, 2, frozenset(), {"i-1": IDLE, "i-2": IDLE})
+        self.hooked = True
+        self.launches = True
+        self.comes = IDLE
+        self.chosen = "i-1"
+        self.drain = 10.0
+        self.after_drain = "Terminating:Proceed"
+        self.failed: dict[str, str] = {}
+        self.written: list[Any] = []
+        self.told: list[str] = []
+        self._due: list[tuple[float, Callable[[], None]]] = []
+
+    # --- a Group -------------------------------------------------------------------------------------------------------------
+
+    def look(self) -> Standing:
+        return self.standing
+
+    def hook(self) -> bool:
+        return self.hooked
+
+    def failures(self) -> Mapping[str, str]:
+        return dict(self.failed)
+
+    def resize(self, desired: int) -> None:
+        self.written.append(desired)
+        before = self.standing.desired
+        self.set(desired=desired)
+        if desired > before and self.launches:
+            self.at(4, lambda: self.member("i-new", Member("Pending", True, False)))
+            self.at(34, lambda: self.member("i-new", self.comes))
+        if desired < before and self.chosen:
+            self._ends(self.chosen)
+
+    def end(self, instance: str) -> None:
+        self.written.append(instance)
+        self.set(desired=self.standing.desired - 1)
+        self._ends(instance)
+
+    def command(self, words: str) -> str:
+        return f"`aws autoscaling {words}`"
+
+    # --- what happens in it --------------------------------------------------------------------------------------------------
+
+    def _ends(self, instance: str) -> None:
+        self.at(2, lambda: self.member(instance, Member("Terminating:Wait", True, False)))
+        self.at(2 + self.drain, lambda: self.member(instance, Member(self.after_drain, True, False)))
+        if self.after_drain != "Terminating:Retained":
+            self.at(22 + self.drain, lambda: self.member(instance, None))
+
+    def set(self, **values: Any) -> None:
+        self.standing = self.standing._replace(**values)
+
+    def member(self, instance: str, member: Member | None) -> None:
+        others = {i: m for i, m in self.standing.members.items() if i != instance}
+        self.set(members={**others, **({instance: member} if member else {})})
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """In so many seconds."""
+        self._due.append((self.now + seconds, action))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for entry in sorted((e for e in self._due if e[0] <= self.now), key=lambda e: e[0]):
+            self._due.remove(entry)
+            entry[1]()
+
+    # --- the drill -----------------------------------------------------------------------------------------------------------
+
+    def prepared(self, kind: str = "scale_in", **more: Any) -> Drill:
+        return Drill(kind, self, LIMITS, lambda: self.now, self.sleep, self.told.append, **more)
+
+    def drill(self, kind: str = "scale_in", **more: Any) -> Finding:
+        return self.prepared(kind, **more).run()
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+def test_scale_in_is_timed_step_by_step_and_leaves_desired_capacity_as_it_was(fleet: Fleet) -> None:
+    found = fleet.drill()
+    assert (found.ok, found.id, found.section) == (True, "drill", 11)
+    assert found.detail == (
+        "scale_in: launched in 4.0 s, in service in 30.0 s, told to end in 2.0 s, drained in 10.0 s, gone in 20.0 s; desired capacity is 2 as before"
+    )
+    assert found.evidence == {
+        "kind": "scale_in",
+        "launched": "i-new",
+        "ended": "i-1",
+        "seconds": {"launch": 4, "boot": 30, "wait": 2, "drain": 10, "gone": 20},
+        "stands": "desired capacity is 2 as before",
+    }
+    assert fleet.written == [3, 2]
+    assert fleet.standing.desired == 2
+
+
+def test_each_step_is_told(fleet: Fleet) -> None:
+    fleet.drill()
+    assert [said.partition(" (")[0] for said in fleet.told] == [
+        "desired capacity 2 -> 3",
+        "waiting for the new instance",
+        "i-new is Pending",
+        "i-new is in service",
+        "desired capacity 3 -> 2",
+        "waiting for Auto Scaling to choose an instance",
+        "i-1 is Terminating:Wait",
+        "i-1 is Terminating:Proceed",
+        "i-1 is gone",
+        "desired capacity is 2 as before",
+    ]
+
+
+def test_terminate_ends_an_idle_instance_that_has_served_and_writes_desired_capacity_once(fleet: Fleet) -> None:
+    fleet.set(members={"i-1": BUSY, "i-2": IDLE})
+    found = fleet.drill("terminate")
+    assert found.ok
+    assert fleet.written == [3, "i-2"]
+    assert fleet.standing.desired == 2
+
+
+def test_terminate_spares_whom_the_registry_calls_busy(fleet: Fleet) -> None:
+    fleet.drill("terminate", busy=["i-1"])
+    assert fleet.written == [3, "i-2"]
+
+
+def test_terminate_takes_the_new_one_where_all_others_became_busy(fleet: Fleet) -> None:
+    fleet.at(10, lambda: fleet.set(members={**fleet.standing.members, "i-1": BUSY, "i-2": BUSY}))
+    assert fleet.drill("terminate").evidence["ended"] == "i-new"
+
+
+def test_where_everybody_became_busy_nobody_is_ended_and_desired_capacity_goes_back(fleet: Fleet) -> None:
+    fleet.comes = BUSY
+    fleet.at(20, lambda: fleet.set(members={**fleet.standing.members, "i-1": BUSY, "i-2": BUSY}))
+    found = fleet.drill("terminate")
+    assert (found.ok, found.severity) == (False, "warning")
+    assert "every instance became busy meanwhile: none was ended" in found.detail
+    assert fleet.written == [3, 2]
+
+
+REFUSALS: dict[str, tuple[Callable[[Fleet], None], str, str]] = {
+    "no hook": (lambda f: setattr(f, "hooked", False), "scale_in", "has no termination hook"),
+    "no room": (
+        lambda f: f.set(most=2),
+        "scale_in",
+        "may have 2 instances and wants 2: a drill needs room for one more",
+    ),
+    "launch suspended": (
+        lambda f: f.set(suspended=frozenset({"Launch", "AZRebalance"})),
+        "scale_in",
+        "--scaling-processes Launch",
+    ),
+    "one is booting": (
+        lambda f: f.member("i-2", Member("Pending", True, False)),
+        "scale_in",
+        "not at rest: i-2 is Pending",
+    ),
+    "one is draining": (
+        lambda f: f.member("i-3", Member("Terminating:Wait", True, False)),
+        "scale_in",
+        "i-3 is Terminating:Wait",
+    ),
+    "one is missing": (lambda f: f.member("i-2", None), "scale_in", "not at rest: 1 of 2 in service"),
+    "all busy": (
+        lambda f: f.set(members={"i-1": BUSY, "i-2": BUSY}),
+        "terminate",
+        "Every instance of gh-asg is busy or protected",
+    ),
+    "one unhealthy, one busy": (
+        lambda f: f.set(members={"i-1": Member("InService", False, False), "i-2": BUSY}),
+        "terminate",
+        "Every instance of gh-asg is busy or protected",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_a_drill_that_could_not_go_well_is_refused_before_anything_is_written(why: str, fleet: Fleet) -> None:
+    spoil, kind, said = REFUSALS[why]
+    spoil(fleet)
+    with pytest.raises(Refused, match=said):
+        fleet.drill(kind)
+    assert fleet.written == []
+
+
+def test_retained_and_standing_by_instances_do_not_count_as_unrest(fleet: Fleet) -> None:
+    fleet.member("i-8", Member("Terminating:Retained", True, False))
+    fleet.member("i-9", Member("Standby", True, False))
+    assert fleet.drill().ok
+
+
+def test_an_instance_whose_drain_is_given_up_is_an_error_with_the_command_that_ends_it(fleet: Fleet) -> None:
+    fleet.after_drain, fleet.drain = "Terminating:Retained", 300
+    found = fleet.drill()
+    assert (found.ok, found.severity) == (False, "error")
+    assert "i-1 was kept after 5 min" in found.detail
+    assert (
+        "`aws autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1 --no-should-decrement"
+        in found.remedy
+    )
+    assert found.evidence["seconds"]["drain"] == 300
+    assert fleet.standing.desired == 2
+
+
+def test_an_idle_instance_that_waits_for_the_whole_timeout_had_nobody_to_complete_its_hook(fleet: Fleet) -> None:
+    fleet.drain = 300
+    found = fleet.drill()
+    assert not found.ok
+    assert "the hook's whole timeout: nobody completed the hook" in found.detail
+
+
+def test_a_drain_without_an_end_is_left_to_itself_when_the_limit_is_over(fleet: Fleet) -> None:
+    fleet.drain = 10_000
+    found = fleet.drill()
+    assert not found.ok
+    assert "i-1 was still draining after 37 min" in found.detail
+
+
+def test_a_launch_that_fails_is_given_another_zones_time_and_then_up_with_its_cause(fleet: Fleet) -> None:
+    fleet.launches, fleet.failed = False, {"old": "an older failure"}
+    fleet.at(3, lambda: fleet.failed.update(new="The image id '[ami-1]' does not exist."))
+    found = fleet.drill()
+    assert not found.ok
+    assert "the launch failed, the image is gone: The image id '[ami-1]' does not exist." in found.detail
+    assert found.remedy == "Set fleet_image to newest (image-exists)."
+    assert found.detail.endswith("desired capacity was set back to 2, so one instance ends by the hook")
+    assert fleet.now - 1000 <= 3 + RETRY_SECONDS + 2 * EVERY_SECONDS
+    assert fleet.written == [3, 2]
+
+
+def test_a_launch_that_fails_in_one_zone_and_works_in_another_is_no_failure(fleet: Fleet) -> None:
+    fleet.at(3, lambda: fleet.failed.update(new="We currently do not have sufficient t3.medium capacity"))
+    fleet.at(5, fleet.failed.clear)
+    assert fleet.drill().ok
+
+
+def test_an_instance_that_never_serves_is_waited_for_as_long_as_a_boot_may_take(fleet: Fleet) -> None:
+    fleet.launches = False
+    found = fleet.drill()
+    assert "no new instance served within 15 min" in found.detail
+    assert fleet.now - 1000 == LIMITS.launch
+    assert fleet.written == [3, 2]
+
+
+def test_where_all_are_protected_nobody_goes_and_the_drill_says_so(fleet: Fleet) -> None:
+    fleet.chosen, fleet.comes = "", BUSY
+    fleet.at(20, lambda: fleet.set(members={**fleet.standing.members, "i-1": BUSY, "i-2": BUSY}))
+    found = fleet.drill()
+    assert "no instance was told to end within 5 min (3 of 3 protected from scale-in)" in found.detail
+    assert found.evidence["seconds"]["wait"] == ORDER_SECONDS
+
+
+@pytest.mark.parametrize("number", [1, 4, 7])
+def test_what_somebody_else_writes_while_the_new_one_boots_stays(number: int, fleet: Fleet) -> None:
+    fleet.at(10, lambda: fleet.set(desired=number))
+    found = fleet.drill()
+    assert (found.ok, found.severity) == (False, "warning")
+    assert f"somebody else set desired capacity to {number} meanwhile (3 expected)" in found.detail
+    assert found.detail.endswith(f"desired capacity is {number}, which somebody else wrote (2 before), and was left")
+    assert fleet.written == [3]
+
+
+def test_what_somebody_else_writes_right_before_we_would_is_not_written_over(fleet: Fleet) -> None:
+    fleet.at(34, lambda: fleet.set(desired=6))
+    assert "to 6 meanwhile" in fleet.drill().detail
+    assert fleet.written == [3]
+
+
+def test_what_somebody_else_writes_during_the_drain_stays_and_the_drain_is_followed(fleet: Fleet) -> None:
+    fleet.at(40, lambda: fleet.set(desired=5))
+    found = fleet.drill()
+    assert found.ok
+    assert found.evidence["seconds"]["drain"] == 10
+    assert found.detail.endswith("desired capacity is 5, which somebody else wrote (2 before), and was left")
+    assert fleet.written == [3, 2]
+
+
+def test_an_answer_that_lags_behind_a_write_is_nobodys_write(fleet: Fleet) -> None:
+    fresh = fleet.look
+
+    def look() -> Standing:
+        now = fresh()
+        return now._replace(desired=2) if 1000 < fleet.now < 1004 else now
+
+    fleet.look = look  # type: ignore[method-assign]
+    assert fleet.drill().ok
+
+
+@pytest.mark.parametrize("second", range(0, 70, 3))
+def test_an_interrupt_at_any_second_leaves_desired_capacity_as_it_was(second: int, fleet: Fleet) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    fleet.at(second, interrupt)
+    drill = fleet.prepared("scale_in")
+    try:
+        drill.run()
+    except KeyboardInterrupt:
+        assert fleet.told[-1] == drill.stands
+    else:
+        assert second > 66
+    assert fleet.standing.desired == 2
+
+
+def test_an_interrupt_while_the_order_is_on_its_way_is_tidied_up_as_well(fleet: Fleet) -> None:
+    written = fleet.resize
+
+    def resize(desired: int) -> None:
+        written(desired)
+        if desired == 3:
+            raise KeyboardInterrupt
+
+    fleet.resize = resize  # type: ignore[method-assign]
+    drill = fleet.prepared()
+    with pytest.raises(KeyboardInterrupt):
+        drill.run()
+    assert fleet.standing.desired == 2
+    assert drill.stands == "desired capacity was set back to 2, so one instance ends by the hook"
+
+
+def test_nothing_may_interrupt_the_tidying_up(fleet: Fleet) -> None:
+    seen: list[int] = []
+    fleet.launches = False
+    fleet.drill(deafen=lambda: seen.append(fleet.standing.desired))
+    assert seen == [3]
+    assert fleet.standing.desired == 2
+
+
+def test_an_account_that_does_not_answer_half_way_is_told_with_the_command_that_puts_it_right(fleet: Fleet) -> None:
+    def gone() -> Standing:
+        raise CannotAsk("No AWS credentials found.")
+
+    fleet.at(10, lambda: setattr(fleet, "look", gone))
+    found = fleet.drill()
+    assert not found.ok
+    assert "scale_in: No AWS credentials found." in found.detail
+    assert "it was 2: `aws autoscaling set-desired-capacity --desired-capacity 2`" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        *(
+            ("production", True),
+            ("prod", True),
+            ("gh-worker-prod", True),
+            ("GH_PROD_2", True),
+            ("eu-production-1", True),
+        ),
+        *(("staging", False), ("gh-worker-asg", False), ("products", False), ("reproduction", False), ("", False)),
+    ],
+)
+def test_production_is_known_by_its_name(name: str, is_it: bool) -> None:
+    assert production(["local", name]) == (name if is_it else "")

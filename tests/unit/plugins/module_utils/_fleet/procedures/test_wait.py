@@ -1,0 +1,71 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting, on a clock that moves only when somebody sleeps."""
+
+from __future__ import annotations
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
+
+
+class Time:
+    """A clock of the test's own; `slow` seconds pass during each look."""
+
+    def __init__(self, slow: float = 0) -> None:
+        self.now, self.slow = 1000.0, slow
+        self.slept: list[float] = []
+        self.told: list[str] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def until(self, looks: list[Look], timeout: float) -> Look:
+        """until_done over these looks; the last one stays."""
+        left = iter(looks)
+        last = looks[-1]
+
+        def look() -> Look:
+            self.now += self.slow
+            return next(left, last)
+
+        return until_done(look, timeout, lambda: self.now, self.sleep, self.told.append)
+
+
+def test_what_is_done_at_once_costs_no_time() -> None:
+    time = Time()
+    assert time.until([Look(True, "empty")], 10) == Look(True, "empty")
+    assert time.slept == []
+    assert time.told == ["empty (0 of 10 s)"]
+
+
+def test_each_state_is_told_once() -> None:
+    time = Time()
+    found = time.until([Look(False, "2 left"), Look(False, "2 left"), Look(False, "1 left"), Look(True, "empty")], 60)
+    assert found.done
+    assert time.told == ["2 left (0 of 60 s)", "1 left (4 of 60 s)", "empty (6 of 60 s)"]
+
+
+def test_an_unchanged_state_is_told_every_half_minute() -> None:
+    time = Time()
+    time.until([Look(False, "1 left")], 100)
+    assert time.told == [f"1 left ({gone} of 100 s)" for gone in (0, 30, 60, 90)]
+
+
+def test_the_limit_is_kept_to_the_second_and_the_last_look_returned() -> None:
+    time = Time()
+    assert time.until([Look(False, "1 left")], 5) == Look(False, "1 left")
+    assert time.slept == [2, 2, 1]
+
+
+def test_a_look_is_taken_even_where_there_is_no_time() -> None:
+    time = Time()
+    assert time.until([Look(True, "empty")], 0).done
+    assert time.slept == []
+
+
+def test_slow_looks_count_as_waiting() -> None:
+    time = Time(slow=4)
+    time.until([Look(False, "1 left")], 10)
+    assert time.now - 1000 <= 10 + 4

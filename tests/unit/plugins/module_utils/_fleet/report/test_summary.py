@@ -1,0 +1,111 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a report draws: plain values, and nothing where nobody could read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Place, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    Activity,
+    Fleet,
+    Group,
+    Machine,
+    Member,
+    Template,
+    Unread,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import DRAINS, picture
+
+NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+UNREAD = Unread("nobody may")
+GROUP = Group(
+    name="gh-worker-asg",
+    arn="arn:g",
+    min_size=1,
+    max_size=4,
+    desired=2,
+    template="gh-worker-lt",
+    version="2",
+    subnets=frozenset(),
+    settings={},
+    suspended=frozenset(),
+    metrics=True,
+    retains=True,
+    members=(
+        Member("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "2", protected=True),
+        Member("i-2", "Terminating:Wait", "Healthy", "us-east-1b", "t3.medium", "1", protected=False),
+    ),
+)
+TEMPLATE = Template(2, 2, "ami-2", "t3.medium", "", "", "required", (), (), {}, "")
+MACHINES = {"i-1": Machine("i-1", "running", "ami-2", "t3.medium", NOW - 3600, profile=True)}
+
+
+def worker(**other: Any) -> WorkerRow:
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(WorkerRow))
+    return WorkerRow(
+        **{**values, "worker_id": "w-1", "status": "active", "instance_id": "i-1", "heartbeat_age": 3.0, **other}
+    )
+
+
+def drawn(settings: dict[str, Any], *rows: WorkerRow, **parts: Any) -> dict[str, Any]:
+    fleet = Fleet(**{**dict.fromkeys((field.name for field in fields(Fleet)), UNREAD), **parts})
+    registry = Registry(True, "", rows, (), may_write=False) if rows else None
+    return picture(View(settings, fleet, NOW, Place("playbooks", "staging", "stg"), registry))
+
+
+def test_where_nobody_could_read_the_picture_is_empty_and_still_json(settings: dict[str, Any]) -> None:
+    seen = drawn(settings)
+    assert (seen["instances"], seen["drains"], seen["desired"], seen["account"], seen["image"]) == (
+        [],
+        [],
+        None,
+        "",
+        "",
+    )
+    assert seen["at"] == "2027-01-15T08:00:00Z"
+    json.dumps(seen)
+
+
+def test_an_instance_is_drawn_with_its_machine_and_its_worker(settings: dict[str, Any]) -> None:
+    parts = {"group": GROUP, "template": TEMPLATE, "machines": MACHINES, "activities": ()}
+    first, second = drawn(settings, worker(job_id="job"), **parts)["instances"]
+    assert (first["image"], first["launched_at"], first["state_seconds"]) == ("ami-2", "2027-01-15T07:00:00Z", None)
+    assert (first["worker"]["busy"], first["worker"]["heartbeat_age_seconds"]) == (True, 3.0)
+    assert (second["image"], second["launched_at"], second["worker"]) == ("", "", None)
+
+
+def test_a_worker_that_says_that_it_is_offline_is_not_drawn(settings: dict[str, Any]) -> None:
+    assert drawn(settings, worker(status="offline"), group=GROUP)["instances"][0]["worker"] is None
+
+
+@pytest.mark.parametrize(
+    ("activities", "seconds"),
+    [((Activity("InProgress", "", "", NOW - 90, 0.0, "i-2"),), 90.0), ((), None), (UNREAD, None)],
+)
+def test_an_instance_that_waits_is_drawn_with_how_long(
+    activities: Any, seconds: float | None, settings: dict[str, Any]
+) -> None:
+    assert drawn(settings, group=GROUP, activities=activities)["instances"][1]["state_seconds"] == seconds
+
+
+def test_only_drains_that_ended_are_drawn_and_not_too_many(settings: dict[str, Any]) -> None:
+    ended = [Activity("Successful", "Terminating EC2 instance: i-9", "", NOW - 100, NOW - 10, "i-9")] * (DRAINS + 5)
+    others = [
+        Activity("InProgress", "Terminating EC2 instance: i-8", "", NOW - 100, 0.0, "i-8"),
+        Activity("Successful", "Launching a new EC2 instance: i-7", "", NOW - 100, NOW, "i-7"),
+    ]
+    drains = drawn(settings, group=GROUP, activities=(*others, *ended))["drains"]
+    assert len(drains) == DRAINS
+    assert drains[0] == {
+        "instance": "i-9",
+        "seconds": 90.0,
+        "ended_at": "2027-01-15T07:59:50Z",
+        "outcome": "Successful",
+    }

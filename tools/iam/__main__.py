@@ -1,0 +1,189 @@
+"""`python -m tools.iam`: writes docs/iam/{look,operator,teardown,verify}.json from the calls of a fleet's whole life on localcloud. Takes minutes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "collections"))  # before what needs it, as pyproject.toml has it for the tests
+
+from localcloud.api import server  # noqa: E402
+from localcloud.api.authorize import Guard, Refusal  # noqa: E402
+from localcloud.api.permissions import needs  # noqa: E402
+from localcloud.api.resources import Asked, NotModelled  # noqa: E402
+from localcloud.api.trace import read_call  # noqa: E402
+from moto.core.request import Request  # noqa: E402
+
+from localcloud import seed  # noqa: E402
+from tests.fleet.cloud import KEYS, Run, meanwhile  # noqa: E402
+from tests.fleet.mutations import GROUP, LAUNCH, MISSING, MUTATIONS, TERMINATION, Fleet, Mutation  # noqa: E402
+from tools.iam.document import Used, document, used, written  # noqa: E402
+
+FOLDER = ROOT / "docs" / "iam"
+EVERYTHING_GOES = {"fleet_teardown_logs": True, "fleet_teardown_repository": True, "fleet_teardown_secret": True}
+
+
+class Recorder(Guard):
+    """Lets every call through, and remembers what those with the playbooks' key needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phase = "Build"
+        self.used = set[Used]()
+        self.problems = list[str]()
+
+    def check(self, request: Request) -> Refusal | None:
+        """Before each call is answered."""
+        if f"Credential={KEYS['aws_access_key_id']}/" in request.headers.get("Authorization", ""):
+            call = read_call(request)
+            asked = Asked(call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR)
+            try:
+                if call.action != "GetCallerIdentity":  # nobody needs a permission for it
+                    self.used |= {used(self.phase, n.action, n.resource, n.context, n.tags) for n in needs(asked)}
+            except (NotModelled, ValueError) as problem:
+                self.problems.append(f"{call.service}:{call.action}: {problem}")
+        return super().check(request)
+
+
+class Watched(Fleet):
+    """A fleet on a localcloud in this process; only the playbooks use the key that counts."""
+
+    recorder: Recorder
+
+    def client(self, service: str) -> Any:
+        """A client of somebody else's."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="somebody-else",
+            aws_secret_access_key="somebody-else",
+        )
+
+    def run(self, playbook: str, phase: str = "Build", **variables: Any) -> Run:
+        """Run a playbook; it has to succeed."""
+        self.recorder.phase = phase
+        run = self.play(playbook, **{**self.wanted, **variables})
+        if run.returncode != 0:
+            raise SystemExit(str(run))
+        print(f"{phase}: {playbook} {variables or ''}: {len(self.recorder.used)} permissions", flush=True)
+        return run
+
+    def let_go(self) -> None:
+        """What agents do in the beginning and in the end."""
+        hooks = {"Pending:Wait": LAUNCH, "Terminating:Wait": TERMINATION}
+        for instance in self.group(GROUP).get("Instances", []):
+            if hook := hooks.get(instance["LifecycleState"]):
+                named = {"AutoScalingGroupName": GROUP, "LifecycleHookName": hook, "InstanceId": instance["InstanceId"]}
+                self.aws("autoscaling").complete_lifecycle_action(**named, LifecycleActionResult="CONTINUE")
+
+
+@contextmanager
+def watched() -> Iterator[Watched]:
+    """Up while the block runs. Raises SystemExit where a call's needs are not known."""
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = Watched(Path(folder))
+        made = server.make(fleet.port, trace=fleet.trace_file)
+        fleet.recorder = made.app.guard = Recorder()  # type: ignore[attr-defined]
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        try:
+            yield fleet
+        finally:
+            made.shutdown()
+        if fleet.recorder.problems:
+            raise SystemExit("\n".join(fleet.recorder.problems))
+
+
+def changes() -> Iterator[list[Mutation]]:
+    """What somebody may do to a fleet, in batches that one run mends: what deletes, or asks for something else, one by one; the rest together."""
+    alone = [m for m in MUTATIONS if m.differs and (MISSING in m.differs.values() or m.variables)]
+    yield from ([m] for m in alone)
+    yield [m for m in MUTATIONS if m.differs and m not in alone]
+
+
+def live(fleet: Watched) -> None:
+    """A fleet's whole life."""
+    fleet.empty()
+    fleet.run("site.yml", fleet_secret_create=True)
+    fleet.build()
+    for book in ("playbooks/preflight.yml", "playbooks/status.yml", "site.yml"):
+        fleet.run(book)
+    for batch in changes():
+        while batch:  # what another of its batch was in the way of comes to its turn in the next round
+            fleet.back()
+            done = [mutation for mutation in batch if _done(fleet, mutation, alone=mutation is batch[0])]
+            fleet.run("site.yml", **{name: value for mutation in done for name, value in mutation.variables.items()})
+            print(f"  {len(done)} changes", flush=True)
+            batch = [mutation for mutation in batch if mutation not in done]
+    for kind in ("scale_in", "terminate"):
+        fleet.back()
+        with meanwhile(fleet.let_go, every=0.2):
+            fleet.run(
+                "playbooks/verify.yml",
+                "Drill",
+                fleet_drill=kind,
+                fleet_verify_fail_on="never",
+                fleet_report_dir=str(fleet.folder),
+            )
+    for how in ({}, {"fleet_force_delete": True}):
+        fleet.back()
+        with meanwhile(fleet.let_go, every=0.2):
+            fleet.run("playbooks/teardown.yml", "End", fleet_confirm_teardown=GROUP, **EVERYTHING_GOES, **how)
+
+
+def _done(fleet: Fleet, mutation: Mutation, alone: bool) -> bool:
+    """Whether it could be done after the others of its round. The first has nothing in its way: raises what it raises."""
+    try:
+        mutation.do(fleet)
+    except Exception:
+        if alone:
+            raise
+        return False
+    return True
+
+
+def documents(whole: set[Used], verified: set[Used]) -> dict[str, dict[str, Any]]:
+    """The document of each file: one alone would be longer than a managed policy may be."""
+    policy = document(whole | verified)
+
+    def part(*phases: str) -> dict[str, Any]:
+        return {**policy, "Statement": [s for s in policy["Statement"] if s["Sid"].startswith(phases)]}
+
+    return {
+        "look": part("Look"),
+        "operator": part("Build", "Drill"),
+        "teardown": part("End"),
+        "verify": document(verified),
+    }
+
+
+def main() -> int:
+    """Write the documents."""
+    parser = argparse.ArgumentParser(prog="python -m tools.iam", description=__doc__)
+    parser.parse_args()
+    with watched() as fleet:
+        live(fleet)
+        whole = set(fleet.recorder.used)
+        fleet.back()
+        fleet.recorder.used.clear()
+        fleet.run("playbooks/verify.yml", fleet_verify_fail_on="never", fleet_report_dir=str(fleet.folder))
+        seen = set(fleet.recorder.used)
+    if writing := {one.action for one in seen if one.phase != "Look"}:
+        raise SystemExit(f"verify.yml writes: {', '.join(sorted(writing))}")
+    for name, policy in documents(whole, seen).items():
+        (FOLDER / f"{name}.json").write_text(written(policy), encoding="utf-8")
+        print(f"docs/iam/{name}.json is written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
