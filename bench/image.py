@@ -202,8 +202,8 @@ class Bench:
 
 
 def gone() -> list[str]:
-    """The patterns of playbooks/vars/image_gone.yml."""
-    kinds = yaml.safe_load((ROOT / "playbooks/vars/image_gone.yml").read_text())["__image_gone"]
+    """The patterns of playbooks/vars/image_forbidden.yml."""
+    kinds = yaml.safe_load((ROOT / "playbooks/vars/image_forbidden.yml").read_text())["__image_forbidden"]
     return [pattern for kind in kinds for pattern in kind["paths"]]
 
 
@@ -243,7 +243,7 @@ def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
             taken["bake"].append(time.perf_counter() - began)
             host.let_in()
             began = time.perf_counter()
-            again = bench.play(host, "--skip-tags", "seal,prove")
+            again = bench.play(host, "--skip-tags", "seal,verify")
             taken["noop"].append(time.perf_counter() - began)
             if again.changed:
                 raise RuntimeError(f"a second run changes: {', '.join(again.changed_tasks)}")

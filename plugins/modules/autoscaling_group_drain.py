@@ -39,7 +39,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Let every worker finish
+- name: Drain the workers
   wekruit.ghosthands.autoscaling_group_drain:
     name: gh-worker-asg
     timeout: 2700

@@ -41,7 +41,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Compare the site's tasks with the account
+- name: Read the account and compare
   wekruit.ghosthands.fleet_drift:
   register: __fleet_drift
 

@@ -57,7 +57,7 @@ EXAMPLES = r"""
     kind: scale_in
   register: drill
 
-- name: Hold what stands against what should be, the drill included
+- name: Check the fleet, with the drill
   wekruit.ghosthands.lifecycle_check:
     drill: "{{ drill.finding }}"
 """

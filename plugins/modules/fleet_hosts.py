@@ -42,12 +42,12 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Ask the hosts
+- name: Read the hosts
   wekruit.ghosthands.fleet_hosts:
     by: ssh
   register: asked
 
-- name: Hold what stands against what should be, the hosts included
+- name: Check the fleet, with the hosts
   wekruit.ghosthands.lifecycle_check:
     hosts: "{{ asked.hosts }}"
 """

@@ -65,7 +65,7 @@ def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) 
             )
             run = built.play(book, **STILL, **change)
             assert run.returncode == 0, run
-            updates += run.changed_tasks.count("Keep the group's settings")
+            updates += run.changed_tasks.count("Update the Auto Scaling group")
     assert scaler.undone == []
     assert (built.group()["DesiredCapacity"], built.group()["MinSize"], built.group()["MaxSize"]) == (
         scaler.desired,
@@ -96,7 +96,7 @@ def test_sizes_that_valet_owns_are_only_reported(built: Cloud) -> None:
             "The group's sizes are 1 to 10, fleet_min_size and fleet_max_size say 3 to 4. Left to VALET." in run.stdout
         )
         assert "fleet_size_owner=playbook" in run.stdout
-        assert ("autoscaling_group", "Keep the group's settings") not in run.differs
+        assert ("autoscaling_group", "Update the Auto Scaling group") not in run.differs
     assert [action for action in built.writes() if action.startswith(("Update", "Set"))] == []
 
 
@@ -111,7 +111,7 @@ def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
         "fleet_desired_capacity": sizes[0],
     }
     run = built.play("playbooks/autoscaling_group.yml", **wanted)
-    assert run.changed_tasks == ["Keep the group's settings"], run
+    assert run.changed_tasks == ["Update the Auto Scaling group"], run
     group = built.group()
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
     assert [c["parameters"] for c in built.trace() if "DesiredCapacity" in c["parameters"]] == []

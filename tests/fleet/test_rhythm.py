@@ -27,33 +27,33 @@ class Change(NamedTuple):
 
 CHANGES = {
     "foundation": Change(
-        {"fleet_log_retention_days": 60}, "Keep a log group", ('- "retention": 30', '+ "retention": 60')
+        {"fleet_log_retention_days": 60}, "Create the log group", ('- "retention": 30', '+ "retention": 60')
     ),
     "iam": Change(
         {"fleet_session_manager": False},
-        "Let the role do what the agent and the worker do",
+        "Attach the worker role's inline policy",
         ("ssmmessages:OpenDataChannel", "SessionManager"),
     ),
     "security_group": Change(
         {"fleet_api_cidrs": ["198.51.100.0/24"]},
-        "Open the ports that were asked for, and no other",
+        "Create the security group",
         ("198.51.100.0/24", "3100"),
     ),
     "launch_template": Change(
-        {"fleet_volume_size_gib": 50}, "Describe an instance", ('"VolumeSize": 40', '"VolumeSize": 50')
+        {"fleet_volume_size_gib": 50}, "Create the launch template", ('"VolumeSize": 40', '"VolumeSize": 50')
     ),
     "autoscaling_group": Change(
         {"fleet_cooldown_seconds": 120},
-        "Keep the group's settings",
+        "Update the Auto Scaling group",
         ('"cooldown_seconds": 300', '"cooldown_seconds": 120'),
     ),
     "lifecycle_hook": Change(
         {"fleet_termination_hook_result": "CONTINUE"},
-        "Hold an ending instance back until its worker is drained",
+        "Create the termination lifecycle hook",
         ('"default_result": "ABANDON"', '"default_result": "CONTINUE"'),
     ),
     "valet": Change(
-        {"fleet_tags": {"Project": "wekruit", "Team": "hands"}}, "Let VALET scale this fleet", ("Team", "hands")
+        {"fleet_tags": {"Project": "wekruit", "Team": "hands"}}, "Create VALET's IAM policy", ("Team", "hands")
     ),
 }
 
@@ -154,11 +154,11 @@ def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
     checked = finished(cloud.play("site.yml", "--check", **change))
     assert cloud.writes() == []
     assert checked.differs == [
-        ("launch_template", "Describe an instance"),
-        ("autoscaling_group", "Keep the group's settings"),
+        ("launch_template", "Create the launch template"),
+        ("autoscaling_group", "Update the Auto Scaling group"),
     ]
     ran = finished(cloud.play("site.yml", **change))
-    assert ran.changed_tasks == ["Describe an instance", "Keep the group's settings"]
+    assert ran.changed_tasks == ["Create the launch template", "Update the Auto Scaling group"]
 
     the_same_again(cloud, "site.yml", ["run"], **change)
 
@@ -228,10 +228,10 @@ def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: Cloud) -> N
     assert built.writes() == []
     forced = finished(built.play("site.yml", fleet_force=True))
     for task in (
-        "Keep a log group",
-        "Let instances carry the role",
-        "Describe an instance",
-        "Keep the group's settings",
+        "Create the log group",
+        "Create the instance profile",
+        "Create the launch template",
+        "Update the Auto Scaling group",
     ):
         assert f"TASK [{task}]" in forced.stdout
     assert len(built.trace()) > 2 * 25, "the stock modules asked for themselves"

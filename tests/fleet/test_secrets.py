@@ -97,7 +97,7 @@ def test_the_written_command_sets_valets_settings_on_fly(built: Cloud, fly: Path
     assert not (tmp_path / "called").exists(), "only when asked"
     applied = built.play("playbooks/valet.yml", **awkward, fleet_valet_apply=True, programs=fly.parent)
     assert applied.returncode == 0, applied
-    assert applied.changed_tasks == ["Set them on Fly.io"]
+    assert applied.changed_tasks == ["Set VALET's settings on Fly.io"]
     called = (tmp_path / "called").read_text().splitlines()
     assert called[:4] == ["secrets", "set", "-a", "valet-api-stg"]
     assert "AWS_ASG_NAME=gh worker=s asg" in called, "one argument, blanks and all"

@@ -78,7 +78,7 @@ def test_adopt_moves_the_groups_pin_and_leaves_its_instances(built: Cloud) -> No
 
 def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: Cloud) -> None:
     held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
-    assert site(built, **held).changed_tasks == ["Describe an instance"]
+    assert site(built, **held).changed_tasks == ["Create the launch template"]
     assert (pin(built), len(versions(built))) == ("1", 2)
     built.forget()
     again = site(built, **held)
@@ -87,7 +87,7 @@ def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: C
         "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)."
         in again.stdout
     )
-    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Keep the group's settings"], (
+    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Update the Auto Scaling group"], (
         "adopting it is the group's matter alone"
     )
     assert pin(built) == "2"
@@ -96,16 +96,19 @@ def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: C
 @pytest.mark.slow
 def test_latest_as_a_spelling_follows_by_itself(built: Cloud) -> None:
     latest: dict[str, Any] = {"fleet_template_version": "$Latest"}
-    assert site(built, **latest).changed_tasks == ["Keep the group's settings"]
+    assert site(built, **latest).changed_tasks == ["Update the Auto Scaling group"]
     assert pin(built) == "$Latest"
-    assert site(built, **latest, fleet_volume_size_gib=50).changed_tasks == ["Describe an instance"]
+    assert site(built, **latest, fleet_volume_size_gib=50).changed_tasks == ["Create the launch template"]
     assert (pin(built), len(versions(built))) == ("$Latest", 2)
 
 
 def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: Cloud) -> None:
     newer = newer_image(built)
     assert site(built).changed == 0
-    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Describe an instance", "Keep the group's settings"]
+    assert site(built, fleet_volume_size_gib=50).changed_tasks == [
+        "Create the launch template",
+        "Update the Auto Scaling group",
+    ]
     assert [v["LaunchTemplateData"]["ImageId"] for v in versions(built)] == [IMAGE, IMAGE], (
         "not even with another change"
     )

@@ -22,7 +22,7 @@ from ansible_collections.wekruit.ghosthands.plugins.action import fleet_drift
 
 SPEC = Path(__file__).resolve().parents[4] / "playbooks" / "vars" / "fleet_spec.yml"
 LOGS = {"amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "{{ fleet_log_group_name }}", "retention": 30}}
-KEEP = {"name": "Keep a log group", **LOGS}
+KEEP = {"name": "Create the log group", **LOGS}
 SCHEMA = [{"Key": "ghosthands:agent-schema", "Value": "1"}]
 LOG_GROUP = {"logGroupName": "/wekruit/gh-worker", "retentionInDays": 30, "arn": "arn:logs:*"}
 
@@ -133,7 +133,7 @@ def test_a_parameter_that_differs_is_told_and_shown_in_the_modules_words(drift: 
     account = Account(describe_log_groups={"logGroups": [{**LOG_GROUP, "retentionInDays": 7}]})
     result = drift(logs(KEEP), account=account)
     assert result["changed"]
-    assert told(result) == [("Keep a log group", ["retention"])]
+    assert told(result) == [("Create the log group", ["retention"])]
     (diff,) = result["diff"]
     assert (diff["before"], diff["after"]) == ('{\n "retention": 7\n}\n', '{\n "retention": 30\n}\n')
 
