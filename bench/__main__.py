@@ -74,13 +74,13 @@ class Bench:
     def from_nothing(self) -> None:
         """`site.yml` on an account as new."""
         self.cloud.control("reset")
-        self.cloud.forget()
+        self.cloud.clear_trace()
         self.site(may_change=True)
 
     def nothing_to_do(self, latency: int, rounds: int) -> list[Line]:
         """The no-op run, its calls made by aws-cli and by boto3, and four fleets in one run."""
         self.cloud.control("latency", ms=latency)
-        self.cloud.forget()
+        self.cloud.clear_trace()
         self.site()
         calls = made_by(self.cloud)
         taken = interleaved(

@@ -126,7 +126,7 @@ class Cloud:
         finally:
             self.control("trace", file=str(self.trace_file))
 
-    def standing(self, **variables: Any) -> dict[str, set[str]]:
+    def status(self, **variables: Any) -> dict[str, set[str]]:
         """Runbook section -> the ids of what status.yml shows as standing."""
         run = self.play("playbooks/status.yml", **variables)
         assert run.returncode == 0, run
@@ -146,7 +146,7 @@ class Cloud:
         """Every call since `up`."""
         return self._lines(0)
 
-    def forget(self) -> None:
+    def clear_trace(self) -> None:
         """Let `trace` begin here."""
         self._from = self.trace_file.stat().st_size if self.trace_file.exists() else 0
 
@@ -176,9 +176,9 @@ class Cloud:
         """
         env = self.environment()
         env["PATH"] = f"{programs}:{env['PATH']}" if programs else env["PATH"]
-        return self._run(self.words(playbook, *more, inventory=inventory, **variables), folder or ROOT, env)
+        return self._run(self.command_line(playbook, *more, inventory=inventory, **variables), folder or ROOT, env)
 
-    def words(self, playbook: str, *more: str, inventory: str = "local", **variables: Any) -> list[str]:
+    def command_line(self, playbook: str, *more: str, inventory: str = "local", **variables: Any) -> list[str]:
         """The command line that `play` runs."""
         extra = {"fleet_endpoint_url": self.url, "fleet_valet_dir": str(self.valet), **variables}
         return [str(BIN / "ansible-playbook"), playbook, "-i", inventory, "-e", json.dumps(extra), *more]
@@ -235,27 +235,27 @@ class Cloud:
 
     # --- states --------------------------------------------------------------------------------------------------------------
 
-    def empty(self) -> None:
+    def reset(self) -> None:
         """The account as the seed leaves it, nothing written on this machine, and an empty trace."""
         self.control("reset")
         shutil.rmtree(self.valet, ignore_errors=True)
-        self.forget()
+        self.clear_trace()
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Remember what stands, for `back`."""
         self.control("snapshot")
         shutil.copytree(self.valet, self.folder / "valet as kept")
 
-    def back(self) -> None:
+    def restore(self) -> None:
         """What stood at `keep`, and an empty trace."""
         self.control("restore")
         shutil.rmtree(self.valet, ignore_errors=True)
         shutil.copytree(self.folder / "valet as kept", self.valet)
-        self.forget()
+        self.clear_trace()
 
 
 @contextmanager
-def meanwhile(act: Callable[[], None], every: float) -> Iterator[None]:
+def in_background(act: Callable[[], None], every: float) -> Iterator[None]:
     """Do something again and again, every so many seconds, until the block ends. What it raises is raised at the end."""
     over, problems = threading.Event(), list[BaseException]()
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from tests.fleet.cloud import ROOT, Cloud
-from tests.fleet.right import Right
+from tests.fleet.healthy import HealthyFleet
 
 C = TypeVar("C", bound=Cloud)
 
@@ -34,7 +34,7 @@ def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 @pytest.fixture
 def cloud(running_cloud: Cloud) -> Cloud:
     """An account as the seed leaves it, and an empty trace."""
-    running_cloud.empty()
+    running_cloud.reset()
     return running_cloud
 
 
@@ -42,33 +42,33 @@ def cloud(running_cloud: Cloud) -> Cloud:
 def running_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Up for the session, with the fleet of inventories/local, built once."""
     for cloud in _up(Cloud(tmp_path_factory.mktemp("built"))):
-        cloud.empty()
+        cloud.reset()
         run = cloud.play("site.yml")
         assert run.returncode == 0, run
-        cloud.keep()
+        cloud.save()
         yield cloud
 
 
 @pytest.fixture
 def built(running_built: Cloud) -> Cloud:
     """An account with the fleet of inventories/local as `site.yml` makes it, and an empty trace."""
-    running_built.back()
+    running_built.restore()
     return running_built
 
 
 @pytest.fixture(scope="session")
-def running_right(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Right]:
+def running_healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HealthyFleet]:
     """Up for the session, with a fleet of which nothing is wrong, built once."""
-    for cloud in _up(Right(tmp_path_factory.mktemp("right"))):
+    for cloud in _up(HealthyFleet(tmp_path_factory.mktemp("right"))):
         cloud.build()
         yield cloud
 
 
 @pytest.fixture
-def right(running_right: Right) -> Right:
+def healthy(running_healthy: HealthyFleet) -> HealthyFleet:
     """A fleet of which nothing is wrong, and an empty trace."""
-    running_right.back()
-    return running_right
+    running_healthy.restore()
+    return running_healthy
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,7 @@ HOSTS = {name: f"case{n:02}" for n, name in enumerate(SAID)}
 @pytest.fixture(scope="module")
 def tried(running_cloud: Cloud) -> tuple[Run, list[str], dict[str, str]]:
     """One run of the site over every case: the run, the calls that wrote, what the placeholders of the cases stand for."""
-    running_cloud.empty()
+    running_cloud.reset()
     ec2, kms, secrets = (running_cloud.client(service) for service in ("ec2", "kms", "secretsmanager"))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -218,7 +218,7 @@ def tried(running_cloud: Cloud) -> tuple[Run, list[str], dict[str, str]]:
     for case in hosts.values():
         for name, value in case.items():
             case[name] = [stands.get(v, v) for v in value] if isinstance(value, list) else stands.get(str(value), value)
-    running_cloud.forget()
+    running_cloud.clear_trace()
     run = running_cloud.play_hosts("site.yml", "--forks", "4", hosts=hosts)
     return run, running_cloud.writes(), stands
 
@@ -266,7 +266,7 @@ def test_two_hosts_in_two_regions_may_not_share_what_is_the_whole_accounts(cloud
 def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(built: Cloud) -> None:
     image = "ami-010ca1c10d000a001"
     built.client("ec2").deregister_image(ImageId=image)
-    built.forget()
+    built.clear_trace()
     run = built.play("site.yml")
     assert run.returncode != 0
     assert run.message.startswith(f"The group's image {image} is not in us-east-1, or not shared with this account.")

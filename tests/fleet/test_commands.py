@@ -25,7 +25,7 @@ def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud:
     assert built.recap["staging"]["changed"] > 10
     assert cloud.group("gh-worker-asg")["DesiredCapacity"] == 1
     assert (clone / "build/valet/gh-worker/valet.env").stat().st_mode & 0o777 == 0o600
-    cloud.forget()
+    cloud.clear_trace()
     for command in (
         "ansible-playbook site.yml -i staging",
         "ansible-playbook playbooks/site.yml -i inventories/staging",

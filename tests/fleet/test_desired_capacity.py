@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import Cloud, meanwhile
+from tests.fleet.cloud import Cloud, in_background
 
 GROUP = "gh-worker-local-asg"
 # With launches and terminations suspended the numbers move and no instance does: 50 changes a second would drown any cloud.
@@ -46,8 +46,8 @@ class Scaler:
 def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) -> None:
     assert built.play("playbooks/autoscaling_group.yml", **STILL).returncode == 0
     scaler, updates = Scaler(built), 0
-    built.forget()
-    with meanwhile(scaler, every=0.02):
+    built.clear_trace()
+    with in_background(scaler, every=0.02):
         for n in range(20):
             change: dict[str, Any] = (
                 {"fleet_cooldown_seconds": 100 + n}
@@ -115,6 +115,6 @@ def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
     group = built.group()
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
     assert [c["parameters"] for c in built.trace() if "DesiredCapacity" in c["parameters"]] == []
-    built.forget()
+    built.clear_trace()
     assert built.play("playbooks/autoscaling_group.yml", **wanted).changed == 0
     assert built.writes() == []

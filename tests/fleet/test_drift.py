@@ -1,4 +1,4 @@
-"""The differential test: what the drift says of one mutation against what the stock tasks do about it, both ways.
+"""The differential test: what the drift says of one change against what the stock tasks do about it, both ways.
 
 Each round restores a whole fleet, does one thing to it and runs the section's playbook with fleet_force, so that every stock task runs. The run's
 own first task is the drift's verdict (the same reading as in check mode); each later task says whether it changed something, and the trace what it
@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.fleet.changes import CHANGES, MISSING, TASKS, Change
 from tests.fleet.cloud import WRITES, Run
-from tests.fleet.mutations import MISSING, MUTATIONS, TASKS, Fleet, Mutation
+from tests.fleet.fleet import FullFleet
 
 KEEPS = {task: key for key, task in TASKS.items()}
 # A task that its `when` keeps out where the thing is there, because its module says changed, or writes, on every run.
-ONLY_WHERE_MISSING = {"secret", "key", "group", "access key", "key file"}
+ONLY_WHERE_MISSING = {"secret", "key_pair", "group", "access_key", "key_file"}
 
 
 class Said(NamedTuple):
@@ -42,9 +43,9 @@ def table() -> list[str]:
 @pytest.fixture(scope="module")
 def fleet(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, table: list[str]
-) -> Iterator[Fleet]:
+) -> Iterator[FullFleet]:
     """Built once, with every optional part."""
-    fleet = Fleet(tmp_path_factory.mktemp("drift"))
+    fleet = FullFleet(tmp_path_factory.mktemp("drift"))
     fleet.command("up", "--trace", str(fleet.trace_file))
     try:
         fleet.build()
@@ -55,10 +56,10 @@ def fleet(
             print("\n" + "\n".join(table))
 
 
-def _play(fleet: Fleet, section: str, *more: str, **variables: Any) -> tuple[Run, Said]:
-    fleet.forget()
+def _play(fleet: FullFleet, section: str, *more: str, **variables: Any) -> tuple[Run, Said]:
+    fleet.clear_trace()
     fleet.record.write_text("")
-    run = fleet.play(f"playbooks/{section}.yml", *more, **fleet.wanted | variables)
+    run = fleet.play(f"playbooks/{section}.yml", *more, **fleet.options | variables)
     drift: dict[str, str] = {}
     stock: dict[str, str] = {}
     writes: dict[str, list[str]] = {}
@@ -73,20 +74,20 @@ def _play(fleet: Fleet, section: str, *more: str, **variables: Any) -> tuple[Run
 
 
 @pytest.mark.parametrize(
-    "m", [pytest.param(m, id=m.says, marks=() if m.quick else pytest.mark.slow) for m in MUTATIONS]
+    "m", [pytest.param(m, id=m.description, marks=() if m.quick else pytest.mark.slow) for m in CHANGES]
 )
-def test_the_drift_names_exactly_what_the_stock_tasks_change(fleet: Fleet, table: list[str], m: Mutation) -> None:
-    fleet.back()
+def test_the_drift_names_exactly_what_the_stock_tasks_change(fleet: FullFleet, table: list[str], m: Change) -> None:
+    fleet.restore()
     group = fleet.settings()
-    m.do(fleet)
+    m.apply(fleet)
     run, said = _play(fleet, m.section, fleet_force=True, **m.variables)
     changed = {key for key, outcome in said.stock.items() if outcome == "changed"}
     drift = ", ".join(f"{key}: {what}" for key, what in said.drift.items()) or "as wanted"
-    table.append(f"{m.section:18} {m.says:55} {drift:55} {', '.join(sorted(changed)) or 'nothing'}")
+    table.append(f"{m.section:18} {m.description:55} {drift:55} {', '.join(sorted(changed)) or 'nothing'}")
     assert run.returncode == 0, run
     assert said.drift == m.differs, run
-    assert changed == said.drift.keys() | m.kinder.keys(), run
-    local = {"folder", "env", "script", "key file"}
+    assert changed == said.drift.keys() | m.tolerated.keys(), run
+    local = {"folder", "env", "script", "key_file"}
     assert said.writes.keys() == changed - local, said.writes
     if m.section == "autoscaling_group" and not m.variables and m.differs and MISSING not in m.differs.values():
         assert fleet.settings() == group  # this section's module is ours, so here the account itself is the judge
@@ -96,8 +97,8 @@ def test_the_drift_names_exactly_what_the_stock_tasks_change(fleet: Fleet, table
 
 
 @pytest.mark.slow
-def test_a_forced_run_of_a_converged_fleet_changes_nothing(fleet: Fleet) -> None:
-    fleet.back()
+def test_a_forced_run_of_a_converged_fleet_changes_nothing(fleet: FullFleet) -> None:
+    fleet.restore()
     run, said = _play(fleet, "site", fleet_force=True)
     assert (run.returncode, run.changed) == (0, 0), run
     assert said.drift == {}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
 
+from tests.fleet.changes import CHANGES, TASKS
 from tests.fleet.cloud import BIN, ROOT
-from tests.fleet.mutations import MUTATIONS, TASKS
 
 # What the comparison does not know on purpose: with fleet_valet_apply it differs on every run, and is named.
 NOT_COMPARED = {"ansible.builtin.command"}
@@ -66,7 +66,7 @@ JUDGED: dict[str, dict[str, str]] = {
     },
     "amazon.aws.iam_policy": {"skip_duplicates": "would look for the document under another name; off"},
     "amazon.aws.iam_role": {
-        "purge_policies": "counts only together with managed_policies, which no task states; a mutation holds it"
+        "purge_policies": "counts only together with managed_policies, which no task states; a change holds it"
     },
     "amazon.aws.iam_user": {
         "password_reset_required": "counts only together with password",
@@ -94,11 +94,11 @@ JUDGED: dict[str, dict[str, str]] = {
         ("recovery_window", "rotation_interval", "secret", "secret_type"), ONLY_CREATES
     ),
 }
-# Parameters with a meaning that no mutation can make differ alone.
+# Parameters with a meaning that no change can make differ alone.
 NOT_MUTATED = {
     ("folder", "state"): "a file in the folder's place: the module refuses to replace it",
-    ("key file", "content"): "unknown until the key is made: the task differs as a whole",
-    ("key file", "mode"): "unknown until the key is made: the task differs as a whole",
+    ("key_file", "content"): "unknown until the key is made: the task differs as a whole",
+    ("key_file", "mode"): "unknown until the key is made: the task differs as a whole",
 }
 
 
@@ -187,15 +187,15 @@ def test_every_default_that_a_module_applies_unasked_is_judged(module: str) -> N
 
 
 def test_there_are_mutations_enough_and_each_is_told_apart() -> None:
-    assert len({m.says for m in MUTATIONS}) == len(MUTATIONS)
-    assert len([m for m in MUTATIONS if m.differs]) >= 60
-    assert len([m for m in MUTATIONS if not m.differs]) >= 20
-    assert len([m for m in MUTATIONS if m.quick]) >= 20
+    assert len({m.description for m in CHANGES}) == len(CHANGES)
+    assert len([m for m in CHANGES if m.differs]) >= 60
+    assert len([m for m in CHANGES if not m.differs]) >= 20
+    assert len([m for m in CHANGES if m.quick]) >= 20
 
 
 def test_every_section_and_every_kind_of_task_is_mutated_in_the_quick_tests_or_in_the_slow_ones() -> None:
-    assert {key for m in MUTATIONS for key in m.differs} == TASKS.keys()
-    assert {m.section for m in MUTATIONS if m.quick} == {m.section for m in MUTATIONS}
+    assert {key for m in CHANGES for key in m.differs} == TASKS.keys()
+    assert {m.section for m in CHANGES if m.quick} == {m.section for m in CHANGES}
 
 
 def test_every_stated_parameter_with_a_meaning_is_made_to_differ_by_a_mutation() -> None:
@@ -206,5 +206,5 @@ def test_every_stated_parameter_with_a_meaning_is_made_to_differ_by_a_mutation()
         for name in tasks[task].arguments
         if RESOURCES[tasks[task].module].says.get(name) is not None
     }
-    mutated = {(key, name) for m in MUTATIONS for key, names in m.differs.items() for name in names.split()}
+    mutated = {(key, name) for m in CHANGES for key, names in m.differs.items() for name in names.split()}
     assert stated - mutated == NOT_MUTATED.keys()

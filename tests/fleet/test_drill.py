@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import ROOT, WRITES, Run, meanwhile
-from tests.fleet.mutations import GROUP, LAUNCH, TERMINATION
-from tests.fleet.right import IMAGE, Right, wrong
+from tests.fleet.cloud import ROOT, WRITES, Run, in_background
+from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION
+from tests.fleet.healthy import IMAGE, HealthyFleet, failed
 
 VERIFY = "playbooks/verify.yml"
 STEPS = {"launch", "boot", "wait", "drain", "gone"}
@@ -22,13 +22,13 @@ DRAIN_SECONDS = 1.0
 
 
 @pytest.fixture
-def fleet(right: Right) -> Right:
+def fleet(healthy: HealthyFleet) -> HealthyFleet:
     """A right fleet of two, and an empty trace."""
-    return right
+    return healthy
 
 
 @pytest.fixture
-def held(fleet: Right) -> Right:
+def held(fleet: HealthyFleet) -> HealthyFleet:
     """One in which a new instance does not come up by itself."""
     fleet.aws("autoscaling").put_lifecycle_hook(
         AutoScalingGroupName=GROUP,
@@ -36,11 +36,11 @@ def held(fleet: Right) -> Right:
         LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
         HeartbeatTimeout=900,
     )
-    fleet.forget()
+    fleet.clear_trace()
     return fleet
 
 
-def agents(fleet: Right, result: str = "CONTINUE") -> Callable[[], None]:
+def agents(fleet: HealthyFleet, result: str = "CONTINUE") -> Callable[[], None]:
     """What agents do: they complete the termination hook, a drain's time after it began."""
     since: dict[str, float] = {}
 
@@ -54,27 +54,27 @@ def agents(fleet: Right, result: str = "CONTINUE") -> Callable[[], None]:
     return act
 
 
-def drill(fleet: Right, kind: str = "scale_in", *more: str, agent: str = "CONTINUE", **variables: Any) -> Run:
-    with meanwhile(agents(fleet, agent), every=0.2):
+def drill(fleet: HealthyFleet, kind: str = "scale_in", *more: str, agent: str = "CONTINUE", **variables: Any) -> Run:
+    with in_background(agents(fleet, agent), every=0.2):
         return fleet.play(VERIFY, *more, fleet_drill=kind, **reporting(fleet), **variables)
 
 
-def reporting(fleet: Right) -> dict[str, Any]:
+def reporting(fleet: HealthyFleet) -> dict[str, Any]:
     return {"fleet_report_dir": str(fleet.folder / "report")}
 
 
-def report(fleet: Right) -> dict[str, Any]:
+def report(fleet: HealthyFleet) -> dict[str, Any]:
     said: dict[str, Any] = json.loads((fleet.folder / "report/report.json").read_text())
     return said
 
 
-def finding(fleet: Right) -> dict[str, Any]:
+def finding(fleet: HealthyFleet) -> dict[str, Any]:
     """What the report says of the drill."""
     (found,) = (f for f in report(fleet)["findings"] if f["id"] == "drill")
     return dict(found)
 
 
-def ours(fleet: Right) -> list[Any]:
+def ours(fleet: HealthyFleet) -> list[Any]:
     """What each write of the drill names: a number, or an instance."""
     named = {"SetDesiredCapacity": "DesiredCapacity", "TerminateInstanceInAutoScalingGroup": "InstanceId"}
     writes = [
@@ -83,13 +83,13 @@ def ours(fleet: Right) -> list[Any]:
     return [call["parameters"][named[call["action"]]] for call in writes]
 
 
-def log(fleet: Right) -> list[str]:
+def log(fleet: HealthyFleet) -> list[str]:
     """The lines of drill.log, without their times."""
     return [line.partition(" ")[2] for line in (fleet.folder / "report/drill.log").read_text().splitlines()]
 
 
-def test_scale_in_is_followed_timed_and_reported(fleet: Right) -> None:
-    before = fleet.serving()
+def test_scale_in_is_followed_timed_and_reported(fleet: HealthyFleet) -> None:
+    before = fleet.in_service()
     run = drill(fleet)
     assert run.returncode == 0, run
     found = finding(fleet)
@@ -99,7 +99,7 @@ def test_scale_in_is_followed_timed_and_reported(fleet: Right) -> None:
     assert DRAIN_SECONDS - 0.5 <= seconds["drain"] <= DRAIN_SECONDS + 5
     assert ended in before
     assert launched not in before
-    assert fleet.serving() == sorted({*before, launched} - {ended})
+    assert fleet.in_service() == sorted({*before, launched} - {ended})
     assert ended in {drain["instance"] for drain in report(fleet)["fleet"]["drains"]}
     assert ours(fleet) == [3, 2]
     assert fleet.group()["DesiredCapacity"] == 2
@@ -108,12 +108,12 @@ def test_scale_in_is_followed_timed_and_reported(fleet: Right) -> None:
     assert log(fleet)[-1] == "desired capacity is 2 as before"
 
 
-def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: Right) -> None:
-    busy, idle = fleet.serving()
+def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: HealthyFleet) -> None:
+    busy, idle = fleet.in_service()
     fleet.aws("autoscaling").set_instance_protection(
         AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
     )
-    fleet.forget()
+    fleet.clear_trace()
     run = drill(fleet, "terminate")
     assert run.returncode == 0, run
     assert finding(fleet)["evidence"]["ended"] == idle
@@ -121,7 +121,7 @@ def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: Right)
     assert fleet.group()["DesiredCapacity"] == 2
 
 
-def kept_and_ended(fleet: Right, run: Run) -> None:
+def kept_and_ended(fleet: HealthyFleet, run: Run) -> None:
     """The drill's instance was kept, that is an error, and its remedy ends it."""
     assert run.returncode == 2, run
     assert "drill" in run.message
@@ -130,18 +130,18 @@ def kept_and_ended(fleet: Right, run: Run) -> None:
     assert f"{ended} was kept after" in found["detail"]
     assert found["detail"].endswith("desired capacity is 2 as before")
     (command,) = [part for part in found["remedy"].split("`") if part.startswith("aws ")]
-    done = fleet.operate(command)
+    done = fleet.run_command(command)
     assert done.returncode == 0, done
-    fleet.until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})
+    fleet.wait_until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})
 
 
-def test_an_instance_whose_drain_is_given_up_is_an_error_whose_remedy_ends_it(fleet: Right) -> None:
+def test_an_instance_whose_drain_is_given_up_is_an_error_whose_remedy_ends_it(fleet: HealthyFleet) -> None:
     kept_and_ended(fleet, drill(fleet, agent="ABANDON"))
-    assert wrong(fleet.look()) == set()
+    assert failed(fleet.check()) == set()
 
 
 @pytest.mark.slow
-def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: Right) -> None:
+def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: HealthyFleet) -> None:
     hook = {
         "AutoScalingGroupName": GROUP,
         "LifecycleHookName": TERMINATION,
@@ -153,17 +153,17 @@ def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: Rig
 
 
 @pytest.mark.slow
-def test_a_launch_that_fails_is_told_with_its_cause_and_desired_capacity_goes_back(fleet: Right) -> None:
+def test_a_launch_that_fails_is_told_with_its_cause_and_desired_capacity_goes_back(fleet: HealthyFleet) -> None:
     fleet.aws("ec2").deregister_image(ImageId=IMAGE)
-    fleet.forget()
+    fleet.clear_trace()
     run = drill(fleet)
     assert run.returncode == 2, run
     assert "scale_in: the launch failed, the image is gone: " in finding(fleet)["detail"]
     assert ours(fleet) == [3, 2]
-    assert len(fleet.serving()) == 2
+    assert len(fleet.in_service()) == 2
 
 
-def test_what_somebody_else_writes_meanwhile_stays(held: Right) -> None:
+def test_what_somebody_else_writes_meanwhile_stays(held: HealthyFleet) -> None:
     scaled = list[int]()
 
     def valet() -> None:
@@ -171,7 +171,7 @@ def test_what_somebody_else_writes_meanwhile_stays(held: Right) -> None:
             held.aws("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
             scaled.append(5)
 
-    with meanwhile(valet, every=0.05):
+    with in_background(valet, every=0.05):
         run = held.play(VERIFY, fleet_drill="scale_in", fleet_verify_fail_on="never", **reporting(held))
     assert run.returncode == 0, run
     found = finding(held)
@@ -181,9 +181,11 @@ def test_what_somebody_else_writes_meanwhile_stays(held: Right) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(number: signal.Signals, held: Right) -> None:
+def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(
+    number: signal.Signals, held: HealthyFleet
+) -> None:
     run = subprocess.Popen(
-        held.words(VERIFY, fleet_drill="scale_in", **reporting(held)),
+        held.command_line(VERIFY, fleet_drill="scale_in", **reporting(held)),
         cwd=ROOT,
         env=held.environment(),
         stdin=subprocess.DEVNULL,
@@ -191,9 +193,9 @@ def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(number: 
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a terminal sends the signal to the whole foreground process group
     )
-    held.until(lambda: held.group()["DesiredCapacity"] == 3)
+    held.wait_until(lambda: held.group()["DesiredCapacity"] == 3)
     os.killpg(run.pid, number)
-    held.until(lambda: held.group()["DesiredCapacity"] == 2, seconds=15)
+    held.wait_until(lambda: held.group()["DesiredCapacity"] == 2, seconds=15)
     assert run.wait(timeout=30) != 0
     assert log(held)[-1] == "desired capacity was set back to 2, so one instance ends by the hook"
 
@@ -212,11 +214,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_a_drill_is_refused_before_it_writes(why: str, fleet: Right) -> None:
+def test_a_drill_is_refused_before_it_writes(why: str, fleet: HealthyFleet) -> None:
     variables, said = REFUSED[why]
     if why == "no room":
         fleet.aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=2)
-        fleet.forget()
+        fleet.clear_trace()
     run = fleet.play(VERIFY, **{"fleet_drill": "scale_in", **reporting(fleet), **variables})
     assert run.returncode == 2, run
     assert said in run.message
@@ -224,17 +226,17 @@ def test_a_drill_is_refused_before_it_writes(why: str, fleet: Right) -> None:
 
 
 @pytest.mark.slow
-def test_production_by_its_hosts_name_needs_a_word_more(fleet: Right) -> None:
+def test_production_by_its_hosts_name_needs_a_word_more(fleet: HealthyFleet) -> None:
     hosts = {"production": {"fleet_name": "gh-worker-local", **reporting(fleet)}}
     run = fleet.play_hosts(VERIFY, hosts=hosts, fleet_drill="scale_in")
     assert "production is production (production)" in run.message
     assert fleet.writes() == []
-    with meanwhile(agents(fleet), every=0.2):
+    with in_background(agents(fleet), every=0.2):
         run = fleet.play_hosts(VERIFY, "-e", "fleet_drill_production=yes", hosts=hosts, fleet_drill="scale_in")
     assert "desired capacity is 2 as before" in run.stdout
 
 
-def test_two_fleets_at_once_are_refused(fleet: Right) -> None:
+def test_two_fleets_at_once_are_refused(fleet: HealthyFleet) -> None:
     hosts = {
         "local": {"fleet_name": "gh-worker-local", **reporting(fleet)},
         "other": {"fleet_name": "gh-worker-other", "fleet_report_dir": ""},
@@ -245,7 +247,7 @@ def test_two_fleets_at_once_are_refused(fleet: Right) -> None:
     assert fleet.writes() == []
 
 
-def test_a_check_of_a_drill_writes_nothing_and_says_what_it_would_do(fleet: Right) -> None:
+def test_a_check_of_a_drill_writes_nothing_and_says_what_it_would_do(fleet: HealthyFleet) -> None:
     run = fleet.play(VERIFY, "--check", "-v", fleet_drill="scale_in", **reporting(fleet))
     assert run.returncode == 0, run
     assert f"{GROUP} would go from 2 to 3 and back." in run.stdout

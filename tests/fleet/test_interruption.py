@@ -16,7 +16,7 @@ from tests.fleet.cloud import ROOT, Cloud
 def interrupted(cloud: Cloud, writes: int, pause: float) -> tuple[int, int]:
     """Run the site; press Ctrl-C once so many writes were made, and so many seconds later. (exit code, writes made)"""
     run = subprocess.Popen(
-        cloud.words("site.yml"),
+        cloud.command_line("site.yml"),
         cwd=ROOT,
         env=cloud.environment(),
         stdin=subprocess.DEVNULL,
@@ -41,7 +41,7 @@ def converges_after(cloud: Cloud, seed: int) -> None:
     assert made >= writes
     second = cloud.play("site.yml")
     assert second.returncode == 0, second
-    cloud.forget()
+    cloud.clear_trace()
     third = cloud.play("site.yml")
     assert (third.returncode, third.changed, cloud.writes()) == (0, 0, []), third
     group = cloud.group()

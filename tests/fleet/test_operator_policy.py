@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.cloud import ROOT, Cloud
-from tests.fleet.mutations import GROUP, TERMINATION
+from tests.fleet.fleet import GROUP, TERMINATION
 
 Document = dict[str, Any]
 User = Callable[[Cloud, Document], dict[str, Any]]
@@ -45,7 +45,7 @@ def user() -> Iterator[User]:
         key = iam.create_access_key(UserName="someone")["AccessKey"]
         cloud.control("enforce-iam", on=True)
         enforced.append(cloud)
-        cloud.forget()
+        cloud.clear_trace()
         return {"fleet_access_key": key["AccessKeyId"], "fleet_secret_key": key["SecretAccessKey"]}
 
     yield made

@@ -60,12 +60,12 @@ CHANGES = {
 
 def nothing(cloud: Cloud) -> None:
     """An account in which nothing stands."""
-    cloud.empty()
+    cloud.reset()
 
 
 def no_group(cloud: Cloud) -> None:
     """All but the group."""
-    cloud.back()
+    cloud.restore()
     autoscaling = cloud.client("autoscaling")
     keeps_nothing = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
     autoscaling.update_auto_scaling_group(
@@ -82,7 +82,7 @@ def no_template(cloud: Cloud) -> None:
 
 def no_hook(cloud: Cloud) -> None:
     """All but the hook."""
-    cloud.back()
+    cloud.restore()
     cloud.client("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=HOOK)
 
 
@@ -103,7 +103,7 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: Cloud) -
     cloud, book, change = running_built, f"playbooks/{section}.yml", CHANGES[section]
     BEFORE.get(section, nothing)(cloud)
     try:
-        cloud.forget()
+        cloud.clear_trace()
         checked = finished(cloud.play(book, "--check"))
         assert cloud.writes() == []
         assert checked.changed == 1
@@ -115,7 +115,7 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: Cloud) -
 
         the_same_again(cloud, book, ["run", "check"])
 
-        cloud.forget()
+        cloud.clear_trace()
         checked = finished(cloud.play(book, "--check", "--diff", **change.variables))
         assert cloud.writes() == []
         assert checked.differs == [(section, change.task)]
@@ -125,13 +125,13 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: Cloud) -
         assert ran.changed_tasks == [change.task]
         the_same_again(cloud, book, ["run"], **change.variables)
     finally:
-        cloud.back()
+        cloud.restore()
 
 
 def the_same_again(cloud: Cloud, book: str, ways: list[str], **variables: Any) -> None:
     """Another run, another check find nothing to do."""
     for way in ways:
-        cloud.forget()
+        cloud.clear_trace()
         again = finished(cloud.play(book, *(["--check"] if way == "check" else []), **variables))
         assert (again.changed, cloud.writes(), again.differs) == (0, [], []), again
         assert "As wanted." in again.stdout
@@ -149,7 +149,7 @@ def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
     the_same_again(cloud, "site.yml", ["check", "run"])
     assert len(cloud.trace()) <= 25
 
-    cloud.forget()
+    cloud.clear_trace()
     change: dict[str, Any] = {"fleet_cooldown_seconds": 120, "fleet_volume_size_gib": 50}
     checked = finished(cloud.play("site.yml", "--check", **change))
     assert cloud.writes() == []
@@ -202,7 +202,7 @@ def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section:
 
 @pytest.mark.parametrize("book", ["playbooks/preflight.yml", "playbooks/status.yml"])
 def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_built: Cloud) -> None:
-    for state in (running_built.empty, running_built.back):
+    for state in (running_built.reset, running_built.restore):
         state()
         for how in ([], ["--check"]):
             run = finished(running_built.play(book, *how))
@@ -210,10 +210,10 @@ def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_bu
 
 
 def test_status_shows_what_is_missing_and_then_what_stands(running_built: Cloud) -> None:
-    running_built.empty()
-    assert {section: ids for section, ids in running_built.standing().items() if ids} == {"§1": {"valet-worker"}}
-    running_built.back()
-    whole = running_built.standing()
+    running_built.reset()
+    assert {section: ids for section, ids in running_built.status().items() if ids} == {"§1": {"valet-worker"}}
+    running_built.restore()
+    whole = running_built.status()
     instances = {instance["InstanceId"] for instance in running_built.group()["Instances"]}
     assert len(instances) == 2
     assert whole["§4"] == {GROUP, *instances}
@@ -236,7 +236,7 @@ def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: Cloud) -> N
         assert f"TASK [{task}]" in forced.stdout
     assert len(built.trace()) > 2 * 25, "the stock modules asked for themselves"
     assert not any("DesiredCapacity" in call["parameters"] for call in built.trace()), "not even by force"
-    built.forget()
+    built.clear_trace()
     assert finished(built.play("site.yml")).changed == 0
     assert built.writes() == []
 

@@ -30,7 +30,7 @@ def test_without_being_asked_no_secret_is_made_and_its_absence_is_told(cloud: Cl
 
 def test_a_secret_that_stands_is_neither_read_nor_written(cloud: Cloud) -> None:
     cloud.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"DATABASE_URL": "the operators own"}')
-    cloud.forget()
+    cloud.clear_trace()
     for force in (False, True):
         run = cloud.play("playbooks/foundation.yml", "--diff", "-vvv", fleet_secret_create=True, fleet_force=force)
         assert run.returncode == 0, run

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import Cloud, Run, meanwhile
+from tests.fleet.cloud import Cloud, Run, in_background
 
 GROUP, HOOK = "gh-worker-local-asg", "gh-worker-local-termination"
 CONFIRMED: dict[str, Any] = {"fleet_confirm_teardown": GROUP}
@@ -36,7 +36,7 @@ def agent(cloud: Cloud, result: str = "CONTINUE") -> Callable[[], None]:
 
 
 def only_the_spared(cloud: Cloud) -> None:
-    assert {section: found for section, found in cloud.standing().items() if found} == SPARED
+    assert {section: found for section, found in cloud.status().items() if found} == SPARED
     iam, ec2 = cloud.client("iam"), cloud.client("ec2")
     assert [r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("gh-")] == []
     assert iam.list_policies(Scope="Local")["Policies"] == []
@@ -59,13 +59,13 @@ def test_without_the_groups_name_nothing_ends(said: dict[str, Any], built: Cloud
 
 
 def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(built: Cloud) -> None:
-    assert built.standing()["§4"] > {GROUP}
+    assert built.status()["§4"] > {GROUP}
     busy = built.group()["Instances"][0]["InstanceId"]
     built.client("autoscaling").set_instance_protection(
         AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
     )
-    built.forget()
-    with meanwhile(agent(built), every=0.2):
+    built.clear_trace()
+    with in_background(agent(built), every=0.2):
         run = teardown(built)
     assert run.returncode == 0, run
     assert f"[local] {GROUP}: 1 InService, 1 Terminating:Wait (0 of 2700 s)" in run.stdout, "progress is told"
@@ -75,7 +75,7 @@ def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(bu
     assert len(completed) == 2
     assert max(c["at"] for c in completed) < deleted["at"], "drained first"
     only_the_spared(built)
-    built.forget()
+    built.clear_trace()
     again = teardown(built)
     assert (again.returncode, again.changed) == (0, 0), again
     assert built.writes() == []
@@ -85,7 +85,7 @@ def test_an_instance_in_standby_is_drained_and_ended_with_the_others(built: Clou
     autoscaling = built.client("autoscaling")
     resting = built.group()["Instances"][0]["InstanceId"]
     autoscaling.enter_standby(InstanceIds=[resting], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
-    with meanwhile(agent(built), every=0.2):
+    with in_background(agent(built), every=0.2):
         run = teardown(built)
     assert run.returncode == 0, run
     assert resting in [
@@ -112,13 +112,13 @@ def test_a_drain_that_takes_too_long_fails_says_how_to_go_on_and_goes_on(built: 
     assert "give it longer (fleet_teardown_timeout)" in run.message
     assert "-e fleet_force_delete=true" in run.message
     assert "DeleteAutoScalingGroup" not in built.writes()
-    with meanwhile(agent(built), every=0.2):
+    with in_background(agent(built), every=0.2):
         assert teardown(built).returncode == 0
     only_the_spared(built)
 
 
 def test_an_instance_whose_drain_failed_is_kept_until_somebody_forces_it(built: Cloud) -> None:
-    with meanwhile(agent(built, "ABANDON"), every=0.2):
+    with in_background(agent(built, "ABANDON"), every=0.2):
         run = teardown(built)
     assert run.returncode != 0
     assert f"{GROUP} holds 2 instances whose drain failed: i-" in run.message
@@ -154,7 +154,7 @@ def test_what_is_asked_for_goes_as_well_and_the_key_pair_never(built: Cloud) -> 
     assert built.client("secretsmanager").describe_secret(SecretId="ghosthands/worker/env")["DeletedDate"]
     assert built.client("ecr").describe_repositories()["repositories"] == []
     assert built.client("logs").describe_log_groups()["logGroups"] == []
-    assert built.standing()["§1"] == {"valet-worker"}
+    assert built.status()["§1"] == {"valet-worker"}
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: C
     held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
     assert site(built, **held).changed_tasks == ["Create the launch template"]
     assert (pin(built), len(versions(built))) == ("1", 2)
-    built.forget()
+    built.clear_trace()
     again = site(built, **held)
     assert (again.changed, again.differs, built.writes()) == (0, [], [])
     assert (

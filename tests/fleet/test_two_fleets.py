@@ -64,7 +64,7 @@ def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> Non
         "every write names exactly one of them"
     )
 
-    cloud.forget()
+    cloud.clear_trace()
     both = cloud.play_hosts("site.yml", hosts=hosts())
     assert (both.returncode, both.changed) == (0, 0), both
     for host in NAMES:
@@ -77,7 +77,7 @@ def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> Non
     assert changed.returncode == 0, changed
     assert {host: counts["changed"] for host, counts in changed.recap.items()} == {"staging": 2, "local": 0}
     assert {fleets for _action, fleets in written_for(cloud)} == {frozenset({"staging"})}
-    cloud.forget()
+    cloud.clear_trace()
     assert cloud.play_hosts("site.yml", hosts=change).changed == 0
     assert cloud.writes() == []
 

@@ -9,18 +9,19 @@ import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 
 from tests.fleet.faults import FAULTS, HASTY, PAGE, Fault, hasten, page
-from tests.fleet.right import Right, Sight, commands, wrong
+from tests.fleet.healthy import HealthyFleet, Inputs, commands, failed
 
 
 def named(faults: Iterable[Fault], *, slow: bool = False) -> list[Any]:
     """Faults as parameters; with `slow`, those that are left to `make fleet` are marked."""
     return [
-        pytest.param(f, id=f"{f.check}: {f.says}", marks=pytest.mark.slow if slow and f.slow else ()) for f in faults
+        pytest.param(f, id=f"{f.check}: {f.description}", marks=pytest.mark.slow if slow and f.slow else ())
+        for f in faults
     ]
 
 
-def test_a_right_fleet_gives_no_word(right: Right) -> None:
-    assert wrong(right.look()) == set()
+def test_a_right_fleet_gives_no_word(healthy: HealthyFleet) -> None:
+    assert failed(healthy.check()) == set()
 
 
 def test_the_page_of_the_checks_shows_these_faults() -> None:
@@ -34,47 +35,49 @@ def test_every_check_has_a_planted_fault() -> None:
 
 
 @pytest.mark.parametrize("fault", named(FAULTS))
-def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, right: Right) -> None:
-    fault.do(right)
-    found = right.look(fault.sight)
+def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, healthy: HealthyFleet) -> None:
+    fault.apply(healthy)
+    found = healthy.check(fault.inputs)
     assert [f"{f.id}: {f.detail}" for f in found if not f.ok and f.id != fault.check] == []
-    assert wrong(found) == {fault.check}
+    assert failed(found) == {fault.check}
     told = next(f for f in found if f.id == fault.check)
     assert told.remedy
-    assert told.severity == fault.bad
+    assert told.severity == fault.expected_severity
 
 
-@pytest.mark.parametrize("fault", named([f for f in FAULTS if not f.human], slow=True))
-def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, right: Right) -> None:
-    fault.do(right)
-    told = next(f for f in right.look(fault.sight) if f.id == fault.check)
-    fault.first(right)
-    wish = Sight(
-        {**fault.sight.variables, **(fault.wish or {})}, registry=fault.sight.registry, hosts=fault.sight.hosts
+@pytest.mark.parametrize("fault", named([f for f in FAULTS if not f.manual], slow=True))
+def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, healthy: HealthyFleet) -> None:
+    fault.apply(healthy)
+    told = next(f for f in healthy.check(fault.inputs) if f.id == fault.check)
+    fault.by_hand(healthy)
+    wish = Inputs(
+        {**fault.inputs.variables, **(fault.remedy_variables or {})},
+        registry=fault.inputs.registry,
+        hosts=fault.inputs.hosts,
     )
-    right.inventory(wish.variables)
+    healthy.inventory(wish.variables)
     assert commands(told), told.remedy
     for command in commands(told):
-        run = right.operate(command)
+        run = healthy.run_command(command)
         assert run.returncode == 0, f"{command}\n{run}"
-    fault.after(right)
-    left = right.look(wish)
-    assert [f"{f.id}: {f.detail}" for f in left if not f.ok and f.id not in fault.leaves] == []
-    assert wrong(left) == set(fault.leaves)
+    fault.finish(healthy)
+    left = healthy.check(wish)
+    assert [f"{f.id}: {f.detail}" for f in left if not f.ok and f.id not in fault.remaining] == []
+    assert failed(left) == set(fault.remaining)
 
 
 @pytest.mark.slow
-def test_remedies_followed_one_after_the_other_leave_nothing_wrong(right: Right) -> None:
+def test_remedies_followed_one_after_the_other_leave_nothing_wrong(healthy: HealthyFleet) -> None:
     """What one remedy leaves, the next one mends."""
-    sight = Sight(HASTY)
-    hasten(right)
-    right.instances_of(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
+    inputs = Inputs(HASTY)
+    hasten(healthy)
+    healthy.relaunch_with(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
     followed = []
-    while bad := [f for f in right.look(sight) if not f.ok]:
+    while bad := [f for f in healthy.check(inputs) if not f.ok]:
         assert bad[0].id not in followed
         followed.append(bad[0].id)
         for command in commands(bad[0]):
-            assert right.operate(command).returncode == 0
+            assert healthy.run_command(command).returncode == 0
             if "start-instance-refresh" in command:
-                right.refreshed()
+                healthy.finish_refresh()
     assert followed == ["template-metadata", "instances-current"]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.fleet.cloud import Run
-from tests.fleet.mutations import GROUP
-from tests.fleet.right import Right, said
+from tests.fleet.fleet import GROUP
+from tests.fleet.healthy import HealthyFleet, doctor_finding
 
 VERIFY = "playbooks/verify.yml"
-WELL = json.dumps({"findings": [said("disk"), said("secret")]})
+WELL = json.dumps({"findings": [doctor_finding("disk"), doctor_finding("secret")]})
 SSH = """#!/bin/sh
 for word; do case $word in HostKeyAlias=*) instance=${word#*=};; esac; done
 cd "$(dirname "$0")"
@@ -24,12 +24,12 @@ if [ -x "$instance" ]; then exec "./$instance"; else cat well; fi
 class Hosts:
     """The hosts of a right fleet, and what each says."""
 
-    def __init__(self, fleet: Right, folder: Path) -> None:
+    def __init__(self, fleet: HealthyFleet, folder: Path) -> None:
         self.fleet, self.programs, self.report = fleet, folder / "programs", folder / "report"
         self.programs.mkdir()
         (self.programs / "well").write_text(WELL)
         self._program("ssh", SSH)
-        self.one, self.other = fleet.serving()
+        self.one, self.other = fleet.in_service()
 
     def _program(self, name: str, text: str) -> None:
         (self.programs / name).write_text(text)
@@ -56,13 +56,15 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(right: Right, tmp_path: Path) -> Hosts:
+def hosts(healthy: HealthyFleet, tmp_path: Path) -> Hosts:
     """Two hosts of which nothing is wrong."""
-    return Hosts(right, tmp_path)
+    return Hosts(healthy, tmp_path)
 
 
 def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts: Hosts) -> None:
-    hosts.says(hosts.other, json.dumps({"findings": [said("disk", "/opt: 0.3 GiB free"), said("secret")]}))
+    hosts.says(
+        hosts.other, json.dumps({"findings": [doctor_finding("disk", "/opt: 0.3 GiB free"), doctor_finding("secret")]})
+    )
     run = hosts.verify()
     assert run.returncode == 2, run
     assert "is not right: host-disk." in run.message
@@ -119,7 +121,7 @@ def test_a_host_that_cannot_be_asked_is_a_warning_and_the_others_are_heard(what:
 def test_what_a_host_says_is_never_run_as_a_template(hosts: Hosts) -> None:
     mark = hosts.report.parent / "mark"
     evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(mark) + "') }} \x1b[31m\u202e"
-    hosts.says(hosts.one, json.dumps({"findings": [said("disk", evil)]}))
+    hosts.says(hosts.one, json.dumps({"findings": [doctor_finding("disk", evil)]}))
     run = hosts.verify()
     assert run.returncode == 2, run
     assert "{{ lookup(" in hosts.findings()["host-disk"]["detail"]

@@ -24,8 +24,9 @@ from localcloud.api.trace import read_call  # noqa: E402
 from moto.core.request import Request  # noqa: E402
 
 from localcloud import seed  # noqa: E402
-from tests.fleet.cloud import KEYS, Run, meanwhile  # noqa: E402
-from tests.fleet.mutations import GROUP, LAUNCH, MISSING, MUTATIONS, TERMINATION, Fleet, Mutation  # noqa: E402
+from tests.fleet.changes import CHANGES, MISSING, Change  # noqa: E402
+from tests.fleet.cloud import KEYS, Run, in_background  # noqa: E402
+from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION, Fleet, FullFleet  # noqa: E402
 from tools.iam.document import Used, document, used, written  # noqa: E402
 
 FOLDER = ROOT / "docs" / "iam"
@@ -54,7 +55,7 @@ class Recorder(Guard):
         return super().check(request)
 
 
-class Watched(Fleet):
+class Watched(FullFleet):
     """A fleet on a localcloud in this process; only the playbooks use the key that counts."""
 
     recorder: Recorder
@@ -72,13 +73,13 @@ class Watched(Fleet):
     def run(self, playbook: str, phase: str = "Build", **variables: Any) -> Run:
         """Run a playbook; it has to succeed."""
         self.recorder.phase = phase
-        run = self.play(playbook, **{**self.wanted, **variables})
+        run = self.play(playbook, **{**self.options, **variables})
         if run.returncode != 0:
             raise SystemExit(str(run))
         print(f"{phase}: {playbook} {variables or ''}: {len(self.recorder.used)} permissions", flush=True)
         return run
 
-    def let_go(self) -> None:
+    def complete_hooks(self) -> None:
         """What agents do in the beginning and in the end."""
         hooks = {"Pending:Wait": LAUNCH, "Terminating:Wait": TERMINATION}
         for instance in self.group(GROUP).get("Instances", []):
@@ -103,30 +104,30 @@ def watched() -> Iterator[Watched]:
             raise SystemExit("\n".join(fleet.recorder.problems))
 
 
-def changes() -> Iterator[list[Mutation]]:
+def changes() -> Iterator[list[Change]]:
     """What somebody may do to a fleet, in batches that one run mends: what deletes, or asks for something else, one by one; the rest together."""
-    alone = [m for m in MUTATIONS if m.differs and (MISSING in m.differs.values() or m.variables)]
+    alone = [m for m in CHANGES if m.differs and (MISSING in m.differs.values() or m.variables)]
     yield from ([m] for m in alone)
-    yield [m for m in MUTATIONS if m.differs and m not in alone]
+    yield [m for m in CHANGES if m.differs and m not in alone]
 
 
 def live(fleet: Watched) -> None:
     """A fleet's whole life."""
-    fleet.empty()
+    fleet.reset()
     fleet.run("site.yml", fleet_secret_create=True)
     fleet.build()
     for book in ("playbooks/preflight.yml", "playbooks/status.yml", "site.yml"):
         fleet.run(book)
     for batch in changes():
         while batch:  # what another of its batch was in the way of comes to its turn in the next round
-            fleet.back()
-            done = [mutation for mutation in batch if _done(fleet, mutation, alone=mutation is batch[0])]
-            fleet.run("site.yml", **{name: value for mutation in done for name, value in mutation.variables.items()})
+            fleet.restore()
+            done = [change for change in batch if _done(fleet, change, alone=change is batch[0])]
+            fleet.run("site.yml", **{name: value for change in done for name, value in change.variables.items()})
             print(f"  {len(done)} changes", flush=True)
-            batch = [mutation for mutation in batch if mutation not in done]
+            batch = [change for change in batch if change not in done]
     for kind in ("scale_in", "terminate"):
-        fleet.back()
-        with meanwhile(fleet.let_go, every=0.2):
+        fleet.restore()
+        with in_background(fleet.complete_hooks, every=0.2):
             fleet.run(
                 "playbooks/verify.yml",
                 "Drill",
@@ -135,15 +136,15 @@ def live(fleet: Watched) -> None:
                 fleet_report_dir=str(fleet.folder),
             )
     for how in ({}, {"fleet_force_delete": True}):
-        fleet.back()
-        with meanwhile(fleet.let_go, every=0.2):
+        fleet.restore()
+        with in_background(fleet.complete_hooks, every=0.2):
             fleet.run("playbooks/teardown.yml", "End", fleet_confirm_teardown=GROUP, **EVERYTHING_GOES, **how)
 
 
-def _done(fleet: Fleet, mutation: Mutation, alone: bool) -> bool:
+def _done(fleet: Fleet, change: Change, alone: bool) -> bool:
     """Whether it could be done after the others of its round. The first has nothing in its way: raises what it raises."""
     try:
-        mutation.do(fleet)
+        change.apply(fleet)
     except Exception:
         if alone:
             raise
@@ -173,7 +174,7 @@ def main() -> int:
     with watched() as fleet:
         live(fleet)
         whole = set(fleet.recorder.used)
-        fleet.back()
+        fleet.restore()
         fleet.recorder.used.clear()
         fleet.run("playbooks/verify.yml", fleet_verify_fail_on="never", fleet_report_dir=str(fleet.folder))
         seen = set(fleet.recorder.used)

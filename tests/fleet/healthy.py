@@ -24,8 +24,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 
-from tests.fleet.cloud import KEYS, ROOT, Cloud, Run
-from tests.fleet.mutations import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
+from tests.fleet.cloud import KEYS, ROOT, Run
+from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
 
 IMAGE = "ami-010ca1c10d000a001"
 VPC = "vpc-010ca1c10d0000001"
@@ -33,17 +33,17 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 COMMANDS = ("ansible-playbook ", "aws ")
 
 
-class Asker(Account):
+class ReusableAccount(Account):
     """An account of which everything is asked anew after `forget`, with the same clients: making them costs more than asking."""
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """What was answered, and how many calls it took."""
         self._answers.clear()
         self.calls = 0
 
 
 @dataclass(frozen=True)
-class Sight:
+class Inputs:
     """What to look at, and how: the operator's own variables, how much later, and what the registry and the hosts say."""
 
     variables: Mapping[str, Any]
@@ -53,31 +53,27 @@ class Sight:
     hosts: Callable[[tuple[Host, ...]], tuple[Host, ...]] = lambda hosts: hosts
 
 
-AS_IT_IS = Sight({})
+DEFAULT_INPUTS = Inputs({})
 
 
-class Right(Fleet):
+class HealthyFleet(Fleet):
     """The fleet of inventories/local as `site.yml` makes it, with what a right one has besides: a worker image and a log."""
 
     def build(self) -> None:
         """From nothing to that fleet, which is then kept. Raises AssertionError with what the run said."""
-        self.empty()
-        made = self.operate(f"ansible-playbook site.yml -i {self.inventory({})}")
+        self.reset()
+        made = self.run_command(f"ansible-playbook site.yml -i {self.inventory({})}")
         assert made.returncode == 0, made
         self.push()
         self.aws("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
-        self.keep()
+        self.save()
 
-    def back(self) -> None:
+    def restore(self) -> None:
         """What stood at `keep`, with a word in the log of just now: an hour's silence would be a finding."""
-        super().back()
+        super().restore()
         event = {"timestamp": int(time.time() * 1000), "message": "the worker is up"}
         self.aws("logs").put_log_events(logGroupName=LOGS, logStreamName="worker", logEvents=[event])
-        self.forget()
-
-    def environment(self) -> dict[str, str]:
-        """Nothing is recorded but the trace."""
-        return Cloud.environment(self)
+        self.clear_trace()
 
     # --- the operator's side ----------------------------------------------------------------------------------------------------------
 
@@ -108,7 +104,7 @@ class Right(Fleet):
         }
         return {**local, **own, **variables}
 
-    def operate(self, command: str) -> Run:
+    def run_command(self, command: str) -> Run:
         """What an operator pastes into a shell at the root of a checkout, with credentials for this cloud in the environment."""
         return self.shell(command, ROOT, AWS_PAGER="")
 
@@ -116,9 +112,9 @@ class Right(Fleet):
 
     @property
     @cache  # noqa: B019 - a session has one fleet
-    def account(self) -> Asker:
+    def account(self) -> ReusableAccount:
         """The account behind the fleet."""
-        return Asker("us-east-1", self.url, "", *KEYS.values())
+        return ReusableAccount("us-east-1", self.url, "", *KEYS.values())
 
     def caller_without(self, action: str) -> Account:
         """The account, asked by somebody who may do everything but that."""
@@ -130,34 +126,34 @@ class Right(Fleet):
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return Account("us-east-1", self.url, "", key["AccessKeyId"], key["SecretAccessKey"])
 
-    def look(self, sight: Sight = AS_IT_IS, account: Account | None = None) -> list[Finding]:
+    def check(self, inputs: Inputs = DEFAULT_INPUTS, account: Account | None = None) -> list[Finding]:
         """Every finding, as lifecycle_check comes to them."""
-        asked, settings = account or self.account, self.variables(sight.variables)
-        self.account.forget()
+        asked, settings = account or self.account, self.variables(inputs.variables)
+        self.account.clear()
         fleet = observe(asked.start, asked.call, settings)
-        place = Place("playbooks", str(self.inventory(sight.variables)), "local")
+        place = Place("playbooks", str(self.inventory(inputs.variables)), "local")
         return verify(
             View(
                 settings,
                 fleet,
-                time.time() + sight.later,
+                time.time() + inputs.later,
                 place,
-                sight.registry(self.registry()),
-                sight.hosts(self.doctors()),
+                inputs.registry(self.registry()),
+                inputs.hosts(self.host_answers()),
             )
         )
 
-    def serving(self) -> list[str]:
+    def in_service(self) -> list[str]:
         """Ids of the group's instances in service."""
         return sorted(i["InstanceId"] for i in self.group().get("Instances", []) if i["LifecycleState"] == "InService")
 
     def registry(self) -> Registry:
         """What the registry says where every worker in service is well: each idle, and beaten a moment ago."""
-        return Registry(True, "", tuple(worker(i) for i in self.serving()), (), may_write=False)
+        return Registry(True, "", tuple(worker(i) for i in self.in_service()), (), may_write=False)
 
-    def doctors(self) -> tuple[Host, ...]:
+    def host_answers(self) -> tuple[Host, ...]:
         """What the doctor says on each instance where nothing is wrong."""
-        return tuple(Host(i, "", (said("secret"), said("docker"))) for i in self.serving())
+        return tuple(Host(i, "", (doctor_finding("secret"), doctor_finding("docker"))) for i in self.in_service())
 
     def cpu_seconds(self) -> float:
         """Seconds of processors that the cloud has used."""
@@ -175,7 +171,7 @@ class Right(Fleet):
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
         self.aws("ecr").put_image(repositoryName=REPOSITORY, imageManifest=json.dumps(manifest), imageTag="latest")
 
-    def end(self, instance: str, result: str = "CONTINUE") -> None:
+    def terminate(self, instance: str, result: str = "CONTINUE") -> None:
         """An instance, by its group, and its hook completed as the agent does."""
         self.aws("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance, ShouldDecrementDesiredCapacity=False
@@ -188,43 +184,43 @@ class Right(Fleet):
             AutoScalingGroupName=GROUP, LifecycleHookName=TERMINATION, InstanceId=instance, LifecycleActionResult=result
         )
 
-    def roll(self) -> None:
+    def replace_instances(self) -> None:
         """Every instance replaced by one of the group's version."""
-        for instance in self.serving():
-            self.end(instance)
+        for instance in self.in_service():
+            self.terminate(instance)
 
-    def use(self, version: str) -> None:
+    def set_version(self, version: str) -> None:
         """Let the group launch from that version of its template."""
         self.update(LaunchTemplate={"LaunchTemplateName": TEMPLATE, "Version": version})
 
-    def instances_of(self, change: Callable[[dict[str, Any]], Any]) -> None:
+    def relaunch_with(self, change: Callable[[dict[str, Any]], Any]) -> None:
         """Another version of the launch template, the group on it, and every instance made of it."""
         self.version(change)
-        self.use(str(self.latest()))
-        self.roll()
+        self.set_version(str(self.latest()))
+        self.replace_instances()
 
     def latest(self) -> int:
         """The template's latest version."""
         found = self.aws("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])
         return int(found["LaunchTemplates"][0]["LatestVersionNumber"])
 
-    def agents_told(self, change: Callable[[str], str]) -> None:
+    def relaunch_with_agent_conf(self, change: Callable[[str], str]) -> None:
         """Instances whose agent.conf is another."""
 
         def tell(data: dict[str, Any]) -> None:
             text = base64.b64decode(data["UserData"]).decode().partition("content: |\n")[2]
             data["UserData"] = user_data(change(re.sub(r"^ +", "", text, flags=re.MULTILINE)))
 
-        self.instances_of(tell)
+        self.relaunch_with(tell)
 
-    def bake(self) -> None:
+    def add_image(self) -> None:
         """Another image of one's own, newer than every other: what `make image` leaves, without the wait."""
         made = self.aws("ec2").copy_image(
             SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000"
         )["ImageId"]
         self.tag(made, "ghosthands:agent-schema", "1")
 
-    def refreshed(self) -> None:
+    def finish_refresh(self) -> None:
         """Until the refresh that was started is over: agents drain at once, and time flies, though never past an agent."""
 
         def over() -> bool:
@@ -239,12 +235,12 @@ class Right(Fleet):
 
         self.control("speed", speed=20)
         try:
-            self.until(over)
+            self.wait_until(over)
         finally:
             self.control("speed", speed=1)
 
     @staticmethod
-    def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for it. Raises AssertionError where it does not come true in time."""
         deadline = time.monotonic() + seconds
         while not true():
@@ -270,7 +266,7 @@ def worker(instance: str, **other: Any) -> WorkerRow:
     return WorkerRow(**{**values, **other})
 
 
-def said(check: str, problem: str = "", severity: str = "error") -> dict[str, Any]:
+def doctor_finding(check: str, problem: str = "", severity: str = "error") -> dict[str, Any]:
     """What the doctor says of one of its checks."""
     return {
         "id": check,
@@ -281,7 +277,7 @@ def said(check: str, problem: str = "", severity: str = "error") -> dict[str, An
     }
 
 
-def wrong(findings: list[Finding]) -> set[str]:
+def failed(findings: list[Finding]) -> set[str]:
     """Ids of what is not as it should be."""
     return {f.id for f in findings if not f.ok}
 

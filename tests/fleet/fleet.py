@@ -1,0 +1,280 @@
+"""A fleet on a localcloud of its own, and what may be done to it behind the playbooks' back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.fleet.cloud import Cloud
+
+NAME = "gh-worker-local"  # inventories/local
+GROUP, TEMPLATE, SECURITY_GROUP = f"{NAME}-asg", f"{NAME}-lt", f"{NAME}-sg"
+ROLE, POLICY, PROFILE = f"{NAME}-role", f"{NAME}-permissions", f"{NAME}-instance-profile"
+TERMINATION, LAUNCH = f"{NAME}-termination", f"{NAME}-launch"
+VALET_POLICY, USER = f"{NAME}-valet-autoscale", "valet"
+REPOSITORY, SECRET, LOGS, KEY_PAIR = "ghosthands", "ghosthands/worker/env", "/wekruit/gh-worker", "drift"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+VALET_POLICY_ARN = f"arn:aws:iam::123456789012:policy/{VALET_POLICY}"
+OTHERS = "sg-010ca1c10d0000001"  # the seed's default group stands for somebody else's
+FOREIGN_TAG = {"Key": "Owner", "Value": "somebody else"}
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator"
+TERMINATE = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
+ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+class Fleet(Cloud):
+    """The fleet of inventories/local, and the calls by which somebody changes it behind the playbooks' back."""
+
+    @cache  # noqa: B019 - a session has one fleet
+    def aws(self, service: str) -> Any:
+        """A client."""
+        return self.client(service)
+
+    # --- reads -----------------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """The group's: without its instances, and without the desired capacity, which is VALET's."""
+        found = {k: v for k, v in self.group().items() if k not in ("Instances", "DesiredCapacity")}
+        return found | {
+            "SuspendedProcesses": sorted(s["ProcessName"] for s in found["SuspendedProcesses"])
+        }  # without since when
+
+    def security_group(self) -> dict[str, Any]:
+        """The workers' security group."""
+        filters = [{"Name": "group-name", "Values": [SECURITY_GROUP]}]
+        return dict(self.aws("ec2").describe_security_groups(Filters=filters)["SecurityGroups"][0])
+
+    # --- changes ---------------------------------------------------------------------------------------------
+
+    def update(self, **settings: Any) -> None:
+        """UpdateAutoScalingGroup."""
+        self.aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, **settings)
+
+    def tag_group(self, key: str, value: str, propagate: bool = True) -> None:
+        """CreateOrUpdateTags."""
+        tag = {
+            "ResourceId": GROUP,
+            "ResourceType": "auto-scaling-group",
+            "Key": key,
+            "Value": value,
+            "PropagateAtLaunch": propagate,
+        }
+        self.aws("autoscaling").create_or_update_tags(Tags=[tag])
+
+    def hook(self, name: str, **settings: Any) -> None:
+        """PutLifecycleHook."""
+        self.aws("autoscaling").put_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name, **settings)
+
+    def drop_hook(self, name: str) -> None:
+        """DeleteLifecycleHook."""
+        self.aws("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name)
+
+    def permit(self, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+        """Change the statements of the worker's policy."""
+        iam = self.aws("iam")
+        document = iam.get_role_policy(RoleName=ROLE, PolicyName=POLICY)["PolicyDocument"]
+        change(document["Statement"])
+        iam.put_role_policy(RoleName=ROLE, PolicyName=POLICY, PolicyDocument=json.dumps(document))
+
+    def trust(self, *statements: Mapping[str, Any]) -> None:
+        """UpdateAssumeRolePolicy."""
+        document = {"Version": "2012-10-17", "Statement": statements}
+        self.aws("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps(document))
+
+    def let_valet(self, change: Callable[[list[dict[str, Any]]], Any], default: bool = True) -> None:
+        """Another version of VALET's policy."""
+        iam = self.aws("iam")
+        version = iam.get_policy(PolicyArn=VALET_POLICY_ARN)["Policy"]["DefaultVersionId"]
+        document = iam.get_policy_version(PolicyArn=VALET_POLICY_ARN, VersionId=version)["PolicyVersion"]["Document"]
+        change(document["Statement"])
+        iam.create_policy_version(PolicyArn=VALET_POLICY_ARN, PolicyDocument=json.dumps(document), SetAsDefault=default)
+
+    def open(
+        self,
+        *,
+        outbound: bool = False,
+        protocol: str = "tcp",
+        ports: tuple[int, int] | None = (3100, 3100),
+        **target: Any,
+    ) -> Any:
+        """AuthorizeSecurityGroupIngress or Egress, with one target such as IpRanges=[...]."""
+        call = (
+            self.aws("ec2").authorize_security_group_egress
+            if outbound
+            else self.aws("ec2").authorize_security_group_ingress
+        )
+        return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
+
+    def close(
+        self,
+        *,
+        outbound: bool = False,
+        protocol: str = "tcp",
+        ports: tuple[int, int] | None = (3100, 3100),
+        **target: Any,
+    ) -> Any:
+        """The reverse of `open`."""
+        call = (
+            self.aws("ec2").revoke_security_group_egress if outbound else self.aws("ec2").revoke_security_group_ingress
+        )
+        return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
+
+    @staticmethod
+    def _permission(protocol: str, ports: tuple[int, int] | None, target: Mapping[str, Any]) -> dict[str, Any]:
+        return {"IpProtocol": protocol, **({"FromPort": ports[0], "ToPort": ports[1]} if ports else {}), **target}
+
+    def template_data(self) -> dict[str, Any]:
+        """The data of the template's latest version."""
+        found = self.aws("ec2").describe_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["$Latest"])
+        return dict(found["LaunchTemplateVersions"][0]["LaunchTemplateData"])
+
+    def version(
+        self, change: Callable[[dict[str, Any]], Any], description: str = "GhostHands worker", default: bool = True
+    ) -> Any:
+        """Another version of the launch template."""
+        data = self.template_data()
+        change(data)
+        ec2 = self.aws("ec2")
+        made = ec2.create_launch_template_version(
+            LaunchTemplateName=TEMPLATE, LaunchTemplateData=data, VersionDescription=description
+        )
+        number = str(made["LaunchTemplateVersion"]["VersionNumber"])
+        return ec2.modify_launch_template(LaunchTemplateName=TEMPLATE, DefaultVersion=number) if default else made
+
+    def tag(self, resource: str, key: str, value: str | None) -> None:
+        """CreateTags, or DeleteTags where `value` is None."""
+        if value is None:
+            self.aws("ec2").delete_tags(Resources=[resource], Tags=[{"Key": key}])
+        else:
+            self.aws("ec2").create_tags(Resources=[resource], Tags=[{"Key": key, "Value": value}])
+
+    def template_id(self) -> str:
+        """The launch template's id."""
+        return str(
+            self.aws("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])["LaunchTemplates"][0][
+                "LaunchTemplateId"
+            ]
+        )
+
+    def log_group_arn(self) -> str:
+        """The log group's ARN as the tagging calls want it."""
+        return f"arn:aws:logs:us-east-1:123456789012:log-group:{LOGS}"
+
+    def profile_carries(self, *roles: str) -> None:
+        """Whatever the profile carried, it carries `roles` now."""
+        iam = self.aws("iam")
+        with suppress(iam.exceptions.NoSuchEntityException):
+            iam.remove_role_from_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
+        for role in roles:
+            trust = {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}],
+            }
+            iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))
+            iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=role)
+
+    def drop_role(self) -> None:
+        """The role, out of its profile, with its policy."""
+        iam = self.aws("iam")
+        self.profile_carries()
+        iam.delete_role_policy(RoleName=ROLE, PolicyName=POLICY)
+        iam.delete_role(RoleName=ROLE)
+
+    def drop_profile(self) -> None:
+        """The profile."""
+        self.profile_carries()
+        self.aws("iam").delete_instance_profile(InstanceProfileName=PROFILE)
+
+    def drop_access_key(self) -> None:
+        """VALET's access key."""
+        iam = self.aws("iam")
+        for key in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=USER, AccessKeyId=key["AccessKeyId"])
+
+    def drop_user(self) -> None:
+        """VALET's user, with its key."""
+        iam = self.aws("iam")
+        self.drop_access_key()
+        iam.detach_user_policy(UserName=USER, PolicyArn=VALET_POLICY_ARN)
+        iam.delete_user(UserName=USER)
+
+    def drop_valet_policy(self) -> None:
+        """VALET's policy, detached."""
+        iam = self.aws("iam")
+        iam.detach_user_policy(UserName=USER, PolicyArn=VALET_POLICY_ARN)
+        iam.delete_policy(PolicyArn=VALET_POLICY_ARN)
+
+    def drop_group(self) -> None:
+        """The group, at once."""
+        self.update(DeletionProtection="none", InstanceLifecyclePolicy=TERMINATE)
+        self.aws("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+
+    def drop_security_group(self) -> None:
+        """The security group, once the instances that are in it are gone with theirs."""
+        self.drop_group()
+        self.aws("ec2").delete_security_group(GroupId=self.security_group()["GroupId"])
+
+    def same_name_elsewhere(self) -> None:
+        """A security group of the same name in another VPC."""
+        self.aws("ec2").create_security_group(
+            GroupName=SECURITY_GROUP, Description="another", VpcId="vpc-010ca1c10d0000002"
+        )
+
+    def prefix_list(self) -> str:
+        """A managed prefix list's id."""
+        made = self.aws("ec2").create_managed_prefix_list(PrefixListName="office", MaxEntries=1, AddressFamily="IPv4")
+        return str(made["PrefixList"]["PrefixListId"])
+
+
+class FullFleet(Fleet):
+    """The same fleet with every optional part."""
+
+    options: dict[str, Any] = {}
+
+    def build(self) -> None:
+        """Build it on an empty account and save that state. Raises AssertionError with the run's output."""
+        iam, kms = self.aws("iam"), self.aws("kms")
+        for name in ("boundary", "other"):
+            iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(ANYTHING))
+        volume_key = kms.create_key()["KeyMetadata"]["Arn"]
+        launcher = (
+            "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        )
+        kms.create_grant(KeyId=volume_key, GranteePrincipal=launcher, Operations=["Decrypt", "CreateGrant"])
+        self.options = {
+            "fleet_key_name": KEY_PAIR,
+            "fleet_key_public": PUBLIC_KEY,
+            "fleet_ssh_cidrs": ["198.51.100.0/24"],
+            "fleet_api_cidrs": ["203.0.113.7/32", "2001:db8::/32"],
+            "fleet_status_security_group_ids": [OTHERS],
+            "fleet_volume_kms_key_id": volume_key,
+            "fleet_permissions_boundary_arn": BOUNDARY,
+            "fleet_launch_hook": True,
+            "fleet_size_owner": "playbook",
+            "fleet_termination_policies": ["OldestLaunchTemplate", "OldestInstance"],
+            "fleet_valet_user_name": USER,
+            "fleet_valet_access_key": True,
+        }
+        built = self.play("site.yml", **self.options)
+        assert built.returncode == 0, built
+        self.save()
+
+    def environment(self) -> dict[str, str]:
+        """Records each task's result and calls (callback_plugins/record.py)."""
+        plugins = str(Path(__file__).with_name("callback_plugins"))
+        record = {"RECORD": str(self.record), "RECORD_TRACE": str(self.trace_file)}
+        return {
+            **super().environment(),
+            **record,
+            "ANSIBLE_CALLBACK_PLUGINS": plugins,
+            "ANSIBLE_CALLBACKS_ENABLED": "record",
+        }
+
+    @property
+    def record(self) -> Path:
+        """The record of the last run."""
+        return self.trace_file.with_name("record.jsonl")
