@@ -14,7 +14,7 @@ FLEET = "plugins.module_utils._fleet"
 FLEET_FOLDER = FLEET.replace(".", "/")
 SOURCES = ("agent.src.", "localcloud.src.")
 AWS = ("boto3", "botocore")
-PROCEDURES = ("boot", "watch", "vigil", "shield", "drain", "ending", "stop")
+PROCEDURES = ("boot", "watch", "monitor", "scale_in_protection", "drain", "termination", "stop")
 AGENT_VALUES = ("ports", "settings", "paths", "environment", "compose_override", "log_shipper")
 PURE_LIBRARY = ("__future__", "collections", "dataclasses", "typing")
 
@@ -113,7 +113,7 @@ ARROWS = (
         only=(
             *PURE_LIBRARY,
             *("json", "pathlib", "re"),
-            *(f"ghosthands_agent.{module}" for module in (*AGENT_VALUES, "ending")),
+            *(f"ghosthands_agent.{module}" for module in (*AGENT_VALUES, "termination")),
         ),
     ),
     Arrow(

@@ -1,4 +1,4 @@
-"""`python -m ghosthands_agent VERB`: the verbs of the agent, their exit codes, and the sleeping between a story's steps."""
+"""`python -m ghosthands_agent VERB`: the verbs of the agent, their exit codes, and the sleeping between a procedure's steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from . import wiring
 from .paths import API_PORT, WORKER_PORT, Paths
-from .ports import PortError, Ports, Story
+from .ports import PortError, Ports, Procedure
 from .settings import BadSettings, Settings, parse
 
 T = TypeVar("T")
@@ -25,48 +25,48 @@ VERBS = {
     "refresh-registry-login": "write a fresh login for the image's registry",
     "doctor": "say what on this host is not as the agent needs it",
 }
-FAILED, MISCONFIGURED, BROKEN, TERMINATED = 1, 2, 70, 128 + signal.SIGTERM
+FAILED, MISCONFIGURED, FAULT, TERMINATED = 1, 2, 70, 128 + signal.SIGTERM
 LOGIN_SECONDS = 40.0
 POLL_SECONDS = 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code: 0 it is done, 1 it could not be done, 2 agent.conf or the command line is wrong, 70 a fault of the agent."""
-    given = command_line().parse_args(arguments)
-    said = wiring.journal()
-    paths = Paths(given.root, api_port=given.api_port, worker_port=given.worker_port)
+    options = command_line().parse_args(arguments)
+    journal = wiring.journal()
+    paths = Paths(options.root, api_port=options.api_port, worker_port=options.worker_port)
     # SIGTERM ends it here and now, with nothing undone or completed. The next life goes on from what the world says; for watch that is an orderly end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if given.verb == "watch" else TERMINATED))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if options.verb == "watch" else TERMINATED))
     try:
-        if given.verb == "doctor":
+        if options.verb == "doctor":
             from .doctor import doctor
 
-            return doctor(given.config or paths.config, paths, as_json=given.json)
+            return doctor(options.config or paths.config, paths, as_json=options.json)
         try:
-            settings = read(given.config or paths.config)
-            ports = wiring.ports(settings, paths, said)
+            settings = read(options.config or paths.config)
+            ports = wiring.ports(settings, paths, journal)
         except ValueError as problem:
-            said.step("misconfigured", "error", verb=given.verb, reason=str(problem))
+            journal.step("misconfigured", "error", verb=options.verb, reason=str(problem))
             return MISCONFIGURED
-        return run(story(given.verb, ports, settings, paths)) or 0
+        return run(procedure(options.verb, ports, settings, paths)) or 0
     except PortError as problem:
-        said.step("failed", "error", verb=given.verb, call=problem.call, code=problem.code)
+        journal.step("failed", "error", verb=options.verb, call=problem.call, code=problem.code)
         return FAILED
     except Exception as problem:
         # Its text may quote anything; where it came from may not.
         frame = traceback.extract_tb(problem.__traceback__)[-1]
-        said.step(
+        journal.step(
             "fault",
             "error",
-            verb=given.verb,
+            verb=options.verb,
             kind=type(problem).__name__,
             at=f"{Path(frame.filename).name}:{frame.lineno}",
         )
-        return BROKEN
+        return FAULT
 
 
-def story(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Story[int | None]:
-    """A verb's story, imported when it is needed: `watch`, which stays, holds nothing of `boot`."""
+def procedure(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Procedure[int | None]:
+    """A verb's procedure, imported when it is needed: `watch`, which stays, holds nothing of `boot`."""
     if verb == "watch":
         from .watch import watch
 
@@ -76,9 +76,9 @@ def story(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Story[in
 
         return boot(ports, settings, paths)
     if verb == "drain":
-        from .drain import ask
+        from .drain import request_drain
 
-        return ask(ports, settings)
+        return request_drain(ports, settings)
     if verb == "stop":
         from .stop import stop
 
@@ -86,7 +86,7 @@ def story(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Story[in
     return refresh_registry_login(ports, settings)
 
 
-def refresh_registry_login(ports: Ports, settings: Settings) -> Story[int]:
+def refresh_registry_login(ports: Ports, settings: Settings) -> Procedure[int]:
     """The verb of that name."""
     from .registry import ecr_region, host
 
@@ -104,11 +104,11 @@ def refresh_registry_login(ports: Ports, settings: Settings) -> Story[int]:
     return 0
 
 
-def run(story: Story[T]) -> T:
-    """Live a story to its end."""
+def run(procedure: Procedure[T]) -> T:
+    """Live a procedure to its end."""
     while True:
         try:
-            pause = next(story)
+            pause = next(procedure)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         time.sleep(pause)

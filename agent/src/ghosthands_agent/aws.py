@@ -1,6 +1,6 @@
 """Auto Scaling, Secrets Manager and ECR, called with the instance's role. Clients are made when first needed: botocore costs 35 MB and 0.15 s.
 
-Each call is made once, in a thread (no time-out bounds a name's resolution), and given up after 5 s: the retries are the stories'.
+Each call is made once, in a thread (no time-out bounds a name's resolution), and given up after 5 s: the retries are the procedures'.
 Errors leave here as the service, the action and AWS's code, without text, request or response.
 """
 
@@ -18,10 +18,10 @@ CALL_SECONDS = 5.0
 #: Within CALL_SECONDS; an answer takes 20 to 300 ms.
 CONNECT_SECONDS, READ_SECONDS = 2.0, 2.5
 #: GetSecretValue and GetAuthorizationToken are begun and polled; nobody waits for them in vain.
-PATIENT_READ_SECONDS = 10.0
+SLOW_READ_SECONDS = 10.0
 
 #: AWS's codes that pass by themselves ("Common Errors" of the API references, and those of expired or not yet known credentials: the role's are renewed).
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {
         *(
             "Throttling",
@@ -71,22 +71,22 @@ class Account:
         self._clients: dict[tuple[str, str], Any] = {}
 
     def call(
-        self, service: str, operation: str, *, region: str | None = None, patient: bool = False, **parameters: Any
+        self, service: str, operation: str, *, region: str | None = None, slow: bool = False, **parameters: Any
     ) -> Any:
         """AWS's answer to one call, made once. `operation` is Python's spelling, such as `set_instance_health`. Raises Unavailable, Refused."""
         import botocore.exceptions
 
         try:
-            client = self._client(service, region or self._region, patient)
+            client = self._client(service, region or self._region, slow)
             return getattr(client, operation)(**parameters)
         except botocore.exceptions.ClientError as error:
-            raise _refusal(f"{service}:{operation}", error.response) from None
+            raise _port_error(f"{service}:{operation}", error.response) from None
         except (botocore.exceptions.ParamValidationError, botocore.exceptions.UnknownServiceError, ValueError) as error:
             raise Refused(f"{service}:{operation}", type(error).__name__) from None
         except (botocore.exceptions.BotoCoreError, OSError) as error:
             raise Unavailable(f"{service}:{operation}", type(error).__name__) from None
 
-    def _client(self, service: str, region: str, patient: bool) -> Any:
+    def _client(self, service: str, region: str, slow: bool) -> Any:
         import botocore.config
         import botocore.session
 
@@ -100,7 +100,7 @@ class Account:
                 endpoint_url=self._endpoint_url,
                 config=botocore.config.Config(
                     connect_timeout=CONNECT_SECONDS,
-                    read_timeout=PATIENT_READ_SECONDS if patient else READ_SECONDS,
+                    read_timeout=SLOW_READ_SECONDS if slow else READ_SECONDS,
                     retries={"total_max_attempts": 1, "mode": "standard"},
                     max_pool_connections=1,
                 ),
@@ -108,13 +108,13 @@ class Account:
         return self._clients[service, region]
 
 
-def _refusal(call: str, response: Any) -> PortError:
+def _port_error(call: str, response: Any) -> PortError:
     """The error for AWS's answer: its code, and whether it passes."""
     code, message = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "ValidationError" and "No active Lifecycle Action found" in message:
         return Refused(call, NO_ACTIVE_ACTION)
-    return (Unavailable if code in PASSING or status >= 500 or status == 429 else Refused)(call, code or str(status))
+    return (Unavailable if code in TRANSIENT or status >= 500 or status == 429 else Refused)(call, code or str(status))
 
 
 class OwnGroup:
@@ -183,7 +183,7 @@ class WorkerSecret:
         return self._background.begin(self._text)
 
     def _text(self) -> str:
-        answer = self._account.call("secretsmanager", "get_secret_value", patient=True, SecretId=self._secret_id)
+        answer = self._account.call("secretsmanager", "get_secret_value", slow=True, SecretId=self._secret_id)
         if not isinstance(text := answer.get("SecretString"), str):
             raise Refused("secretsmanager:get_secret_value", "NoSecretString")
         return text

@@ -1,6 +1,6 @@
 """From a started host to a registered worker: phases, each bounded by one limit, timed and recorded. A failed boot never goes on with defaults.
 
-Run again at any moment it converges: files are written only where they differ, Compose leaves alone what is as wanted.
+Run again at any moment it converges: files are written only where they differ, Compose leaves alone what is as desired.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .compose_override import compose_override
 from .environment import BadSecret, environment
-from .log_shipper import shipper_configuration
+from .log_shipper import log_shipper_configuration
 from .paths import Paths
 from .ports import (
     NO_ACTIVE_ACTION,
@@ -21,8 +21,8 @@ from .ports import (
     Instance,
     PortError,
     Ports,
+    Procedure,
     Refused,
-    Story,
     Task,
     Unavailable,
 )
@@ -31,7 +31,7 @@ from .settings import Settings
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 LONGEST_PAUSE = 5.0
 PULL_TRIES = 3  # then the baked image, where that is allowed; else on and on until the boot's limit
 REPORT_SECONDS = 60.0
@@ -47,7 +47,7 @@ class Withdrawn(Exception):
     """The instance is to end: nothing is to be started on it."""
 
 
-def boot(ports: Ports, settings: Settings, paths: Paths) -> Story[int]:
+def boot(ports: Ports, settings: Settings, paths: Paths) -> Procedure[int]:
     """Bring the worker up; the exit code: 0 registered, or nothing to start; 1 failed, after the back-off and the report."""
     attempt = _Boot(ports, settings, paths)
     try:
@@ -66,7 +66,7 @@ def back_off(failures: int) -> float:
 
 
 class _Boot:
-    """One attempt. Every method that waits is a story."""
+    """One attempt. Every method that waits is a procedure."""
 
     def __init__(self, ports: Ports, settings: Settings, paths: Paths) -> None:
         self.ports = ports
@@ -75,53 +75,53 @@ class _Boot:
         self.deadline = self.now + settings.boot_timeout_seconds
         self.record = BootRecord("running", "", "", 0, ports.clock.wall(), {})
         self._phase_began = self.now
-        self._next_look = 0.0
+        self._next_check = 0.0
 
     @property
     def now(self) -> float:
         return self.ports.clock.monotonic()
 
-    def run(self) -> Story[None]:
-        before = yield from self._patiently(self.ports.records.boot)
+    def run(self) -> Procedure[None]:
+        before = yield from self._until_available(self.ports.records.boot)
         if before is not None and before.state != "completed":
             self.record = replace(self.record, failures=before.failures)
         yield from self._phase("facts")
-        yield from self._stand_back_if_ending()
+        yield from self._withdraw_if_terminating()
         secret, login = (
             self.ports.secret.fetch(),
             self.ports.registry.login(),
         )  # both under way while the metadata service answers
-        instance = yield from self._patiently(self.ports.metadata.instance)
+        instance = yield from self._until_available(self.ports.metadata.instance)
         yield from self._phase("secret")
-        text = yield from self._fetched(secret)
+        text = yield from self._wait_for_secret(secret)
         yield from self._phase("files")
-        yield from self._written(instance, text, self.settings.image)
+        yield from self._write_files(instance, text, self.settings.image)
         yield from self._phase("image")
-        image = yield from self._image_at_hand(login)
+        image = yield from self._ensure_image(login)
         if image != self.settings.image:
             yield from self._write("environment", self._environment(instance, text, image))
         self.record = replace(self.record, image=image)
         yield from self._phase("start")
-        yield from self._patiently(lambda: self.ports.records.clear_mark("stopping"))
-        yield from self._stand_back_if_ending()
-        yield from self._up()
+        yield from self._until_available(lambda: self.ports.records.clear_flag("stopping"))
+        yield from self._withdraw_if_terminating()
+        yield from self._compose_up()
         yield from self._phase("registration")
-        yield from self._registered(instance.id)
+        yield from self._wait_for_registration(instance.id)
         yield from self._phase("launch_hook")
-        yield from self._launch_hook_completed()
+        yield from self._complete_launch_hook()
         yield from self._phase("")
-        yield from self._keep(replace(self.record, state="completed"))
+        yield from self._write_record(replace(self.record, state="completed"))
         self.ports.journal.step("boot_completed", image=image, seconds=round(sum(self.record.seconds.values()), 2))
 
-    def withdraw(self) -> Story[None]:
+    def withdraw(self) -> Procedure[None]:
         self.ports.journal.step("boot_withdrawn", phase=self.record.phase)
         self.deadline = self.now + REPORT_SECONDS
         try:
-            yield from self._keep(replace(self.record, state="withdrawn"))
+            yield from self._write_record(replace(self.record, state="withdrawn"))
         except (Failed, PortError) as failure:
             self.ports.journal.step("boot_record_failed", "error", reason=str(failure))
 
-    def fail(self, reason: str) -> Story[int]:
+    def fail(self, reason: str) -> Procedure[int]:
         """Record why, wait, have the instance replaced; the exit code."""
         failures = self.record.failures + 1
         wait = back_off(failures)
@@ -130,13 +130,13 @@ class _Boot:
         )
         self.deadline = self.now + REPORT_SECONDS
         try:
-            yield from self._keep(replace(self.record, state="failed", reason=reason, failures=failures))
+            yield from self._write_record(replace(self.record, state="failed", reason=reason, failures=failures))
             over = self.now + wait
             while self.now < over:
-                yield LOOK_SECONDS
-                self._look()
+                yield CHECK_SECONDS
+                self._check_termination()
             self.deadline = self.now + REPORT_SECONDS
-            yield from self._reported()
+            yield from self._request_replacement()
         except Withdrawn:
             yield from self.withdraw()
             return 0
@@ -146,7 +146,7 @@ class _Boot:
 
     # --- phases ---------------------------------------------------------------------------------------------------------------
 
-    def _phase(self, name: str) -> Story[None]:
+    def _phase(self, name: str) -> Procedure[None]:
         """End the phase under way and begin `name`; on record before anything of it happens."""
         ended, seconds = self.record.phase, round(self.now - self._phase_began, 3)
         self._phase_began = self.now
@@ -154,21 +154,21 @@ class _Boot:
             self.ports.journal.step("boot_phase", phase=ended, seconds=seconds)
             self.record = replace(self.record, seconds={**self.record.seconds, ended: seconds})
         if name:
-            yield from self._keep(replace(self.record, phase=name))
+            yield from self._write_record(replace(self.record, phase=name))
 
-    def _fetched(self, fetch: Task[str]) -> Story[str]:
+    def _wait_for_secret(self, fetch: Task[str]) -> Procedure[str]:
         """The secret's text; what is unavailable is asked for again."""
         while True:
             try:
-                return (yield from self._ended(fetch))
+                return (yield from self._wait_for(fetch))
             except Unavailable as error:
                 yield from self._pause_after(error)
                 fetch = self.ports.secret.fetch()
 
-    def _written(self, instance: Instance, secret: str, image: str) -> Story[None]:
+    def _write_files(self, instance: Instance, secret: str, image: str) -> Procedure[None]:
         yield from self._write("environment", self._environment(instance, secret, image))
         yield from self._write("override", compose_override(self.settings, str(self.paths.docker_config)))
-        if (configuration := shipper_configuration(self.settings)) is not None:
+        if (configuration := log_shipper_configuration(self.settings)) is not None:
             yield from self._write("shipper", configuration)
 
     def _environment(self, instance: Instance, secret: str, image: str) -> str:
@@ -186,56 +186,56 @@ class _Boot:
         except BadSecret as bad:
             raise Failed(str(bad)) from None
 
-    def _write(self, name: FileName, text: str) -> Story[None]:
-        if (yield from self._patiently(lambda: self.ports.files.write(name, text))):
+    def _write(self, name: FileName, text: str) -> Procedure[None]:
+        if (yield from self._until_available(lambda: self.ports.files.write(name, text))):
             self.ports.journal.step("file_written", file=name)
 
-    def _image_at_hand(self, login: Task[None]) -> Story[str]:
-        """What will run: the wanted image; the baked one only if the wanted one cannot be had and the settings allow it."""
-        wanted = self.settings.image
+    def _ensure_image(self, login: Task[None]) -> Procedure[str]:
+        """What will run: the desired image; the baked one only if the desired one cannot be had and the settings allow it."""
+        desired = self.settings.image
         baked = None
         if self.settings.image_fallback == "baked":
-            baked = yield from self._patiently(self.ports.images.baked)
-        if "@" in wanted and (yield from self._patiently(lambda: self.ports.images.present(wanted))):
-            return wanted  # by digest: what is there is it; a tag may mean another image by now
-        yield from self._logged_in(login)
+            baked = yield from self._until_available(self.ports.images.baked)
+        if "@" in desired and (yield from self._until_available(lambda: self.ports.images.present(desired))):
+            return desired  # by digest: what is there is it; a tag may mean another image by now
+        yield from self._wait_for_login(login)
         tries = 0
         while True:
             tries += 1
             try:
-                yield from self._ended(self.ports.images.pull(wanted))
-                return wanted
+                yield from self._wait_for(self.ports.images.pull(desired))
+                return desired
             except PortError as error:
-                lasting = isinstance(error, Refused)
-                if baked is not None and (lasting or tries >= PULL_TRIES):
+                permanent = isinstance(error, Refused)
+                if baked is not None and (permanent or tries >= PULL_TRIES):
                     self.ports.journal.step(
-                        "image_fallback", "warning", wanted=wanted, image=baked, call=error.call, code=error.code
+                        "image_fallback", "warning", desired=desired, image=baked, call=error.call, code=error.code
                     )
                     return baked
-                if lasting:
+                if permanent:
                     raise
                 yield from self._pause_after(error)
 
-    def _logged_in(self, login: Task[None]) -> Story[None]:
+    def _wait_for_login(self, login: Task[None]) -> Procedure[None]:
         """The registry login has ended, well or not: whether it was needed the pull will tell."""
         try:
-            yield from self._ended(login)
+            yield from self._wait_for(login)
         except PortError as error:
             self.ports.journal.step("registry_login_failed", "warning", call=error.call, code=error.code)
 
-    def _up(self) -> Story[None]:
+    def _compose_up(self) -> Procedure[None]:
         while True:
             try:
-                yield from self._ended(self.ports.compose.up())
+                yield from self._wait_for(self.ports.compose.up())
                 return
             except Unavailable as error:
                 yield from self._pause_after(error)
 
-    def _registered(self, instance_id: str) -> Story[None]:
+    def _wait_for_registration(self, instance_id: str) -> Procedure[None]:
         """The worker answers under this instance's id."""
         found = "no answer"
         while self.now < self.deadline:
-            self._look()
+            self._check_termination()
             try:
                 status = self.ports.worker.status()
                 if status.instance_id == status.worker_id == instance_id:
@@ -246,25 +246,25 @@ class _Boot:
             yield POLL_SECONDS
         raise Failed(f"worker status: {found}")
 
-    def _launch_hook_completed(self) -> Story[None]:
+    def _complete_launch_hook(self) -> Procedure[None]:
         if (hook := self.settings.launch_hook) is None:
             return
-        done = yield from self._completed(hook, lambda: self.ports.group.complete(hook, "CONTINUE"))
+        done = yield from self._complete_action(hook, lambda: self.ports.group.complete(hook, "CONTINUE"))
         self.ports.journal.step("launch_hook_completed", hook=hook, result="CONTINUE" if done else "already")
 
-    def _reported(self) -> Story[None]:
+    def _request_replacement(self) -> Procedure[None]:
         """Have the group replace this instance: by its launch hook while that waits, else by its health."""
         if (hook := self.settings.launch_hook) is not None and (
-            yield from self._completed(hook, lambda: self.ports.group.complete(hook, "ABANDON"))
+            yield from self._complete_action(hook, lambda: self.ports.group.complete(hook, "ABANDON"))
         ):
             self.ports.journal.step("launch_hook_completed", hook=hook, result="ABANDON")
             return
-        yield from self._patiently(self.ports.group.report_unhealthy)
+        yield from self._until_available(self.ports.group.report_unhealthy)
         self.ports.journal.step("reported_unhealthy")
 
     # --- how to wait ----------------------------------------------------------------------------------------------------------
 
-    def _completed(self, hook: str, complete: Callable[[], None]) -> Story[bool]:
+    def _complete_action(self, hook: str, complete: Callable[[], None]) -> Procedure[bool]:
         """Whether this completed the hook's action; False where there is none: it never was, is over, or an answer was lost."""
         while True:
             try:
@@ -277,7 +277,7 @@ class _Boot:
             except Unavailable as error:
                 yield from self._pause_after(error)
 
-    def _patiently(self, call: Callable[[], T]) -> Story[T]:
+    def _until_available(self, call: Callable[[], T]) -> Procedure[T]:
         """The call's answer, asked again until the deadline while it is unavailable. Raises Failed, Refused."""
         pause = POLL_SECONDS
         while True:
@@ -287,52 +287,52 @@ class _Boot:
                 yield from self._pause_after(error, pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _pause_after(self, error: PortError, seconds: float = 1.0) -> Story[None]:
+    def _pause_after(self, error: PortError, seconds: float = 1.0) -> Procedure[None]:
         """Say so and wait; past the deadline the error is what the boot failed of."""
         if self.now >= self.deadline:
             raise Failed(str(error)) from None
         self.ports.journal.step("boot_waits", "warning", phase=self.record.phase, call=error.call, code=error.code)
         yield seconds
 
-    def _ended(self, task: Task[T]) -> Story[T]:
+    def _wait_for(self, task: Task[T]) -> Procedure[T]:
         """The task's result. Raises its errors, Failed at the deadline, Withdrawn; a task that is not waited for any more is cancelled."""
         while not task.done():
             if self.now >= self.deadline:
                 task.cancel()
                 raise Failed(f"{self.record.phase}: not done in {self.settings.boot_timeout_seconds} s")
             try:
-                self._look()
+                self._check_termination()
             except Withdrawn:
                 task.cancel()
                 raise
             yield POLL_SECONDS
         return task.result()
 
-    def _keep(self, record: BootRecord) -> Story[None]:
+    def _write_record(self, record: BootRecord) -> Procedure[None]:
         self.record = record
-        yield from self._patiently(lambda: self.ports.records.keep_boot(record))
+        yield from self._until_available(lambda: self.ports.records.write_boot(record))
 
     # --- whether to go on -----------------------------------------------------------------------------------------------------
 
-    def _stand_back_if_ending(self) -> Story[None]:
+    def _withdraw_if_terminating(self) -> Procedure[None]:
         """Make sure that the instance is to live: by its target state, and by what `watch` has seen. Not known is not enough to start anything."""
-        target = yield from self._patiently(self.ports.metadata.target_state)
-        marks = yield from self._patiently(self.ports.records.marks)
-        if target == TERMINATED or marks.keys() & {"terminated", "spot", "asked"}:
+        target = yield from self._until_available(self.ports.metadata.target_state)
+        flags = yield from self._until_available(self.ports.records.flags)
+        if target == TERMINATED or flags.keys() & {"terminated", "spot", "requested"}:
             raise Withdrawn
 
-    def _look(self) -> None:
+    def _check_termination(self) -> None:
         """The same while something is under way, every second; what cannot be read now is read the next time."""
-        if self.now < self._next_look:
+        if self.now < self._next_check:
             return
-        self._next_look = self.now + LOOK_SECONDS
+        self._next_check = self.now + CHECK_SECONDS
         try:
-            ending = self.ports.metadata.target_state() == TERMINATED or self.ports.records.marks().keys() & {
+            terminating = self.ports.metadata.target_state() == TERMINATED or self.ports.records.flags().keys() & {
                 "terminated",
                 "spot",
-                "asked",
+                "requested",
             }
         except PortError:
             return
-        if ending:
+        if terminating:
             raise Withdrawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .command import Command, Steps, Work
+from .command import Command, PolledTask, Steps
 from .ports import Unavailable
 
 UNIT = "amazon-cloudwatch-agent.service"
@@ -15,26 +15,26 @@ class CloudWatchShipper:
     """ports.Logs.
 
     Args:
-        wanted: whether a log group is configured; if not, there is nothing to flush.
+        enabled: whether a log group is configured; if not, there is nothing to flush.
         program: systemctl.
     """
 
-    def __init__(self, wanted: bool, program: str = "systemctl") -> None:
-        self._wanted, self._program = wanted, program
+    def __init__(self, enabled: bool, program: str = "systemctl") -> None:
+        self._enabled, self._program = enabled, program
 
-    def flush(self) -> Work[None]:
+    def flush(self) -> PolledTask[None]:
         """See ports.Logs."""
-        return Work(self._restart())
+        return PolledTask(self._restart())
 
     def _restart(self) -> Steps[None]:
-        if not self._wanted:
+        if not self._enabled:
             return
         command = Command([self._program, "try-restart", UNIT])
         deadline = time.monotonic() + FLUSH_SECONDS
-        while (ended := command.poll()) is None:
+        while (completed := command.poll()) is None:
             if time.monotonic() > deadline:
                 command.kill()
                 raise Unavailable("systemctl try-restart", "Timeout")
             yield command
-        if ended.code:
-            raise Unavailable("systemctl try-restart", f"exit {ended.code}")
+        if completed.code:
+            raise Unavailable("systemctl try-restart", f"exit {completed.code}")

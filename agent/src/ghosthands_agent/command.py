@@ -17,14 +17,14 @@ from .ports import PortError, Unavailable
 
 T = TypeVar("T")
 #: What a program is told of this one's environment; all else (credentials, COMPOSE_*) stays here.
-PASSED_ON = ("PATH", "HOME", "DOCKER_HOST", "LANG")
+PASSED_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "LANG")
 OUTPUT_BYTES = 1 << 20
-GONE_SECONDS = 0.4  # what was killed is gone within milliseconds
-VERBS = frozenset("compose image inspect kill ps pull stop try-restart up version".split())
+KILL_SECONDS = 0.4  # what was killed is gone within milliseconds
+SUBCOMMANDS = frozenset("compose image inspect kill ps pull stop try-restart up version".split())
 
 
 @dataclass(frozen=True)
-class Ended:
+class CompletedCommand:
     """How a program ended. `output` is stdout, `errors` stderr, each cut at 1 MiB. Not for logs."""
 
     code: int
@@ -37,19 +37,21 @@ class Command:
 
     Args:
         words: the program and its arguments; never a secret.
-        extra: environment besides PASSED_ON.
+        extra: environment besides PASSED_VARIABLES.
         keep: file descriptors that it inherits.
 
     Raises:
         Unavailable: it cannot be started.
     """
 
-    def __init__(self, words: Sequence[str], extra: Mapping[str, str] | None = None, keep: Sequence[int] = ()) -> None:
+    def __init__(
+        self, words: Sequence[str], extra: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    ) -> None:
         self._name = name(words)
         # Files, not pipes: nobody reads while it runs, and a full pipe would stop it. In memory: a full disk stops nothing, and nothing of it stays.
         self._output, self._errors = os.memfd_create("output"), os.memfd_create("errors")
-        self._ended: Ended | None = None
-        environment = {variable: os.environ[variable] for variable in PASSED_ON if variable in os.environ}
+        self._completed: CompletedCommand | None = None
+        environment = {variable: os.environ[variable] for variable in PASSED_VARIABLES if variable in os.environ}
         try:
             self._process = subprocess.Popen(
                 list(words),
@@ -58,50 +60,50 @@ class Command:
                 stderr=self._errors,
                 env={**environment, **(extra or {})},
                 start_new_session=True,
-                pass_fds=tuple(keep),
+                pass_fds=tuple(pass_fds),
             )
         except OSError as problem:
-            self._said()
+            self._read_streams()
             raise Unavailable(self._name, type(problem).__name__) from None
 
     @property
     def identity(self) -> str:
         """What `kill_by_identity` knows it by, also in another process."""
-        return f"{self._process.pid} {_started(self._process.pid)}"
+        return f"{self._process.pid} {_start_time(self._process.pid)}"
 
-    def poll(self) -> Ended | None:
+    def poll(self) -> CompletedCommand | None:
         """How it ended; None while it runs."""
-        if self._ended is None and (code := self._process.poll()) is not None:
-            self._ended = Ended(code, *self._said())
-        return self._ended
+        if self._completed is None and (code := self._process.poll()) is not None:
+            self._completed = CompletedCommand(code, *self._read_streams())
+        return self._completed
 
-    def wait(self, seconds: float) -> Ended:
+    def wait(self, seconds: float) -> CompletedCommand:
         """How it ended. Raises Unavailable (Timeout) where it does not in time; it is killed then."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise Unavailable(self._name, "Timeout") from None
-        ended = self.poll()
-        assert ended is not None
-        return ended
+        completed = self.poll()
+        assert completed is not None
+        return completed
 
     def kill(self) -> None:
         """End its whole process group at once. One that hangs in the kernel is not waited for."""
-        if self._ended is None:
+        if self._completed is None:
             _kill_group(self._process.pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(GONE_SECONDS)
+                self._process.wait(KILL_SECONDS)
             self.poll()
 
-    def _said(self) -> tuple[str, str]:
+    def _read_streams(self) -> tuple[str, str]:
         return _read_out(self._output), _read_out(self._errors)
 
 
 def kill_by_identity(identity: str) -> None:
     """SIGKILL to a command's process group, if the command still lives. Its number alone may be somebody else's by now."""
     pid, _blank, started = identity.partition(" ")
-    if pid.isdecimal() and _started(int(pid)) == started != "":
+    if pid.isdecimal() and _start_time(int(pid)) == started != "":
         _kill_group(int(pid))
 
 
@@ -110,7 +112,7 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """When the process started, in the kernel's ticks (proc(5), stat, field 22); empty where there is none."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
@@ -121,7 +123,7 @@ def _started(pid: int) -> str:
 
 def name(words: Sequence[str]) -> str:
     """A command as errors call it: the program and its verbs, such as `docker compose up`."""
-    return " ".join([os.path.basename(words[0]), *(word for word in words[1:] if word in VERBS)])
+    return " ".join([os.path.basename(words[0]), *(word for word in words[1:] if word in SUBCOMMANDS)])
 
 
 def _read_out(file: int) -> str:
@@ -134,7 +136,7 @@ def _read_out(file: int) -> str:
 Steps = Generator[Command | None, None, T]
 
 
-class Work(Generic[T]):
+class PolledTask(Generic[T]):
     """Steps that are taken whenever somebody asks whether they are done: a ports.Task without a thread."""
 
     def __init__(self, steps: Steps[T]) -> None:
@@ -171,8 +173,8 @@ class Work(Generic[T]):
                 self._running.kill()
 
 
-def until_ended(command: Command) -> Steps[Ended]:
+def until_completed(command: Command) -> Steps[CompletedCommand]:
     """Wait for a command, step by step."""
-    while (ended := command.poll()) is None:
+    while (completed := command.poll()) is None:
         yield command
-    return ended
+    return completed

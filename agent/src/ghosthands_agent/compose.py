@@ -11,15 +11,15 @@ import os
 import time
 from collections.abc import Collection, Mapping
 
-from .command import Steps, Work, kill_by_identity, until_ended
-from .docker import Docker, well
+from .command import PolledTask, Steps, kill_by_identity, until_completed
+from .docker import Docker, checked
 from .files import error_name
 from .paths import Paths
 from .ports import Refused, Service, Unavailable
 
 #: A group of processes that was killed is gone within milliseconds, unless the disk hangs.
-GONE_SECONDS = 5.0
-HALF_SECONDS = 2.0  # each of the two calls of a signal
+KILL_SECONDS = 5.0
+SIGNAL_CALL_SECONDS = 2.0  # each of the two calls of a signal
 
 
 class DockerCompose:
@@ -36,49 +36,49 @@ class DockerCompose:
 
     def services(self) -> Mapping[str, Service]:
         """See ports.Compose."""
-        return _services(self._docker.ask(*self._project, "ps", "--all", "--format", "json"))
+        return _services(self._docker.run(*self._project, "ps", "--all", "--format", "json"))
 
-    def up(self) -> Work[None]:
+    def up(self) -> PolledTask[None]:
         """See ports.Compose."""
-        return Work(self._up())
+        return PolledTask(self._up())
 
     def terminate(self, service: str) -> None:
         """See ports.Compose. Without compose, which takes three times as long."""
         of_service = (f"label=com.docker.compose.project={self._name}", f"label=com.docker.compose.service={service}")
         filters = [word for label in of_service for word in ("--filter", label)]
-        if containers := self._docker.ask("ps", "--quiet", "--no-trunc", *filters, seconds=HALF_SECONDS).split():
+        if containers := self._docker.run("ps", "--quiet", "--no-trunc", *filters, seconds=SIGNAL_CALL_SECONDS).split():
             try:
-                self._docker.ask("kill", "--signal", "TERM", *containers, seconds=HALF_SECONDS)
+                self._docker.run("kill", "--signal", "TERM", *containers, seconds=SIGNAL_CALL_SECONDS)
             except Refused as refusal:
                 if refusal.code != "NotRunning":
                     raise
 
-    def stop(self, services: Collection[str], grace: float) -> Work[None]:
+    def stop(self, services: Collection[str], grace: float) -> PolledTask[None]:
         """See ports.Compose."""
-        return Work(self._stop(sorted(services), str(max(0, round(grace)))))
+        return PolledTask(self._stop(sorted(services), str(max(0, round(grace)))))
 
     def _up(self) -> Steps[None]:
         lock = self._lock()
         try:
-            while not _taken(lock):
+            while not _try_lock(lock):
                 yield None
             os.ftruncate(lock, 0)
             words = (*self._project, *self._files(), "up", "--detach", "--wait", "--no-build")
-            command = self._docker.begin(*words, keep=[lock])
+            command = self._docker.start(*words, pass_fds=[lock])
             os.pwrite(lock, command.identity.encode(), 0)
         finally:
             os.close(lock)  # the command has its own: the lock is open for as long as one of its processes lives
-        well((yield from until_ended(command)), words)
+        checked((yield from until_completed(command)), words)
 
     def _stop(self, services: list[str], grace: str) -> Steps[None]:
-        yield from self._end_bringing_up()
+        yield from self._kill_up()
         yield from self._docker.steps(*self._project, "stop", "--timeout", grace, *services)
 
-    def _end_bringing_up(self) -> Steps[None]:
+    def _kill_up(self) -> Steps[None]:
         lock = self._lock()
         try:
-            deadline = time.monotonic() + GONE_SECONDS
-            while not _taken(lock) and time.monotonic() < deadline:
+            deadline = time.monotonic() + KILL_SECONDS
+            while not _try_lock(lock) and time.monotonic() < deadline:
                 kill_by_identity(os.pread(lock, 64, 0).decode(errors="replace"))
                 yield None
         finally:
@@ -105,7 +105,7 @@ def project_name(paths: Paths) -> str:
     return kept.lstrip("-_")
 
 
-def _taken(lock: int) -> bool:
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -118,10 +118,12 @@ def _services(output: str) -> dict[str, Service]:
     try:
         listed = [json.loads(line) for line in output.splitlines() if line.strip()]
         return {
-            said["Service"]: Service(
-                state=str(said["State"]), exit_code=int(said["ExitCode"]), health=str(said.get("Health") or "")
+            container["Service"]: Service(
+                state=str(container["State"]),
+                exit_code=int(container["ExitCode"]),
+                health=str(container.get("Health") or ""),
             )
-            for said in listed
+            for container in listed
         }
     except (ValueError, LookupError, TypeError):
         raise Unavailable("docker compose ps", "wrong shape") from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from .ending import OTHERS_GRACE_SECONDS, time_for_a_job
 from .ports import API, DEPLOY_SERVER, WORKER
 from .settings import Settings
+from .termination import OTHERS_GRACE_SECONDS, worker_stop_timeout
 
 DOCKER_CONFIG_IN_CONTAINER = "/run/ghosthands/docker-config"
 
@@ -17,7 +17,7 @@ def compose_override(settings: Settings, docker_config: str) -> str:
     :param docker_config: the host's directory of docker logins. The directory is mounted, not its file: a rename would leave the old file in the container.
     """
     services = {name: _service(OTHERS_GRACE_SECONDS) for name in (API, DEPLOY_SERVER)}
-    services[WORKER] = _service(time_for_a_job(settings))
+    services[WORKER] = _service(worker_stop_timeout(settings))
     services[DEPLOY_SERVER] |= {
         "environment": {"DOCKER_CONFIG": DOCKER_CONFIG_IN_CONTAINER},
         "volumes": [{"type": "bind", "source": docker_config, "target": DOCKER_CONFIG_IN_CONTAINER, "read_only": True}],

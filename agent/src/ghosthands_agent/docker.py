@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .command import Command, Ended, Steps, Work, name, until_ended
+from .command import Command, CompletedCommand, PolledTask, Steps, name, until_completed
 from .files import error_name
 from .paths import Paths
 from .ports import PortError, Refused, Unavailable
@@ -14,8 +14,8 @@ from .ports import PortError, Refused, Unavailable
 ANSWER_SECONDS = 4.5
 
 #: Complaints of docker and compose, the code by which the agent knows them, and whether they will be made again unless something changes.
-#: A complaint may quote the `.env`: nothing of it but these codes goes anywhere.
-COMPLAINTS: Sequence[tuple[str, str, bool]] = (
+#: A message may quote the `.env`: nothing of it but these codes goes anywhere.
+KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
     (r"(?i)cannot connect to the docker daemon|is the docker daemon running", "DockerDown", False),
     (r"(?i)no space left on device", "DiskFull", False),
     (r"(?i)toomanyrequests|rate exceeded", "Throttling", False),
@@ -47,32 +47,32 @@ class Docker:
     def __init__(self, paths: Paths, program: str = "docker") -> None:
         self._program, self._logins = program, str(paths.docker_config)
 
-    def begin(self, *words: str, keep: Sequence[int] = ()) -> Command:
+    def start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> Command:
         """Start `docker WORDS`. Raises Unavailable."""
-        return Command([self._program, *words], {"DOCKER_CONFIG": self._logins}, keep)
+        return Command([self._program, *arguments], {"DOCKER_CONFIG": self._logins}, pass_fds)
 
-    def ask(self, *words: str, seconds: float = ANSWER_SECONDS) -> str:
+    def run(self, *arguments: str, seconds: float = ANSWER_SECONDS) -> str:
         """What `docker WORDS` prints. Raises Unavailable, Refused."""
-        return well(self.begin(*words).wait(seconds), words).output
+        return checked(self.start(*arguments).wait(seconds), arguments).output
 
-    def steps(self, *words: str) -> Steps[Ended]:
+    def steps(self, *arguments: str) -> Steps[CompletedCommand]:
         """`docker WORDS` as steps. Raises Unavailable, Refused."""
-        return well((yield from until_ended(self.begin(*words))), words)
+        return checked((yield from until_completed(self.start(*arguments))), arguments)
 
 
-def well(ended: Ended, words: Sequence[str]) -> Ended:
+def checked(completed: CompletedCommand, arguments: Sequence[str]) -> CompletedCommand:
     """The end of `docker WORDS` if it went well. Raises Unavailable, Refused."""
-    if ended.code:
-        raise complaint(ended, name(["docker", *words]))
-    return ended
+    if completed.code:
+        raise docker_error(completed, name(["docker", *arguments]))
+    return completed
 
 
-def complaint(ended: Ended, call: str) -> PortError:
-    """The error for a command that failed; `exit N` where its complaint is not known."""
-    for pattern, code, again in COMPLAINTS:
-        if found := re.search(pattern, ended.errors):
-            return (Refused if again else Unavailable)(call, found.expand(code))
-    return Unavailable(call, f"exit {ended.code}")
+def docker_error(completed: CompletedCommand, call: str) -> PortError:
+    """The error for a command that failed; `exit N` where its message is not a known one."""
+    for pattern, code, permanent in KNOWN_ERRORS:
+        if found := re.search(pattern, completed.errors):
+            return (Refused if permanent else Unavailable)(call, found.expand(code))
+    return Unavailable(call, f"exit {completed.code}")
 
 
 class DockerImages:
@@ -84,16 +84,16 @@ class DockerImages:
     def present(self, reference: str) -> bool:
         """See ports.Images."""
         try:
-            self._docker.ask("image", "inspect", "--format", "{{.Id}}", "--", reference)
+            self._docker.run("image", "inspect", "--format", "{{.Id}}", "--", reference)
         except Refused as refusal:
             if refusal.code == "NoSuchImage":
                 return False
             raise
         return True
 
-    def pull(self, reference: str) -> Work[None]:
+    def pull(self, reference: str) -> PolledTask[None]:
         """See ports.Images."""
-        return Work(self._pull(reference))
+        return PolledTask(self._pull(reference))
 
     def _pull(self, reference: str) -> Steps[None]:
         yield from self._docker.steps("pull", "--quiet", "--", reference)

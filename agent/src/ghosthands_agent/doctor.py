@@ -32,7 +32,7 @@ NO_INSTANCE = "i-00000000000000000"
 CLOCK_SECONDS = (
     60.0  # AWS refuses a signature that is five minutes off; a clock that is one minute off has lost its time server
 )
-LEAST_BYTES, LEAST_INODES = 2 << 30, 20_000  # an image's layers while they are unpacked
+MINIMUM_BYTES, MINIMUM_INODES = 2 << 30, 20_000  # an image's layers while they are unpacked
 LOGIN_SECONDS = 11 * 3600.0  # a token of ECR lives 12 hours
 TASK_SECONDS = 30.0
 DISPLAY = "tmp/.X11-unix/X99"  # RUNBOOK section 8: Xvfb :99
@@ -61,24 +61,24 @@ class Host:
     docker: Docker
 
 
-class Wrong(Exception):
+class CheckFailed(Exception):
     """A precondition that does not hold; its text says in what way."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A precondition: `look` says how it stands, or raises Wrong, Unavailable or Refused."""
+    """A precondition: `run` returns the detail of a finding that holds, or raises CheckFailed, Unavailable or Refused."""
 
     id: str
     severity: Severity
-    look: Callable[[Host], str]
+    run: Callable[[Host], str]
     remedy: str
 
     def finding(self, host: Host) -> Finding:
         """How it stands."""
         try:
-            return Finding(self.id, self.severity, True, self.look(host), "")
-        except (Wrong, PortError) as problem:
+            return Finding(self.id, self.severity, True, self.run(host), "")
+        except (CheckFailed, PortError) as problem:
             return Finding(self.id, self.severity, False, str(problem), self.remedy)
 
 
@@ -90,9 +90,9 @@ def check(
 ) -> Callable[[Callable[[Host], str]], Callable[[Host], str]]:
     """Register a check under a stable id."""
 
-    def registered(look: Callable[[Host], str]) -> Callable[[Host], str]:
-        CHECKS.append(Check(name, severity, look, remedy))
-        return look
+    def registered(run: Callable[[Host], str]) -> Callable[[Host], str]:
+        CHECKS.append(Check(name, severity, run, remedy))
+        return run
 
     return registered
 
@@ -112,14 +112,14 @@ def _metadata(host: Host) -> str:
 @check("group", "Launch it by the Auto Scaling group: an instance outside a group is never drained.")
 def _group(host: Host) -> str:
     if (state := host.ports.metadata.target_state()) is None:
-        raise Wrong("this instance is in no Auto Scaling group")
+        raise CheckFailed("this instance is in no Auto Scaling group")
     return f"target state {state}"
 
 
 @check("role", "Give the launch template the fleet's instance profile (iam.yml, launch_template.yml).")
 def _role(host: Host) -> str:
     if (role := host.role()) is None:
-        raise Wrong("no instance profile: no credentials")
+        raise CheckFailed("no instance profile: no credentials")
     return role
 
 
@@ -134,9 +134,9 @@ def _clock(host: Host) -> str:
     try:
         ahead = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
-        raise Wrong("AWS's answer carries no date") from None
+        raise CheckFailed("AWS's answer carries no date") from None
     if abs(ahead) > CLOCK_SECONDS:
-        raise Wrong(f"{ahead:+.0f} s against AWS")
+        raise CheckFailed(f"{ahead:+.0f} s against AWS")
     return f"{ahead:+.0f} s against AWS"
 
 
@@ -199,11 +199,11 @@ def _health(host: Host) -> str:
 
 @check("secret", "Let the role read it (iam.yml), and put what is missing into the secret (runbook section 9).")
 def _secret(host: Host) -> str:
-    text = _awaited(host.ports.secret.fetch(), "secretsmanager:get_secret_value")
+    text = _wait_for(host.ports.secret.fetch(), "secretsmanager:get_secret_value")
     try:
         environment(text, dict.fromkeys(INSTANCE_KEYS, "-"), host.settings.required_keys)
     except BadSecret as problem:
-        raise Wrong(str(problem)) from None
+        raise CheckFailed(str(problem)) from None
     return f"{host.settings.secret_id}: readable, complete"
 
 
@@ -220,52 +220,52 @@ def _registry(host: Host) -> str:
         logins = json.loads(file.read_bytes()).get("auths", {})
         age = time.time() - file.stat().st_mtime
     except OSError as problem:
-        raise Wrong(f"{file}: {error_name(problem)}") from None
+        raise CheckFailed(f"{file}: {error_name(problem)}") from None
     except (ValueError, AttributeError):
-        raise Wrong(f"{file} is not docker's config.json") from None
+        raise CheckFailed(f"{file} is not docker's config.json") from None
     if registry_of(image) not in logins:
-        raise Wrong(f"{file} has no login for {registry_of(image)}")
+        raise CheckFailed(f"{file} has no login for {registry_of(image)}")
     if age > LOGIN_SECONDS:
-        raise Wrong(f"the login is {age / 3600:.0f} h old, it lives 12")
+        raise CheckFailed(f"the login is {age / 3600:.0f} h old, it lives 12")
     return f"{registry_of(image)}: a login, {age / 3600:.1f} h old"
 
 
 @check("docker", "systemctl status docker; journalctl -u docker.")
 def _docker(host: Host) -> str:
-    return host.docker.ask("version", "--format", "{{.Server.Version}}").strip()
+    return host.docker.run("version", "--format", "{{.Server.Version}}").strip()
 
 
 @check("compose", "Install the Compose plugin where docker looks for it, such as /usr/local/lib/docker/cli-plugins.")
 def _compose(host: Host) -> str:
-    version = host.docker.ask("compose", "version", "--short").strip()
+    version = host.docker.run("compose", "version", "--short").strip()
     if not host.paths.compose_file.exists():
-        raise Wrong(f"{version}, but there is no {host.paths.compose_file}")
+        raise CheckFailed(f"{version}, but there is no {host.paths.compose_file}")
     return version
 
 
 @check("image", "Run boot, or docker pull with DOCKER_CONFIG set to the agent's directory of logins.", "warning")
 def _image(host: Host) -> str:
     if not host.ports.images.present(host.settings.image):
-        raise Wrong(f"{host.settings.image} is not here yet")
+        raise CheckFailed(f"{host.settings.image} is not here yet")
     return host.settings.image
 
 
 @check("disk", "docker image prune, or a larger volume.")
 def _disk(host: Host) -> str:
-    return _room(
+    return _free(
         host,
         lambda found: found.f_bavail * found.f_frsize,
-        LEAST_BYTES,
+        MINIMUM_BYTES,
         lambda free: f"{free / (1 << 30):.1f} GiB free",
     )
 
 
 @check("inodes", "Something made very many small files: docker image prune, or find them.")
 def _inodes(host: Host) -> str:
-    return _room(host, lambda found: found.f_favail, LEAST_INODES, lambda free: f"{free} inodes free")
+    return _free(host, lambda found: found.f_favail, MINIMUM_INODES, lambda free: f"{free} inodes free")
 
 
-def _room(host: Host, free: Callable[[os.statvfs_result], int], least: int, words: Callable[[int], str]) -> str:
+def _free(host: Host, free: Callable[[os.statvfs_result], int], least: int, words: Callable[[int], str]) -> str:
     """The scarcest of the file systems that the worker fills. File systems without a fixed number of inodes say 0 in all: those have room."""
     places = [
         place for place in (host.paths.project, host.paths.root / "var/lib/docker", host.paths.run) if place.exists()
@@ -274,12 +274,12 @@ def _room(host: Host, free: Callable[[os.statvfs_result], int], least: int, word
         scarcest = min(
             (free(found), str(place))
             for place in places
-            if (found := os.statvfs(place)).f_files or least == LEAST_BYTES
+            if (found := os.statvfs(place)).f_files or least == MINIMUM_BYTES
         )
     except (OSError, ValueError) as problem:
-        raise Wrong(f"{host.paths.project} cannot be looked at: {type(problem).__name__}") from None
+        raise CheckFailed(f"{host.paths.project} cannot be looked at: {type(problem).__name__}") from None
     if scarcest[0] < least:
-        raise Wrong(f"{scarcest[1]}: {words(scarcest[0])}")
+        raise CheckFailed(f"{scarcest[1]}: {words(scarcest[0])}")
     return f"{scarcest[1]}: {words(scarcest[0])}"
 
 
@@ -291,7 +291,7 @@ def _display(host: Host) -> str:
         try:
             there.connect(str(place))
         except OSError as problem:
-            raise Wrong(f"{place}: {error_name(problem)}") from None
+            raise CheckFailed(f"{place}: {error_name(problem)}") from None
     return "display :99 answers"
 
 
@@ -304,9 +304,9 @@ def _environment_file(host: Host) -> str:
     try:
         mode = stat.S_IMODE(file.lstat().st_mode)
     except OSError as problem:
-        raise Wrong(f"{file}: {error_name(problem)}") from None
+        raise CheckFailed(f"{file}: {error_name(problem)}") from None
     if mode != 0o600:
-        raise Wrong(f"{file} has mode {mode:04o}: others may read the worker's secrets")
+        raise CheckFailed(f"{file} has mode {mode:04o}: others may read the worker's secrets")
     return str(file)
 
 
@@ -314,9 +314,9 @@ def _environment_file(host: Host) -> str:
 def _boot(host: Host) -> str:
     record = host.ports.records.boot()
     if record is None:
-        raise Wrong("boot has not run since the system started")
+        raise CheckFailed("boot has not run since the system started")
     if record.state == "failed":
-        raise Wrong(f"failed in {record.phase}: {record.reason}")
+        raise CheckFailed(f"failed in {record.phase}: {record.reason}")
     return f"{record.state}, {sum(record.seconds.values()):.1f} s"
 
 
@@ -325,7 +325,7 @@ def _containers(host: Host) -> str:
     services = host.ports.compose.services()
     down = [name for name in (WORKER, API, DEPLOY_SERVER) if name not in services or services[name].state != "running"]
     if down:
-        raise Wrong(f"not running: {', '.join(down)}")
+        raise CheckFailed(f"not running: {', '.join(down)}")
     return ", ".join(sorted(services))
 
 
@@ -333,7 +333,7 @@ def _containers(host: Host) -> str:
 def _worker(host: Host) -> str:
     status, instance = host.ports.worker.status(), host.ports.metadata.instance().id
     if status.instance_id != instance:
-        raise Wrong(f"it says that it is {status.instance_id}, this is {instance}")
+        raise CheckFailed(f"it says that it is {status.instance_id}, this is {instance}")
     return f"{status.active_jobs} active jobs, {status.dispatch_mode}" + (", draining" if status.is_draining else "")
 
 
@@ -392,7 +392,7 @@ def table(findings: list[Finding]) -> str:
     )
 
 
-def _awaited(task: Task[T], call: str) -> T:
+def _wait_for(task: Task[T], call: str) -> T:
     until = time.monotonic() + TASK_SECONDS
     while not task.done():
         if time.monotonic() > until:

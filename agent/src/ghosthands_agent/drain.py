@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from .ending import MARGIN_SECONDS, OTHERS_GRACE_SECONDS, RELEASE_SECONDS, Ended, time_for_a_job, worker_ended
+from .monitor import Monitor
 from .ports import (
     API,
     DEPLOY_SERVER,
@@ -18,28 +18,36 @@ from .ports import (
     WORKER,
     PortError,
     Ports,
+    Procedure,
     Refused,
     Result,
-    Story,
     Task,
     Unavailable,
     WorkerStatus,
 )
 from .settings import Settings
-from .vigil import Vigil
+from .termination import (
+    MARGIN_SECONDS,
+    OTHERS_GRACE_SECONDS,
+    SECOND_SIGNAL_SECONDS,
+    Termination,
+    terminate_worker,
+    worker_stop_timeout,
+)
 
 POLL_SECONDS = 0.25  # a worker that became idle takes a next job soon
 SETTLE_SECONDS = 0.1  # between telling the worker or docker something and looking what became of it
-BOOT_YIELD_SECONDS = (
+BOOT_WAIT_SECONDS = (
     20.0  # a boot that is alive looks at the target state every second; one that was killed does not keep the instance
 )
-TIDY_SECONDS = 0.3  # for the services that hold no jobs, and for the logs: the shutdown that follows ends both again
+FLUSH_SECONDS = 0.3  # for the services that hold no jobs, and for the logs: the shutdown that follows ends both again
 NO_ACTION_SECONDS = 30.0  # IMDS may say Terminated a moment before the hook's action exists
 LONGEST_PAUSE = 5.0
-ROUNDS = 3  # a deployment that is under way may start a worker once more, not for ever
+ATTEMPTS = 3  # a deployment that is under way may start a worker once more, not for ever
 
-#: Why the worker is told to stop: it was seen idle; it has no process; the policy says so at once; a job came in after it was seen idle; time is up.
-Why: TypeAlias = Literal["idle", "gone", "told", "raced", "overdue"]
+#: Why the worker is stopped: it was seen idle; it has no process; the policy says at once; a job came in after it was
+#: seen idle; the time is up.
+StopReason: TypeAlias = Literal["idle", "gone", "policy", "new_job", "overdue"]
 Step: TypeAlias = Literal["wait", "post", "confirm", "stop"]
 
 
@@ -59,65 +67,65 @@ def next_step(policy: str, status: WorkerStatus) -> Step:
     return "wait" if status.busy else "confirm"
 
 
-def drain(vigil: Vigil) -> Story[Result]:
-    """Empty the worker and stop it; CONTINUE if no job was cut off, else ABANDON. Leaves the hook to `let_go`."""
-    journal, began = vigil.ports.journal, vigil.now
+def drain(monitor: Monitor) -> Procedure[Result]:
+    """Empty the worker and stop it; CONTINUE if no job was cut off, else ABANDON. Leaves the hook to `complete_hook`."""
+    journal, began = monitor.ports.journal, monitor.now
     journal.step(
         "drain_began",
-        causes=",".join(vigil.causes()),
-        policy=vigil.settings.drain_policy,
-        seconds_left=round(vigil.deadline() - began),
+        causes=",".join(monitor.causes()),
+        policy=monitor.settings.drain_policy,
+        seconds_left=round(monitor.deadline() - began),
     )
-    yield from _boot_withdrawn(vigil)
+    yield from _wait_for_boot(monitor)
     clean = True
-    for _round_number in range(ROUNDS):
-        clean &= yield from _round(vigil)
-        if not _is_back(vigil):
+    for _attempt in range(ATTEMPTS):
+        clean &= yield from _drain_worker(monitor)
+        if not _is_running_again(monitor):
             break
-        vigil.unmark("stopping")  # that was the other one
+        monitor.clear_flag("stopping")  # that was the other one
     else:
         clean = False
-    journal.step("drain_ended", "info" if clean else "error", clean=clean, seconds=round(vigil.now - began, 1))
+    journal.step("drain_ended", "info" if clean else "error", clean=clean, seconds=round(monitor.now - began, 1))
     return "CONTINUE" if clean else "ABANDON"
 
 
-def let_go(vigil: Vigil, result: Result) -> Story[bool]:
+def complete_hook(monitor: Monitor, result: Result) -> Procedure[bool]:
     """Complete the termination hook; whether it is known to be complete.
 
     It has the hook's whole timeout for it, however late the drain was: afterwards the hook's default result has decided.
     """
-    ports, began, pause = vigil.ports, vigil.now, 1.0
-    while vigil.now < began + vigil.settings.heartbeat_timeout_seconds:
+    ports, began, pause = monitor.ports, monitor.now, 1.0
+    while monitor.now < began + monitor.settings.heartbeat_timeout_seconds:
         try:
-            ports.group.complete(vigil.settings.termination_hook, result)
-            vigil.hook_done = True
+            ports.group.complete(monitor.settings.termination_hook, result)
+            monitor.hook_done = True
             ports.journal.step("hook_completed", result=result)
             return True
         except Refused as error:
-            if error.code == NO_ACTIVE_ACTION and (vigil.hook_seen or vigil.now >= began + NO_ACTION_SECONDS):
-                vigil.hook_done = True
+            if error.code == NO_ACTIVE_ACTION and (monitor.hook_seen or monitor.now >= began + NO_ACTION_SECONDS):
+                monitor.hook_done = True
                 ports.journal.step("hook_completed", result="already")
                 return True
-            vigil.complain("completion", error)
+            monitor.report_failure("completion", error)
         except Unavailable as error:
-            vigil.complain("completion", error)
-        yield from vigil.rest(pause)
+            monitor.report_failure("completion", error)
+        yield from monitor.pause(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
-    vigil.hook_done = True
+    monitor.hook_done = True
     ports.journal.step("hook_left_to_its_default", "error", result=result)
     return False
 
 
-def ask(ports: Ports, settings: Settings) -> Story[int]:
+def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
     """An operator asks for a drain; 0 once the worker is down, 1 if it is not in time. `watch` does it, and goes on if this is interrupted."""
-    began, told, asked = ports.clock.monotonic(), float("-inf"), False
-    limit = settings.drain_limit_seconds + time_for_a_job(settings) + 4 * MARGIN_SECONDS
+    began, told, requested = ports.clock.monotonic(), float("-inf"), False
+    limit = settings.drain_limit_seconds + worker_stop_timeout(settings) + 4 * MARGIN_SECONDS
     state = ""
     while (now := ports.clock.monotonic()) < began + limit:
         try:
-            if not asked:
-                ports.records.set_mark("asked", began)
-                asked = True
+            if not requested:
+                ports.records.set_flag("requested", began)
+                requested = True
             service = ports.compose.services().get(WORKER)
             state = "absent" if service is None else service.state
             if service is None or service.down:
@@ -133,133 +141,143 @@ def ask(ports: Ports, settings: Settings) -> Story[int]:
     return 1
 
 
-def _boot_withdrawn(vigil: Vigil) -> Story[None]:
+def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
     """Wait until boot starts nothing any more. The mark is set before boot's record is read, boot reads marks after writing it: one sees the other."""
-    until = vigil.now + BOOT_YIELD_SECONDS
-    while vigil.now < until:
+    until = monitor.now + BOOT_WAIT_SECONDS
+    while monitor.now < until:
         try:
-            record = vigil.ports.records.boot()
+            record = monitor.ports.records.boot()
         except Unavailable as error:
-            vigil.complain("boot_record", error)
+            monitor.report_failure("boot_record", error)
         else:
             if record is None or record.state != "running":
                 return
-        yield from vigil.rest(POLL_SECONDS)
+        yield from monitor.pause(POLL_SECONDS)
 
 
-def _round(vigil: Vigil) -> Story[bool]:
-    """One worker emptied and ended; whether no job was cut off."""
-    began = vigil.now
-    why = yield from _emptied(vigil)
-    vigil.ports.journal.step("worker_stop", why=why, waited=round(vigil.now - began, 1))
-    if why != "gone":
-        vigil.mark("stopping")
-    others: list[Task[None]] = []
+def _drain_worker(monitor: Monitor) -> Procedure[bool]:
+    """Drain and stop one worker; whether no job was cut off."""
+    began = monitor.now
+    reason = yield from _wait_until_drained(monitor)
+    monitor.ports.journal.step("worker_stop", reason=reason, waited=round(monitor.now - began, 1))
+    if reason != "gone":
+        monitor.set_flag("stopping")
+    other_services: list[Task[None]] = []
 
-    def stop_others() -> None:
+    def stop_other_services() -> None:
         """They hold no jobs, and the deploy server might start a worker again. With the worker, unless that may still have a job to finish."""
-        if why != "told":
-            others.append(vigil.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS))
+        if reason != "policy":
+            other_services.append(monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS))
 
-    hurry = vigil.deadline() if why == "told" else vigil.now
+    requeue_at = monitor.deadline() if reason == "policy" else monitor.now
     try:
-        ended = yield from worker_ended(vigil.ports, vigil.rest, hurry, _grace(vigil), stop_others)
+        termination = yield from terminate_worker(
+            monitor.ports, monitor.pause, requeue_at, _grace(monitor), stop_other_services
+        )
     except Unavailable as error:
-        vigil.ports.journal.step("worker_stop_failed", "error", code=error.code)
+        monitor.ports.journal.step("worker_stop_failed", "error", code=error.code)
         return False
-    exit_code = None if ended.service is None else ended.service.exit_code
+    exit_code = None if termination.service is None else termination.service.exit_code
     # The worker marks itself offline in the registry before it exits 0; else the registry's own limit of 5 minutes does it.
-    vigil.ports.journal.step(
-        "worker_stopped", exit_code=exit_code, deregistered=exit_code == 0, job_put_back=ended.hurried
+    monitor.ports.journal.step(
+        "worker_stopped", exit_code=exit_code, deregistered=exit_code == 0, job_put_back=termination.requeued
     )
-    yield from _tidied(vigil, others or [vigil.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)])
-    return _is_clean(why, ended)
+    yield from _flush_logs(
+        monitor, other_services or [monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)]
+    )
+    return _is_clean(reason, termination)
 
 
-def _is_back(vigil: Vigil) -> bool:
+def _is_running_again(monitor: Monitor) -> bool:
     """Whether a worker was started after the old one went, as by a deployment that was under way."""
     try:
-        service = vigil.ports.compose.services().get(WORKER)
+        service = monitor.ports.compose.services().get(WORKER)
     except PortError:
         return False
     return service is not None and service.runs
 
 
-def _emptied(vigil: Vigil) -> Story[Why]:
-    """Wait until the worker may be told to stop; why."""
-    policy = vigil.settings.drain_policy
+def _wait_until_drained(monitor: Monitor) -> Procedure[StopReason]:
+    """Wait until the worker may be stopped; the reason."""
+    policy = monitor.settings.drain_policy
     while True:
-        status = vigil.worker()
-        if status is None and not vigil.worker_runs(fresh=True):
-            return _why_gone(vigil)
-        if vigil.now >= vigil.deadline():
+        status = monitor.worker()
+        if status is None and not monitor.worker_runs(fresh=True):
+            return _reason_without_process(monitor)
+        if monitor.now >= monitor.deadline():
             return "overdue"
         step = (
-            _told_before(vigil, status)
-            if "stopping" in vigil.marks
+            _next_step_after_restart(monitor, status)
+            if "stopping" in monitor.flags
             else "wait"
             if status is None
             else next_step(policy, status)
         )
         if step == "stop":
-            return "told" if policy == "sigterm" else "raced" if status is None or status.busy else "idle"
+            return "policy" if policy == "sigterm" else "new_job" if status is None or status.busy else "idle"
         if step == "confirm":
-            again = vigil.worker()
+            again = monitor.worker()
             if again is not None and not again.busy:
                 return "idle"
         if step == "post":
-            yield from _posted(vigil)
+            yield from _post_drain(monitor)
         else:
-            yield from vigil.rest(POLL_SECONDS)
+            yield from monitor.pause(POLL_SECONDS)
 
 
-def _why_gone(vigil: Vigil) -> Why:
-    """No process: was it ended by an earlier life of the agent, and how?"""
-    told_at = vigil.marks.get("stopping")
-    if told_at is None:
+def _reason_without_process(monitor: Monitor) -> StopReason:
+    """Without a process: whether an earlier run of the agent stopped it, and why."""
+    signalled_at = monitor.flags.get("stopping")
+    if signalled_at is None:
         return "gone"
-    return "overdue" if told_at >= vigil.deadline() else "told" if vigil.settings.drain_policy == "sigterm" else "gone"
+    return (
+        "overdue"
+        if signalled_at >= monitor.deadline()
+        else "policy"
+        if monitor.settings.drain_policy == "sigterm"
+        else "gone"
+    )
 
 
-def _told_before(vigil: Vigil, status: WorkerStatus | None) -> Step:
+def _next_step_after_restart(monitor: Monitor, status: WorkerStatus | None) -> Step:
     """The same after an earlier life told the worker to stop, or was about to.
 
     Another SIGTERM makes the worker put its job back at once. That is wanted where it was seen idle and a job came in all the same; it must not happen
     to a worker that finishes its job after SIGTERM.
     """
-    policy = vigil.settings.drain_policy
+    policy = monitor.settings.drain_policy
     if status is not None and not status.is_draining:
         return next_step(policy, status)  # no signal has reached it
     return "wait" if policy == "sigterm" else "stop"
 
 
-def _posted(vigil: Vigil) -> Story[None]:
+def _post_drain(monitor: Monitor) -> Procedure[None]:
     try:
-        vigil.ports.worker.drain()
-        vigil.ports.journal.step("worker_drain")
+        monitor.ports.worker.drain()
+        monitor.ports.journal.step("worker_drain")
     except PortError as error:
-        vigil.complain("worker_drain", error)
-    yield from vigil.rest(SETTLE_SECONDS)
+        monitor.report_failure("worker_drain", error)
+    yield from monitor.pause(SETTLE_SECONDS)
 
 
-def _grace(vigil: Vigil) -> float:
+def _grace(monitor: Monitor) -> float:
     """Seconds that a process which holds no job may take to end."""
-    grace = vigil.settings.stop_grace_seconds
-    return min(grace, RELEASE_SECONDS) if "spot" in vigil.marks else grace
+    grace = monitor.settings.stop_grace_seconds
+    return min(grace, SECOND_SIGNAL_SECONDS) if "spot" in monitor.flags else grace
 
 
-def _tidied(vigil: Vigil, tasks: Sequence[Task[None]]) -> Story[None]:
+def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]]) -> Procedure[None]:
     """Hand on the logs; wait a moment for that and for `tasks`, which go on by themselves."""
-    tasks = [*tasks, vigil.ports.logs.flush()]
-    until = vigil.now + TIDY_SECONDS
-    while vigil.now < until and not all(task.done() for task in tasks):
-        yield from vigil.rest(SETTLE_SECONDS)
+    tasks = [*tasks, monitor.ports.logs.flush()]
+    until = monitor.now + FLUSH_SECONDS
+    while monitor.now < until and not all(task.done() for task in tasks):
+        yield from monitor.pause(SETTLE_SECONDS)
 
 
-def _is_clean(why: Why, ended: Ended) -> bool:
+def _is_clean(reason: StopReason, termination: Termination) -> bool:
     """Whether no job was cut off: finished, or put back by the worker itself, counts as clean unless its time was up."""
-    if why == "overdue":
+    if reason == "overdue":
         return False
-    if why == "told":
-        return not (ended.hurried or ended.killed)
-    return not ended.killed or (why in ("idle", "gone") and not ended.hurried)
+    if reason == "policy":
+        return not (termination.requeued or termination.killed)
+    return not termination.killed or (reason in ("idle", "gone") and not termination.requeued)

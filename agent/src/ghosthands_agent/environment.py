@@ -25,7 +25,7 @@ INSTANCE_KEYS = (
     "ECR_IMAGE",
     "GH_WORKER_ID",
 )
-STEERING = ("COMPOSE_", "DOCKER_")  # Compose reads these of the .env as its own settings
+RESERVED_PREFIXES = ("COMPOSE_", "DOCKER_")  # Compose reads these of the .env as its own settings
 
 
 class BadSecret(ValueError):
@@ -48,18 +48,18 @@ def environment(
     :param api_port: the same for the api.
     :raises BadSecret: with every problem at once.
     """
-    given = _read(secret)
+    values = _read(secret)
     ports = {"GH_WORKER_PORT": worker_port, "GH_API_PORT": api_port}
-    problems = [*_misfits(given), *_missing(given, required)]
-    problems += [f"{key} is given: it is this instance's own, take it out." for key in INSTANCE_KEYS if key in given]
+    problems = [*_invalid(values), *_missing(values, required)]
+    problems += [f"{key} is given: it is this instance's own, take it out." for key in INSTANCE_KEYS if key in values]
     problems += [
         f"{key} is not {port}, which is the port that the fleet opens."
         for key, port in ports.items()
-        if given.get(key, str(port)) != str(port)
+        if values.get(key, str(port)) != str(port)
     ]
     if problems:
         raise BadSecret(f"The secret cannot be used. {' '.join(problems)}")
-    return "".join(f"{key}={quoted(value)}\n" for key, value in (given | instance_values(instance)).items())
+    return "".join(f"{key}={quoted(value)}\n" for key, value in (values | instance_values(instance)).items())
 
 
 def instance_values(instance: Mapping[str, str]) -> dict[str, str]:
@@ -101,7 +101,7 @@ def _json(text: str) -> dict[str, Any]:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _value_given in pairs]
-    if twice := sorted({_shown(key) for key in keys if keys.count(key) > 1}):
+    if twice := sorted({_printable(key) for key in keys if keys.count(key) > 1}):
         raise BadSecret(f"The secret gives {', '.join(twice)} twice.")
     return dict(pairs)
 
@@ -150,11 +150,11 @@ def _value(found: re.Match[str]) -> str:
     return found["bare"].split(" #", 1)[0].strip(" \t\r\f\v")
 
 
-def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in given.items():
+def _invalid(values: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
         if not NAME.fullmatch(key):
-            yield f"{_shown(key)} is not a name (letters, digits, underscores)."
-        elif key.startswith(STEERING):
+            yield f"{_printable(key)} is not a name (letters, digits, underscores)."
+        elif key.startswith(RESERVED_PREFIXES):
             yield f"{key} would steer Compose, not the worker."
         elif not isinstance(value, str):
             yield f"{key} is not a string."
@@ -166,12 +166,12 @@ def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} has more than {VALUE_BYTES} bytes."
 
 
-def _missing(given: Mapping[str, Any], required: Collection[str]) -> Iterator[str]:
+def _missing(values: Mapping[str, Any], required: Collection[str]) -> Iterator[str]:
     for rule in required:
-        if not any(given.get(name) for name in rule.split("|")):
+        if not any(values.get(name) for name in rule.split("|")):
             yield f"{' or '.join(rule.split('|'))} is missing or empty."
 
 
-def _shown(key: str) -> str:
+def _printable(key: str) -> str:
     """A key in a message: printable ASCII, and short, for a text that is no name may be a value put in the wrong place."""
     return ascii(key if len(key) <= 40 else f"{key[:8]}...")

@@ -14,25 +14,25 @@ from .ports import FileName, Unavailable
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """How a file is to lie there.
 
     Attributes:
         mode: its permission bits, also while it is being written.
-        heir: whether it belongs to whom its directory belongs to (root's directory: root). The role gives the project directory to uid 1000, which ec2-user
+        inherit_owner: whether it belongs to whom its directory belongs to (root's directory: root). The role gives the project directory to uid 1000, which ec2-user
             on the host and every process in the containers have; root reads everything. So 0600 is enough for all three.
     """
 
     mode: int
-    heir: bool
+    inherit_owner: bool
 
 
-SECRET = Kind(0o600, heir=True)
-PLAIN = Kind(0o644, heir=True)
-PUBLIC = Kind(0o644, heir=False)
+SECRET = FileKind(0o600, inherit_owner=True)
+PLAIN = FileKind(0o644, inherit_owner=True)
+PUBLIC = FileKind(0o644, inherit_owner=False)
 
 
-def replace(path: Path, text: str, kind: Kind) -> bool:
+def replace(path: Path, text: str, kind: FileKind) -> bool:
     """Make the file say `text`; whether it had to be written. Directories above it are made (0755) where they are missing.
 
     Raises:
@@ -41,9 +41,9 @@ def replace(path: Path, text: str, kind: Kind) -> bool:
     call = f"write {path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _is(path, text, kind):
+        if _is_current(path, text, kind):
             return False
-        _rename_new(path, text.encode(), kind)
+        _write_and_rename(path, text.encode(), kind)
     except OSError as problem:
         raise Unavailable(call, error_name(problem)) from None
     return True
@@ -54,7 +54,7 @@ def error_name(problem: OSError) -> str:
     return errno.errorcode.get(problem.errno or 0, type(problem).__name__)
 
 
-def _is(path: Path, text: str, kind: Kind) -> bool:
+def _is_current(path: Path, text: str, kind: FileKind) -> bool:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, PermissionError):
@@ -66,11 +66,11 @@ def _is(path: Path, text: str, kind: Kind) -> bool:
     with open(file, "rb") as there:
         found = os.fstat(file)
         owned = _owner(path.parent, kind) in (None, (found.st_uid, found.st_gid))
-        as_wanted = stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == kind.mode
-        return owned and as_wanted and there.read() == text.encode()
+        as_desired = stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == kind.mode
+        return owned and as_desired and there.read() == text.encode()
 
 
-def _rename_new(path: Path, content: bytes, kind: Kind) -> None:
+def _write_and_rename(path: Path, content: bytes, kind: FileKind) -> None:
     # One name for all attempts: what a kill has left is replaced by the next writer and never piles up.
     new = path.with_name(f".{path.name.lstrip('.')}.new")
     new.unlink(missing_ok=True)
@@ -94,9 +94,9 @@ def _rename_new(path: Path, content: bytes, kind: Kind) -> None:
         os.close(folder)
 
 
-def _owner(folder: Path, kind: Kind) -> tuple[int, int] | None:
+def _owner(folder: Path, kind: FileKind) -> tuple[int, int] | None:
     """Whom the file is to belong to; None: to the writer. Only root can give files away."""
-    if not kind.heir or os.geteuid() != 0:
+    if not kind.inherit_owner or os.geteuid() != 0:
         return None
     found = folder.stat()
     return found.st_uid, found.st_gid
@@ -106,7 +106,7 @@ class ProjectFiles:
     """The files that boot writes (ports.Files)."""
 
     def __init__(self, paths: Paths) -> None:
-        self._files: Mapping[FileName, tuple[Path, Kind]] = {
+        self._files: Mapping[FileName, tuple[Path, FileKind]] = {
             "environment": (paths.environment, SECRET),
             "override": (paths.override, PLAIN),
             "shipper": (paths.shipper, PLAIN),

@@ -7,7 +7,7 @@ import json
 import re
 from urllib.parse import urlsplit
 
-from .plain_http import Answer, NoAnswer, PlainHttp
+from .plain_http import NoResponse, PlainHttp, Response
 from .ports import Instance, Unavailable
 
 ENDPOINT = "http://169.254.169.254"
@@ -38,7 +38,7 @@ class Imds:
 
     def instance_id(self) -> str:
         """Asked for once: it never changes. Raises Unavailable."""
-        self._id = self._id or _matching(
+        self._id = self._id or _validated(
             "instance-id", self._required("instance-id"), re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
         )
         return self._id
@@ -55,7 +55,7 @@ class Imds:
     def target_state(self) -> str | None:
         """See ports.Metadata."""
         state = self._read("autoscaling/target-lifecycle-state")
-        return None if state is None else _matching("target-lifecycle-state", state, TARGET_STATE)
+        return None if state is None else _validated("target-lifecycle-state", state, TARGET_STATE)
 
     def spot_action(self) -> str | None:
         """See ports.Metadata."""
@@ -65,8 +65,8 @@ class Imds:
         try:
             action = json.loads(notice)["action"]
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise _wrong("spot/instance-action") from None
-        return _matching("spot/instance-action", action, re.compile(r"[a-z]+"))
+            raise _wrong_shape("spot/instance-action") from None
+        return _validated("spot/instance-action", action, re.compile(r"[a-z]+"))
 
     def role(self) -> str | None:
         """Name of the role whose credentials the instance is given; None without an instance profile."""
@@ -74,7 +74,7 @@ class Imds:
         return (
             None
             if roles is None
-            else _matching("iam/security-credentials", roles.partition("\n")[0], re.compile(r"[\w+=,.@-]+"))
+            else _validated("iam/security-credentials", roles.partition("\n")[0], re.compile(r"[\w+=,.@-]+"))
         )
 
     def _required(self, path: str) -> str:
@@ -88,9 +88,9 @@ class Imds:
         for _attempt in (1, 2):
             try:
                 self._token = self._token or self._new_token()
-                answer = self._ask("GET", f"meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
-            except NoAnswer as nothing:
-                problem = str(nothing)
+                answer = self._request("GET", f"meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
+            except NoResponse as error:
+                problem = str(error)
                 continue
             if answer.status == 200:
                 return answer.body
@@ -104,18 +104,18 @@ class Imds:
         raise Unavailable(f"imds:{path}", problem)
 
     def _new_token(self) -> str:
-        answer = self._ask("PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)})
+        answer = self._request("PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)})
         if answer.status != 200 or not re.fullmatch(r"[!-~]{1,512}", answer.body):
-            raise NoAnswer(f"no token, {answer.status}")
+            raise NoResponse(f"no token, {answer.status}")
         return answer.body
 
-    def _ask(self, method: str, path: str, headers: dict[str, str]) -> Answer:
-        return self._http.ask(method, f"{self._base}/latest/{path}", headers)
+    def _request(self, method: str, path: str, headers: dict[str, str]) -> Response:
+        return self._http.request(method, f"{self._base}/latest/{path}", headers)
 
 
-def _matching(name: str, value: object, shape: re.Pattern[str]) -> str:
+def _validated(name: str, value: object, shape: re.Pattern[str]) -> str:
     if not isinstance(value, str) or not shape.fullmatch(value):
-        raise _wrong(name)
+        raise _wrong_shape(name)
     return value
 
 
@@ -123,8 +123,8 @@ def _address(name: str, value: str) -> str:
     try:
         return str(ipaddress.IPv4Address(value))
     except ValueError:
-        raise _wrong(name) from None
+        raise _wrong_shape(name) from None
 
 
-def _wrong(name: str) -> Unavailable:
+def _wrong_shape(name: str) -> Unavailable:
     return Unavailable(f"imds:{name}", "wrong shape")

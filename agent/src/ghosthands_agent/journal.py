@@ -29,10 +29,10 @@ class StderrJournal:
     def step(self, event: str, level: Level = "info", **fields: Scalar) -> None:
         """See ports.Journal."""
         text = line(event, **fields)
-        said = f"<{PRIORITIES[level]}>{text}" if self._priorities else text
+        text = f"<{PRIORITIES[level]}>{text}" if self._priorities else text
         try:
             if select.select([], [self._descriptor], [], 0)[1]:
-                os.write(self._descriptor, said.encode(errors="replace")[: LINE_BYTES - 1] + b"\n")
+                os.write(self._descriptor, text.encode(errors="replace")[: LINE_BYTES - 1] + b"\n")
         except OSError:
             pass  # nobody listens: the work goes on
 

@@ -11,7 +11,7 @@ JOURNAL = "/var/log/ghosthands/journal.log"  # written by journal_file.py, which
 FLUSH_SECONDS = 5  # default of force_flush_interval; an ending instance has little more
 
 
-def shipper_configuration(settings: Settings) -> str | None:
+def log_shipper_configuration(settings: Settings) -> str | None:
     """The configuration's text, JSON as "Manually create or edit the CloudWatch agent configuration file" describes it; None where no group is named.
 
     A stream per file: `<instance id>` for the boot's log, `<instance id>-journal`, and one for each container (publish_multi_logs adds the file's name, which

@@ -73,6 +73,6 @@ class Paths:
         return self.run / "boot.json"
 
     @property
-    def marks(self) -> Path:
+    def flags(self) -> Path:
         """The agent's one state file."""
-        return self.run / "marks.json"
+        return self.run / "flags.json"

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 #: No answer that the agent asks for is longer; the metadata service's user data, its longest, has 16 KB.
-ANSWER_BYTES = 65536
+RESPONSE_BYTES = 65536
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """Nothing usable came back in time. Its text names the cause and holds nothing of the answer."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back; `body` is decoded as UTF-8."""
 
     status: int
@@ -42,11 +42,11 @@ class PlainHttp:
         self._connection: _Connection | None = None
         self._host, self._port, self._timeout = host, port, timeout
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Response:
         """One exchange without a body, or with an empty one.
 
         Raises:
-            NoAnswer: no connection, none in time, or no HTTP.
+            NoResponse: no connection, none in time, or no HTTP.
         """
         deadline = time.monotonic() + self._timeout
         kept = self._connection is not None
@@ -59,7 +59,7 @@ class PlainHttp:
             # A server may close a kept connection at any moment: then, and only then, it is asked again, once.
             return self._exchange(method, path, headers or {}, deadline)
         except (OSError, http.client.HTTPException, UnicodeError) as problem:
-            raise NoAnswer("time-out" if isinstance(problem, TimeoutError) else type(problem).__name__) from None
+            raise NoResponse("time-out" if isinstance(problem, TimeoutError) else type(problem).__name__) from None
 
     def close(self) -> None:
         """End the connection, if there is one; the next question makes another."""
@@ -70,21 +70,21 @@ class PlainHttp:
     def __del__(self) -> None:
         self.close()
 
-    def _exchange(self, method: str, path: str, headers: Mapping[str, str], deadline: float) -> Answer:
+    def _exchange(self, method: str, path: str, headers: Mapping[str, str], deadline: float) -> Response:
         connection, self._connection = self._connection or _Connection(self._host, self._port), None
         connection.deadline = deadline
         try:
             connection.request(method, path, headers=dict(headers))
             response = connection.getresponse()
-            body = response.read(ANSWER_BYTES + 1)
-            if len(body) > ANSWER_BYTES:
+            body = response.read(RESPONSE_BYTES + 1)
+            if len(body) > RESPONSE_BYTES:
                 raise http.client.HTTPException("the answer is too long")
-            answer = Answer(response.status, body.decode())
+            result = Response(response.status, body.decode())
         except BaseException:
             connection.close()
             raise
         self._connection = connection if connection.sock else None  # None: the answer said "Connection: close"
-        return answer
+        return result
 
 
 class _Connection(http.client.HTTPConnection):
@@ -93,12 +93,12 @@ class _Connection(http.client.HTTPConnection):
     deadline = 0.0
 
     def connect(self) -> None:
-        self.timeout = _left(self.deadline)
+        self.timeout = _remaining(self.deadline)
         super().connect()
 
     def send(self, data: Any) -> None:
         if self.sock:
-            self.sock.settimeout(_left(self.deadline))
+            self.sock.settimeout(_remaining(self.deadline))
         super().send(data)
 
     def getresponse(self) -> http.client.HTTPResponse:
@@ -121,7 +121,7 @@ class _Receiving(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(_remaining(self._deadline))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class _Receiving(io.RawIOBase):
         super().close()
 
 
-def _left(deadline: float) -> float:
+def _remaining(deadline: float) -> float:
     if (left := deadline - time.monotonic()) <= 0:
         raise TimeoutError
     return left

@@ -1,4 +1,4 @@
-"""What the stories may do to the world: one small protocol per neighbour, values for what they answer, and two errors.
+"""What the procedures may do to the world: one small protocol per neighbour, values for what they answer, and two errors.
 
 Every call returns within the bound that its protocol states; what may take longer is begun and comes back as a `Task`. A call either works, raises
 `Unavailable` (it did not work, it may later; whether it took effect is not known) or raises `Refused` (the other side said no). Nothing else leaves an adapter.
@@ -14,12 +14,15 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-#: A story: yields pauses in seconds, returns what came of it. Whoever runs it sleeps, and may drop it at any moment.
-Story: TypeAlias = Generator[float, None, T]
+#: A procedure: yields pauses in seconds, returns what came of it. Whoever runs it sleeps, and may drop it at any moment.
+Procedure: TypeAlias = Generator[float, None, T]
 
 Scalar: TypeAlias = str | int | float | bool | None
 
-IN_SERVICE, TERMINATED = "InService", "Terminated"  # targets of autoscaling/target-lifecycle-state that stories act on
+IN_SERVICE, TERMINATED = (
+    "InService",
+    "Terminated",
+)  # targets of autoscaling/target-lifecycle-state that procedures act on
 
 NO_ACTIVE_ACTION = (
     "NoActiveLifecycleAction"  # Refused.code where AWS says ValidationError "No active Lifecycle Action found ..."
@@ -251,7 +254,7 @@ class BootRecord:
     image: str = ""
 
 
-Mark = Literal["terminated", "spot", "asked", "stopping"]
+Flag = Literal["terminated", "spot", "requested", "stopping"]
 
 
 class Records(Protocol):
@@ -264,16 +267,16 @@ class Records(Protocol):
     def boot(self) -> BootRecord | None:
         """The boot record; None where there is none or it cannot be understood."""
 
-    def keep_boot(self, record: BootRecord) -> None:
+    def write_boot(self, record: BootRecord) -> None:
         """Replace the boot record."""
 
-    def marks(self) -> Mapping[Mark, float]:
+    def flags(self) -> Mapping[Flag, float]:
         """The marks that are set."""
 
-    def set_mark(self, mark: Mark, moment: float) -> None:
+    def set_flag(self, flag: Flag, moment: float) -> None:
         """Set a mark, unless it is set already: the first one stays."""
 
-    def clear_mark(self, mark: Mark) -> None:
+    def clear_flag(self, flag: Flag) -> None:
         """Take a mark back, if it is set."""
 
 
@@ -281,7 +284,7 @@ class Logs(Protocol):
     """What takes the instance's logs away."""
 
     def flush(self) -> Task[None]:
-        """Begin to hand on what is still buffered; 2 s at most. Stories do not wait for more than a moment and do not mind if it fails."""
+        """Begin to hand on what is still buffered; 2 s at most. Procedures do not wait for more than a moment and do not mind if it fails."""
 
 
 class Journal(Protocol):
@@ -306,7 +309,7 @@ class Supervisor(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """All neighbours of a story."""
+    """All neighbours of a procedure."""
 
     clock: Clock
     metadata: Metadata

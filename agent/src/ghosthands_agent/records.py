@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from .files import PUBLIC, error_name, replace
 from .paths import Paths
-from .ports import BootRecord, Mark, Unavailable
+from .ports import BootRecord, Flag, Unavailable
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 LOCK_SECONDS = 0.8
@@ -29,76 +29,76 @@ class RunRecords:
     """
 
     def __init__(self, paths: Paths, boot_id: str | None = None) -> None:
-        self._boot, self._marks = paths.boot_record, paths.marks
+        self._boot, self._flags = paths.boot_record, paths.flags
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
 
     def boot(self) -> BootRecord | None:
         """See ports.Records."""
-        said = self._read(self._boot)
+        data = self._read(self._boot)
         try:
             record = BootRecord(
-                state=said["state"],
-                phase=str(said["phase"]),
-                reason=str(said["reason"]),
-                failures=int(said["failures"]),
-                began=float(said["began"]),
-                seconds={str(phase): float(seconds) for phase, seconds in said["seconds"].items()},
-                image=str(said["image"]),
+                state=data["state"],
+                phase=str(data["phase"]),
+                reason=str(data["reason"]),
+                failures=int(data["failures"]),
+                began=float(data["began"]),
+                seconds={str(phase): float(seconds) for phase, seconds in data["seconds"].items()},
+                image=str(data["image"]),
             )
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
         return record if record.state in STATES else None
 
-    def keep_boot(self, record: BootRecord) -> None:
+    def write_boot(self, record: BootRecord) -> None:
         """See ports.Records."""
         self._write(self._boot, asdict(record))
 
-    def marks(self) -> dict[Mark, float]:
+    def flags(self) -> dict[Flag, float]:
         """See ports.Records."""
-        said = self._read(self._marks)
-        return {mark: float(said[mark]) for mark in get_args(Mark) if isinstance(said.get(mark), (int, float))}
+        data = self._read(self._flags)
+        return {flag: float(data[flag]) for flag in get_args(Flag) if isinstance(data.get(flag), (int, float))}
 
-    def set_mark(self, mark: Mark, moment: float) -> None:
+    def set_flag(self, flag: Flag, moment: float) -> None:
         """See ports.Records."""
-        with self._alone():
-            self._write(self._marks, {mark: moment} | self.marks())
+        with self._locked():
+            self._write(self._flags, {flag: moment} | self.flags())
 
-    def clear_mark(self, mark: Mark) -> None:
+    def clear_flag(self, flag: Flag) -> None:
         """See ports.Records."""
-        with self._alone():
-            marks = self.marks()
-            if marks.pop(mark, None) is not None:
-                self._write(self._marks, marks)
+        with self._locked():
+            flags = self.flags()
+            if flags.pop(flag, None) is not None:
+                self._write(self._flags, flags)
 
     def _read(self, path: Path) -> dict[str, Any]:
         """What the file holds of this boot; {} where there is no such file, or it is another boot's, or it is not ours."""
         try:
-            said = json.loads(path.read_bytes())
+            data = json.loads(path.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
         except OSError as problem:
             raise Unavailable(f"read {path.name}", error_name(problem)) from None
-        return said if isinstance(said, dict) and said.get("boot_id") == self._boot_id else {}
+        return data if isinstance(data, dict) and data.get("boot_id") == self._boot_id else {}
 
     def _write(self, path: Path, value: Mapping[Any, Any]) -> None:
         replace(path, json.dumps({**value, "boot_id": self._boot_id}) + "\n", PUBLIC)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process changes marks meanwhile. A change takes milliseconds; the kernel takes the lock from a process that dies."""
+    def _locked(self) -> Iterator[None]:
+        """No other process changes flags meanwhile. A change takes milliseconds; the kernel takes the lock from a process that dies."""
         try:
-            self._marks.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._marks.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            self._flags.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._flags.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as problem:
-            raise Unavailable(f"lock {self._marks.name}", error_name(problem)) from None
+            raise Unavailable(f"lock {self._flags.name}", error_name(problem)) from None
         try:
-            _take(lock, self._marks.name)
+            _acquire(lock, self._flags.name)
             yield
         finally:
             os.close(lock)
 
 
-def _take(lock: int, name: str) -> None:
+def _acquire(lock: int, name: str) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

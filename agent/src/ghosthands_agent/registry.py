@@ -55,7 +55,7 @@ class EcrRegistry:
 
     def token(self, region: str) -> str:
         """A login as `auths` wants it: base64 of `AWS:password`. Raises Unavailable, Refused."""
-        answer = self._account.call("ecr", "get_authorization_token", region=region, patient=True)
+        answer = self._account.call("ecr", "get_authorization_token", region=region, slow=True)
         try:
             token = answer["authorizationData"][0]["authorizationToken"]
             if not base64.b64decode(token, validate=True).startswith(b"AWS:"):

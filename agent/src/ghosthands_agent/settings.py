@@ -122,7 +122,7 @@ def parse(text: str) -> Settings:
         problems.append(
             f"SCHEMA is {schema!r}, this agent reads {SCHEMA}: build the machine image and the launch template from one release."
         )
-    problems += [problem for key, value in given.items() for problem in _misfit(key, value)]
+    problems += [problem for key, value in given.items() for problem in _invalid(key, value)]
     if not problems:
         problems = list(_conflicts(settings := _settings(given)))
     if problems:
@@ -144,7 +144,7 @@ def _lines(text: str, given: dict[str, str]) -> Iterator[str]:
             given[key] = value
 
 
-def _misfit(key: str, value: str) -> Iterator[str]:
+def _invalid(key: str, value: str) -> Iterator[str]:
     """What is wrong with one known key's value."""
     if key in CHOICES and value not in CHOICES[key]:
         yield f"{key} is {value!r}: write {' or '.join(CHOICES[key])}."

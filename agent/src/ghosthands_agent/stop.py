@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .boot import LONGEST_BACK_OFF_SECONDS, REPORT_SECONDS
-from .ending import MARGIN_SECONDS, OTHERS_GRACE_SECONDS, RELEASE_SECONDS, RETURN_SECONDS, services_ended, worker_ended
-from .ports import API, DEPLOY_SERVER, Level, Ports, Story, Unavailable
+from .ports import API, DEPLOY_SERVER, Level, Ports, Procedure, Unavailable
 from .settings import Settings
+from .termination import (
+    MARGIN_SECONDS,
+    OTHERS_GRACE_SECONDS,
+    REQUEUE_SECONDS,
+    SECOND_SIGNAL_SECONDS,
+    stop_services,
+    terminate_worker,
+)
 
 WATCHDOG_SECONDS = 60  # watch reports on every pass; the port calls of one pass take 25 s at worst
 
@@ -27,23 +34,23 @@ class UnitLimits(NamedTuple):
 
 
 def unit_limits(settings: Settings) -> UnitLimits:
-    """Limits within which the stories end by themselves."""
+    """Limits within which the procedures end by themselves."""
     start = settings.boot_timeout_seconds + LONGEST_BACK_OFF_SECONDS + 2 * REPORT_SECONDS + MARGIN_SECONDS
-    worker = _patience(settings) + max(settings.stop_grace_seconds, RELEASE_SECONDS) + 4 * MARGIN_SECONDS
+    worker = _requeue_seconds(settings) + max(settings.stop_grace_seconds, SECOND_SIGNAL_SECONDS) + 4 * MARGIN_SECONDS
     return UnitLimits(round(start), round(worker + OTHERS_GRACE_SECONDS + MARGIN_SECONDS), WATCHDOG_SECONDS)
 
 
-def stop(ports: Ports, settings: Settings) -> Story[int]:
+def stop(ports: Ports, settings: Settings) -> Procedure[int]:
     """Stop everything, the worker first; 0 when all is down, else 1. Touches no hook: a reboot is not the end of an instance."""
     began = ports.clock.monotonic()
     ports.journal.step("stop_began")
     try:
-        yield from worker_ended(ports, _pause, began + _patience(settings), settings.stop_grace_seconds)
+        yield from terminate_worker(ports, _pause, began + _requeue_seconds(settings), settings.stop_grace_seconds)
         worker = True
     except Unavailable as error:
         ports.journal.step("worker_stop_failed", "error", code=error.code)
         worker = False
-    others = yield from services_ended(
+    others = yield from stop_services(
         ports, _pause, (API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS, OTHERS_GRACE_SECONDS + MARGIN_SECONDS
     )
     level: Level = "info" if worker and others else "error"
@@ -53,10 +60,10 @@ def stop(ports: Ports, settings: Settings) -> Story[int]:
     return 0 if worker and others else 1
 
 
-def _patience(settings: Settings) -> int:
+def _requeue_seconds(settings: Settings) -> int:
     """Seconds that a job gets after the signal. Only a worker that drains by itself has a use for them; any other is to put its job back at once."""
-    return RETURN_SECONDS if settings.drain_policy == "sigterm" else 0
+    return REQUEUE_SECONDS if settings.drain_policy == "sigterm" else 0
 
 
-def _pause(seconds: float) -> Story[None]:
+def _pause(seconds: float) -> Procedure[None]:
     yield seconds

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from .drain import drain, let_go
-from .ports import Mark, Ports, Story
+from .drain import complete_hook, drain
+from .monitor import CHECK_SECONDS, Monitor
+from .ports import Flag, Ports, Procedure
 from .settings import Settings
-from .vigil import LOOK_SECONDS, Vigil
 
 
-def watch(ports: Ports, settings: Settings) -> Story[None]:
+def watch(ports: Ports, settings: Settings) -> Procedure[None]:
     """Never ends by itself."""
-    vigil = Vigil(ports, settings)
+    monitor = Monitor(ports, settings)
     ports.journal.step(
         "watch_began", group=settings.group, hook=settings.termination_hook, policy=settings.drain_policy
     )
     ports.supervisor.ready()
-    vigil.look()
-    settled: set[Mark] = set()
+    monitor.check()
+    handled: set[Flag] = set()
     while True:
-        if set(vigil.causes()) - settled:
+        if set(monitor.causes()) - handled:
             ports.supervisor.status("draining")
-            settled |= yield from _drained(vigil)
+            handled |= yield from _drain(monitor)
             ports.supervisor.status("drained")
         else:
-            vigil.worker()
-            yield from vigil.rest(LOOK_SECONDS)
+            monitor.worker()
+            yield from monitor.pause(CHECK_SECONDS)
 
 
-def _drained(vigil: Vigil) -> Story[set[Mark]]:
-    """One drain, and the hook if the instance is to end; the causes that are settled by it."""
-    result = yield from drain(vigil)
-    settled = set(vigil.causes())
-    if "terminated" in settled and not vigil.hook_done:
-        yield from let_go(vigil, result)
-    return settled
+def _drain(monitor: Monitor) -> Procedure[set[Flag]]:
+    """One drain, and the hook if the instance is to end; the causes that are handled by it."""
+    result = yield from drain(monitor)
+    handled = set(monitor.causes())
+    if "terminated" in handled and not monitor.hook_done:
+        yield from complete_hook(monitor, result)
+    return handled

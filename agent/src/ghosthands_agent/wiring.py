@@ -1,4 +1,4 @@
-"""The stories' neighbours as they are on this host."""
+"""The procedures' neighbours as they are on this host."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def account(settings: Settings) -> Account:
     return Account(settings.region, settings.endpoint_url)
 
 
-def ports(settings: Settings, paths: Paths, said: Journal) -> Ports:
+def ports(settings: Settings, paths: Paths, log: Journal) -> Ports:
     """All neighbours; nothing is called yet. Raises ValueError where the environment is wrong."""
     services, docker, imds = account(settings), Docker(paths), metadata()
     return Ports(
@@ -50,7 +50,7 @@ def ports(settings: Settings, paths: Paths, said: Journal) -> Ports:
         worker=HttpWorker(paths.worker_port),
         files=ProjectFiles(paths),
         records=RunRecords(paths),
-        logs=CloudWatchShipper(wanted=settings.log_group is not None),
-        journal=said,
+        logs=CloudWatchShipper(enabled=settings.log_group is not None),
+        journal=log,
         supervisor=Systemd(),
     )

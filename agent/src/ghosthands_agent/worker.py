@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from .paths import API_PORT, WORKER_PORT
-from .plain_http import Answer, NoAnswer, PlainHttp
+from .plain_http import NoResponse, PlainHttp, Response
 from .ports import Unavailable, WorkerStatus
 
 #: A worker whose event loop a browser keeps busy may take a second to answer; ports.Worker allows two.
@@ -29,14 +29,14 @@ class HttpWorker:
 
     def status(self) -> WorkerStatus:
         """See ports.Worker."""
-        return _status(self._ask("GET", "/worker/status").body)
+        return _status(self._request("GET", "/worker/status").body)
 
     def drain(self) -> None:
         """See ports.Worker."""
-        self._ask("POST", "/worker/drain")
+        self._request("POST", "/worker/drain")
 
-    def _ask(self, method: str, path: str) -> Answer:
-        return ask(self._http, method, path, f"worker:{path}")
+    def _request(self, method: str, path: str) -> Response:
+        return request(self._http, method, path, f"worker:{path}")
 
 
 def api_health(port: int = API_PORT) -> None:
@@ -45,15 +45,15 @@ def api_health(port: int = API_PORT) -> None:
     Raises:
         Unavailable: it does not, or not within 2 s.
     """
-    ask(PlainHttp("127.0.0.1", port, ANSWER_SECONDS), "GET", "/health", "api:/health")
+    request(PlainHttp("127.0.0.1", port, ANSWER_SECONDS), "GET", "/health", "api:/health")
 
 
-def ask(http: PlainHttp, method: str, path: str, call: str) -> Answer:
+def request(http: PlainHttp, method: str, path: str, call: str) -> Response:
     """An exchange that counts only when it is answered with 2xx. Raises Unavailable."""
     try:
-        answer = http.ask(method, path)
-    except NoAnswer as nothing:
-        raise Unavailable(call, str(nothing)) from None
+        answer = http.request(method, path)
+    except NoResponse as error:
+        raise Unavailable(call, str(error)) from None
     if not 200 <= answer.status < 300:
         raise Unavailable(call, str(answer.status))
     return answer
@@ -62,22 +62,22 @@ def ask(http: PlainHttp, method: str, path: str, call: str) -> Answer:
 def _status(body: str) -> WorkerStatus:
     call = "worker:/worker/status"
     try:
-        said: Any = json.loads(body)
+        data: Any = json.loads(body)
     except (ValueError, RecursionError):
         raise Unavailable(call, "no JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(data, dict):
         raise Unavailable(call, "wrong shape")
     for name, kind in FIELDS.items():
-        value = said.get(name)
+        value = data.get(name)
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):  # to Python True is an int
             raise Unavailable(call, f"wrong shape: {name}")
-    if said["active_jobs"] < 0 or said["dispatch_mode"] not in ("queue", "legacy"):
+    if data["active_jobs"] < 0 or data["dispatch_mode"] not in ("queue", "legacy"):
         raise Unavailable(call, "wrong shape: active_jobs or dispatch_mode")
     return WorkerStatus(
-        worker_id=said["worker_id"],
-        instance_id=said["ec2_instance_id"],
-        active_jobs=said["active_jobs"],
-        is_running=said["is_running"],
-        is_draining=said["is_draining"],
-        dispatch_mode=said["dispatch_mode"],
+        worker_id=data["worker_id"],
+        instance_id=data["ec2_instance_id"],
+        active_jobs=data["active_jobs"],
+        is_running=data["is_running"],
+        is_draining=data["is_draining"],
+        dispatch_mode=data["dispatch_mode"],
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ghosthands_agent import compose
-from ghosthands_agent.command import Work
+from ghosthands_agent.command import PolledTask
 from ghosthands_agent.compose import DockerCompose
 from ghosthands_agent.docker import Docker, DockerImages
 from ghosthands_agent.paths import Paths
@@ -50,7 +50,7 @@ def _yaml(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def finish(work: Work[None], seconds: float = 60) -> None:
+def finish(work: PolledTask[None], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not work.done():
         assert time.monotonic() < until

@@ -105,7 +105,7 @@ def test_a_busy_instance_is_shielded_finishes_its_job_and_goes_soon_after_its_wo
 
 def test_at_rest_it_takes_little(fleet: Fleet) -> None:
     (instance,) = fleet.launch(1)
-    fleet.wait_for(instance, "event=shield")  # botocore is in memory by then
+    fleet.wait_for(instance, "event=scale_in_protection")  # botocore is in memory by then
     pid = fleet.watch_pid(instance)
     before, began = cpu_seconds(pid), time.monotonic()
     time.sleep(REST_SECONDS)

@@ -1,4 +1,4 @@
-"""An instance of the kit: the agent's own stories, run by a systemd of few rules over neighbours in virtual time."""
+"""An instance of the kit: the agent's own procedures, run by a systemd of few rules over neighbours in virtual time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ghosthands_agent import boot, drain, stop, watch
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import BootRecord, Mark, Ports
+from ghosthands_agent.ports import BootRecord, Flag, Ports
 from ghosthands_agent.settings import Settings
 
 from schedules import neighbours
@@ -31,21 +31,21 @@ def _boot(ports: Ports, settings: Settings) -> Generator[float, None, int]:
 
 
 @dataclass(frozen=True)
-class Stories:
+class Procedures:
     """What the agent does, by verb. The tests put broken ones in their place."""
 
     boot: Telling = _boot
     watch: Telling = watch.watch
-    ask: Telling = drain.ask
+    ask: Telling = drain.request_drain
     stop: Telling = stop.stop
 
 
 class Killed(BaseException):
-    """kill -9: raised inside a neighbour's call, it passes every handler of a story."""
+    """kill -9: raised inside a neighbour's call, it passes every handler of a procedure."""
 
 
 class Unit:
-    """A systemd service that runs one story.
+    """A systemd service that runs one procedure.
 
     Attributes:
         calls: how many calls to neighbours it has made since it was first started.
@@ -54,7 +54,7 @@ class Unit:
     """
 
     def __init__(
-        self, machine: AgentMachine, name: str, story: Telling, restart: Literal["always", "on-failure", "no"]
+        self, machine: AgentMachine, name: str, procedure: Telling, restart: Literal["always", "on-failure", "no"]
     ) -> None:
         self.machine = machine
         self.name = name
@@ -66,7 +66,7 @@ class Unit:
         self.lag = 0.0
         self.tasks: list[neighbours.SimTask[Any]] = []
         self.then: Callable[[], object] | None = None
-        self._tell = story
+        self._tell = procedure
         self._story: Generator[float, None, Any] | None = None
         self.life = 0
         self._ports = neighbours.ports(machine, self)
@@ -146,8 +146,10 @@ class Unit:
         except Killed:
             if life == self.life:
                 self.crash()
-        except Exception as error:  # whatever a story lets through ends the process, and is a mistake of the story
-            self.machine.world.violated(self.machine, f"the {self.name} story raised {error!r}")
+        except (
+            Exception
+        ) as error:  # whatever a procedure lets through ends the process, and is a mistake of the procedure
+            self.machine.world.violated(self.machine, f"the {self.name} procedure raised {error!r}")
             self._ended(1)
         else:
             if life == self.life:
@@ -185,11 +187,11 @@ class AgentMachine(Machine):
 
     restart_policy: Literal["on-failure", "unless-stopped"] = "on-failure"
 
-    def __init__(self, world: Cloud, id: str, zone: str, *, stories: Stories, settings: Settings) -> None:
+    def __init__(self, world: Cloud, id: str, zone: str, *, procedures: Procedures, settings: Settings) -> None:
         self.settings = settings
         self.files: dict[str, str] = {}
         self.boot_record: BootRecord | None = None
-        self.marks: dict[Mark, float] = {}
+        self.marks: dict[Flag, float] = {}
         self.system = 0
         self.system_began = world.timeline.now
         self.able_seconds = 0.0
@@ -200,10 +202,10 @@ class AgentMachine(Machine):
         self.units: dict[str, Unit] = {}
         super().__init__(world, id, zone)
         self.units = {
-            "boot": Unit(self, "boot", stories.boot, "on-failure"),
-            "watch": Unit(self, "watch", stories.watch, "always"),
-            "ask": Unit(self, "ask", stories.ask, "no"),
-            "stop": Unit(self, "stop", stories.stop, "no"),
+            "boot": Unit(self, "boot", procedures.boot, "on-failure"),
+            "watch": Unit(self, "watch", procedures.watch, "always"),
+            "ask": Unit(self, "ask", procedures.ask, "no"),
+            "stop": Unit(self, "stop", procedures.stop, "no"),
         }
 
     def system_is_up(self) -> None:
@@ -284,7 +286,9 @@ class AgentMachine(Machine):
         if self.spot_noticed:
             return "spot"
         now = self.world.timeline.now + self.units["watch"].lag
-        begins = [self.system_began + moment for mark, moment in self.marks.items() if mark in ("asked", "terminated")]
+        begins = [
+            self.system_began + moment for mark, moment in self.marks.items() if mark in ("requested", "terminated")
+        ]
         begins += [self.waiting_since] if self.waiting_since is not None else []
         if begins and now - min(begins) >= self.settings.drain_limit_seconds:
             return "hard limit"
@@ -297,7 +301,7 @@ class AgentMachine(Machine):
         return self.stop_reason() == UNEXCUSED and self.docker_up
 
     def drained_on_purpose(self) -> bool:
-        return "asked" in self.marks
+        return "requested" in self.marks
 
     # --- troubles ---------------------------------------------------------------------------------------------------------
 

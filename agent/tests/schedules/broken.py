@@ -1,4 +1,4 @@
-"""Agents with one mistake each: the true stories over neighbours of which one does not do what it is told. The rules must catch every one."""
+"""Agents with one mistake each: the true procedures over neighbours of which one does not do what it is told. The rules must catch every one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Generator
 from dataclasses import replace
 from typing import Any
 
-from ghosthands_agent.ports import WORKER, FileName, Mark, Ports, Result, Unavailable, WorkerStatus
+from ghosthands_agent.ports import WORKER, FileName, Flag, Ports, Result, Unavailable, WorkerStatus
 from ghosthands_agent.settings import Settings
 
-from schedules.agent import Stories, Telling
+from schedules.agent import Procedures, Telling
 
 Change = Callable[[Ports], Ports]
 
@@ -52,12 +52,12 @@ def always_abandons(ports: Ports) -> Ports:
 
 
 def completes_before_it_stops(ports: Ports) -> Ports:
-    def set_mark(mark: Mark, moment: float) -> None:
-        ports.records.set_mark(mark, moment)
+    def set_flag(mark: Flag, moment: float) -> None:
+        ports.records.set_flag(mark, moment)
         if mark == "terminated":
             ports.group.complete("gh-worker-termination", "CONTINUE")
 
-    return replace(ports, records=Instead(ports.records, set_mark=set_mark))
+    return replace(ports, records=Instead(ports.records, set_flag=set_flag))
 
 
 def never_shields(ports: Ports) -> Ports:
@@ -141,14 +141,14 @@ def lets_errors_through(ports: Ports) -> Ports:
     return replace(ports, metadata=Instead(ports.metadata, target_state=target_state))
 
 
-def stories(change: Change) -> Stories:
-    """The true stories with that mistake."""
-    true = Stories()
+def procedures(change: Change) -> Procedures:
+    """The true procedures with that mistake."""
+    true = Procedures()
 
-    def broken(story: Telling) -> Telling:
+    def broken(procedure: Telling) -> Telling:
         def tell(ports: Ports, settings: Settings) -> Generator[float, None, Any]:
-            return story(change(ports), settings)
+            return procedure(change(ports), settings)
 
         return tell
 
-    return Stories(broken(true.boot), broken(true.watch), broken(true.ask), broken(true.stop))
+    return Procedures(broken(true.boot), broken(true.watch), broken(true.ask), broken(true.stop))

@@ -84,7 +84,7 @@ class Cloud:
         self.group = _group(schedule, kit=kit)
 
     def tell(self, machine: Machine | None, *words: object) -> None:
-        """A line of the story, for a replay."""
+        """A line of the procedure, for a replay."""
         if self._say:
             self._say(
                 f"{self.timeline.now - START:9.2f}  {machine.id if machine else '-':5} {' '.join(map(str, words))}"
@@ -94,7 +94,7 @@ class Cloud:
         """A rule is broken."""
         where = f" {machine.id}" if machine else ""
         self.violations.append(f"at {self.timeline.now - START:.1f} s{where}: {what}")
-        self.tell(machine, "BROKEN RULE:", what)
+        self.tell(machine, "FAULT RULE:", what)
 
     # --- the queue and its scaler ---------------------------------------------------------------------------------------
 

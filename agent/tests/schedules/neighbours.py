@@ -13,9 +13,9 @@ from ghosthands_agent.ports import (
     WORKER,
     BootRecord,
     FileName,
+    Flag,
     Instance,
     Level,
-    Mark,
     PortError,
     Ports,
     Refused,
@@ -52,7 +52,7 @@ class SimTask(Generic[T]):
 
     def result(self) -> T:
         if not self._over:
-            raise AssertionError("a story asked for the result of a task that is not done")
+            raise AssertionError("a procedure asked for the result of a task that is not done")
         if self._error:
             raise self._error
         return self._value  # type: ignore[return-value]  # None is T then
@@ -322,22 +322,22 @@ class SimRecords(Neighbour):
         self.unit.count()
         return self.machine.boot_record
 
-    def keep_boot(self, record: BootRecord) -> None:
+    def write_boot(self, record: BootRecord) -> None:
         self._write()
         self.machine.boot_record = record
         self.unit.count_effect()
 
-    def marks(self) -> Mapping[Mark, float]:
+    def flags(self) -> Mapping[Flag, float]:
         self.unit.count()
         return dict(self.machine.marks)
 
-    def set_mark(self, mark: Mark, moment: float) -> None:
+    def set_flag(self, mark: Flag, moment: float) -> None:
         self._write()
         self.machine.marks.setdefault(mark, moment)
         self.machine.note_ability()
         self.unit.count_effect()
 
-    def clear_mark(self, mark: Mark) -> None:
+    def clear_flag(self, mark: Flag) -> None:
         self._write()
         self.machine.marks.pop(mark, None)
         self.machine.note_ability()
@@ -375,7 +375,7 @@ class SimSupervisor(Neighbour):
 
 
 def ports(machine: AgentMachine, unit: Unit) -> Ports:
-    """All neighbours of a unit's story."""
+    """All neighbours of a unit's procedure."""
     return Ports(
         clock=SimClock(machine, unit),
         metadata=SimMetadata(machine, unit),

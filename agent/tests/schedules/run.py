@@ -10,7 +10,7 @@ from functools import partial
 
 from ghosthands_agent.settings import Settings
 
-from schedules.agent import AgentMachine, Stories
+from schedules.agent import AgentMachine, Procedures
 from schedules.cloud import HOOK, LAUNCH_HOOK
 from schedules.runbook import RunbookMachine
 from schedules.schedule import Schedule, draw
@@ -19,7 +19,9 @@ from schedules.world import Outcome, World
 KIT, RUNBOOK = "kit", "runbook"  # what ways' names begin with
 
 
-def run_kit(schedule: Schedule, stories: Stories | None = None, say: Callable[[str], None] | None = None) -> Outcome:
+def run_kit(
+    schedule: Schedule, procedures: Procedures | None = None, say: Callable[[str], None] | None = None
+) -> Outcome:
     """The schedule under the kit's agent."""
     settings = Settings(
         region="us-east-1",
@@ -32,7 +34,7 @@ def run_kit(schedule: Schedule, stories: Stories | None = None, say: Callable[[s
         drain_limit_seconds=schedule.drain_limit,
         heartbeat_timeout_seconds=schedule.heartbeat_timeout,
     )
-    host = partial(AgentMachine, stories=stories or Stories(), settings=settings)
+    host = partial(AgentMachine, procedures=procedures or Procedures(), settings=settings)
     return World(schedule, host, kit=True, say=say).run()
 
 

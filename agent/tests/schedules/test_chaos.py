@@ -83,13 +83,13 @@ def test_a_schedule_is_the_same_whenever_it_is_run() -> None:
         (broken.gives_the_worker_the_hook, "the worker completes the hook that is the agent's"),
         (broken.cannot_stop_the_worker, "is let go while its worker runs"),
         (broken.leaves_the_worker_down, "no rest"),
-        (broken.lets_errors_through, "story raised"),
+        (broken.lets_errors_through, "procedure raised"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_an_agent_with_this_mistake_is_caught(mistake: broken.Change, rule: str) -> None:
-    stories = broken.stories(mistake)
+    procedures = broken.procedures(mistake)
     for number in range(ENOUGH):
-        if any(rule in violation for violation in run_kit(draw(1, number), stories).violations):
+        if any(rule in violation for violation in run_kit(draw(1, number), procedures).violations):
             return
     pytest.fail(f"{ENOUGH} schedules and nothing said {rule!r}")

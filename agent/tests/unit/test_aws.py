@@ -109,7 +109,7 @@ def test_errors_are_told_apart_by_code_and_carry_no_text(
 
 
 def test_a_call_is_made_once() -> None:
-    """The retries are the stories', which know what time is left."""
+    """The retries are the procedures', which know what time is left."""
     with listening(lambda _: refusal("InternalFailure", status=500)) as server:
         with pytest.raises(Unavailable):
             group(server).heartbeat("hook")

@@ -78,7 +78,7 @@ def test_nothing_is_started_on_an_instance_that_is_to_end() -> None:
     assert "secret" not in world.called
 
 
-@pytest.mark.parametrize("mark", ["terminated", "spot", "asked"])
+@pytest.mark.parametrize("mark", ["terminated", "spot", "requested"])
 def test_nothing_is_started_once_a_drain_was_begun(mark: str) -> None:
     world = World(mark_file={mark: 1.0})  # type: ignore[dict-item]
     assert booted(world) == 0
@@ -109,11 +109,11 @@ def test_a_boot_gives_way_when_the_instance_is_to_end_meanwhile(after: float) ->
         "marks",
         "instance",
         "boot_record",
-        "keep_boot",
+        "write_boot",
         "write environment",
         "write override",
         "present",
-        "clear_mark",
+        "clear_flag",
     ],
 )
 def test_what_is_unavailable_is_asked_again(call: str) -> None:
@@ -234,7 +234,7 @@ def test_a_refused_pull_falls_back_to_the_baked_image_where_that_is_allowed_and_
     assert record(world).image == BAKED
     assert f"ECR_IMAGE='{BAKED}'" in world.files["environment"]
     (said,) = world.steps("image_fallback")
-    assert (said["wanted"], said["image"], said["code"]) == (WANTED, BAKED, "denied")
+    assert (said["desired"], said["image"], said["code"]) == (WANTED, BAKED, "denied")
 
 
 def test_without_a_baked_image_there_is_nothing_to_fall_back_to() -> None:

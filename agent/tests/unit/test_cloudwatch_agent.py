@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from ghosthands_agent.cloudwatch_agent import FLUSH_SECONDS, CloudWatchShipper
-from ghosthands_agent.command import Work
+from ghosthands_agent.command import PolledTask
 from ghosthands_agent.ports import Unavailable
 
 
-def finish(work: Work[None]) -> None:
+def finish(work: PolledTask[None]) -> None:
     until = time.monotonic() + 10
     while not work.done():
         assert time.monotonic() < until

@@ -8,7 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
-from ghosthands_agent.command import Command, Ended, Steps, Work, kill_by_identity, name, until_ended
+from ghosthands_agent.command import (
+    Command,
+    CompletedCommand,
+    PolledTask,
+    Steps,
+    kill_by_identity,
+    name,
+    until_completed,
+)
 from ghosthands_agent.ports import Refused, Unavailable
 
 
@@ -16,7 +24,7 @@ def python(code: str, **extra: str) -> Command:
     return Command([sys.executable, "-c", code], extra)
 
 
-def finish(work: Work[Ended], seconds: float = 10.0) -> Ended:
+def finish(work: PolledTask[CompletedCommand], seconds: float = 10.0) -> CompletedCommand:
     until = time.monotonic() + seconds
     while not work.done():
         assert time.monotonic() < until
@@ -37,7 +45,7 @@ def alive(pid: int) -> bool:
 
 
 def test_a_program_ends_with_a_code_and_what_it_said() -> None:
-    assert python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)").wait(10) == Ended(
+    assert python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)").wait(10) == CompletedCommand(
         3, "out\n", "err\n"
     )
 
@@ -77,12 +85,12 @@ def test_a_program_that_is_not_there_is_unavailable() -> None:
 
 
 def test_work_goes_on_as_it_is_asked_for_and_blocks_nobody() -> None:
-    def steps() -> Steps[Ended]:
-        yield from until_ended(python("import time; time.sleep(0.3)"))
-        return (yield from until_ended(python("print('second')")))
+    def steps() -> Steps[CompletedCommand]:
+        yield from until_completed(python("import time; time.sleep(0.3)"))
+        return (yield from until_completed(python("print('second')")))
 
     began = time.monotonic()
-    work = Work(steps())
+    work = PolledTask(steps())
     assert not work.done()
     assert time.monotonic() - began < 0.25
     assert finish(work).output == "second\n"
@@ -93,7 +101,7 @@ def test_work_that_fails_says_so_by_its_result() -> None:
         yield None
         raise Refused("docker pull", "NoSuchImage")
 
-    work = Work(steps())
+    work = PolledTask(steps())
     while not work.done():
         pass
     for _ in range(2):
@@ -104,7 +112,7 @@ def test_work_that_fails_says_so_by_its_result() -> None:
 
 def test_work_that_is_cancelled_ends_its_program() -> None:
     command = python("import time; time.sleep(60)")
-    work = Work(until_ended(command))
+    work = PolledTask(until_completed(command))
     work.cancel()
     assert work.done()
     assert not alive(pid_of(command))
@@ -118,13 +126,13 @@ def test_a_result_before_its_time_is_a_mistake() -> None:
         yield None
 
     with pytest.raises(ValueError, match="not done"):
-        Work(steps()).result()
+        PolledTask(steps()).result()
 
 
 def test_a_dropped_work_leaves_its_program_alone() -> None:
     """An agent that is killed stops nothing; one that ends must not do so either."""
     command = python("import time; time.sleep(60)")
-    work = Work(until_ended(command))
+    work = PolledTask(until_completed(command))
     del work
     assert alive(pid_of(command))
     command.kill()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ghosthands_agent.command import Ended
-from ghosthands_agent.docker import complaint
+from ghosthands_agent.command import CompletedCommand
+from ghosthands_agent.docker import docker_error
 from ghosthands_agent.ports import PortError, Refused, Unavailable
 
 
@@ -48,7 +48,7 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
     ],
 )
 def test_a_complaint_is_known_by_its_code(said: str, kind: type[PortError], code: str) -> None:
-    problem = complaint(Ended(1, "", said), "docker pull")
+    problem = docker_error(CompletedCommand(1, "", said), "docker pull")
     assert (type(problem), problem.code, problem.call) == (kind, code, "docker pull")
 
 
@@ -62,4 +62,4 @@ def test_a_complaint_is_known_by_its_code(said: str, kind: type[PortError], code
     ],
 )
 def test_nothing_of_a_complaint_is_repeated(said: str) -> None:
-    assert "canary" not in repr(complaint(Ended(1, "canary", said), "docker compose up"))
+    assert "canary" not in repr(docker_error(CompletedCommand(1, "canary", said), "docker compose up"))

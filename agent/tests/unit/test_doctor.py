@@ -128,7 +128,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
         paths.environment.touch(0o600)
         (tmp_path / "bin/docker").write_text(DOCKER)
         (tmp_path / "bin/docker").chmod(0o755)
-        RunRecords(paths).keep_boot(BootRecord("completed", "", "", 0, 0.0, {"facts": 1.5}))
+        RunRecords(paths).write_boot(BootRecord("completed", "", "", 0, 0.0, {"facts": 1.5}))
         with socket.socket(socket.AF_UNIX) as display:
             here = os.getcwd()
             os.chdir(tmp_path / "tmp/.X11-unix")  # a socket's path may have 108 bytes
@@ -176,7 +176,7 @@ def test_a_permission_that_is_missing_is_named(ward: Ward, action: str, id: str)
 
 
 def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(ward: Ward) -> None:
-    RunRecords(ward.paths).keep_boot(BootRecord("failed", "secret", "AccessDenied", 1, 0.0, {}))
+    RunRecords(ward.paths).write_boot(BootRecord("failed", "secret", "AccessDenied", 1, 0.0, {}))
     assert ward.bad() == {"boot": "failed in secret: AccessDenied"}
     assert not [asked for asked in ward.aws.asked if asked.startswith("SetInstanceHealth")]
 

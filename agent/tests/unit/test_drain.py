@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from ghosthands_agent.drain import ask, next_step
+from ghosthands_agent.drain import next_step, request_drain
 from ghosthands_agent.ports import WORKER, BootRecord, Ports, Refused, Task, Unavailable, WorkerStatus
 from ghosthands_agent.settings import Settings
 from ghosthands_agent.watch import watch
@@ -80,8 +80,8 @@ def test_an_idle_worker_is_let_go_within_two_seconds(mode: Mode) -> None:
         0,
         1,
     )
-    (let_go,) = [moment for moment, event, _ in world.log if event == "hook_completed"]
-    assert let_go - began < 2
+    (complete_hook,) = [moment for moment, event, _ in world.log if event == "hook_completed"]
+    assert complete_hook - began < 2
 
 
 @each_mode
@@ -142,10 +142,10 @@ def redeployed(world: World, times: int) -> Ports:
 def test_a_worker_that_a_deployment_brings_back_is_drained_as_well() -> None:
     world = serving()
     world.terminate()
-    story = watch(redeployed(world, times=1), SETTINGS)
-    world.follow(story, 40)
+    procedure = watch(redeployed(world, times=1), SETTINGS)
+    world.follow(procedure, 40)
     assert world.completions == []
-    world.follow(story, 30)
+    world.follow(procedure, 30)
     assert (world.completions, world.jobs) == (DONE, ["finished"])
 
 
@@ -236,10 +236,10 @@ def test_a_worker_that_hangs_is_killed_at_the_limit_and_the_hook_abandoned() -> 
     world.worker.answers = False
     world.worker.stubborn = True
     world.terminate()
-    story = watch(world.ports(), SETTINGS)
-    world.follow(story, 2100 + SETTINGS.stop_grace_seconds - 5)
+    procedure = watch(world.ports(), SETTINGS)
+    world.follow(procedure, 2100 + SETTINGS.stop_grace_seconds - 5)
     assert world.worker.state == "running"
-    world.follow(story, 10)
+    world.follow(procedure, 10)
     assert (world.completions, world.worker.exit_code) == (GIVEN_UP, 137)
 
 
@@ -353,7 +353,7 @@ def test_the_time_for_the_completion_is_fresh_after_the_drains_limit() -> None:
     [
         "target_state",
         "marks",
-        "set_mark",
+        "set_flag",
         "spot_action",
         "status",
         "services",
@@ -361,7 +361,7 @@ def test_the_time_for_the_completion_is_fresh_after_the_drains_limit() -> None:
         "drain",
         "terminate",
         "stop",
-        "clear_mark",
+        "clear_flag",
     ],
 )
 def test_a_neighbour_that_is_down_for_a_while_delays_the_end_at_most(call: str) -> None:
@@ -376,7 +376,7 @@ def test_a_neighbour_that_is_down_for_a_while_delays_the_end_at_most(call: str) 
 
 def test_an_operator_who_asks_for_a_drain_gets_it_and_the_hook_is_not_touched() -> None:
     world = serving(job_seconds=50)
-    world.mark_file["asked"] = world.time
+    world.mark_file["requested"] = world.time
     followed(world, 60)
     assert (world.worker.state, world.jobs, world.called.count("complete"), world.beats) == (
         "exited",
@@ -389,30 +389,30 @@ def test_an_operator_who_asks_for_a_drain_gets_it_and_the_hook_is_not_touched() 
 def test_the_verb_drain_marks_the_wish_and_waits_until_the_worker_is_down() -> None:
     world = serving()
     world.after(40, lambda: world.exit(0))
-    assert world.run(ask(world.ports(), SETTINGS), 60) == 0
-    assert "asked" in world.mark_file
+    assert world.run(request_drain(world.ports(), SETTINGS), 60) == 0
+    assert "requested" in world.mark_file
     assert len(world.steps("draining")) == 2
 
 
 def test_the_verb_drain_says_so_when_it_was_not_done_in_time() -> None:
     world = serving()
-    world.faults["set_mark"] = [Unavailable("marks", "ENOSPC")] * 3
-    assert world.run(ask(world.ports(), SETTINGS), 10_000) == 1
+    world.faults["set_flag"] = [Unavailable("marks", "ENOSPC")] * 3
+    assert world.run(request_drain(world.ports(), SETTINGS), 10_000) == 1
 
 
 def test_a_termination_after_an_asked_drain_is_let_go_at_once() -> None:
     world = serving()
-    world.mark_file["asked"] = world.time
-    story = watch(world.ports(), SETTINGS)
-    world.follow(story, 100)
+    world.mark_file["requested"] = world.time
+    procedure = watch(world.ports(), SETTINGS)
+    world.follow(procedure, 100)
     world.terminate()
-    world.follow(story, 3)
+    world.follow(procedure, 3)
     assert world.completions == DONE
 
 
 def test_a_termination_during_an_asked_drain_is_kept_alive_and_completed() -> None:
     world = serving(job_seconds=1000)
-    world.mark_file["asked"] = world.time
+    world.mark_file["requested"] = world.time
     world.after(10, world.terminate)
     followed(world, 1010)
     assert (world.completions, world.jobs, world.timed_out) == (DONE, ["finished"], [])

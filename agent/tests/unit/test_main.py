@@ -14,9 +14,9 @@ from pathlib import Path
 import ghosthands_agent
 import pytest
 from ghosthands_agent import __main__ as program
-from ghosthands_agent.__main__ import BROKEN, FAILED, MISCONFIGURED, TERMINATED, VERBS, main, run
+from ghosthands_agent.__main__ import FAILED, FAULT, MISCONFIGURED, TERMINATED, VERBS, main, run
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import Refused, Story, Unavailable
+from ghosthands_agent.ports import Procedure, Refused, Unavailable
 from unit.listening import Listening, listening
 from unit.test_imds import Service
 
@@ -128,8 +128,8 @@ def test_a_login_that_is_refused_is_one_line(
     [
         (Unavailable("docker pull", "Timeout"), FAILED, 'event=failed verb=stop call="docker pull" code=Timeout\n'),
         (Refused("imds:x", "403"), FAILED, "event=failed verb=stop call=imds:x code=403\n"),
-        (RuntimeError("canary"), BROKEN, "event=fault verb=stop kind=RuntimeError at=test_main.py:"),
-        (KeyError("canary"), BROKEN, "event=fault verb=stop kind=KeyError at=test_main.py:"),
+        (RuntimeError("canary"), FAULT, "event=fault verb=stop kind=RuntimeError at=test_main.py:"),
+        (KeyError("canary"), FAULT, "event=fault verb=stop kind=KeyError at=test_main.py:"),
     ],
 )
 def test_whatever_goes_wrong_is_one_line_without_its_text(
@@ -140,11 +140,11 @@ def test_whatever_goes_wrong_is_one_line_without_its_text(
     code: int,
     said: str,
 ) -> None:
-    def breaking(*_: object) -> Story[int]:
+    def breaking(*_: object) -> Procedure[int]:
         yield 0.0
         raise problem
 
-    monkeypatch.setattr(program, "story", breaking)
+    monkeypatch.setattr(program, "procedure", breaking)
     assert act(paths, "stop") == code
     error = capfd.readouterr().err
     assert error.startswith(said)
@@ -153,13 +153,13 @@ def test_whatever_goes_wrong_is_one_line_without_its_text(
 
 
 def test_a_story_is_slept_through_to_its_end() -> None:
-    def story() -> Story[int]:
+    def procedure() -> Procedure[int]:
         yield 0.1
         yield 0.1
         return 7
 
     began = time.monotonic()
-    assert run(story()) == 7
+    assert run(procedure()) == 7
     assert 0.2 <= time.monotonic() - began < 1.0
 
 

@@ -23,32 +23,32 @@ RECORD = BootRecord(
 def test_a_boot_record_comes_back(tmp_path: Path) -> None:
     kept = RunRecords(Paths(tmp_path), "this boot")
     assert kept.boot() is None
-    kept.keep_boot(RECORD)
+    kept.write_boot(RECORD)
     assert RunRecords(Paths(tmp_path), "this boot").boot() == RECORD
 
 
 def test_the_first_mark_stays_until_it_is_taken_back(tmp_path: Path) -> None:
     kept = RunRecords(Paths(tmp_path), "this boot")
-    kept.set_mark("terminated", 5.0)
-    kept.set_mark("terminated", 9.0)
-    kept.set_mark("asked", 7.5)
-    assert kept.marks() == {"terminated": 5.0, "asked": 7.5}
-    kept.clear_mark("terminated")
-    kept.clear_mark("spot")
-    kept.set_mark("terminated", 9.0)
-    assert kept.marks() == {"terminated": 9.0, "asked": 7.5}
+    kept.set_flag("terminated", 5.0)
+    kept.set_flag("terminated", 9.0)
+    kept.set_flag("requested", 7.5)
+    assert kept.flags() == {"terminated": 5.0, "requested": 7.5}
+    kept.clear_flag("terminated")
+    kept.clear_flag("spot")
+    kept.set_flag("terminated", 9.0)
+    assert kept.flags() == {"terminated": 9.0, "requested": 7.5}
 
 
 def test_what_another_boot_wrote_is_not_seen(tmp_path: Path) -> None:
     """Its moments are of a clock that began anew."""
     before = RunRecords(Paths(tmp_path), "the boot before")
-    before.set_mark("terminated", 5.0)
-    before.keep_boot(RECORD)
+    before.set_flag("terminated", 5.0)
+    before.write_boot(RECORD)
     now = RunRecords(Paths(tmp_path), "this boot")
-    assert now.marks() == {}
+    assert now.flags() == {}
     assert now.boot() is None
-    now.set_mark("asked", 1.0)
-    assert now.marks() == {"asked": 1.0}
+    now.set_flag("requested", 1.0)
+    assert now.flags() == {"requested": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_what_another_boot_wrote_is_not_seen(tmp_path: Path) -> None:
 def test_what_cannot_be_understood_counts_as_nothing(tmp_path: Path, text: str) -> None:
     paths = Paths(tmp_path)
     paths.run.mkdir(parents=True)
-    for file in (paths.boot_record, paths.marks):
+    for file in (paths.boot_record, paths.flags):
         file.write_bytes(text.encode(errors="surrogateescape"))
     kept = RunRecords(paths, "this boot")
     assert kept.boot() is None
-    assert kept.marks() == {}
+    assert kept.flags() == {}
 
 
 def test_two_processes_that_set_marks_at_once_lose_none(tmp_path: Path) -> None:
@@ -70,33 +70,33 @@ def test_two_processes_that_set_marks_at_once_lose_none(tmp_path: Path) -> None:
         "from ghosthands_agent.paths import Paths\n"
         "from ghosthands_agent.records import RunRecords\n"
         f"kept = RunRecords(Paths(pathlib.Path({str(tmp_path)!r})), 'this boot')\n"
-        "for n in range(60): kept.clear_mark(sys.argv[1]); kept.set_mark(sys.argv[1], n); time.sleep(0.005)\n"
+        "for n in range(60): kept.clear_flag(sys.argv[1]); kept.set_flag(sys.argv[1], n); time.sleep(0.005)\n"
     )
-    both = [subprocess.Popen([sys.executable, "-c", setting, mark]) for mark in ("terminated", "asked")]
+    both = [subprocess.Popen([sys.executable, "-c", setting, mark]) for mark in ("terminated", "requested")]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert RunRecords(Paths(tmp_path), "this boot").marks() == {"terminated": 59.0, "asked": 59.0}
+    assert RunRecords(Paths(tmp_path), "this boot").flags() == {"terminated": 59.0, "requested": 59.0}
 
 
 def test_a_lock_that_nobody_gives_back_is_given_up(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     kept = RunRecords(paths, "this boot")
-    kept.set_mark("spot", 1.0)
-    with paths.marks.with_suffix(".lock").open() as held:
+    kept.set_flag("spot", 1.0)
+    with paths.flags.with_suffix(".lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(Unavailable, match=r"lock marks\.json: Timeout"):
-            kept.set_mark("asked", 2.0)
-    kept.set_mark("asked", 2.0)
+        with pytest.raises(Unavailable, match=r"lock flags\.json: Timeout"):
+            kept.set_flag("requested", 2.0)
+    kept.set_flag("requested", 2.0)
 
 
 def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file in the way")
     kept = RunRecords(Paths(tmp_path), "this boot")
     with pytest.raises(Unavailable):
-        kept.set_mark("asked", 1.0)
+        kept.set_flag("requested", 1.0)
     with pytest.raises(Unavailable):
-        kept.keep_boot(RECORD)
+        kept.write_boot(RECORD)
 
 
 def test_the_boot_is_told_by_the_kernel(tmp_path: Path) -> None:
-    RunRecords(Paths(tmp_path)).set_mark("asked", 1.0)
-    assert json.loads(Paths(tmp_path).marks.read_text())["boot_id"] == records.BOOT_ID.read_text().strip()
+    RunRecords(Paths(tmp_path)).set_flag("requested", 1.0)
+    assert json.loads(Paths(tmp_path).flags.read_text())["boot_id"] == records.BOOT_ID.read_text().strip()

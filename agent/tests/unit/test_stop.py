@@ -52,7 +52,7 @@ def test_a_worker_that_drains_by_itself_gets_a_moment_to_finish() -> None:
 def test_a_reboot_is_not_the_end_of_an_instance() -> None:
     world = serving()
     stopped(world)
-    assert not {"complete", "heartbeat", "protect", "set_mark"} & set(world.called)
+    assert not {"complete", "heartbeat", "protect", "set_flag"} & set(world.called)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "queue"])

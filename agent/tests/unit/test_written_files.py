@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, compose_override
-from ghosthands_agent.log_shipper import JOURNAL, shipper_configuration
+from ghosthands_agent.log_shipper import JOURNAL, log_shipper_configuration
 from journal_file import line
 from unit.world import SETTINGS
 
@@ -61,11 +61,11 @@ def test_the_deploy_server_sees_the_directory_of_logins_and_cannot_write_there(t
 
 
 def test_without_a_log_group_nothing_is_shipped() -> None:
-    assert shipper_configuration(SETTINGS) is None
+    assert log_shipper_configuration(SETTINGS) is None
 
 
 def test_boot_journal_and_containers_go_to_the_group_that_the_settings_name() -> None:
-    configuration = json.loads(shipper_configuration(replace(SETTINGS, log_group="/wekruit/gh-worker")) or "")
+    configuration = json.loads(log_shipper_configuration(replace(SETTINGS, log_group="/wekruit/gh-worker")) or "")
     files = configuration["logs"]["logs_collected"]["files"]["collect_list"]
     assert configuration["agent"] == {"region": "us-east-1"}
     assert {file["log_group_name"] for file in files} == {"/wekruit/gh-worker"}
@@ -77,7 +77,7 @@ def test_boot_journal_and_containers_go_to_the_group_that_the_settings_name() ->
 
 
 def test_the_journal_has_a_stream_of_its_own_under_the_moments_of_its_lines() -> None:
-    configuration = json.loads(shipper_configuration(replace(SETTINGS, log_group="g")) or "")
+    configuration = json.loads(log_shipper_configuration(replace(SETTINGS, log_group="g")) or "")
     journal = configuration["logs"]["logs_collected"]["files"]["collect_list"][1]
     assert journal["log_stream_name"] == "{instance_id}-journal"
     moment = line({"__REALTIME_TIMESTAMP": "1795486526135000", "MESSAGE": "said"}).split(" ")[0]
@@ -86,4 +86,4 @@ def test_the_journal_has_a_stream_of_its_own_under_the_moments_of_its_lines() ->
 
 def test_another_endpoint_is_the_shippers_too() -> None:
     settings = replace(SETTINGS, log_group="g", endpoint_url="http://127.0.0.1:5566")
-    assert json.loads(shipper_configuration(settings) or "")["logs"]["endpoint_override"] == "http://127.0.0.1:5566"
+    assert json.loads(log_shipper_configuration(settings) or "")["logs"]["endpoint_override"] == "http://127.0.0.1:5566"

@@ -1,4 +1,4 @@
-"""An instance, its worker, its group and its docker as the stories see them, in virtual time; every port call can fail or kill the agent."""
+"""An instance, its worker, its group and its docker as the procedures see them, in virtual time; every port call can fail or kill the agent."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ghosthands_agent.ports import (
     WORKER,
     BootRecord,
     FileName,
+    Flag,
     Instance,
     Level,
-    Mark,
     Ports,
+    Procedure,
     Refused,
     Result,
     Scalar,
     Service,
-    Story,
     Unavailable,
     WorkerStatus,
 )
@@ -118,7 +118,7 @@ class World:
     unhealthy: int = 0
     files: dict[str, str] = field(default_factory=dict)
     boot_record: BootRecord | None = None
-    mark_file: dict[Mark, float] = field(default_factory=dict)
+    mark_file: dict[Flag, float] = field(default_factory=dict)
     log: list[tuple[float, str, dict[str, Scalar]]] = field(default_factory=list)
     calls: int = 0
     called: list[str] = field(default_factory=list)
@@ -146,43 +146,43 @@ class World:
             event()
         self.time = until
 
-    def run(self, story: Story[T], limit: float = 1e6) -> T:
-        """Follow a story to its end. Raises TimeoutError if that takes more than `limit` seconds."""
+    def run(self, procedure: Procedure[T], limit: float = 1e6) -> T:
+        """Follow a procedure to its end. Raises TimeoutError if that takes more than `limit` seconds."""
         until = self.time + limit
         while self.time < until:
             try:
-                pause = next(story)
+                pause = next(procedure)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             assert pause > 0, "a pause of nothing makes a loop that never rests"
             self.advance(pause)
         raise TimeoutError
 
-    def follow(self, story: Story[None], seconds: float) -> None:
-        """Follow an endless story for a while."""
+    def follow(self, procedure: Procedure[None], seconds: float) -> None:
+        """Follow an endless procedure for a while."""
         try:
-            self.run(story, seconds)
+            self.run(procedure, seconds)
         except TimeoutError:
             return
-        raise AssertionError("the story ended")
+        raise AssertionError("the procedure ended")
 
-    def live(self, seconds: float, *stories: Story[Any]) -> None:
-        """Follow several stories side by side, as processes would run."""
+    def live(self, seconds: float, *procedures: Procedure[Any]) -> None:
+        """Follow several procedures side by side, as processes would run."""
 
-        def step(story: Story[Any]) -> None:
-            pause = next(story, None)
+        def step(procedure: Procedure[Any]) -> None:
+            pause = next(procedure, None)
             if pause is not None:
-                self.after(pause, lambda: step(story))
+                self.after(pause, lambda: step(procedure))
 
-        for story in stories:
-            step(story)
+        for procedure in procedures:
+            step(procedure)
         self.advance(seconds)
 
-    def kill(self, story: Story[Any], call: int, moment: Literal["before", "after"]) -> None:
-        """Follow a story until the agent dies at its `call`-th port call."""
+    def kill(self, procedure: Procedure[Any], call: int, moment: Literal["before", "after"]) -> None:
+        """Follow a procedure until the agent dies at its `call`-th port call."""
         self.calls, self.kill_at = 0, (call, moment)
         try:
-            self.run(story, 1e5)
+            self.run(procedure, 1e5)
         except Killed:
             pass
         else:
@@ -503,20 +503,20 @@ class _Records(_Port):
     def boot(self) -> BootRecord | None:
         return self.world.call("boot_record", lambda: self.world.boot_record)
 
-    def keep_boot(self, record: BootRecord) -> None:
+    def write_boot(self, record: BootRecord) -> None:
         def effect() -> None:
             self.world.boot_record = replace(record)
 
-        self.world.call("keep_boot", effect)
+        self.world.call("write_boot", effect)
 
-    def marks(self) -> Mapping[Mark, float]:
+    def flags(self) -> Mapping[Flag, float]:
         return self.world.call("marks", lambda: dict(self.world.mark_file))
 
-    def set_mark(self, mark: Mark, moment: float) -> None:
-        self.world.call("set_mark", lambda: self.world.mark_file.setdefault(mark, moment))
+    def set_flag(self, mark: Flag, moment: float) -> None:
+        self.world.call("set_flag", lambda: self.world.mark_file.setdefault(mark, moment))
 
-    def clear_mark(self, mark: Mark) -> None:
-        self.world.call("clear_mark", lambda: self.world.mark_file.pop(mark, None))
+    def clear_flag(self, mark: Flag) -> None:
+        self.world.call("clear_flag", lambda: self.world.mark_file.pop(mark, None))
 
 
 class _Logs(_Port):

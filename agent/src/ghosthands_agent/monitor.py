@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from .ending import RELEASE_SECONDS
 from .ports import (
     NO_ACTIVE_ACTION,
     TERMINATED,
     WORKER,
-    Mark,
+    Flag,
     PortError,
     Ports,
+    Procedure,
     Refused,
-    Story,
     Unavailable,
     WorkerStatus,
 )
+from .scale_in_protection import ScaleInProtection
 from .settings import Settings
-from .shield import Shield
+from .termination import SECOND_SIGNAL_SECONDS
 
-LOOK_SECONDS = 0.5  # a look costs 0.1 % of a core, and a drain begins half of this late on average
+CHECK_SECONDS = 0.5  # a look costs 0.1 % of a core, and a drain begins half of this late on average
 SPOT_SECONDS = (
     5.0  # EC2 User Guide, "Spot Instance interruption notices": "we recommend that you check every 5 seconds"
 )
 SERVICES_SECONDS = 5.0  # asking docker is dear; only where the worker does not answer
-BEAT_RETRY_SECONDS = 1.0
-CAUSES: tuple[Mark, ...] = ("terminated", "spot", "asked")
+HEARTBEAT_RETRY_SECONDS = 1.0
+CAUSES: tuple[Flag, ...] = ("terminated", "spot", "requested")
 
 
-class Vigil:
+class Monitor:
     """The world as last seen, and the duties that go with seeing it. Every wait of `watch` and `drain` passes through `rest`.
 
     Attributes:
@@ -41,25 +41,25 @@ class Vigil:
         self.ports = ports
         self.settings = settings
         self.target: str | None = None
-        self.marks: dict[Mark, float] = {}
-        self._unwritten: dict[Mark, float] = {}
+        self.flags: dict[Flag, float] = {}
+        self._unwritten: dict[Flag, float] = {}
         self.hook_seen = False
         self.hook_done = False
-        self._shield = Shield(ports)
-        self._next_look = 0.0
+        self._protection = ScaleInProtection(ports)
+        self._next_check = 0.0
         self._next_spot = 0.0
         self._next_services = 0.0
-        self._next_beat = 0.0
+        self._next_heartbeat = 0.0
         self._runs = True
-        self._complaints: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
 
     @property
     def now(self) -> float:
         return self.ports.clock.monotonic()
 
-    def causes(self) -> list[Mark]:
+    def causes(self) -> list[Flag]:
         """Why the worker is to be drained, if it is."""
-        return [cause for cause in CAUSES if cause in self.marks]
+        return [cause for cause in CAUSES if cause in self.flags]
 
     def deadline(self) -> float:
         """The moment at which a job that still runs is stopped; infinite where nothing asks for a drain.
@@ -69,57 +69,57 @@ class Vigil:
         """
         limits = {
             "terminated": self.settings.drain_limit_seconds,
-            "asked": self.settings.drain_limit_seconds,
-            "spot": max(0, self.settings.spot_limit_seconds - RELEASE_SECONDS),
+            "requested": self.settings.drain_limit_seconds,
+            "spot": max(0, self.settings.spot_limit_seconds - SECOND_SIGNAL_SECONDS),
         }
-        return min((self.marks[cause] + limits[cause] for cause in self.causes()), default=float("inf"))
+        return min((self.flags[cause] + limits[cause] for cause in self.causes()), default=float("inf"))
 
-    def rest(self, seconds: float) -> Story[None]:
+    def pause(self, seconds: float) -> Procedure[None]:
         """Pause, then look again if it is time."""
         yield seconds
-        if self.now >= self._next_look:
-            self.look()
+        if self.now >= self._next_check:
+            self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """One look at everything that may ask for a drain; a heartbeat if one is due."""
-        self._next_look = self.now + LOOK_SECONDS
+        self._next_check = self.now + CHECK_SECONDS
         self.ports.supervisor.alive()
-        self._read_marks()
+        self._read_flags()
         self._read_target()
         if self.now >= self._next_spot:
             self._read_spot()
-        self._beat()
+        self._send_heartbeat()
 
-    def mark(self, mark: Mark) -> None:
+    def set_flag(self, flag: Flag) -> None:
         """Set a mark: first here, so that the drain goes on where the file cannot be written."""
-        if mark in self.marks:
+        if flag in self.flags:
             return
-        self.marks[mark] = self._unwritten[mark] = self.now
+        self.flags[flag] = self._unwritten[flag] = self.now
         try:
-            self.ports.records.set_mark(mark, self.marks[mark])
-            del self._unwritten[mark]
+            self.ports.records.set_flag(flag, self.flags[flag])
+            del self._unwritten[flag]
         except PortError as error:
-            self.complain("mark", error)
+            self.report_failure("flag", error)
 
-    def unmark(self, mark: Mark) -> None:
+    def clear_flag(self, flag: Flag) -> None:
         """Take a mark back."""
-        self.marks.pop(mark, None)
-        self._unwritten.pop(mark, None)
+        self.flags.pop(flag, None)
+        self._unwritten.pop(flag, None)
         try:
-            self.ports.records.clear_mark(mark)
+            self.ports.records.clear_flag(flag)
         except PortError as error:
-            self.complain("mark", error)
+            self.report_failure("flag", error)
 
     def worker(self) -> WorkerStatus | None:
         """The worker's status, None where it does not answer. The shield follows it."""
         try:
             status = self.ports.worker.status()
         except PortError as error:
-            self.complain("worker_status", error)
-            self._shield.tend(self.target, None if self.worker_runs() else False)
+            self.report_failure("worker_status", error)
+            self._protection.update(self.target, None if self.worker_runs() else False)
             return None
-        self.content("worker_status")
-        self._shield.tend(self.target, status.busy)
+        self.report_success("worker_status")
+        self._protection.update(self.target, status.busy)
         return status
 
     def worker_runs(self, *, fresh: bool = False) -> bool:
@@ -129,72 +129,72 @@ class Vigil:
             try:
                 service = self.ports.compose.services().get(WORKER)
                 self._runs = service is not None and service.runs
-                self.content("services")
+                self.report_success("services")
             except PortError as error:
                 self._runs = True
-                self.complain("services", error)
+                self.report_failure("services", error)
         return self._runs
 
-    def complain(self, about: str, error: PortError) -> None:
+    def report_failure(self, subject: str, error: PortError) -> None:
         """Say that something failed: once, until it works again or fails in another way."""
-        if self._complaints.get(about) != error.code:
-            self.ports.journal.step(f"{about}_failed", "warning", call=error.call, code=error.code)
-        self._complaints[about] = error.code
+        if self._failures.get(subject) != error.code:
+            self.ports.journal.step(f"{subject}_failed", "warning", call=error.call, code=error.code)
+        self._failures[subject] = error.code
 
-    def content(self, about: str) -> None:
+    def report_success(self, subject: str) -> None:
         """It works (again)."""
-        if self._complaints.pop(about, None) is not None:
-            self.ports.journal.step(f"{about}_works")
+        if self._failures.pop(subject, None) is not None:
+            self.ports.journal.step(f"{subject}_works")
 
-    def _read_marks(self) -> None:
+    def _read_flags(self) -> None:
         try:
-            self.marks = {**self._unwritten, **self.ports.records.marks()}
+            self.flags = {**self._unwritten, **self.ports.records.flags()}
         except PortError as error:
-            self.complain("marks", error)
+            self.report_failure("flags", error)
 
     def _read_target(self) -> None:
         try:
             target = self.ports.metadata.target_state()
         except PortError as error:
-            self.complain("target_state", error)
+            self.report_failure("target_state", error)
             return
-        self.content("target_state")
+        self.report_success("target_state")
         if target != self.target:
             self.ports.journal.step("target_state", state=target)
         self.target = target
         if target == TERMINATED:
-            self.mark("terminated")
+            self.set_flag("terminated")
 
     def _read_spot(self) -> None:
         self._next_spot = self.now + SPOT_SECONDS
         try:
             action = self.ports.metadata.spot_action()
         except PortError as error:
-            self.complain("spot_action", error)
+            self.report_failure("spot_action", error)
             return
-        self.content("spot_action")
+        self.report_success("spot_action")
         if action is not None:
-            self.mark("spot")
+            self.set_flag("spot")
 
-    def _beat(self) -> None:
+    def _send_heartbeat(self) -> None:
         """Every third of the timeout, so that two may fail; sooner after a failure. The first at once: how much of the timeout is left is not known."""
-        if "terminated" not in self.marks or self.hook_done or self.now < self._next_beat:
+        if "terminated" not in self.flags or self.hook_done or self.now < self._next_heartbeat:
             return
         third = self.settings.heartbeat_timeout_seconds / 3
         try:
             self.ports.group.heartbeat(self.settings.termination_hook)
         except Refused as error:
-            self.complain("heartbeat", error)
+            self.report_failure("heartbeat", error)
             early = (
-                error.code == NO_ACTIVE_ACTION and not self.hook_seen and self.now < self.marks["terminated"] + third
+                error.code == NO_ACTIVE_ACTION and not self.hook_seen and self.now < self.flags["terminated"] + third
             )
-            self._next_beat = self.now + (BEAT_RETRY_SECONDS if early else third / 10)
+            self._next_heartbeat = self.now + (HEARTBEAT_RETRY_SECONDS if early else third / 10)
             return
         except Unavailable as error:
-            self.complain("heartbeat", error)
-            self._next_beat = self.now + BEAT_RETRY_SECONDS
+            self.report_failure("heartbeat", error)
+            self._next_heartbeat = self.now + HEARTBEAT_RETRY_SECONDS
             return
-        self.content("heartbeat")
+        self.report_success("heartbeat")
         self.hook_seen = True
-        self._next_beat = self.now + third
+        self._next_heartbeat = self.now + third
         self.ports.journal.step("heartbeat", hook=self.settings.termination_hook)

@@ -1,4 +1,4 @@
-"""HOUSE rule 5: a story acts on the world through its ports only, and leaves nothing to be tidied up when it is dropped, as by kill -9."""
+"""HOUSE rule 5: a procedure acts on the world through its ports only, and leaves nothing to be tidied up when it is dropped, as by kill -9."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import ast
 import pytest
 
 from tests.house import tree
-from tests.house.arrows import PROCEDURES as STORIES
+from tests.house.arrows import PROCEDURES
 
 AGENT = "agent/src/"
 
-FILES = [f"{AGENT}ghosthands_agent/{story}.py" for story in STORIES]
+FILES = [f"{AGENT}ghosthands_agent/{procedure}.py" for procedure in PROCEDURES]
 PORT_ERRORS = {"PortError", "Unavailable", "Refused", "Withdrawn", "Failed", "BadSecret"}
 
 
 def breaches(source: str) -> list[str]:
-    """What in a story would run when it is dropped, or swallow that it is, or look at a clock or a file of its own."""
+    """What in a procedure would run when it is dropped, or swallow that it is, or look at a clock or a file of its own."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.With | ast.AsyncWith | ast.AsyncFunctionDef | ast.Global):
@@ -38,20 +38,20 @@ def breaches(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_dropped_story_does_nothing_more(file: str) -> None:
+def test_a_dropped_procedure_does_nothing_more(file: str) -> None:
     assert not breaches(tree.text(file))
 
 
 @pytest.mark.parametrize(
     "source",
     [
-        "def story():\n    try:\n        yield 1.0\n    finally:\n        act()",
-        "def story():\n    with lock:\n        yield 1.0",
+        "def procedure():\n    try:\n        yield 1.0\n    finally:\n        act()",
+        "def procedure():\n    with lock:\n        yield 1.0",
         "try:\n    act()\nexcept Exception:\n    act()",
         "try:\n    act()\nexcept:\n    act()",
         "try:\n    act()\nexcept (PortError, GeneratorExit):\n    act()",
         "open('/etc/passwd')",
     ],
 )
-def test_what_would_outlive_a_story_is_found(source: str) -> None:
+def test_what_would_outlive_a_procedure_is_found(source: str) -> None:
     assert breaches(source)

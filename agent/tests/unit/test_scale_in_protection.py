@@ -73,7 +73,7 @@ def test_a_throttled_call_is_repeated_every_second_until_it_worked() -> None:
     world = serving(faults={"protect": [DOWN] * 30})
     world.take_job(1000)
     assert followed(world, 33).protected
-    assert len(world.steps("shield_failed")) == 1
+    assert len(world.steps("scale_in_protection_failed")) == 1
 
 
 def test_a_change_that_failed_is_not_taken_for_made() -> None:
@@ -107,31 +107,31 @@ def test_back_from_standby_the_protection_is_set_again() -> None:
     world = serving()
     world.take_job(1000)
     followed(world, 0.1)
-    story = watch(world.ports(), SETTINGS)
+    procedure = watch(world.ports(), SETTINGS)
     world.after(5, lambda: setattr(world, "target", "Standby"))
     world.after(20, lambda: setattr(world, "target", "InService"))
     world.after(19, lambda: setattr(world, "protected", False))
-    world.follow(story, 23)
+    world.follow(procedure, 23)
     assert world.protected
 
 
 def test_a_metadata_service_that_is_down_leaves_the_last_target_state_standing() -> None:
     world = serving()
-    story = watch(world.ports(), SETTINGS)
-    world.follow(story, 5)
+    procedure = watch(world.ports(), SETTINGS)
+    world.follow(procedure, 5)
     world.faults["target_state"] = [Unavailable("imds", "Timeout")] * 1000
     world.take_job(1000)
-    world.follow(story, 5)
+    world.follow(procedure, 5)
     assert world.protected
 
 
 def test_a_job_taken_after_the_last_idle_look_is_protected_at_the_next() -> None:
     world = serving()
-    story = watch(world.ports(), SETTINGS)
-    world.follow(story, 5)
+    procedure = watch(world.ports(), SETTINGS)
+    world.follow(procedure, 5)
     assert world.protection_calls == [False]
     world.take_job(100)
-    world.follow(story, 2)
+    world.follow(procedure, 2)
     assert world.protection_calls == [False, True]
 
 

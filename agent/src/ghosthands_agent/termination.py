@@ -10,55 +10,55 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple, TypeAlias
 
-from .ports import WORKER, PortError, Ports, Service, Story, Unavailable
+from .ports import WORKER, PortError, Ports, Procedure, Service, Unavailable
 from .settings import Settings
 
-RETURN_SECONDS = 40  # legacy: 30 s until the job is back, and the exit. For whoever sends one signal only (compose, the deploy server)
-RELEASE_SECONDS = 15  # for the second signal to be obeyed
+REQUEUE_SECONDS = 40  # legacy: 30 s until the job is back, and the exit. For whoever sends one signal only (compose, the deploy server)
+SECOND_SIGNAL_SECONDS = 15  # for the second signal to be obeyed
 KILL_SECONDS = 1  # from compose's SIGTERM, the last one, to its SIGKILL
 OTHERS_GRACE_SECONDS = 10  # docker's own default; api and deploy server hold no jobs
 MARGIN_SECONDS = 20  # docker's and compose's own time
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 
-#: Pauses as `Vigil.rest` does; `stop` has no duties meanwhile and just yields.
-Rest: TypeAlias = Callable[[float], Story[None]]
+#: Pauses as `Monitor.pause` does; `stop` has no duties meanwhile and just yields.
+Pause: TypeAlias = Callable[[float], Procedure[None]]
 
 
-class Ended(NamedTuple):
+class Termination(NamedTuple):
     """A worker without a process.
 
     Attributes:
         service: its container; None where there is none.
-        hurried: whether a job was inside that had to be put back.
+        requeued: whether a job was inside that had to be put back.
         killed: whether signals alone did not end it.
     """
 
     service: Service | None
-    hurried: bool = False
+    requeued: bool = False
     killed: bool = False
 
 
-def worker_ended(
-    ports: Ports, rest: Rest, hurry: float, grace: float, signalled: Callable[[], None] = lambda: None
-) -> Story[Ended]:
+def terminate_worker(
+    ports: Ports, pause: Pause, requeue_at: float, grace: float, signalled: Callable[[], None] = lambda: None
+) -> Procedure[Termination]:
     """End the worker's process.
 
-    :param hurry: the moment from which on a job inside is put back by a second signal; until then the worker has time to finish it.
-    :param grace: seconds after `hurry` until it is killed; more where a job is being put back.
+    :param requeue_at: the moment from which on a job inside is put back by a second signal; until then the worker has time to finish it.
+    :param grace: seconds after `requeue_at` until it is killed; more where a job is being put back.
     :param signalled: called after the first signal.
     :raises Unavailable: docker does not say that it is down, some time after that.
     """
     clock = ports.clock
     failure = ""
-    signals, kill_at = 0, max(hurry, clock.monotonic()) + grace
+    signals, kill_at = 0, max(requeue_at, clock.monotonic()) + grace
     while clock.monotonic() < kill_at:
-        wanted = 1 if signals == 0 or clock.monotonic() < hurry or not _is_busy(ports) else 2
-        if signals < wanted:
+        due = 1 if signals == 0 or clock.monotonic() < requeue_at or not _is_busy(ports) else 2
+        if signals < due:
             try:
                 ports.compose.terminate(WORKER)
                 signals += 1
-                kill_at = max(kill_at, clock.monotonic() + RELEASE_SECONDS) if signals == 2 else kill_at
+                kill_at = max(kill_at, clock.monotonic() + SECOND_SIGNAL_SECONDS) if signals == 2 else kill_at
                 ports.journal.step("worker_signal", number=signals)
                 if signals == 1:
                     signalled()
@@ -66,30 +66,32 @@ def worker_ended(
                 if error.code != failure:
                     ports.journal.step("worker_signal_failed", "warning", call=error.call, code=error.code)
                 failure = error.code
-                yield from rest(RETRY_SECONDS)
+                yield from pause(RETRY_SECONDS)
                 continue
         try:
             service = ports.compose.services().get(WORKER)
         except PortError:
-            yield from rest(RETRY_SECONDS)
+            yield from pause(RETRY_SECONDS)
             continue
         if service is None or service.down:
-            return Ended(service, hurried=signals > 1)
+            return Termination(service, requeued=signals > 1)
         if not service.runs:
-            return Ended(
-                (yield from _killed(ports, rest))
+            return Termination(
+                (yield from _kill(ports, pause))
             )  # between two lives: only compose's stop keeps docker from starting it again
-        yield from rest(POLL_SECONDS)
-    return Ended((yield from _killed(ports, rest)), hurried=signals > 1, killed=True)
+        yield from pause(POLL_SECONDS)
+    return Termination((yield from _kill(ports, pause)), requeued=signals > 1, killed=True)
 
 
-def services_ended(ports: Ports, rest: Rest, services: Collection[str], grace: float, patience: float) -> Story[bool]:
-    """Have compose stop `services`; whether it says that it did, within `patience` seconds. Does not wait for it longer."""
-    until = ports.clock.monotonic() + patience
+def stop_services(
+    ports: Ports, pause: Pause, services: Collection[str], grace: float, timeout: float
+) -> Procedure[bool]:
+    """Have compose stop `services`; whether it says that it did, within `timeout` seconds. Does not wait for it longer."""
+    until = ports.clock.monotonic() + timeout
     try:
         task = ports.compose.stop(services, grace)
         while not task.done() and ports.clock.monotonic() < until:
-            yield from rest(POLL_SECONDS)
+            yield from pause(POLL_SECONDS)
         if task.done():
             task.result()
         return task.done()
@@ -100,18 +102,18 @@ def services_ended(ports: Ports, rest: Rest, services: Collection[str], grace: f
         return False
 
 
-def _killed(ports: Ports, rest: Rest) -> Story[Service | None]:
+def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
     until = ports.clock.monotonic() + 3 * MARGIN_SECONDS
     code = "still running"
     while ports.clock.monotonic() < until:
-        yield from services_ended(ports, rest, (WORKER,), KILL_SECONDS, MARGIN_SECONDS)
+        yield from stop_services(ports, pause, (WORKER,), KILL_SECONDS, MARGIN_SECONDS)
         try:
             service = ports.compose.services().get(WORKER)
             if service is None or service.down:
                 return service
         except PortError as error:
             code = error.code
-        yield from rest(RETRY_SECONDS)
+        yield from pause(RETRY_SECONDS)
     raise Unavailable("worker stop", code)
 
 
@@ -123,7 +125,7 @@ def _is_busy(ports: Ports) -> bool:
         return False
 
 
-def time_for_a_job(settings: Settings) -> int:
+def worker_stop_timeout(settings: Settings) -> int:
     """Seconds that a worker which is told once, by whomever, needs so that its job is not lost: compose's stop_grace_period.
 
     A worker that fits the policy `sigterm` finishes its job after the signal; any other puts it back.
@@ -131,5 +133,5 @@ def time_for_a_job(settings: Settings) -> int:
     return (
         settings.drain_limit_seconds
         if settings.drain_policy == "sigterm"
-        else max(settings.stop_grace_seconds, RETURN_SECONDS)
+        else max(settings.stop_grace_seconds, REQUEUE_SECONDS)
     )
