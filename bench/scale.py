@@ -19,7 +19,8 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from localcloud.api import groups, server
+from localcloud.autoscaling import groups
+from localcloud.server import application as server
 
 from localcloud import seed
 

@@ -127,13 +127,17 @@ ARROWS = (
     ),
     Arrow(
         "what a policy decides is pure: the standard library and each other only",
-        files=("localcloud/src/localcloud/api/policies.py", "localcloud/src/localcloud/api/conditions.py"),
-        only=(*STANDARD_LIBRARY, "localcloud.api.conditions"),
+        files=("localcloud/src/localcloud/iam/policies.py", "localcloud/src/localcloud/iam/conditions.py"),
+        only=(*STANDARD_LIBRARY, "localcloud.iam.conditions"),
     ),
     Arrow(
-        "instances import neither moto nor the API",
+        "instances import neither moto nor the services",
         files=("localcloud/src/localcloud/instances/*.py",),
-        never=("moto", "localcloud.api"),
+        never=(
+            "moto",
+            *(f"localcloud.{room}" for room in ("authorization", "autoscaling", "ec2", "iam", "patches", "server")),
+            *("localcloud.machines", "localcloud.services"),
+        ),
     ),
     Arrow(
         "the product imports neither localcloud nor tests",

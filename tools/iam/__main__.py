@@ -16,11 +16,11 @@ import boto3
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))  # before what needs it, as pyproject.toml has it for the tests
 
-from localcloud.api import server  # noqa: E402
-from localcloud.api.authorize import Guard, Refusal  # noqa: E402
-from localcloud.api.permissions import needs  # noqa: E402
-from localcloud.api.resources import Asked, NotModelled  # noqa: E402
-from localcloud.api.trace import read_call  # noqa: E402
+from localcloud.authorization.guard import Guard, Refusal  # noqa: E402
+from localcloud.authorization.permissions import needs  # noqa: E402
+from localcloud.authorization.resources import Asked, NotModelled  # noqa: E402
+from localcloud.server import application as server  # noqa: E402
+from localcloud.server.trace import read_call  # noqa: E402
 from moto.core.request import Request  # noqa: E402
 
 from localcloud import seed  # noqa: E402

@@ -23,11 +23,11 @@ from localcloud.instances import process
 from localcloud.instances.docker import Refused
 
 if TYPE_CHECKING:
-    from localcloud.api.machines import Machines
     from localcloud.instances import Host
+    from localcloud.machines import Machines
 
 PORT = 5566
-#: What ``localcloud.api.server`` calls itself; importing it here would cost every command moto's start.
+#: What ``localcloud.server.application`` calls itself; importing it here would cost every command moto's start.
 NAME = "wekruit-localcloud"
 #: Importing moto takes one to two seconds, several on a busy machine.
 START_TIMEOUT_SECONDS = 60.0
@@ -248,8 +248,9 @@ def events(daemon: Daemon) -> int:
 
 def serve(given: argparse.Namespace) -> int:
     """Serve in the foreground until interrupted or told to end."""
-    from localcloud.api import groups, server  # moto: one to two seconds that the other commands need not pay
-    from localcloud.api.machines import MACHINES
+    from localcloud.autoscaling import groups
+    from localcloud.machines import MACHINES
+    from localcloud.server import application as server  # moto: one to two seconds that the other commands need not pay
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     groups.CLOCK.run_at(given.speed)

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from localcloud.api import server
+from localcloud.server import application as server
 
 
 class Cloud:
@@ -80,7 +80,7 @@ def autoscaling(cloud: Cloud) -> Any:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Move the groups' clock on by seconds."""
-    from localcloud.api.groups import Groups
+    from localcloud.autoscaling.groups import Groups
 
     real, ahead = Groups.clock, [0.0]
     monkeypatch.setattr(Groups, "clock", lambda self: real(self) + ahead[0])

@@ -15,7 +15,7 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from localcloud.api.authorize import NotTrusted, RoleCredentials, role_session
+from localcloud.authorization.guard import NotTrusted, RoleCredentials, role_session
 from moto.sts.models import sts_backends
 from unit.conftest import Cloud
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template, refused

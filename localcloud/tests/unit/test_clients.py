@@ -217,7 +217,7 @@ def test_aws_clis_walk_through_the_life_of_a_drain(cloud: Cloud, ec2: Any, surro
 
 def group_waits(cloud: Cloud) -> Iterator[Any]:
     """Open lifecycle actions. AWS hands their tokens out in notices, which are not modelled."""
-    from localcloud.api.groups import all_groups
+    from localcloud.autoscaling.groups import all_groups
 
     return (
         wait

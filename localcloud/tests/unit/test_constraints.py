@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
-from localcloud.api import constraints
+from localcloud.autoscaling import constraints
 
 MODEL = ServiceModel(Loader().load_service_model("autoscaling", "service-2"), "autoscaling")
 HOOK = {"LifecycleHookName": "drain", "AutoScalingGroupName": "fleet"}

@@ -248,7 +248,7 @@ def test_an_ended_instance_stays_visible_for_a_while_and_holds_nothing(
     assert ec2.describe_volumes()["Volumes"] == []
     assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
     ec2.delete_security_group(GroupId=group)
-    monkeypatch.setattr("localcloud.api.ec2.TERMINATED_VISIBLE", timedelta(0))
+    monkeypatch.setattr("localcloud.ec2.service.TERMINATED_VISIBLE", timedelta(0))
     assert instances(ec2) == []
 
 

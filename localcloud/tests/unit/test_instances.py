@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from localcloud.api import metadata
-from localcloud.api.machines import MACHINES, NOTICED_AFTER_SECONDS
+from localcloud.ec2 import metadata
 from localcloud.instances import Machine
+from localcloud.machines import MACHINES, NOTICED_AFTER_SECONDS
 from unit.conftest import Cloud
 from unit.wanted import IMAGE, SUBNETS, described, make_group, refused
 

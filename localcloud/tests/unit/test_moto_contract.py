@@ -13,7 +13,15 @@ from typing import Any
 
 import moto
 import pytest
-from localcloud.api import autoscaling, ec2, groups, iam, images, install, launch_templates, picker, server, services
+from localcloud.autoscaling import groups
+from localcloud.autoscaling import service as autoscaling
+from localcloud.ec2 import images, launch_templates
+from localcloud.ec2 import service as ec2
+from localcloud.iam import service as iam
+from localcloud.patches import install, picker
+from localcloud.server import application as server
+
+from localcloud import services
 
 MOTO = "5.2.5"
 OURS: list[type] = [
@@ -276,7 +284,7 @@ def test_moto_is_the_version_that_localcloud_was_written_for() -> None:
 def test_what_ours_overrides_still_has_its_shape(path: str) -> None:
     now = parameters(found(path))
     assert now == OVERRIDDEN[path], (
-        f"{path} now takes ({now}), no longer ({OVERRIDDEN[path]}): look at the method of the same name in localcloud/api, "
+        f"{path} now takes ({now}), no longer ({OVERRIDDEN[path]}): look at the method of the same name in localcloud, "
         "which replaces it, then correct OVERRIDDEN"
     )
 
@@ -312,7 +320,7 @@ def test_our_classes_stand_where_moto_looks_for_its_own(module: str) -> None:
     install.install()
     handlers = importlib.import_module(module).url_paths
     assert list(handlers) == [ROUTES[module]]
-    assert handlers[ROUTES[module]].__self__.__module__.startswith("localcloud.api")
+    assert handlers[ROUTES[module]].__self__.__module__.startswith("localcloud.")
 
 
 def test_a_changed_shape_would_be_noticed() -> None:

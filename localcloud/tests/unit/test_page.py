@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.api import groups
-from localcloud.api.groups import Event
+from localcloud.autoscaling import groups
+from localcloud.autoscaling.groups import Event
 from localcloud.page import history
 from localcloud.page.picture import WINDOW_SECONDS
 from unit.conftest import Cloud

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.api.permissions import ROWS, TAGGED_BY, needs
-from localcloud.api.resources import Asked, NotModelled
+from localcloud.authorization.permissions import ROWS, TAGGED_BY, needs
+from localcloud.authorization.resources import Asked, NotModelled
 from unit.conftest import Cloud
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template
 

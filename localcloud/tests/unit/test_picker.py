@@ -6,7 +6,7 @@ from typing import Any
 
 import moto.core.responses
 import pytest
-from localcloud.api.picker import Picker
+from localcloud.patches.picker import Picker
 from moto.core.serialize import XFormedAttributePicker
 from unit.conftest import Cloud
 from unit.wanted import described, make_group

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from localcloud.api.conditions import Facts, UnknownRule, arn_matches, holds, matches
-from localcloud.api.policies import Malformed, Policies, Policy, Principal, Request, decide, decide_trust, parse
+from localcloud.iam.conditions import Facts, UnknownRule, arn_matches, holds, matches
+from localcloud.iam.policies import Malformed, Policies, Policy, Principal, Request, decide, decide_trust, parse
 
 GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:0a1b:autoScalingGroupName/fleet"
 ACTION = "autoscaling:SetInstanceHealth"

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from localcloud.api import groups
+from localcloud.autoscaling import groups
 from unit.conftest import Cloud
 from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
 
@@ -145,7 +145,7 @@ def test_policies_are_enforced_from_when_it_is_asked_for(cloud: Cloud) -> None:
 
 
 def test_restoring_what_was_never_taken_is_refused(running: Cloud) -> None:
-    from localcloud.api.server import Application
+    from localcloud.server.application import Application
 
     with pytest.raises(ValueError, match="no snapshot"):
         Application()._restore_snapshot({})

@@ -19,8 +19,8 @@ import pytest
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
-from localcloud.api.autoscaling import PREFERENCES, UNDERSTOOD, AutoScaling
-from localcloud.api.groups import all_groups
+from localcloud.autoscaling.groups import all_groups
+from localcloud.autoscaling.service import PREFERENCES, UNDERSTOOD, AutoScaling
 from unit.conftest import Cloud
 from unit.wanted import described, make_group, refused
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from localcloud.api.groups import Event
+from localcloud.autoscaling.groups import Event
 
 #: Families of lifecycle states, in the order in which they are stacked, and what the page calls them.
 FAMILIES = {

@@ -11,7 +11,7 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 
 from localcloud import fleet
-from localcloud.api.groups import CLOCK, Event, Groups, Kept
+from localcloud.autoscaling.groups import CLOCK, Event, Groups, Kept
 
 #: How far back the page looks, in seconds of real time; a cloud that runs faster shows as much more of its own.
 WINDOW_SECONDS = 600.0

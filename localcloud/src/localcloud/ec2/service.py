@@ -25,9 +25,9 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_instance_profiles, get_prefix
 
 from localcloud import seed
-from localcloud.api.images import ImageBackend, ImageResponse
-from localcloud.api.instances import InstanceBackend, InstanceResponse
-from localcloud.api.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
+from localcloud.ec2.images import ImageBackend, ImageResponse
+from localcloud.ec2.instances import InstanceBackend, InstanceResponse
+from localcloud.ec2.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
 TERMINATED_VISIBLE = timedelta(hours=1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from localcloud.api.conditions import Context
-from localcloud.api.policies import Decision, Policies, Request, decide
+from localcloud.iam.conditions import Context
+from localcloud.iam.policies import Decision, Policies, Request, decide
 
 #: Parameters of both that would change the answer and are not modelled.
 NOT_MODELLED = ("ResourcePolicy", "ResourceOwner", "ResourceHandlingOption")

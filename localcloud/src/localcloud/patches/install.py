@@ -17,11 +17,11 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.servicequotas.models import servicequotas_backends
 from moto.sts.models import sts_backends
 
-from localcloud.api import services
-from localcloud.api.autoscaling import AutoScaling
-from localcloud.api.ec2 import Ec2, Ec2Backend
-from localcloud.api.iam import Iam, IamBackend
-from localcloud.api.picker import Picker
+from localcloud import services
+from localcloud.autoscaling.service import AutoScaling
+from localcloud.ec2.service import Ec2, Ec2Backend
+from localcloud.iam.service import Iam, IamBackend
+from localcloud.patches.picker import Picker
 
 #: moto's holder of a service's state -> the class that it shall make per account and region.
 BACKENDS: list[tuple[BackendDict[Any], type]] = [

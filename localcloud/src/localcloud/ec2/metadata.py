@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from localcloud import imds
-from localcloud.api import groups
-from localcloud.api.authorize import NotTrusted, role_session
-from localcloud.api.instances import user_data_of
-from localcloud.api.machines import MACHINES, find
+from localcloud.authorization.guard import NotTrusted, role_session
+from localcloud.autoscaling import groups
+from localcloud.ec2.instances import user_data_of
+from localcloud.machines import MACHINES, find
 
 
 def view_of(instance_id: str) -> imds.View | None:

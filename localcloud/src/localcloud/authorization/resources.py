@@ -12,7 +12,7 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from localcloud.api.groups import Kept, backends
+from localcloud.autoscaling.groups import Kept, backends
 
 #: EC2's types of resource by the prefix of their ids.
 EC2_PREFIXES = {

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models import ec2_backends
 
-from localcloud.api import groups
+from localcloud.autoscaling import groups
 from localcloud.instances import Cause, Host, Machine
 from localcloud.instances.simulated import Simulated, Timetable
 
 if TYPE_CHECKING:
-    from localcloud.api.instances import InstanceBackend
+    from localcloud.ec2.instances import InstanceBackend
 
 #: How long after a machine's own end its group's health check finds it, in seconds of the wall clock (derived): a command
 #: that always fails is then started once a second, not as often as the processor allows.

@@ -14,9 +14,9 @@ from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
 from moto.iam.responses import IamResponse
 
 from localcloud import seed
-from localcloud.api import simulation
-from localcloud.api.callers import about, policies_of
-from localcloud.api.policies import EVERYTHING, Malformed, Policies, Policy, parse
+from localcloud.authorization.callers import about, policies_of
+from localcloud.iam import simulation
+from localcloud.iam.policies import EVERYTHING, Malformed, Policies, Policy, parse
 
 
 @cache

@@ -21,7 +21,7 @@ from moto.sts import urls as sts_urls
 from moto.sts.models import STSBackend
 
 from localcloud import seed
-from localcloud.api.callers import Session
+from localcloud.authorization.callers import Session
 
 #: Days that a log group can keep its events (API, PutRetentionPolicy).
 RETENTION_DAYS = frozenset(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.api.resources import (
+from localcloud.authorization.resources import (
     FINDERS,
     Asked,
     NotModelled,

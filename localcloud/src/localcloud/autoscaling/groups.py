@@ -17,7 +17,7 @@ from moto.ec2.models import ec2_backends
 from localcloud import fleet
 
 if TYPE_CHECKING:
-    from localcloud.api.ec2 import Ec2Backend
+    from localcloud.ec2.service import Ec2Backend
 
 
 #: What EC2 shows on a member.

@@ -15,8 +15,8 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import get_service_model
 
 from localcloud import fleet, seed
-from localcloud.api import constraints, descriptions
-from localcloud.api.groups import GROUP_TAG, Groups, Kept, Tag, backends
+from localcloud.autoscaling import constraints, descriptions
+from localcloud.autoscaling.groups import GROUP_TAG, Groups, Kept, Tag, backends
 
 #: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
 PLAIN = {

@@ -24,11 +24,14 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from localcloud import imds, page, seed
-from localcloud.api import groups, install, metadata, state
-from localcloud.api.authorize import Guard
-from localcloud.api.faults import Faults
-from localcloud.api.machines import MACHINES
-from localcloud.api.trace import Trace, read_call
+from localcloud.authorization.guard import Guard
+from localcloud.autoscaling import groups
+from localcloud.ec2 import metadata
+from localcloud.machines import MACHINES
+from localcloud.patches import install
+from localcloud.server import state
+from localcloud.server.faults import Faults
+from localcloud.server.trace import Trace, read_call
 
 HOST = "127.0.0.1"
 #: What the control endpoint answers to, so that a stranger on the port is told apart.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud import fleet
-from localcloud.api.groups import Kept
+from localcloud.autoscaling.groups import Kept
 
 
 def hook(group_name: str, of: fleet.Hook) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
 
 from localcloud import seed
-from localcloud.api.callers import BadCredentials, Caller, identify
-from localcloud.api.permissions import OWN_KEYS, OWN_TAG_KEYS, Need, needs
-from localcloud.api.policies import Decision, Malformed, Policies, Principal, Request, decide, decide_trust, parse
-from localcloud.api.resources import Asked, NotModelled
-from localcloud.api.trace import Call, read_call
+from localcloud.authorization.callers import BadCredentials, Caller, identify
+from localcloud.authorization.permissions import OWN_KEYS, OWN_TAG_KEYS, Need, needs
+from localcloud.authorization.resources import Asked, NotModelled
+from localcloud.iam.policies import Decision, Malformed, Policies, Principal, Request, decide, decide_trust, parse
+from localcloud.server.trace import Call, read_call
 
 #: EC2 gives an instance's role new credentials this long before the old ones expire; AWS promises five minutes (instance-metadata-security-credentials).
 RENEWED_BEFORE = timedelta(hours=1)

@@ -16,7 +16,7 @@ from moto.core.utils import utcnow
 from moto.iam.models import iam_backends
 from moto.sts.models import AssumedRole, sts_backends
 
-from localcloud.api.policies import Policies, Policy, Principal, parse
+from localcloud.iam.policies import Policies, Policy, Principal, parse
 
 #: AWS's access keys begin so: of users, and of sessions (reference_identifiers#identifiers-unique-ids). Any other is nobody's, and the operator's here.
 KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{16}")

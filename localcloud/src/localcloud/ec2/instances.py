@@ -16,9 +16,9 @@ from moto.ec2.exceptions import (
 )
 from moto.ec2.models.instances import InstanceState, MetadataOptions, StateReason
 
-from localcloud.api import groups
-from localcloud.api.machines import MACHINES
+from localcloud.autoscaling import groups
 from localcloud.instances import Cause, Machine
+from localcloud.machines import MACHINES
 
 #: EC2 API, InstanceState.
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}

@@ -12,7 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.utils import convert_tag_spec, random_ami_id
 
-from localcloud.api.machines import MACHINES
+from localcloud.machines import MACHINES
 
 #: The longest time ahead that an image can be set to be deprecated (API, EnableImageDeprecation): ten years.
 LONGEST_DEPRECATION_DAYS = 3653

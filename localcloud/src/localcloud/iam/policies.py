@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from localcloud.api.conditions import Context, Facts, NoValue, UnknownRule, arn_matches, holds, matches
+from localcloud.iam.conditions import Context, Facts, NoValue, UnknownRule, arn_matches, holds, matches
 
 #: The kinds of policy that a decision names, in AWS's words (troubleshoot_access-denied).
 Kind = Literal["identity-based policy", "permissions boundary", "session policy", "resource-based policy"]

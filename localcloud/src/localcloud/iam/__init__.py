@@ -1,0 +1,1 @@
+"""IAM: what policies decide (``policies``, ``conditions``; pure) and moto's service with corrections."""

@@ -1,0 +1,1 @@
+"""The HTTP server: one port, its controls, the trace of calls, and faults on demand."""
