@@ -1,10 +1,10 @@
-"""What the playbooks, roles and modules say, read as plain YAML: plays, tasks and the modules they use."""
+"""Plays, tasks and the modules they use, read from playbooks and roles as plain YAML."""
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import yaml
 from ansible.playbook.handler import Handler
 from ansible.playbook.task import Task
 
-from tests.house import tree
+from tests.house import repository
 
 BLOCKS = ("block", "rescue", "always")
 SECTIONS = ("tasks", "pre_tasks", "post_tasks", "handlers")
@@ -28,12 +28,12 @@ class Use(NamedTuple):
 
 @cache
 def keywords() -> frozenset[str]:
-    """The words of a task that are no module, as ansible-core itself lists them."""
+    """The keywords of a task, which are not modules, as ansible-core lists them."""
     return frozenset({*Task.fattributes, *Handler.fattributes, *BLOCKS})
 
 
 def plays(value: Any) -> Iterator[dict[str, Any]]:
-    """The plays of a playbook's YAML value, without what it imports."""
+    """The plays of a playbook's YAML value, without imported ones."""
     for entry in value or []:
         if "hosts" in entry:
             yield entry
@@ -46,11 +46,12 @@ def uses(value: Any) -> Iterator[Use]:
         for section in nested:
             yield from uses(entry[section])
         if not nested and "hosts" not in entry:
-            yield from (Use(str(entry.get("name", "(no name)")), word) for word in entry if not _is_keyword(word))
+            yield from (Use(str(entry.get("name", "(no name)")), module) for module in modules_of(entry))
 
 
-def _is_keyword(word: str) -> bool:
-    return word in keywords() or word.startswith("with_")
+def modules_of(task: Mapping[str, Any]) -> list[str]:
+    """The module of a task, in a list; more where a keyword is misspelt."""
+    return [word for word in task if word not in keywords() and not word.startswith("with_")]
 
 
 def repeated(names: Iterable[str]) -> list[str]:
@@ -58,7 +59,7 @@ def repeated(names: Iterable[str]) -> list[str]:
     return sorted(name for name, times in Counter(names).items() if times > 1)
 
 
-def takes_connection_options(module_source: str) -> bool:
+def has_connection_options(module_source: str) -> bool:
     """Whether a module's documentation has AWS connection options. Raises KeyError where it has no documentation."""
     assigned = {
         target.id: node.value
@@ -74,7 +75,7 @@ def takes_connection_options(module_source: str) -> bool:
 
 
 def content() -> dict[str, Any]:
-    """The YAML value of every file that holds plays or tasks (a list; variables and specs are none)."""
+    """The YAML value of every file that holds plays or tasks (a list; variables and specs are mappings)."""
     patterns = ("site.yml", "playbooks/*.yml", "roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "molecule/*.yml")
-    values = {name: tree.load(name) for name in tree.matching(*patterns)}
+    values = {name: repository.load(name) for name in repository.matching(*patterns)}
     return {name: value for name, value in values.items() if isinstance(value, list)}

@@ -1,4 +1,4 @@
-"""The repository as it stands: the files that git has or would take, and what is in them."""
+"""The files of this checkout, as git sees them, and their contents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def files() -> tuple[str, ...]:
-    """Every file that is tracked or would be (not ignored), relative to the root, without links and what is gone.
+    """Every file that git tracks or would add, relative to the root, without links and deleted files.
 
     Raises CalledProcessError where this is no git checkout.
     """
@@ -29,11 +29,13 @@ def matching(*patterns: str) -> list[str]:
     return [name for name in files() if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
+@cache
 def text(name: str) -> str:
-    """A file's text; bytes that are no UTF-8 come as the replacement character."""
+    """A file's text; bytes that are not UTF-8 become the replacement character."""
     return (ROOT / name).read_text(encoding="utf-8", errors="replace")
 
 
+@cache
 def load(name: str) -> Any:
-    """A YAML file's value. Raises FileNotFoundError and yaml.YAMLError."""
+    """A YAML file's value, to be read only. Raises FileNotFoundError and yaml.YAMLError."""
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
