@@ -69,8 +69,8 @@ def measure(url: str, size: int) -> Times:
     options = {
         "endpoint_url": url,
         "region_name": seed.REGION,
-        "aws_access_key_id": "localcloud-dummy-key",
-        "aws_secret_access_key": "localcloud-dummy-secret",
+        "aws_access_key_id": "localcloud-access-key",
+        "aws_secret_access_key": "localcloud-secret-key",
         "config": Config(retries={"total_max_attempts": 1}, read_timeout=600),
     }
     make: Any = boto3.client
@@ -127,7 +127,7 @@ def measure(url: str, size: int) -> Times:
 
 def asked(url: str, service: str, parameters: dict[str, str]) -> bytes:
     """A query's answer, unparsed: what the server needs, without what a client needs to understand it."""
-    credential = f"localcloud-dummy-key/20260101/{seed.REGION}/{service}/aws4_request"
+    credential = f"localcloud-access-key/20260101/{seed.REGION}/{service}/aws4_request"
     headers = {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
         "Content-Type": "application/x-www-form-urlencoded",

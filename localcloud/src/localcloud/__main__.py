@@ -184,7 +184,7 @@ def up(daemon: Daemon, kind: str, options: Sequence[str]) -> int:
     print(
         "\nTo use it from this shell:\n"
         f"  export AWS_ENDPOINT_URL={daemon.url} AWS_DEFAULT_REGION=us-east-1\n"
-        "  export AWS_ACCESS_KEY_ID=localcloud-dummy-key AWS_SECRET_ACCESS_KEY=localcloud-dummy-secret"
+        "  export AWS_ACCESS_KEY_ID=localcloud-access-key AWS_SECRET_ACCESS_KEY=localcloud-secret-key"
     )
     return 0
 

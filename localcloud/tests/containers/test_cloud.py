@@ -47,7 +47,7 @@ class Daemon:
 
     def client(self, service: str) -> Any:
         make: Any = boto3.client  # typed by service name
-        keys = {"aws_access_key_id": "localcloud-dummy-key", "aws_secret_access_key": "localcloud-dummy-secret"}
+        keys = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
         return make(service, endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1", **keys)
 
     def left(self) -> list[str]:

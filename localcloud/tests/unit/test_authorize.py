@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from localcloud.authorization.guard import NotTrusted, RoleCredentials, role_session
+from localcloud.testing import Cloud
 from moto.sts.models import sts_backends
-from unit.conftest import Cloud
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template, refused
 
 from tests.fleet.cloud import Cloud as FleetCloud
@@ -49,11 +48,8 @@ class Names:
 
 def client(cloud: Cloud, service: str, key: str, secret: str, token: str | None = None, **options: Any) -> Any:
     """A client with credentials of its own, that tries once."""
-    make: Any = boto3.client
-    return make(
+    return cloud.client(
         service,
-        endpoint_url=cloud.url,
-        region_name="us-east-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,
         aws_session_token=token,
@@ -82,9 +78,9 @@ def outcome(call: Callable[[], Any]) -> str:
 @pytest.fixture
 def enforced(cloud: Cloud) -> Iterator[Cloud]:
     """A fresh account in which policies count."""
-    assert cloud.control("enforce-iam", {"on": True}) == {"enforce_iam": True}
+    assert cloud.control("enforce-iam", on=True) == {"enforce_iam": True}
     yield cloud
-    cloud.control("enforce-iam", {"on": False})
+    cloud.enforce_iam(False)
 
 
 # --- the worker and VALET, by the playbooks' own documents -------------------------------------------------------------------
@@ -156,7 +152,7 @@ WITHOUT_RESOURCE = {
 @pytest.fixture(scope="session")
 def written(running: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The documents that playbooks/iam.yml and playbooks/valet.yml write for the fleet of inventories/local."""
-    running.control("reset")
+    running.reset()
     fleet = FleetCloud(tmp_path_factory.mktemp("written"))
     fleet.url = running.url
     for playbook in ("playbooks/iam.yml", "playbooks/valet.yml"):
@@ -215,14 +211,14 @@ def outcomes(
     cloud: Cloud, calls: dict[str, Callable[[Clients, Names], Any]], to: Clients, its: Names
 ) -> dict[str, str]:
     """What becomes of each call, on an account that stays as it is."""
-    cloud.control("snapshot")
+    cloud.snapshot()
     clients: dict[str, Any] = {}
 
     def kept(service: str) -> Any:
         return clients.setdefault(service, clients.get(service) or to(service))
 
     result = {action: outcome(lambda call=call: call(kept, its)) for action, call in calls.items()}  # type: ignore[misc]
-    cloud.control("restore")
+    cloud.restore()
     return result
 
 
@@ -732,8 +728,8 @@ def test_get_caller_identity_needs_no_permission(enforced: Cloud, user: str) -> 
 
 @pytest.mark.parametrize("body", [{}, {"on": "yes"}, {"on": 1}])
 def test_a_wrong_switch_is_refused(cloud: Cloud, body: dict[str, Any]) -> None:
-    with pytest.raises(OSError, match="400"):
-        cloud.control("enforce-iam", body)
+    with pytest.raises(ValueError, match="enforce-iam"):
+        cloud.control("enforce-iam", **body)
 
 
 # --- the simulator ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import (
     ARM_IMAGE,
     SUBNETS,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, refused
 
 FLEET = {"AutoScalingGroupName": "fleet"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.test_services import POLICY, TRUST
 from unit.wanted import IMAGE, SUBNETS, described, make_group, make_template
 
@@ -21,8 +21,8 @@ FLEET = {"AutoScalingGroupName": "fleet"}
 BIN = Path(sys.executable).parent
 #: Every command here is told where AWS is and who calls in the way that all of AWS's tools share.
 SURROUNDINGS = {
-    "AWS_ACCESS_KEY_ID": "localcloud-dummy-key",
-    "AWS_SECRET_ACCESS_KEY": "localcloud-dummy-secret",
+    "AWS_ACCESS_KEY_ID": "localcloud-access-key",
+    "AWS_SECRET_ACCESS_KEY": "localcloud-secret-key",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_MAX_ATTEMPTS": "1",
     "AWS_PAGER": "",

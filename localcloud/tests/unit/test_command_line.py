@@ -21,7 +21,7 @@ import pytest
 from localcloud.__main__ import main
 
 ROOT = Path(__file__).parents[3]
-KEYS = {"aws_access_key_id": "localcloud-dummy-key", "aws_secret_access_key": "localcloud-dummy-secret"}
+KEYS = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -127,8 +127,8 @@ def test_events_are_followed_line_by_line_and_time_can_be_sped_up(localcloud: Ru
         given = {
             "endpoint_url": f"http://127.0.0.1:{port}",
             "region_name": "us-east-1",
-            "aws_access_key_id": "localcloud-dummy-key",
-            "aws_secret_access_key": "localcloud-dummy-secret",
+            "aws_access_key_id": "localcloud-access-key",
+            "aws_secret_access_key": "localcloud-secret-key",
         }
         data = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium"}
         boto3.client("ec2", **given).create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=data)

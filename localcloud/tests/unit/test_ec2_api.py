@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import IMAGE, SUBNETS, TEMPLATE, USER_DATA, instances, make_group, make_template, refused
 
 VPC = "vpc-010ca1c10d0000001"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import IMAGE, SUBNETS, refused
 
 TAGS = [{"Key": "Name", "Value": "gh-worker-golden"}]

@@ -18,20 +18,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from localcloud.instances import Host, Machine
 from localcloud.instances.process import ProcessHost, marked, metadata_address, parsed, sweep
+from localcloud.testing import Cloud, free_port, wait_until
 from unit.wanted import IMAGE, SUBNETS
 
 from localcloud import imds
 
-ROOT = Path(__file__).parents[3]
-KEYS = {
-    "region_name": "us-east-1",
-    "aws_access_key_id": "localcloud-dummy-key",
-    "aws_secret_access_key": "localcloud-dummy-secret",
-}
 #: Runs until it is told to end, and says so.
 OBEDIENT = "trap 'echo told; exit 0' TERM; touch was-here; echo ready $INSTANCE_ID; while :; do sleep 0.05; done"
 #: Hears nothing.
@@ -84,17 +78,8 @@ class Rig:
     def said(self, id: str, wanted: str) -> str:
         """The machine's log, once this stands in it."""
         return str(
-            eventually(lambda: text if wanted in (text := (self.folder / "logs" / f"{id}.log").read_text()) else "")
+            wait_until(lambda: text if wanted in (text := (self.folder / "logs" / f"{id}.log").read_text()) else "")
         )
-
-
-def eventually(find: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first answer that is anything."""
-    deadline = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
-    return found
 
 
 def machine(id: str = "i-1", *, image: str = IMAGE, last: int = 5, user_data: bytes | None = None) -> Machine:
@@ -194,7 +179,7 @@ def test_a_daemon_that_left_the_session_ends_with_its_machine_all_the_same(rig: 
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
-    eventually(lambda: len(marked(rig.folder)) >= 4)
+    wait_until(lambda: len(marked(rig.folder)) >= 4)
     host.terminate("i-1")
     assert rig.listener.next()[0] == "terminated"
     assert not marked(rig.folder)
@@ -250,7 +235,7 @@ def test_an_image_is_a_copy_of_the_directory_and_boots_again(rig: Rig) -> None:
     assert rig.listener.next() == ("running", "i-2")
     assert rig.said("i-2", "ready").splitlines()[:2] == ["i-1", "second"]
     host.drop_image("ami-2")
-    eventually(lambda: not (rig.folder / "images" / "ami-2").exists())
+    wait_until(lambda: not (rig.folder / "images" / "ami-2").exists())
 
 
 def test_an_image_of_what_cannot_be_read_says_so(rig: Rig) -> None:
@@ -311,7 +296,7 @@ def test_a_sweep_ends_whatever_bears_the_mark_and_no_neighbour(tmp_path: Path) -
         )
     ]
     try:
-        eventually(lambda: len(marked(ours)) == 1)
+        wait_until(lambda: len(marked(ours)) == 1)
         sweep(ours)
         assert started[0].wait(5) == -signal.SIGKILL
         assert [process.poll() for process in started[1:]] == [None, None]
@@ -366,47 +351,34 @@ while True:
 """
 
 
-class Localcloud:
-    """A localcloud in a process of its own."""
+class Localcloud(Cloud):
+    """A localcloud with process instances, in a process of its own that can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.folder = folder / "localcloud" / str(self.port)
-        self._environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """``python -m localcloud WORDS``."""
-        command = [sys.executable, "-m", "localcloud", *words, "--port", str(self.port)]
-        return subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=60)
+        super().__init__(f"http://127.0.0.1:{free_port()}", folder)
+        self.state = folder / "localcloud" / self.url.rpartition(":")[2]
 
     def up(self, command: str, *options: str) -> None:
-        """Start with process instances."""
-        started = self("up", "--instances", "process", "--command", command, *options)
-        assert started.returncode == 0, started.stderr
+        """Start with instances that run this command."""
+        self.run_command("up", "--instances", "process", "--command", command, *options)
 
-    def client(self, service: str) -> Any:
-        """A boto3 client."""
-        make: Any = boto3.client
-        return make(service, endpoint_url=self.url, **KEYS)
+    def kill(self) -> None:
+        """Kill the server, but not its instances."""
+        os.kill(int(self.state.with_suffix(".pid").read_text()), signal.SIGKILL)
+        wait_until(lambda: not self.is_up())
 
-    @property
-    def pid(self) -> int:
-        """The server's."""
-        return int(self.folder.with_suffix(".pid").read_text())
+    def is_up(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return bool(self.status())
+        except OSError:
+            return False
 
     def log(self, id: str) -> str:
-        """What the instance has said."""
+        """Return the output of an instance."""
         with contextlib.suppress(FileNotFoundError):
-            return (self.folder / "logs" / f"{id}.log").read_text()
+            return (self.state / "logs" / f"{id}.log").read_text()
         return ""
-
-    def members(self) -> dict[str, str]:
-        """The group's instances and their lifecycle states."""
-        (group,) = self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-        return {i["InstanceId"]: i["LifecycleState"] for i in group["Instances"]}
 
 
 @pytest.fixture
@@ -414,10 +386,9 @@ def localcloud(tmp_path: Path) -> Iterator[Localcloud]:
     """One that is down after the test, with nothing left of it."""
     made = Localcloud(tmp_path)
     yield made
-    ended = made("down")
-    assert ended.returncode == 0, ended.stderr
-    assert not made.folder.exists()
-    assert not marked(made.folder)
+    made.run_command("down")
+    assert not made.state.exists()
+    assert not marked(made.state)
 
 
 def make_group(localcloud: Localcloud, size: int, **template: Any) -> Any:
@@ -465,27 +436,27 @@ def test_instances_use_their_roles_credentials_and_learn_of_their_end(localcloud
     make_role(localcloud)
     localcloud.client("secretsmanager").create_secret(Name="worker", SecretString="of the fleet")
     autoscaling = make_group(localcloud, 1, IamInstanceProfile={"Name": "worker"})
-    (id,) = localcloud.members()
-    said = eventually(lambda: text if "target InService" in (text := localcloud.log(id)) else "", 20)
+    (id,) = localcloud.lifecycle_states("fleet")
+    said = wait_until(lambda: text if "target InService" in (text := localcloud.log(id)) else "", 20)
     assert f"caller arn:aws:sts::123456789012:assumed-role/worker/{id}" in said
     assert "secret of the fleet" in said
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
-    eventually(lambda: "target Terminated" in localcloud.log(id))
+    wait_until(lambda: "target Terminated" in localcloud.log(id))
     autoscaling.complete_lifecycle_action(
         AutoScalingGroupName="fleet", LifecycleHookName="drain", InstanceId=id, LifecycleActionResult="CONTINUE"
     )
     localcloud.client("ec2").get_waiter("instance_terminated").wait(
         InstanceIds=[id], WaiterConfig={"Delay": 1, "MaxAttempts": 10}
     )
-    assert localcloud.members() == {}
+    assert localcloud.lifecycle_states("fleet") == {}
 
 
 def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: Localcloud) -> None:
     localcloud.up(f"sh -c {json.dumps(OBEDIENT.replace('$', chr(92) + '$'))}")
     make_group(localcloud, 2)
-    eventually(lambda: list(localcloud.members().values()) == ["InService"] * 2)
-    victim, other = localcloud.members()
-    for pid, _ in marked(localcloud.folder / "machines" / victim):
+    wait_until(lambda: list(localcloud.lifecycle_states("fleet").values()) == ["InService"] * 2)
+    victim, other = localcloud.lifecycle_states("fleet")
+    for pid, _ in marked(localcloud.state / "machines" / victim):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     ec2 = localcloud.client("ec2")
@@ -494,47 +465,45 @@ def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: L
         (found,) = ec2.describe_instances(InstanceIds=[victim])["Reservations"][0]["Instances"]
         return dict(found) if found["State"]["Name"] == "terminated" else {}
 
-    assert eventually(ended)["StateReason"]["Message"].endswith("the command was ended by signal 9")
-    eventually(
+    assert wait_until(ended)["StateReason"]["Message"].endswith("the command was ended by signal 9")
+    wait_until(
         lambda: (
-            "Terminating:Wait" in localcloud.members().values()
-            and list(localcloud.members().values()).count("InService") == 2
+            "Terminating:Wait" in localcloud.lifecycle_states("fleet").values()
+            and list(localcloud.lifecycle_states("fleet").values()).count("InService") == 2
         )
     )
-    assert localcloud.members()[other] == "InService"
+    assert localcloud.lifecycle_states("fleet")[other] == "InService"
 
 
 def test_after_a_crash_of_localcloud_the_next_one_ends_what_was_left(localcloud: Localcloud) -> None:
     localcloud.up(f"sh -c {json.dumps(OBEDIENT.replace('$', chr(92) + '$'))}")
     make_group(localcloud, 3)
-    eventually(lambda: len(marked(localcloud.folder)) >= 3)
-    left = marked(localcloud.folder)
-    os.kill(localcloud.pid, signal.SIGKILL)
-    eventually(lambda: localcloud("status").returncode == 3)
-    assert marked(localcloud.folder)  # they outlive it, as instances outlive a control plane
+    wait_until(lambda: len(marked(localcloud.state)) >= 3)
+    left = marked(localcloud.state)
+    localcloud.kill()
+    assert marked(localcloud.state)  # they outlive it, as instances outlive a control plane
     localcloud.up("sleep 1000")
-    now = marked(localcloud.folder)
+    now = marked(localcloud.state)
     assert not set(left) & set(now)
-    assert list((localcloud.folder / "machines").iterdir()) == []
+    assert list((localcloud.state / "machines").iterdir()) == []
 
 
 def test_down_after_a_crash_leaves_nothing(localcloud: Localcloud) -> None:
     localcloud.up("sleep 1000")
     make_group(localcloud, 2)
-    eventually(lambda: len(marked(localcloud.folder)) == 2)
-    os.kill(localcloud.pid, signal.SIGKILL)
-    eventually(lambda: localcloud("status").returncode == 3)
-    localcloud("down")
-    assert not marked(localcloud.folder)
+    wait_until(lambda: len(marked(localcloud.state)) == 2)
+    localcloud.kill()
+    localcloud.run_command("down")
+    assert not marked(localcloud.state)
 
 
 def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(localcloud: Localcloud) -> None:
     localcloud.up("sh -c 'env; exec sleep 1000'")
     make_group(localcloud, 2)
-    one, other = localcloud.members()
+    one, other = localcloud.lifecycle_states("fleet")
 
     def metadata(id: str) -> str:
-        lines = eventually(lambda: "AWS_EC2_METADATA" in localcloud.log(id) and localcloud.log(id)).splitlines()
+        lines = wait_until(lambda: "AWS_EC2_METADATA" in localcloud.log(id) and localcloud.log(id)).splitlines()
         return next(str(line).partition("=")[2] for line in lines if line.startswith("AWS_EC2_METADATA"))
 
     def read(id: str, path: str, timeout: float = 5) -> str:
@@ -547,13 +516,9 @@ def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return str(answer.read().decode())
 
-    def control(**wanted: Any) -> None:
-        request = urllib.request.Request(f"{localcloud.url}/localcloud/imds", json.dumps(wanted).encode())
-        urllib.request.urlopen(request, timeout=5).close()
-
-    control(instance=one, spot="terminate", in_seconds=120)
+    localcloud.control("imds", instance=one, spot="terminate", in_seconds=120)
     assert json.loads(read(one, "spot/instance-action"))["action"] == "terminate"
-    control(faults=[{"instance": one, "path": "*/meta-data/*", "kind": "hang"}])
+    localcloud.control("imds", faults=[{"instance": one, "path": "*/meta-data/*", "kind": "hang"}])
     outcome: list[BaseException] = []
 
     def wait_in_vain() -> None:
@@ -566,7 +531,7 @@ def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(
     hung.start()
     began = time.monotonic()
     assert read(other, "instance-id") == other
-    assert localcloud.members()
+    assert localcloud.lifecycle_states("fleet")
     assert time.monotonic() - began < 2.5
     hung.join()
     assert [type(problem) for problem in outcome] == [TimeoutError]
@@ -575,10 +540,10 @@ def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(
 def test_processes_and_their_reset_are_what_the_controls_say(localcloud: Localcloud) -> None:
     localcloud.up("sleep 1000")
     make_group(localcloud, 3)
-    eventually(lambda: len(marked(localcloud.folder)) == 3)
-    assert "processes of this machine" in localcloud("status").stdout
-    other = localcloud("up")
-    assert (other.returncode, "instances of the kind process" in other.stderr) == (1, True)
-    urllib.request.urlopen(urllib.request.Request(f"{localcloud.url}/localcloud/reset", b"{}"), timeout=30).close()
-    assert not marked(localcloud.folder)
+    wait_until(lambda: len(marked(localcloud.state)) == 3)
+    assert "processes of this machine" in localcloud.run_command("status")
+    with pytest.raises(RuntimeError, match="exited with 1:\nlocalcloud is up with instances of the kind process"):
+        localcloud.run_command("up")
+    localcloud.reset()
+    assert not marked(localcloud.state)
     assert localcloud.client("ec2").describe_instances()["Reservations"] == []

@@ -16,7 +16,7 @@ from localcloud.autoscaling import groups
 from localcloud.autoscaling.groups import Event
 from localcloud.page import history
 from localcloud.page.picture import WINDOW_SECONDS
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import described, make_group, make_template
 
 from localcloud import fleet, page

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from localcloud.authorization.permissions import ROWS, TAGGED_BY, needs
 from localcloud.authorization.resources import Asked, NotModelled
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template
 
 ACCOUNT, REGION = "123456789012", "us-east-1"

@@ -7,8 +7,8 @@ from typing import Any
 import moto.core.responses
 import pytest
 from localcloud.patches.picker import Picker
+from localcloud.testing import Cloud
 from moto.core.serialize import XFormedAttributePicker
-from unit.conftest import Cloud
 from unit.wanted import described, make_group
 
 CALLS = "describe_instances describe_images describe_volumes describe_network_interfaces describe_vpcs describe_security_groups".split()

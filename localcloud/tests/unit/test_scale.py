@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 
 from bench import scale
 

@@ -7,34 +7,19 @@ import socket
 import threading
 import time
 import urllib.error
-from collections.abc import Callable
-from pathlib import Path
+import urllib.request
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from localcloud.autoscaling import groups
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
-
-
-@pytest.fixture
-def traced(cloud: Cloud, tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
-    """Trace to a file from now on; returns what it holds."""
-    path = tmp_path / "trace.jsonl"
-    cloud.control("trace", {"file": str(path)})
-
-    def lines() -> list[dict[str, Any]]:
-        cloud.control("trace", {"file": None})
-        return [json.loads(line) for line in path.read_text().splitlines()]
-
-    return lines
 
 
 def test_status_names_what_stands(cloud: Cloud) -> None:
     make_group(cloud, DesiredCapacity=1)
-    said = cloud.control("status", method="GET")
+    said = cloud.status()
     assert (said["name"], said["account"], said["region"]) == ("wekruit-localcloud", "123456789012", "us-east-1")
     assert list(said["groups"]["fleet"]["instances"].values()) == ["InService"]
 
@@ -46,7 +31,7 @@ def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud,
     key = cloud.client("kms").create_key()["KeyMetadata"]["KeyId"]
     autoscaling = make_group(cloud, DesiredCapacity=2)
     before = (described(autoscaling), instances(ec2))
-    cloud.control("snapshot")
+    cloud.snapshot()
     for _ in range(2):
         autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet", ForceDelete=True)
         ec2.delete_launch_template(LaunchTemplateName="fleet-template")
@@ -54,7 +39,7 @@ def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud,
         cloud.client("secretsmanager").delete_secret(SecretId="kept", ForceDeleteWithoutRecovery=True)
         cloud.client("ecr").delete_repository(repositoryName="kept")
         cloud.client("logs").create_log_group(logGroupName="/later")
-        cloud.control("restore")
+        cloud.restore()
         assert (described(autoscaling), instances(ec2)) == before
         assert cloud.client("iam").get_user(UserName="kept")["User"]["UserName"] == "kept"
         assert cloud.client("secretsmanager").get_secret_value(SecretId="kept")["SecretString"] == "s"
@@ -64,19 +49,19 @@ def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud,
 
 
 def test_time_that_flew_is_put_back_with_the_state(cloud: Cloud) -> None:
-    cloud.control("snapshot")
+    cloud.snapshot()
     lead = groups.CLOCK.lead
-    cloud.control("speed", {"speed": 1e6})
-    cloud.control("speed", {"speed": 1})
+    cloud.set_speed(1e6)
+    cloud.set_speed(1)
     assert groups.CLOCK.lead > lead + 1
-    cloud.control("restore")
+    cloud.restore()
     assert abs(groups.CLOCK.lead - lead) < 0.01
 
 
 def test_a_restored_group_launches_and_ends_instances_like_the_first(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=2)
-    cloud.control("snapshot")
-    cloud.control("restore")
+    cloud.snapshot()
+    cloud.restore()
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=3)
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
     assert [i["State"]["Name"] for i in instances(ec2)] == ["terminated"] * 3
@@ -86,7 +71,7 @@ def test_a_restored_group_launches_and_ends_instances_like_the_first(cloud: Clou
 
 def test_reset_leaves_the_account_as_after_start(cloud: Cloud, ec2: Any) -> None:
     make_group(cloud, DesiredCapacity=1)
-    cloud.control("reset")
+    cloud.reset()
     assert cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
     assert len(ec2.describe_vpcs()["Vpcs"]) == 2
@@ -103,8 +88,9 @@ def test_reset_leaves_the_account_as_after_start(cloud: Cloud, ec2: Any) -> None
     ],
 )
 def test_a_wrong_control_says_so(cloud: Cloud, verb: str, body: dict[str, Any], status: int) -> None:
+    request = urllib.request.Request(f"{cloud.url}/localcloud/{verb}", json.dumps(body).encode())
     with pytest.raises(urllib.error.HTTPError) as caught:
-        cloud.control(verb, body)
+        urllib.request.urlopen(request)
     with caught.value as answer:
         assert answer.code == status
         assert json.load(answer)["error"]
@@ -114,33 +100,26 @@ def test_metadata_faults_and_announcements_have_a_control(cloud: Cloud, ec2: Any
     id = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])[
         "Instances"
     ][0]["InstanceId"]
-    cloud.control("imds", {"instance": id, "spot": "terminate"})
-    cloud.control("imds", {"faults": [{"path": "/latest/*", "kind": "hang"}]})
-    said = cloud.control("imds", method="GET")
+    cloud.control("imds", instance=id, spot="terminate")
+    cloud.control("imds", faults=[{"path": "/latest/*", "kind": "hang"}])
+    said = cloud.control("imds")
     assert (said["notices"][id]["spot"], said["faults"][0]["kind"]) == ("terminate", "hang")
-    cloud.control("reset")
-    assert cloud.control("imds", method="GET") == {"faults": [], "notices": {}}
+    cloud.reset()
+    assert cloud.control("imds") == {"faults": [], "notices": {}}
 
 
 def test_policies_are_enforced_from_when_it_is_asked_for(cloud: Cloud) -> None:
     iam = cloud.client("iam")
     iam.create_user(UserName="nobody")
     key = iam.create_access_key(UserName="nobody")["AccessKey"]
-    make: Any = boto3.client
-    theirs = make(
-        "ec2",
-        endpoint_url=cloud.url,
-        region_name="us-east-1",
-        aws_access_key_id=key["AccessKeyId"],
-        aws_secret_access_key=key["SecretAccessKey"],
-    )
+    theirs = cloud.client("ec2", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
     assert theirs.describe_vpcs()["Vpcs"]
-    assert cloud.control("enforce-iam", {"on": True}) == {"enforce_iam": True}
+    assert cloud.control("enforce-iam", on=True) == {"enforce_iam": True}
     try:
         with refused("UnauthorizedOperation", "You are not authorized to perform this operation"):
             theirs.describe_vpcs()
     finally:
-        cloud.control("enforce-iam", {"on": False})
+        cloud.enforce_iam(False)
     assert theirs.describe_vpcs()["Vpcs"]
 
 
@@ -151,9 +130,7 @@ def test_restoring_what_was_never_taken_is_refused(running: Cloud) -> None:
         Application()._restore_snapshot({})
 
 
-def test_the_trace_holds_each_call_as_its_client_sent_it(
-    cloud: Cloud, ec2: Any, traced: Callable[[], list[dict[str, Any]]]
-) -> None:
+def test_the_trace_holds_each_call_as_its_client_sent_it(cloud: Cloud, ec2: Any) -> None:
     filters = [{"Name": "is-default", "Values": ["true"]}]
     ec2.describe_vpcs(Filters=filters)
     make_template(ec2)
@@ -162,7 +139,7 @@ def test_the_trace_holds_each_call_as_its_client_sent_it(
     cloud.client("lambda").list_functions(MaxItems=5)
     with refused("NoSuchEntity"):
         cloud.client("iam").get_role(RoleName="nobody")
-    calls = traced()
+    calls = cloud.calls()
     assert [(c["service"], c["action"], c["status"], c["error"]) for c in calls] == [
         ("ec2", "DescribeVpcs", 200, None),
         ("ec2", "CreateLaunchTemplate", 200, None),
@@ -179,29 +156,27 @@ def test_the_trace_holds_each_call_as_its_client_sent_it(
     assert all(c["ms"] > 0 and c["at"].endswith("+00:00") for c in calls)
 
 
-def test_a_service_that_signs_with_another_name_than_botocores_is_read_too(
-    cloud: Cloud, traced: Callable[[], list[dict[str, Any]]]
-) -> None:
+def test_a_service_that_signs_with_another_name_than_botocores_is_read_too(cloud: Cloud) -> None:
     quota = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
     cloud.client("service-quotas").get_service_quota(**quota)
-    (call,) = traced()
+    (call,) = cloud.calls()
     assert (call["service"], call["action"], call["parameters"]) == ("servicequotas", "GetServiceQuota", quota)
 
 
-def test_the_trace_holds_no_secret(cloud: Cloud, traced: Callable[[], list[dict[str, Any]]], tmp_path: Path) -> None:
+def test_the_trace_holds_no_secret(cloud: Cloud) -> None:
     secrets = cloud.client("secretsmanager")
     secrets.create_secret(Name="text", SecretString="hunter2", ClientRequestToken="a" * 32)
     secrets.create_secret(Name="bytes", SecretBinary=b"hunter2")
     iam = cloud.client("iam")
     iam.create_user(UserName="valet")
     iam.create_login_profile(UserName="valet", Password="hunter2")
-    calls = traced()
-    assert "hunter2" not in (tmp_path / "trace.jsonl").read_text()
+    calls = cloud.calls()
+    assert "hunter2" not in cloud.trace_file.read_text()
     assert calls[0]["parameters"] == {"Name": "text", "SecretString": "(removed)", "ClientRequestToken": "a" * 32}
     assert calls[3]["parameters"] == {"UserName": "valet", "Password": "(removed)"}
 
 
-def test_errors_of_every_protocol_are_traced_by_code(cloud: Cloud, traced: Callable[[], list[dict[str, Any]]]) -> None:
+def test_errors_of_every_protocol_are_traced_by_code(cloud: Cloud) -> None:
     for service, call, wanted in (
         ("ec2", "describe_images", {"ImageIds": ["ami-0123456789abcdef0"]}),
         ("autoscaling", "describe_lifecycle_hooks", {"AutoScalingGroupName": "nobody"}),
@@ -210,7 +185,7 @@ def test_errors_of_every_protocol_are_traced_by_code(cloud: Cloud, traced: Calla
     ):
         with pytest.raises(ClientError):
             getattr(cloud.client(service), call)(**wanted)
-    assert [c["error"] for c in traced()] == [
+    assert [c["error"] for c in cloud.calls()] == [
         "InvalidAMIID.NotFound",
         "ValidationError",
         "ResourceNotFoundException",
@@ -219,7 +194,7 @@ def test_errors_of_every_protocol_are_traced_by_code(cloud: Cloud, traced: Calla
 
 
 def test_latency_is_slept_outside_the_lock(cloud: Cloud, ec2: Any) -> None:
-    cloud.control("latency", {"ms": 150})
+    cloud.set_latency(150)
     try:
         began = time.perf_counter()
         threads = [threading.Thread(target=ec2.describe_vpcs) for _ in range(8)]
@@ -229,7 +204,7 @@ def test_latency_is_slept_outside_the_lock(cloud: Cloud, ec2: Any) -> None:
             thread.join()
         took = time.perf_counter() - began
     finally:
-        cloud.control("latency", {"ms": 0})
+        cloud.set_latency(0)
     assert 0.15 <= took < 8 * 0.15
 
 
@@ -279,8 +254,8 @@ def test_a_crash_is_an_internal_failure_in_every_protocol_and_the_server_lives_o
     getattr(cloud.client(service), call)()
 
 
-def test_a_call_whose_client_left_half_way_is_no_call(cloud: Cloud, traced: Callable[[], list[dict[str, Any]]]) -> None:
-    before = cloud.control("status", method="GET")["calls"]
+def test_a_call_whose_client_left_half_way_is_no_call(cloud: Cloud) -> None:
+    before = cloud.status()["calls"]
     host, port = cloud.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(
@@ -288,6 +263,6 @@ def test_a_call_whose_client_left_half_way_is_no_call(cloud: Cloud, traced: Call
         )
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
-    assert traced() == []
-    assert cloud.control("status", method="GET")["calls"] == before
+    assert cloud.calls() == []
+    assert cloud.status()["calls"] == before
     assert cloud.client("iam").list_users()["Users"] == []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import refused
 
 TRUST = json.dumps(

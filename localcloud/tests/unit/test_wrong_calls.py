@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from localcloud.autoscaling.groups import all_groups
 from localcloud.autoscaling.service import PREFERENCES, UNDERSTOOD, AutoScaling
-from unit.conftest import Cloud
+from localcloud.testing import Cloud
 from unit.wanted import described, make_group, refused
 
 MODEL = ServiceModel(Loader().load_service_model("autoscaling", "service-2"), "autoscaling")
@@ -369,13 +368,8 @@ def fleet(cloud: Cloud) -> Fleet:
     draining = described(autoscaling)["Instances"][0]["InstanceId"]
     autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=draining, ShouldDecrementDesiredCapacity=True)
     serving = next(i["InstanceId"] for i in described(autoscaling)["Instances"] if i["LifecycleState"] == "InService")
-    unchecked = boto3.client(
-        "autoscaling",
-        endpoint_url=cloud.url,
-        region_name="us-east-1",
-        aws_access_key_id="localcloud-dummy-key",
-        aws_secret_access_key="localcloud-dummy-secret",
-        config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+    unchecked = cloud.client(
+        "autoscaling", config=Config(retries={"total_max_attempts": 1}, parameter_validation=False)
     )
     return Fleet(unchecked, {"{serving}": serving, "{draining}": draining})
 
