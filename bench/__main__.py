@@ -1,6 +1,6 @@
-"""`make bench`: what a run of the playbooks costs, against the ways in which one would do it without them.
+"""`python -m bench`: the cost of a run of the playbooks, with the same API calls made by aws-cli as the baseline.
 
-Everything is measured in this one run, on a localcloud of its own. A missed aim is told, not failed; only what breaks ends with an error.
+Everything is measured in one run, on a localcloud started for it. A missed target is printed and fails nothing.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.calls import Call, by_aws_cli, by_boto3, distinct, made_by
-from bench.measure import Line, interleaved, table
+from bench.measure import NOTE, Line, interleaved, table, verdict
 from tests.fleet.cloud import KEYS, Cloud
 
 LATENCIES = (0, 80)  # ms; 80 is a call to AWS from another continent
-NOTHING_TO_DO = {0: 0.17, 80: 0.15}  # of the aws-cli style
-COLD = 0.8  # of the aws-cli style
-FOUR = 1.6  # of one fleet
+# Targets: the highest ratio to the baseline.
+NO_CHANGE_RATIO = {0: 0.17, 80: 0.15}  # per latency; to aws-cli
+FIRST_RUN_RATIO = 0.8  # to aws-cli
+FOUR_FLEETS_RATIO = 1.6  # to one fleet
+# Targets of a run that changes nothing.
 CALLS, WRITES = 25, 0
-NOOP = "site.yml with nothing to do, to aws-cli"
+NO_CHANGE = "site.yml, nothing to change, to aws-cli"
 HOSTS = ("one", "two", "three", "four")
 
 
 def inventory(folder: Path) -> str:
-    """Four fleets that share nothing, so that they can also be built side by side."""
+    """The path of an inventory of four fleets that share no resource, so that they can be built in parallel."""
     hosts = {
         host: {
             "fleet_name": f"gh-bench-{host}",
@@ -48,7 +50,7 @@ def inventory(folder: Path) -> str:
 
 
 class Bench:
-    """The measurements on one cloud."""
+    """The measurements, on one localcloud."""
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
         self.cloud = cloud
@@ -56,9 +58,9 @@ class Bench:
         self.valet = str(folder / "valet" / "{{ fleet_name }}")
 
     def site(self, hosts: Sequence[str] = HOSTS[:1], may_change: bool = False) -> None:
-        """`site.yml` on these fleets.
+        """Run `site.yml` on these fleets.
 
-        Raises RuntimeError where it fails, or changes something that it may not.
+        Raises RuntimeError if it fails, or changes something without `may_change`.
         """
         run = self.cloud.play(
             "site.yml", "--limit", ",".join(hosts), inventory=self.inventory, fleet_valet_dir=self.valet
@@ -66,19 +68,19 @@ class Bench:
         if run.returncode or (run.changed and not may_change):
             raise RuntimeError(f"site.yml on {', '.join(hosts)}: {run}")
 
-    def again(self, calls: Sequence[Call]) -> None:
-        """The calls by aws-cli, on an account as new."""
+    def aws_cli_on_empty_account(self, calls: Sequence[Call]) -> None:
+        """Make the calls with aws-cli on an empty account."""
         self.cloud.control("reset")
         by_aws_cli(self.cloud, calls)
 
-    def from_nothing(self) -> None:
-        """`site.yml` on an account as new."""
+    def site_on_empty_account(self) -> None:
+        """Run `site.yml` on an empty account."""
         self.cloud.control("reset")
         self.cloud.clear_trace()
         self.site(may_change=True)
 
-    def nothing_to_do(self, latency: int, rounds: int) -> list[Line]:
-        """The no-op run, its calls made by aws-cli and by boto3, and four fleets in one run."""
+    def no_change(self, latency: int, rounds: int) -> list[Line]:
+        """A run that changes nothing, its calls made by aws-cli and by boto3, and a run on four fleets."""
         self.cloud.control("latency", ms=latency)
         self.cloud.clear_trace()
         self.site()
@@ -95,43 +97,37 @@ class Bench:
         )
         n, aws = len(calls), taken["aws"]
         return [
-            Line("aws-cli, a process a call", latency, aws, n),
-            Line(NOOP, latency, taken["site"], n, _writes(calls), aws, NOTHING_TO_DO[latency]),
-            Line("plain boto3, one by one, to aws-cli", latency, taken["boto3"], n, None, aws),
+            Line("baseline: aws-cli, one process per call", latency, aws, n),
+            Line(NO_CHANGE, latency, taken["site"], n, _writes(calls), aws, NO_CHANGE_RATIO[latency]),
+            Line("plain boto3, sequential, to aws-cli", latency, taken["boto3"], n, None, aws),
             Line("plain boto3, 16 threads, to aws-cli", latency, taken["threads"], n, None, aws),
-            Line("four fleets with nothing to do, to one", latency, taken["four"], None, None, taken["site"], FOUR),
+            Line(
+                "site.yml on four fleets, nothing to change, to one fleet",
+                *(latency, taken["four"], None, None, taken["site"], FOUR_FLEETS_RATIO),
+            ),
         ]
 
-    def cold(self, latency: int, rounds: int) -> list[Line]:
-        """The first run, and the same calls by aws-cli."""
+    def first_run(self, latency: int, rounds: int) -> list[Line]:
+        """A run on an empty account, and the same calls by aws-cli."""
         self.cloud.control("latency", ms=latency)
-        self.from_nothing()
+        self.site_on_empty_account()
         calls = made_by(self.cloud)
         once = distinct(calls)
         writes = [c for c in once if c.writes]
         taken = interleaved(
-            rounds, {"site": self.from_nothing, "aws": partial(self.again, once), "writes": partial(self.again, writes)}
+            rounds,
+            {
+                "site": self.site_on_empty_account,
+                "aws": partial(self.aws_cli_on_empty_account, once),
+                "writes": partial(self.aws_cli_on_empty_account, writes),
+            },
         )
+        site = (latency, taken["site"], len(calls), _writes(calls))
         return [
-            Line("aws-cli, each distinct call of the first run", latency, taken["aws"], len(once), len(writes)),
-            Line("aws-cli, its writes alone", latency, taken["writes"], len(writes), len(writes)),
-            Line(
-                "site.yml from nothing, to each distinct call",
-                latency,
-                taken["site"],
-                len(calls),
-                _writes(calls),
-                taken["aws"],
-                COLD,
-            ),
-            Line(
-                "site.yml from nothing, to the writes alone",
-                latency,
-                taken["site"],
-                len(calls),
-                _writes(calls),
-                taken["writes"],
-            ),
+            Line("baseline: aws-cli, each distinct call", latency, taken["aws"], len(once), len(writes)),
+            Line("baseline: aws-cli, the writes only", latency, taken["writes"], len(writes), len(writes)),
+            Line("site.yml on an empty account, to each distinct call", *site, taken["aws"], FIRST_RUN_RATIO),
+            Line("site.yml on an empty account, to the writes only", *site, taken["writes"]),
         ]
 
 
@@ -140,7 +136,7 @@ def _writes(calls: Sequence[Call]) -> int:
 
 
 def measure(rounds: int, cold_rounds: int) -> list[Line]:
-    """Everything, on a localcloud that is up for this alone."""
+    """All measurements, on a localcloud started for them."""
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         cloud = Cloud(Path(name))
@@ -148,44 +144,39 @@ def measure(rounds: int, cold_rounds: int) -> list[Line]:
         try:
             bench = Bench(cloud, Path(name))
             for latency in LATENCIES if cold_rounds else ():
-                say(f"... from nothing, {latency} ms a call")
-                lines += bench.cold(latency, cold_rounds)
-            say("... building four fleets")
+                log(f"... first run, calls take {latency} ms longer")
+                lines += bench.first_run(latency, cold_rounds)
+            log("... building four fleets")
             cloud.control("latency", ms=0)
             cloud.control("reset")
             bench.site(HOSTS, may_change=True)
             for latency in LATENCIES:
-                say(f"... nothing to do, {latency} ms a call")
-                lines += bench.nothing_to_do(latency, rounds)
+                log(f"... nothing to change, calls take {latency} ms longer")
+                lines += bench.no_change(latency, rounds)
         finally:
             cloud.command("down")
     return lines
 
 
-def say(text: str) -> None:
-    """At once, also into a pipe."""
+def log(text: str) -> None:
+    """Print at once, also into a pipe."""
     print(text, flush=True)
 
 
 def main() -> int:
-    """Measure, tell."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of a run with nothing to do (default: %(default)s)")
-    parser.add_argument(
-        "--cold-rounds", type=int, default=1, help="of a run from nothing; 0 leaves them out (default: %(default)s)"
-    )
+    parser.add_argument("--rounds", type=int, default=3, help="of runs that change nothing (default: %(default)s)")
+    parser.add_argument("--cold-rounds", type=int, default=1, help="of first runs; 0 skips them (default: %(default)s)")
     given = parser.parse_args()
-    say(", ".join(f"{package} {version(package)}" for package in ("ansible-core", "boto3", "awscli")))
-    say(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; a load near the number of cores makes every time doubtful"
-    )
+    log(", ".join(f"{package} {version(package)}" for package in ("ansible-core", "boto3", "awscli")))
+    log(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; times are unreliable if the load is near the cores")
     lines = measure(given.rounds, given.cold_rounds)
-    say(f"\n{table(lines)}\n\nmin and median over the rounds, in which the ways take turns; ratio: of the minima.")
-    noop = next(line for line in lines if line.what == NOOP)
-    met = (noop.calls or 0) <= CALLS and noop.writes == WRITES
-    say(
-        f"With nothing to do: {noop.calls} calls, {noop.writes} writes; at most {CALLS} and {WRITES}: {'met' if met else 'MISSED'}"
-    )
+    log(f"\n{table(lines)}\n\n{NOTE}")
+    found = next(line for line in lines if line.what == NO_CHANGE)
+    met = (found.calls or 0) <= CALLS and found.writes == WRITES
+    log(f"Nothing to change: {found.calls} calls, {found.writes} writes")
+    log(f"target: at most {CALLS} calls, {WRITES} writes: {verdict(met)}")
     return 0
 
 

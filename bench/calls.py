@@ -1,4 +1,4 @@
-"""The calls of a trace, made again in other ways: one aws-cli process for each, or a plain boto3 script."""
+"""The calls of a trace, repeated with one aws-cli process each or by a plain boto3 script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botocore import xform_name
 
 from tests.fleet.cloud import KEYS, WRITES, Cloud
 
-MADE = re.compile(r"\b(?:sg|lt)-[0-9a-f]{17}\b")  # ids that AWS gives out; every other name is the caller's
+GENERATED_ID = re.compile(r"\b(?:sg|lt)-[0-9a-f]{17}\b")  # every other name is the caller's
 
 
 class Call(NamedTuple):
@@ -23,12 +23,12 @@ class Call(NamedTuple):
     service: str
     action: str
     parameters: Mapping[str, Any]
-    answered: bool
-    """False: AWS answered with an error, as it does where something is not there yet"""
+    succeeded: bool
+    """False: AWS answered with an error, such as for a resource that does not exist yet"""
 
     @property
     def writes(self) -> bool:
-        """Whether it changes something."""
+        """Whether it is a write."""
         return bool(WRITES.match(self.action))
 
 
@@ -38,7 +38,7 @@ def made_by(cloud: Cloud) -> list[Call]:
 
 
 def distinct(calls: Sequence[Call]) -> list[Call]:
-    """Each call once, where it comes first."""
+    """Each call once, in the order of their first occurrences."""
     first: dict[str, Call] = {}
     for c in calls:
         first.setdefault(json.dumps([c.service, c.action, c.parameters], sort_keys=True), c)
@@ -46,7 +46,7 @@ def distinct(calls: Sequence[Call]) -> list[Call]:
 
 
 def environment(cloud: Cloud) -> dict[str, str]:
-    """What aws-cli and boto3 need to reach the cloud."""
+    """The environment in which aws-cli and boto3 reach the cloud."""
     return {
         **cloud.environment(),
         "AWS_ENDPOINT_URL": cloud.url,
@@ -56,31 +56,29 @@ def environment(cloud: Cloud) -> dict[str, str]:
 
 
 def by_aws_cli(cloud: Cloud, calls: Sequence[Call]) -> None:
-    """Make the calls as a runbook's reader does: one `aws` process after the other.
+    """Make the calls as a reader of the runbook does: one `aws` process after the other.
 
-    Ids that the account gives out are replaced by those that it gave out this time.
+    Ids that AWS generated in the trace are replaced by those that it generates this time.
 
-    Raises RuntimeError where a call is answered otherwise than in the trace.
+    Raises RuntimeError if a call succeeds that failed in the trace, or the reverse.
     """
     aws = str(Path(sys.executable).with_name("aws"))
-    given: dict[str, str] = {}
+    ids: dict[str, str] = {}  # prefix -> the id of this time
     for call in calls:
-        parameters = MADE.sub(lambda old: given.get(old[0][:2], old[0]), json.dumps(call.parameters))
+        parameters = GENERATED_ID.sub(lambda old: ids.get(old[0][:2], old[0]), json.dumps(call.parameters))
         command = [aws, call.service, xform_name(call.action, "-"), "--cli-input-json", parameters, "--output", "json"]
         done = subprocess.run(command, env=environment(cloud), capture_output=True, text=True, check=False)
-        if (done.returncode == 0) != call.answered:
-            raise RuntimeError(
-                f"{' '.join(command[1:])} was answered otherwise than in the trace: {done.stderr or done.stdout}"
-            )
+        if (done.returncode == 0) != call.succeeded:
+            raise RuntimeError(f"{' '.join(command[1:])} differs from the trace: {done.stderr or done.stdout}")
         if call.action.startswith("Create"):
-            given.update((new[:2], new) for new in MADE.findall(done.stdout))
+            ids.update((new[:2], new) for new in GENERATED_ID.findall(done.stdout))
 
 
 def by_boto3(cloud: Cloud, calls: Sequence[Call], threads: int) -> None:
-    """Make the calls in a script of their own (plain.py), which starts, makes its clients and ends.
+    """Make the calls in a process of its own (plain.py), which starts, creates its clients and ends.
 
-    Raises CalledProcessError where a call is answered otherwise than in the trace.
+    Raises CalledProcessError if a call fails that succeeded in the trace.
     """
-    told = json.dumps([[c.service, xform_name(c.action), c.parameters, c.answered] for c in calls])
+    given = json.dumps([[c.service, xform_name(c.action), c.parameters, c.succeeded] for c in calls])
     script = [sys.executable, str(Path(__file__).with_name("plain.py")), str(threads)]
-    subprocess.run(script, env=environment(cloud), input=told, text=True, check=True)
+    subprocess.run(script, env=environment(cloud), input=given, text=True, check=True)

@@ -1,6 +1,6 @@
-"""A process instance that does nothing: whoever boots something on it finds its environment in FOLDER/INSTANCE_ID.json.
+"""`python -m bench.idle_host FOLDER`: a process instance that writes its environment and then does nothing.
 
-`python -m bench.idle_host FOLDER`.
+The environment is in FOLDER/INSTANCE_ID.json, for what the bench starts on the instance.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    told = Path(sys.argv[1], f"{os.environ['INSTANCE_ID']}.json")
-    new = told.with_suffix(".new")
+    environment = Path(sys.argv[1], f"{os.environ['INSTANCE_ID']}.json")
+    new = environment.with_suffix(".new")
     new.write_text(json.dumps(dict(os.environ)))
-    new.rename(told)
+    new.rename(environment)
     signal.pause()

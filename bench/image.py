@@ -1,9 +1,10 @@
-"""`python -m bench.image`: the golden image baked by image.yml, by a plain shell script that installs the very same things, and image.yml again.
+"""`python -m bench.image`: the golden image baked by image.yml; the baseline is a shell script that installs the same.
 
-Each bake has a fresh container of the look-alike of Amazon Linux 2023, with systemd and Docker inside, which is started before the clock is. image.yml comes
-by SSH with pipelining, as Packer has it; the script (image.sh) by `docker exec`, and the files that it installs are those that image.yml made in a first bake,
-which is not counted. Afterwards both hosts are compared: a script that does less is no baseline. Packages, the Compose plugin and the agent's wheels come from
-this machine, so no time is the net's. A missed aim is told, not failed; only what breaks ends with an error.
+Each bake has a fresh container of the look-alike of Amazon Linux 2023 with systemd and Docker inside, which starts
+before the clock does. image.yml connects by SSH with pipelining, as Packer configures it. The script (image.sh) runs by
+`docker exec` and installs the files that image.yml made in a first bake, which does not count. Afterwards both hosts
+are compared, for a script that does less is not a baseline. Packages, the Compose plugin and the agent's wheels come
+from this machine, so no download is measured. A missed target is printed and fails nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import NamedTuple
 
 import yaml
 
+from bench.measure import NOTE, verdict
 from tests.fleet.cloud import BIN, ROOT, Run
 from tools.images.__main__ import image_name
 
@@ -35,17 +37,20 @@ REQUIREMENTS = ROOT / "roles/ghosthands/files/requirements.txt"
 USER = "ec2-user"
 BAKE_RATIO, NOOP_SECONDS = 1.6, 10.0
 START_SECONDS = 60.0
-#: As molecule/default has it: as little privilege as systemd and an engine inside can live with.
+#: As in molecule/default: the least privilege with which systemd and a Docker engine run inside.
 FLAGS = (
-    "--cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined --cgroupns host "
-    "--volume /sys/fs/cgroup:/sys/fs/cgroup:rw --volume /var/lib/docker --volume /var/lib/containerd "
+    "--cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+    "--cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --volume /var/lib/docker --volume /var/lib/containerd "
     "--tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec --stop-signal SIGRTMIN+3 --pull never"
 ).split()
-#: Docker mounts the kernel's parameters read-only, and Amazon's unit asks for more open files than a container may have.
-BEARABLE = "mount -o remount,rw /proc/sys; mkdir -p /etc/sysconfig; echo 'OPTIONS=\"\"' >/etc/sysconfig/docker"
-#: What a login needs, and what sealing took: nothing of it counts.
-LOGIN = f"ssh-keygen -A; install -d -m 0700 -o {USER} ~{USER}/.ssh; install -m 0600 -o {USER} /dev/stdin ~{USER}/.ssh/authorized_keys"
-#: Files that image.yml makes and that the script has to install.
+#: Docker mounts /proc/sys read-only, and Amazon's unit asks for more open files than a container may have.
+ALLOW_DOCKER = "mount -o remount,rw /proc/sys; mkdir -p /etc/sysconfig; echo 'OPTIONS=\"\"' >/etc/sysconfig/docker"
+#: What SSH needs and sealing removes; not timed.
+LOGIN = (
+    f"ssh-keygen -A; install -d -m 0700 -o {USER} ~{USER}/.ssh; "
+    f"install -m 0600 -o {USER} /dev/stdin ~{USER}/.ssh/authorized_keys"
+)
+#: Files that image.yml makes and the script has to install.
 MADE = (
     *(
         "/etc/docker/daemon.json",
@@ -57,9 +62,10 @@ MADE = (
     "/opt/ghosthands/docker-compose.prod.yml",
     *(f"/opt/ghosthands-agent/{name}" for name in ("agent.json", "disk_guard.py", "journal_file.py")),
 )
-#: What both sides have to end with: packages, units that start at boot, a user's groups, and every file but those that a program made on the way.
-ENDED = (
-    "rpm -qa | sort; systemctl list-unit-files --state=enabled --no-legend; systemctl --failed --plain --no-legend; id ec2-user; "
+#: Prints what has to be equal on both hosts: packages, enabled units, the user's groups, and every installed file.
+STATE = (
+    "rpm -qa | sort; systemctl list-unit-files --state=enabled --no-legend; "
+    "systemctl --failed --plain --no-legend; id ec2-user; "
     "cd /; find etc/systemd/system etc/docker etc/tmpfiles.d etc/ghosthands usr/local usr/share/ghosthands opt "
     "! -name '*.pyc' ! -name image.json ! -path '*/wheels*' ! -name RECORD ! -name '.*' -printf '%M %U %G %p ' "
     r"\( -type f -exec sha256sum {} \; -o -printf '%l\n' \) | sort"
@@ -72,14 +78,14 @@ class Host(NamedTuple):
     name: str
     address: str
     key: Path
-    """the private key of `USER`"""
+    """USER's private key"""
 
     def run(self, script: str, stdin: str = "") -> str:
-        """What a shell script says, as root. Raises RuntimeError with all it said where it fails."""
+        """The output of a shell script, run as root. Raises RuntimeError with all output if it fails."""
         return command("docker", "exec", "--interactive", self.name, "bash", "-c", script, stdin=stdin)
 
-    def let_in(self) -> None:
-        """Whoever has the key may log in, also after the host was sealed."""
+    def allow_login(self) -> None:
+        """Allow SSH logins with the key, also after sealing. Raises RuntimeError if none succeeds in START_SECONDS."""
         self.run(LOGIN, self.key.with_suffix(".pub").read_text())
         options = (
             "-o BatchMode=yes -o ConnectTimeout=2 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null".split()
@@ -88,12 +94,12 @@ class Host(NamedTuple):
         until = time.monotonic() + START_SECONDS
         while subprocess.run(login, capture_output=True).returncode:
             if time.monotonic() > until:
-                raise RuntimeError(f"{self.name} lets nobody in by SSH")
+                raise RuntimeError(f"{self.name} does not accept SSH logins")
             time.sleep(0.2)
 
 
 def command(*words: str | Path, stdin: str = "") -> str:
-    """Its standard output. Raises RuntimeError with all it said where it fails."""
+    """A command's standard output. Raises RuntimeError with all output if it fails."""
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -101,11 +107,11 @@ def command(*words: str | Path, stdin: str = "") -> str:
 
 
 class Bench:
-    """The ways to bake, on hosts of one image.
+    """The ways to bake.
 
     Args:
-        folder: for what is made meanwhile.
-        image: the hosts' image.
+        folder: for temporary files.
+        image: name of the containers' image.
     """
 
     def __init__(self, folder: Path, image: str) -> None:
@@ -115,44 +121,35 @@ class Bench:
         self.plugin = Path(command(ROOT / ".ci/compose-plugin").strip())
         self.sum = hashlib.sha256(self.plugin.read_bytes()).hexdigest()
         self.wheels = folder / "wheels"
-        pip = (
-            sys.executable,
-            "-m",
-            "pip",
-            "--quiet",
-            "--disable-pip-version-check",
-            "download",
-            "--no-deps",
-            "--require-hashes",
-        )
-        command(*pip, "--only-binary", ":all:", "--requirement", REQUIREMENTS, "--dest", self.wheels)
+        options = "--quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:".split()
+        pip = [sys.executable, "-m", "pip", "download", *options]
+        command(*pip, "--requirement", REQUIREMENTS, "--dest", self.wheels)
 
     @contextmanager
     def host(self) -> Iterator[Host]:
-        """A fresh one that has booted."""
+        """A fresh host that has booted."""
         self.hosts += 1
         name = f"gh-bench-image-{os.getpid()}-{self.hosts}"
         command("docker", "run", "--detach", "--name", name, *FLAGS, self.image, "/sbin/init")
         try:
             inspect = ("docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
             made = Host(name, command(*inspect).strip(), self.key)
-            made.run(
-                "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done; systemctl is-system-running --wait || true"
-            )
-            made.run(BEARABLE)
+            made.run("until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done")
+            made.run("systemctl is-system-running --wait || true")
+            made.run(ALLOW_DOCKER)
             yield made
         finally:
             command("docker", "rm", "--force", "--volumes", name)
 
     def play(self, host: Host, *words: str) -> Run:
-        """image.yml on this host, told what Packer tells it. Raises RuntimeError where it fails."""
+        """Run image.yml on this host with the variables that Packer passes. Raises RuntimeError if it fails."""
         variables = {
             "docker_users": [USER],
             "docker_compose_file": str(self.plugin),
             "image_compose_version": "2.40.3",
             "image_compose_sha256": self.sum,
             "ghosthands_wheels": str(self.wheels),
-            "ghosthands_log_shipping": False,  # neither the look-alike nor the script has the shipper
+            "ghosthands_log_shipping": False,  # neither the look-alike nor the script has the CloudWatch agent
         }
         inventory = self.folder / "inventory.json"
         login = {"ansible_host": host.address, "ansible_user": USER, "ansible_ssh_private_key_file": str(self.key)}
@@ -162,30 +159,25 @@ class Bench:
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),  # no connection outlives its host
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s -o StrictHostKeyChecking=no"
+            " -o UserKnownHostsFile=/dev/null",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),  # connections do not outlive their host
         }
-        ansible = [
-            "ansible-playbook",
-            "playbooks/image.yml",
-            "--inventory",
-            str(inventory),
-            "--extra-vars",
-            json.dumps(variables),
-            *words,
-        ]
-        done = subprocess.run(ansible, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        ansible = ["ansible-playbook", "playbooks/image.yml", "-i", str(inventory), "-e", json.dumps(variables)]
+        done = subprocess.run(
+            [*ansible, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
         run = Run(done.returncode, done.stdout, done.stderr)
         if run.returncode:
             raise RuntimeError(f"image.yml: {run.stdout}\n{run.stderr}")
         return run
 
-    def bring(self, host: Host, files: Path) -> None:
-        """The script and all it installs, into a folder of the host that sealing spares."""
+    def copy_files(self, host: Host, files: Path) -> None:
+        """Copy the script and all that it installs into a folder of the host that sealing does not remove."""
         command("docker", "cp", f"{files}/.", f"{host.name}:/srv/bake")
 
-    def made_by(self, host: Host) -> Path:
-        """A folder for the script: what the host has of image.yml's files, what comes from this machine, and the script itself."""
+    def script_files(self, host: Host) -> Path:
+        """A folder with the script, the files that image.yml made on the host, and the downloads."""
         files = self.folder / "files"
         (files / "tree").mkdir(parents=True)
         pack = ["docker", "exec", host.name, "sh", "-c", f"tar -c {' '.join(MADE)} 2>/dev/null"]
@@ -197,20 +189,22 @@ class Bench:
         shutil.copytree(self.wheels, files / "wheels")
         for file in (SCRIPT, REQUIREMENTS, REQUIREMENTS.with_name("lay_out.py")):
             shutil.copy(file, files)
-        (files / "gone").write_text(" ".join(gone()))
+        (files / "gone").write_text(" ".join(removed_paths()))
         return files
 
 
-def gone() -> list[str]:
-    """The patterns of playbooks/vars/image_forbidden.yml."""
+def removed_paths() -> list[str]:
+    """The patterns that sealing removes (playbooks/vars/image_gone.yml)."""
     kinds = yaml.safe_load((ROOT / "playbooks/vars/image_forbidden.yml").read_text())["__image_forbidden"]
     return [pattern for kind in kinds for pattern in kind["paths"]]
 
 
-def differences(wanted: str, found: str) -> list[str]:
-    """Lines that only one of two hosts has."""
-    return [f"image.yml alone: {line}" for line in wanted.splitlines() if line not in found.splitlines()] + [
-        f"the script alone: {line}" for line in found.splitlines() if line not in wanted.splitlines()
+def differences(expected: str, found: str) -> list[str]:
+    """Lines that only one of the two hosts has."""
+    by_playbook, by_script = expected.splitlines(), found.splitlines()
+    return [
+        *(f"image.yml only: {line}" for line in by_playbook if line not in by_script),
+        *(f"the script only: {line}" for line in by_script if line not in by_playbook),
     ]
 
 
@@ -218,30 +212,28 @@ def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
     """Seconds of each way in each round; the ways take turns.
 
     Raises:
-        RuntimeError: a bake fails, a run with nothing to do changes something, or the two bakes do not end with the same host.
+        RuntimeError: a bake fails, a second run changes something, or the two bakes leave different hosts.
     """
     with bench.host() as host:
-        host.let_in()
+        host.allow_login()
         bench.play(host)
-        wanted, files = host.run(ENDED), bench.made_by(host)
-    print(f"... {len(wanted.splitlines())} packages, units and files that both sides have to end with", flush=True)
+        expected, files = host.run(STATE), bench.script_files(host)
+    print(f"... {len(expected.splitlines())} packages, units and files have to be equal on both hosts", flush=True)
     taken: dict[str, list[float]] = {"script": [], "bake": [], "noop": []}
     for _ in range(rounds):
         with bench.host() as host:
             began = time.perf_counter()
-            bench.bring(host, files)
+            bench.copy_files(host, files)
             host.run(f"/srv/bake/{SCRIPT.name} {bench.sum}")
             taken["script"].append(time.perf_counter() - began)
-            if differ := differences(wanted, host.run(ENDED)):
-                raise RuntimeError(
-                    "the script is no baseline, it does not do what image.yml does:\n" + "\n".join(differ)
-                )
+            if differing := differences(expected, host.run(STATE)):
+                raise RuntimeError("the script does not do what image.yml does:\n" + "\n".join(differing))
         with bench.host() as host:
-            host.let_in()
+            host.allow_login()
             began = time.perf_counter()
             bench.play(host)
             taken["bake"].append(time.perf_counter() - began)
-            host.let_in()
+            host.allow_login()
             began = time.perf_counter()
             again = bench.play(host, "--skip-tags", "seal,verify")
             taken["noop"].append(time.perf_counter() - began)
@@ -250,29 +242,32 @@ def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
     return taken
 
 
-def told(taken: Mapping[str, Sequence[float]]) -> list[str]:
-    """A line for each way, with its ratio to the script and its aim. Ratios are of the minima: what else the machine does can only make a run slower."""
-    script = min(taken["script"])
-    ratio, noop = min(taken["bake"]) / script, min(taken["noop"])
+def summary(taken: Mapping[str, Sequence[float]]) -> list[str]:
+    """A line for each way, with the ratio of its minimum to the script's, and its target."""
+    script, bake, noop = (min(taken[way]) for way in ("script", "bake", "noop"))
 
-    def line(what: str, seconds: Sequence[float], aim: str, met: bool | None) -> str:
-        verdict = "" if met is None else f"  {aim}: {'met' if met else 'MISSED'}"
-        return (
-            f"{what:44}  {min(seconds):6.1f}  {statistics.median(seconds):8.1f}  {min(seconds) / script:5.2f}{verdict}"
-        )
+    def line(what: str, seconds: Sequence[float], target: str = "") -> str:
+        ratio = min(seconds) / script
+        return f"{what:44}  {min(seconds):6.1f}  {statistics.median(seconds):8.1f}  {ratio:5.2f}  {target}".rstrip()
 
     return [
-        f"{'':44}  {'min s':>6}  {'median s':>8}  ratio  aim",
-        line("image.sh, plain shell", taken["script"], "", None),
-        line("image.yml: roles, seal, prove", taken["bake"], f"ratio <= {BAKE_RATIO}", ratio <= BAKE_RATIO),
+        f"{'':44}  {'min s':>6}  {'median s':>8}  ratio  target",
+        line("baseline: image.sh, plain shell", taken["script"]),
         line(
-            "image.yml again: the roles, nothing to do", taken["noop"], f"<= {NOOP_SECONDS:.0f} s", noop <= NOOP_SECONDS
+            "image.yml: roles, seal, prove",
+            taken["bake"],
+            f"ratio <= {BAKE_RATIO}: {verdict(bake / script <= BAKE_RATIO)}",
+        ),
+        line(
+            "image.yml again: the roles, nothing to change",
+            taken["noop"],
+            f"<= {NOOP_SECONDS:.0f} s: {verdict(noop <= NOOP_SECONDS)}",
         ),
     ]
 
 
 def main() -> int:
-    """Measure, tell."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.image", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     given = parser.parse_args()
@@ -283,13 +278,10 @@ def main() -> int:
         f"ansible-core {version('ansible-core')}; {image}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no host outlives a bench that is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # remove the containers when the bench is terminated
     with tempfile.TemporaryDirectory(prefix="bench-image-") as folder:
         taken = measure(Bench(Path(folder), image), given.rounds)
-    print("\n" + "\n".join(told(taken)))
-    print(
-        f"\nmin and median over {given.rounds} rounds, in which the ways take turns; ratio: of the minima, to image.sh."
-    )
+    print("\n".join(["", *summary(taken), "", NOTE]))
     return 0
 
 

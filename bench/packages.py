@@ -1,4 +1,4 @@
-"""Programs of Debian's packages that are used unpacked, and nothing is installed: a registry, and what a container holds."""
+"""Programs from Debian's packages, unpacked and not installed: a Docker registry, and a busybox image."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ START_SECONDS = 20.0
 
 
 def unpacked(package: str, folder: Path) -> Path:
-    """The package's files, by apt as this machine has it. Raises CalledProcessError."""
-    own = folder / package
-    own.mkdir()
-    subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=own, check=True)
-    subprocess.run(["dpkg-deb", "--extract", *own.glob("*.deb"), own], check=True)
-    return own
+    """The package's files, downloaded with this machine's apt configuration. Raises CalledProcessError."""
+    files = folder / package
+    files.mkdir()
+    subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=files, check=True)
+    subprocess.run(["dpkg-deb", "--extract", *files.glob("*.deb"), files], check=True)
+    return files
 
 
 def import_image(folder: Path, name: str) -> None:
-    """An image made from nothing: busybox, and the applets' names that Compose files like to use."""
+    """Import an image that holds busybox and the applets that the bench's compose file uses."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(unpacked("busybox-static", folder) / "bin/busybox", "bin/busybox")
@@ -39,10 +39,9 @@ def import_image(folder: Path, name: str) -> None:
 
 @contextmanager
 def registry(folder: Path) -> Iterator[str]:
-    """A registry of this run's own: its host and port. Docker speaks plain HTTP to it, as it is on loopback.
+    """Host and port of a temporary registry on loopback, to which Docker speaks plain HTTP.
 
-    Raises:
-        RuntimeError: it does not listen.
+    Raises RuntimeError if it does not listen within START_SECONDS.
     """
     port = free_port()
     config = folder / "registry.yml"

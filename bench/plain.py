@@ -1,4 +1,4 @@
-"""What somebody would write by hand: the calls on standard input, made with boto3, one by one or in threads."""
+"""The API calls on standard input, made with plain boto3, sequentially or in threads."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from botocore.exceptions import ClientError
 
 
 def main() -> None:
-    """`plain.py THREADS`, and on standard input a list of [service, method, parameters, whether it is answered without an error]."""
+    """`plain.py THREADS`; standard input is a JSON list of [service, method, parameters, whether it has to succeed]."""
     calls: list[tuple[str, str, dict[str, Any], bool]] = json.load(sys.stdin)
     clients = {service: boto3.client(service) for service in sorted({c[0] for c in calls})}
 
     def make(call: tuple[str, str, dict[str, Any], bool]) -> None:
-        service, method, parameters, answered = call
+        service, method, parameters, has_to_succeed = call
         try:
             getattr(clients[service], method)(**parameters)
         except ClientError:
-            if answered:
+            if has_to_succeed:
                 raise
 
     with ThreadPoolExecutor(int(sys.argv[1])) as pool:

@@ -1,8 +1,8 @@
-"""How localcloud bears large groups: ``python -m bench.scale [N ...]`` prints one line a size, up to 10,000.
+"""`python -m bench.scale [N ...]`: what large groups cost localcloud, one line per size, up to 10,000 instances.
 
-Launches, descriptions and terminations go through the API; the hooks' actions are completed as simulated instances
-complete them, in the server's own process. Seconds are of this process (server and client), so that what else runs on the
-machine does not count; nothing here waits. The last column shows whether a step grows faster than the group.
+Launches, descriptions and terminations go through the API; hooks are completed as simulated instances complete them,
+in the server's process. Seconds are CPU time of this process (server and client), so other load does not count.
+The last column shows whether the cost grows faster than the group.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Times:
 
     @property
     def cycle(self) -> float:
-        """From 0 to all in service and back to 0."""
+        """From 0 to all in service and back to 0, in seconds."""
         return self.launch + self.boot + self.terminate + self.drain
 
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """A server of this process; gives its address."""
+    """The address of a server in this process."""
     httpd = server.make(0)
     thread = threading.Thread(target=httpd.serve_forever, daemon=True)
     thread.start()
@@ -65,7 +65,7 @@ def serving() -> Iterator[str]:
 
 
 def measure(url: str, size: int) -> Times:
-    """Scale a new group from 0 to ``size`` and back, with a launch and a termination hook."""
+    """Scale a new group from 0 to `size` and back, with a launch and a termination hook."""
     options = {
         "endpoint_url": url,
         "region_name": seed.REGION,
@@ -101,15 +101,15 @@ def measure(url: str, size: int) -> Times:
         for id in list(kept.group.instances):
             backend.perform(kept, kept.group.complete(hook, "CONTINUE", backend.clock(), instance_id=id, token=None))
 
-    def states(wanted: str) -> None:
+    def check(state: str) -> None:
         found = {instance.state for instance in kept.group.instances.values()}
-        if found != {wanted} or len(kept.group.instances) != size:
-            raise RuntimeError(f"{len(kept.group.instances)} instances are {found}, not {size} {wanted}")
+        if found != {state} or len(kept.group.instances) != size:
+            raise RuntimeError(f"{len(kept.group.instances)} instances are {found}, not {size} {state}")
 
     launch = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=size))
-    states("Pending:Wait")
+    check("Pending:Wait")
     boot = timed(lambda: complete("boot"))
-    states("InService")
+    check("InService")
     group = timed(
         lambda: asked(
             url, "autoscaling", {"Action": "DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1": name}
@@ -117,7 +117,7 @@ def measure(url: str, size: int) -> Times:
     )
     instances = timed(lambda: asked(url, "ec2", {"Action": "DescribeInstances"}))
     terminate = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0))
-    states("Terminating:Wait")
+    check("Terminating:Wait")
     drain = timed(lambda: complete("drain"))
     if kept.group.instances:
         raise RuntimeError(f"{len(kept.group.instances)} instances are left")
@@ -126,7 +126,7 @@ def measure(url: str, size: int) -> Times:
 
 
 def asked(url: str, service: str, parameters: dict[str, str]) -> bytes:
-    """A query's answer, unparsed: what the server needs, without what a client needs to understand it."""
+    """A query's answer, unparsed, so that only the server's work counts."""
     credential = f"localcloud-access-key/20260101/{seed.REGION}/{service}/aws4_request"
     headers = {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
@@ -139,17 +139,16 @@ def asked(url: str, service: str, parameters: dict[str, str]) -> bytes:
 
 
 def timed(step: Callable[[], object]) -> float:
-    """Seconds of this process that the step takes."""
+    """The step's CPU time, in seconds."""
     began = time.process_time()
     step()
     return time.process_time() - began
 
 
 def main(sizes: list[int]) -> None:
-    """Print the curve."""
-    print(
-        f"{'size':>7} {'launch':>8} {'boot':>8} {'group':>8} {'inst.':>8} {'end':>8} {'drain':>8} {'cycle':>8}  ms/instance"
-    )
+    """Measure and print."""
+    columns = ("launch", "boot", "group", "inst.", "end", "drain", "cycle")
+    print(f"{'size':>7} " + " ".join(f"{column:>8}" for column in columns) + "  ms/instance")
     with serving() as url:
         for size in sizes:
             times = measure(url, size)
