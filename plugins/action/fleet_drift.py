@@ -23,12 +23,12 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account, AccountError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import Difference, compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Surroundings
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     CONNECTION,
@@ -102,7 +102,7 @@ class ActionModule(FleetAction):
                 next((w.section for w in wanted if w.play == known["ansible_play_name"]), ""),
             )
             findings = self._stand(
-                s, found, mine, ahead and preflight.before_creation(s, found, ahead(), _valets_policy(wanted))
+                s, found, mine, ahead and creation.before_creation(s, found, ahead(), _valets_policy(wanted))
             )
             drift: Vars = {
                 "ids": {**_ids(s, found), "secret_exists": found.secret is not None or secret_is_made_elsewhere},
@@ -124,7 +124,7 @@ class ActionModule(FleetAction):
             changed=check and bool(reported),
             plays=sorted(plays),
             differs=[_in_words(w) for w in reported],
-            findings=[f.told() | {"needed_by": sorted(f.needed_by)} for f in findings],
+            findings=[f.as_dict() | {"needed_by": sorted(f.needed_by)} for f in findings],
             calls=account.calls,
             seconds=round(time.monotonic() - began, 2),
             **drift,
@@ -144,7 +144,7 @@ class ActionModule(FleetAction):
             "fleet_secret_name",
             "fleet_secret_create",
             *(f"fleet_{c}" for c in CONNECTION),
-            *rules.OWN,
+            *rules.UNIQUE,
         )
         for host in hosts:
             if host == me:
@@ -278,7 +278,7 @@ class ActionModule(FleetAction):
     # --- what is said ------------------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _ahead(account: Account, s: Vars) -> Callable[[], Outlook]:
+    def _ahead(account: Account, s: Vars) -> Callable[[], Forecast]:
         return read.outlook(account.start, account.call, s, json.loads(OPERATOR.read_text(encoding="utf-8")))
 
     def _stand(self, s: Vars, around: Surroundings, mine: str, more: list[Finding] | None) -> list[Finding]:

@@ -70,7 +70,7 @@ class ActionModule(FleetAction):
             raise AnsibleActionFail(str(problem)) from None
         return result | {
             "changed": True,
-            "finding": finding.told(),
+            "finding": finding.as_dict(),
             "launched": drill.launched,
             "ended": drill.ended,
             "seconds": {step: round(seconds, 1) for step, seconds in drill.seconds.items()},
@@ -200,4 +200,4 @@ class _Group:
 
     def command(self, words: str) -> str:
         named = words if "--instance-id " in words else f"{words} --auto-scaling-group-name {shlex.quote(self.name)}"
-        return f"`aws autoscaling {named} --region {self._settings['fleet_region']}`"
+        return f"aws autoscaling {named} --region {self._settings['fleet_region']}"

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a fleet is right, and if not, what to do. ../modules/lifecycle_check.py is the documentation."""
+"""Check a fleet. ../modules/lifecycle_check.py is the documentation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import report
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host, Place, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine, Host, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import from_result
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import picture
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import summary
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars, sentence
 
-ATTEMPTS = 10  # nothing is at stake but time: a busy account is asked again
+ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
 EVERY_SECONDS = 5.0
-GIVEN = {"instances-shielded", "instances-idle-shielded"}  # checks that look at the registry besides its own
+OF_THE_REGISTRY = {"instances-shielded", "instances-idle-shielded"}  # besides those of checks/registry.py
 OPTIONS: dict[str, Any] = {
     "expect": {"type": "dict", "default": {}},
     "registry": {"type": "dict"},
@@ -38,23 +40,28 @@ OPTIONS: dict[str, Any] = {
 
 
 class ActionModule(FleetAction):
-    """Look, say, and write it down."""
+    """Runs the checks, prints the findings and writes the report."""
 
     def run(self, tmp: str | None = None, task_vars: Vars | None = None) -> Vars:
         """The result that ../modules/lifecycle_check.py documents."""
         result: Vars = super().run(tmp, task_vars)
-        known, args, settings = self._begin(task_vars or {}, OPTIONS)
+        variables, args, settings = self._begin(task_vars or {}, OPTIONS)
         settings = self._expected(settings, args["expect"])
         if unknown := sorted(set(args["wait_for"]) - {"all", *(check.id for check in CHECKS)}):
             raise AnsibleActionFail(f"wait_for names no check: {', '.join(unknown)}. docs/checks.md lists them.")
-        if given := sorted(name for name in args["wait_for"] if name.startswith("registry-") or name in GIVEN):
+        of_the_registry = (id for id in args["wait_for"] if id.startswith("registry-") or id in OF_THE_REGISTRY)
+        if given := sorted(of_the_registry):
             raise AnsibleActionFail(
-                f"wait_for cannot wait for {', '.join(given)}: the registry is handed in and read once. Repeat both tasks instead (until)."
+                f"wait_for cannot wait for {', '.join(given)}: the registry is handed in and read once. "
+                "Repeat both tasks instead (until)."
             )
-        place = Place(
-            playbooks=_from_here(known["playbook_dir"]),
-            inventory=_from_here(known.get("inventory_file") or known.get("inventory_dir") or "inventory"),
-            fleet=known["inventory_hostname"],
+        playbooks = Path(variables["playbook_dir"])
+        site = playbooks.parent / "site.yml"
+        command_line = CommandLine(
+            playbooks=_relative(playbooks),
+            site=_relative(site if site.is_file() else playbooks / "site.yml"),
+            inventory=_relative(variables.get("inventory_file") or variables.get("inventory_dir") or "inventory"),
+            fleet=variables["inventory_hostname"],
         )
         registry = from_result(args["registry"]) if args["registry"] is not None else None
         hosts = None if args["hosts"] is None else tuple(_host(h) for h in args["hosts"])
@@ -63,13 +70,13 @@ class ActionModule(FleetAction):
         def look() -> Look:
             account = self._account(args, attempts=ATTEMPTS)
             fleet = observe(account.start, account.call, settings)
-            view = View(settings, fleet, time.time(), place, registry, hosts)
+            view = View(settings, fleet, time.time(), command_line, registry, hosts)
             seen.update(view=view, findings=verify(view), calls=seen.get("calls", 0) + account.calls)
             missing = seen["missing"] = self._missing(seen["findings"], args)
             return Look(not missing, f"waiting for {', '.join(missing[:5])}" if missing else "as wanted")
 
         if args["wait_for"]:
-            host = known["inventory_hostname"]
+            host = variables["inventory_hostname"]
             until_done(
                 look,
                 args["timeout"],
@@ -84,7 +91,7 @@ class ActionModule(FleetAction):
 
     @staticmethod
     def _missing(findings: list[Finding], args: Vars) -> list[str]:
-        """The ids that are still waited for. What is waited for by name and was not looked at is not right yet."""
+        """The ids that are still waited for. A check that is waited for by name and was skipped has not passed yet."""
         if "all" in args["wait_for"]:
             return [
                 f.id
@@ -95,50 +102,52 @@ class ActionModule(FleetAction):
 
     @staticmethod
     def _expected(settings: Vars, expect: Vars) -> Vars:
-        """The settings with what this task expects instead. Fails where it is no variable of a fleet, or breaks a rule of theirs."""
-        told = {f"fleet_{name}": value for name, value in expect.items()}
-        problems = rules.unknown_names(told, settings) or rules.problems({**settings, **told})
+        """The settings with what this task expects instead. Fails on an unknown variable and on a broken rule."""
+        expected = {f"fleet_{name}": value for name, value in expect.items()}
+        problems = rules.unknown_names(expected, settings) or rules.problems({**settings, **expected})
         if problems:
             raise AnsibleActionFail(f"expect: {sentence(problems)}")
-        return {**settings, **told}
+        return {**settings, **expected}
 
     def _conclude(self, result: Vars, args: Vars, seen: dict[str, Any]) -> Vars:
-        view, findings = (
-            seen["view"],
-            [*(f.told() for f in seen["findings"]), *([args["drill"]] if args["drill"] else [])],
-        )
-        fleet = picture(view)
-        errors, warnings = (
-            [f["id"] for f in findings if not f["ok"] and f["severity"] == severity]
-            for severity in ("error", "warning")
-        )
+        view: View = seen["view"]
+        drill = [Finding.from_dict(args["drill"])] if args["drill"] else []
+        findings: list[Finding] = [*seen["findings"], *drill]
+        fleet = summary(view.settings, view.fleet, view.registry_read, view.now)
+        failed = [finding for finding in findings if not finding.ok]
+        errors, warnings = ([f.id for f in failed if f.severity == severity] for severity in ("error", "warning"))
         result.update(
-            changed=False, findings=findings, fleet=fleet, errors=errors, warnings_found=warnings, calls=seen["calls"]
+            changed=False,
+            findings=[finding.as_dict() for finding in findings],
+            fleet=fleet,
+            errors=errors,
+            warnings_found=warnings,
+            calls=seen["calls"],
         )
         if args["report"]:
             result["report"] = _write(Path(args["report"]), report.documents(fleet, findings))
-        self._display.display(
-            "\n".join([f"[{view.place.fleet}] {view.s['fleet_group_name']}", *report.table(findings)])
-        )
+        group = view.settings["fleet_group_name"]
+        self._display.display("\n".join([f"[{view.command_line.fleet}] {group}", *table(findings)]))
         bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *seen["missing"]]))
         if bad and args["fail_on"] != "never":
             where = f" The report: {result['report']}" if args["report"] else ""
-            result.update(failed=True, msg=f"{view.s['fleet_group_name']} is not right: {', '.join(bad)}.{where}")
+            result.update(failed=True, msg=f"{group} is not right: {', '.join(bad)}.{where}")
         return result
 
 
-def _host(said: Vars) -> Host:
-    return Host(str(said.get("instance", "?")), str(said.get("problem") or ""), tuple(said.get("findings") or ()))
+def _host(result: Vars) -> Host:
+    findings = tuple(result.get("findings") or ())
+    return Host(str(result.get("instance", "?")), str(result.get("problem") or ""), findings)
 
 
-def _from_here(path: str) -> str:
-    """As an operator would type it."""
-    near = os.path.relpath(path)
-    return path if near.startswith("..") else near
+def _relative(path: str | Path) -> str:
+    """The path as an operator would type it: relative where it is below the working directory."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def _write(folder: Path, documents: dict[str, str]) -> str:
-    """Each document whole or not at all; the path of the page."""
+    """Write each document whole or not at all. Returns the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents.items():
         part = folder / f".{name}.part"

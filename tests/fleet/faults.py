@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 
 from tests.fleet.cloud import ROOT
@@ -32,7 +33,7 @@ from tests.fleet.healthy import DEFAULT_INPUTS, IMAGE, VPC, HealthyFleet, Inputs
 
 PAGE = ROOT / "docs/checks.md"
 BEGIN, END = "<!-- planted faults: made by python -m tests.fleet --write -->\n", "<!-- end of planted faults -->\n"
-SEVERITIES = {check.id: check.severity for check in CHECKS} | {"readable": "error", "host-asked": "warning"}
+SEVERITIES = {check.id: check.severity for check in CHECKS} | {"host-asked": "warning"}
 
 # Why a remedy is not run.
 ON_A_HOST = "somebody has to look at a host"

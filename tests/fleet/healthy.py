@@ -19,7 +19,7 @@ import yaml
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, Place, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine, Host, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
@@ -30,7 +30,6 @@ from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMI
 IMAGE = "ami-010ca1c10d000a001"
 VPC = "vpc-010ca1c10d0000001"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-COMMANDS = ("ansible-playbook ", "aws ")
 
 
 class ReusableAccount(Account):
@@ -131,13 +130,13 @@ class HealthyFleet(Fleet):
         asked, settings = account or self.account, self.variables(inputs.variables)
         self.account.clear()
         fleet = observe(asked.start, asked.call, settings)
-        place = Place("playbooks", str(self.inventory(inputs.variables)), "local")
+        command_line = CommandLine("playbooks", "site.yml", str(self.inventory(inputs.variables)), "local")
         return verify(
             View(
                 settings,
                 fleet,
                 time.time() + inputs.later,
-                place,
+                command_line,
                 inputs.registry(self.registry()),
                 inputs.hosts(self.host_answers()),
             )
@@ -280,8 +279,3 @@ def doctor_finding(check: str, problem: str = "", severity: str = "error") -> di
 def failed(findings: list[Finding]) -> set[str]:
     """Ids of what is not as it should be."""
     return {f.id for f in findings if not f.ok}
-
-
-def commands(finding: Finding) -> list[str]:
-    """The commands of a remedy that are run where the operator sits; others are for a host."""
-    return [text for text in re.findall(r"`([^`]+)`", finding.remedy) if text.startswith(COMMANDS)]

@@ -129,7 +129,7 @@ def kept_and_ended(fleet: HealthyFleet, run: Run) -> None:
     ended = found["evidence"]["ended"]
     assert f"{ended} was kept after" in found["detail"]
     assert found["detail"].endswith("desired capacity is 2 as before")
-    (command,) = [part for part in found["remedy"].split("`") if part.startswith("aws ")]
+    (command,) = found["commands"]
     done = fleet.run_command(command)
     assert done.returncode == 0, done
     fleet.wait_until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
 
 from tests.fleet.faults import FAULTS, HASTY, PAGE, Fault, hasten, page
-from tests.fleet.healthy import HealthyFleet, Inputs, commands, failed
+from tests.fleet.healthy import HealthyFleet, Inputs, failed
 
 
 def named(faults: Iterable[Fault], *, slow: bool = False) -> list[Any]:
@@ -41,7 +41,7 @@ def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, healthy: Heal
     assert [f"{f.id}: {f.detail}" for f in found if not f.ok and f.id != fault.check] == []
     assert failed(found) == {fault.check}
     told = next(f for f in found if f.id == fault.check)
-    assert told.remedy
+    assert told.remedy.text
     assert told.severity == fault.expected_severity
 
 
@@ -56,8 +56,8 @@ def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, hea
         hosts=fault.inputs.hosts,
     )
     healthy.inventory(wish.variables)
-    assert commands(told), told.remedy
-    for command in commands(told):
+    assert told.remedy.commands, told.remedy
+    for command in told.remedy.commands:
         run = healthy.run_command(command)
         assert run.returncode == 0, f"{command}\n{run}"
     fault.finish(healthy)
@@ -76,7 +76,7 @@ def test_remedies_followed_one_after_the_other_leave_nothing_wrong(healthy: Heal
     while bad := [f for f in healthy.check(inputs) if not f.ok]:
         assert bad[0].id not in followed
         followed.append(bad[0].id)
-        for command in commands(bad[0]):
+        for command in bad[0].remedy.commands:
             assert healthy.run_command(command).returncode == 0
             if "start-instance-refresh" in command:
                 healthy.finish_refresh()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import (
     autoscaling_group_settings,
     ec2_launch_template,
@@ -17,6 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import operator_permissions as permits
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions as policies
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
     Group,
@@ -312,7 +312,7 @@ def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[str, 
 
 def outlook(
     start: Callable[..., Answer], call: Call, s: Settings, document: Mapping[str, Any]
-) -> Callable[[], Outlook]:
+) -> Callable[[], Forecast]:
     """Ask what a fleet may meet once it is made; what comes back waits for the answers. Nothing of it stops a run: what cannot be asked is Unread.
 
     :param document: docs/iam/operator.json.
@@ -323,7 +323,7 @@ def outlook(
         "vcpu_quota": start(_unless_refused, _vcpu_quota, call, s),
         "groups": start(_unless_refused, _groups, call, s),
     }
-    return lambda: Outlook(**{name: answer.result() for name, answer in asked.items()})
+    return lambda: Forecast(**{name: answer.result() for name, answer in asked.items()})
 
 
 def _unless_refused(part: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,218 +1,213 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""§4: the group, and what it was told."""
+"""§4: the Auto Scaling group and its settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
-    NotLookedAt,
-    Seen,
-    View,
-    Wrong,
-    check,
-    count,
-)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
 
-BOOK = "autoscaling_group.yml"
+PLAYBOOK = "autoscaling_group.yml"
 
 
 @check("group-exists", 4)
-def _exists(v: View) -> Seen:
-    name, region = v.s["fleet_group_name"], v.s["fleet_region"]
-    if v.fleet.group is None:
-        whose = f"account {v.fleet.account}" if isinstance(v.fleet.account, str) else "this account"
-        raise Wrong(
-            f"There is no group {name} in {region} of {whose}.",
-            v.play("site.yml") + ", or correct fleet_group_name or fleet_region.",
+def _exists(view: View) -> str:
+    """The group exists."""
+    name, region = view.settings["fleet_group_name"], view.settings["fleet_region"]
+    if view.fleet.group is None:
+        account = f"account {view.fleet.account}" if isinstance(view.fleet.account, str) else "this account"
+        raise Failed(
+            f"There is no group {name} in {region} of {account}.",
+            view.run("site.yml", text="Correct fleet_group_name or fleet_region, or create it:"),
         )
-    g = v.group
-    return Seen(f"{name}: {g.min_size} to {g.max_size}, desired {g.desired}, {count(len(g.members), 'instance')}")
-
-
-@check("account", 1)
-def _account(v: View) -> str:
-    wanted = v.s["fleet_account_id"]
-    if not isinstance(v.fleet.account, str):
-        raise NotLookedAt("it could not be read")
-    if wanted not in ("", v.fleet.account):
-        raise Wrong(
-            f"These credentials belong to account {v.fleet.account}, but fleet_account_id is {wanted}.",
-            "Use the credentials of that account (fleet_profile, AWS_PROFILE), or correct the variable.",
-        )
-    return v.fleet.account
+    group = view.group
+    instances = count(len(group.members), "instance")
+    return f"{name}: {group.min_size} to {group.max_size}, desired {group.desired}, {instances}"
 
 
 @check("group-sizes", 4)
-def _sizes(v: View) -> str:
-    g, wanted = v.group, (v.s["fleet_min_size"], v.s["fleet_max_size"])
-    there = (g.min_size, g.max_size)
-    if v.s["fleet_size_owner"] == "playbook" and there != wanted:
-        raise Wrong(
-            f"The group's sizes are {there[0]} to {there[1]}, wanted are {wanted[0]} to {wanted[1]}.",
-            v.play(BOOK),
-            found=there,
+def _sizes(view: View) -> str:
+    """The group's sizes are the variables' (fleet_size_owner: playbook), and its max size is not 0."""
+    found = (view.group.min_size, view.group.max_size)
+    desired = (view.settings["fleet_min_size"], view.settings["fleet_max_size"])
+    if view.settings["fleet_size_owner"] == "playbook" and found != desired:
+        raise Failed(
+            f"The group's sizes are {found[0]} to {found[1]}, but should be {desired[0]} to {desired[1]}.",
+            view.run(PLAYBOOK),
+            found=found,
         )
-    if g.max_size == 0:
-        raise Wrong(
-            "The group's max size is 0: no worker can be.",
-            v.play(BOOK, "-e fleet_size_owner=playbook") + ", unless it was emptied on purpose.",
+    if found[1] == 0:
+        raise Failed(
+            "The group's max size is 0: it can have no worker.",
+            view.run(PLAYBOOK, "-e fleet_size_owner=playbook", text="Unless that is on purpose, run"),
         )
-    return f"{there[0]} to {there[1]}" + (
-        f", VALET's (variables say {wanted[0]} to {wanted[1]})" if there != wanted else ""
-    )
+    others = f", VALET's (variables say {desired[0]} to {desired[1]})" if found != desired else ""
+    return f"{found[0]} to {found[1]}{others}"
 
 
 @check("group-subnets", 4)
-def _subnets(v: View) -> str:
-    g, wanted = v.group, frozenset(v.s["fleet_subnet_ids"])
-    if gone := g.subnets - {n.id for n in v.subnets}:
-        raise Wrong(
-            f"The group launches into subnets that are not there: {', '.join(sorted(gone))}.",
-            v.play(BOOK),
-            gone=sorted(gone),
+def _subnets(view: View) -> str:
+    """The group's subnets exist, are the variables' and lie in at least two zones."""
+    found, desired = view.group.subnets, frozenset(view.settings["fleet_subnet_ids"])
+    if gone := sorted(found - {subnet.id for subnet in view.subnets}):
+        raise Failed(
+            f"The group launches into subnets that do not exist: {', '.join(gone)}.", view.run(PLAYBOOK), gone=gone
         )
-    if wanted and g.subnets != wanted:
-        raise Wrong(
-            f"The group uses {', '.join(sorted(g.subnets))}, fleet_subnet_ids says {', '.join(sorted(wanted))}.",
-            v.play(BOOK),
-            found=sorted(g.subnets),
+    if desired and found != desired:
+        raise Failed(
+            f"The group uses {', '.join(sorted(found))}, fleet_subnet_ids says {', '.join(sorted(desired))}.",
+            view.run(PLAYBOOK),
+            found=sorted(found),
         )
-    zones = sorted({n.zone for n in v.subnets})
+    zones = sorted({subnet.zone for subnet in view.subnets})
     if len(zones) < 2:
-        raise Wrong(
+        raise Failed(
             f"All of the group's subnets lie in {', '.join(zones)}: the fleet goes down with that zone.",
-            v.play(BOOK),
+            view.run(PLAYBOOK),
             found=zones,
         )
     return ", ".join(zones)
 
 
 @check("group-template", 4)
-def _template(v: View) -> str:
-    g, wanted = v.group, v.s["fleet_launch_template_name"]
-    if g.template != wanted:
-        raise Wrong(
-            f"The group launches from {g.template or 'no launch template'}, not from {wanted}.",
-            v.play(BOOK),
-            found=g.template,
+def _template(view: View) -> str:
+    """The group launches from the launch template."""
+    found, desired = view.group.template, view.settings["fleet_launch_template_name"]
+    if found != desired:
+        raise Failed(
+            f"The group launches from {found or 'no launch template'}, not from {desired}.",
+            view.run(PLAYBOOK),
+            found=found,
         )
-    return g.template
+    return found
 
 
 @check("group-version", 4)
-def _version(v: View) -> str:
-    g, wanted = v.group, v.s["fleet_template_version"]
-    if wanted == "numbered" and not g.version.isdigit():
-        raise Wrong(
-            f"The group names its launch template version {g.version or '(none)'}: a refresh could not be rolled back.",
-            v.play(BOOK),
+def _version(view: View) -> str:
+    """The group names its launch template version as fleet_template_version says."""
+    found, desired = view.group.version, view.settings["fleet_template_version"]
+    if desired == "numbered" and not found.isdigit():
+        raise Failed(
+            f"The group names its launch template version {found or '(none)'}: a refresh could not be rolled back.",
+            view.run(PLAYBOOK),
         )
-    if wanted != "numbered" and g.version != wanted:
-        raise Wrong(
-            f"The group names its launch template version {g.version}, fleet_template_version says {wanted}.",
-            v.play(BOOK),
+    if desired not in ("numbered", found):
+        raise Failed(
+            f"The group names its launch template version {found}, fleet_template_version says {desired}.",
+            view.run(PLAYBOOK),
         )
-    return f"version {g.version}"
+    return f"version {found}"
 
 
 @check("group-processes", 4)
-def _processes(v: View) -> str:
-    g, wanted = v.group, set(v.s["fleet_suspended_processes"])
-    if runs := wanted - g.suspended:
-        why = " It ends busy workers to even out zones." if "AZRebalance" in runs else ""
-        raise Wrong(
-            f"{', '.join(sorted(runs))} should be suspended and is not.{why}", v.play(BOOK), found=sorted(g.suspended)
+def _processes(view: View) -> str:
+    """Exactly the processes of fleet_suspended_processes are suspended."""
+    found, desired = view.group.suspended, set(view.settings["fleet_suspended_processes"])
+    if running := desired - found:
+        reason = " It terminates busy workers to balance zones." if "AZRebalance" in running else ""
+        raise Failed(
+            f"{', '.join(sorted(running))} should be suspended and is not.{reason}",
+            view.run(PLAYBOOK),
+            found=sorted(found),
         )
-    if halted := g.suspended - wanted:
-        raise Wrong(
+    if halted := found - desired:
+        raise Failed(
             f"{', '.join(sorted(halted))} is suspended: the group does not do its work.",
-            v.play(BOOK),
-            found=sorted(g.suspended),
+            view.run(PLAYBOOK),
+            found=sorted(found),
         )
-    return f"suspended: {', '.join(sorted(g.suspended)) or 'none'}"
+    return f"suspended: {', '.join(sorted(found)) or 'none'}"
 
 
 @check("group-metrics", 4, "warning")
-def _metrics(v: View) -> str:
-    if v.s["fleet_group_metrics"] and not v.group.metrics:
-        raise Wrong("The group's metrics are not collected.", v.play(BOOK))
-    return "collected" if v.group.metrics else "not collected, as wanted"
+def _metrics(view: View) -> str:
+    """The group's metrics are collected, where fleet_group_metrics says so."""
+    if view.settings["fleet_group_metrics"] and not view.group.metrics:
+        raise Failed("The group's metrics are not collected.", view.run(PLAYBOOK))
+    return "collected" if view.group.metrics else "not collected, as the variables say"
 
 
-def _told(v: View, key: str, wanted: Any, what: str) -> str:
-    found = v.group.settings.get(key)
-    if found != wanted:
-        raise Wrong(f"{what} is {found}, wanted is {wanted}.", v.play(BOOK), found=found, wanted=wanted)
+def _setting(view: View, name: str, desired: Any, what: str) -> str:
+    found = view.group.settings.get(name)
+    if found != desired:
+        raise Failed(f"{what} is {found}, but should be {desired}.", view.run(PLAYBOOK), found=found, wanted=desired)
     return f"{found}"
 
 
 @check("group-termination-policies", 4, "warning")
-def _policies(v: View) -> str:
-    return _told(v, "TerminationPolicies", list(v.s["fleet_termination_policies"]), "The order in which instances go")
+def _policies(view: View) -> str:
+    """The termination policies are fleet_termination_policies."""
+    desired = list(view.settings["fleet_termination_policies"])
+    return _setting(view, "TerminationPolicies", desired, "The list of termination policies")
 
 
 @check("group-health-check", 4, "warning")
-def _health(v: View) -> str:
-    kind = _told(v, "HealthCheckType", "EC2", "The group's health check")
-    grace = _told(
-        v,
-        "HealthCheckGracePeriod",
-        v.s["fleet_health_check_grace_seconds"],
-        "The health check's grace period (seconds)",
-    )
+def _health(view: View) -> str:
+    """The health check is EC2's, with the grace period of fleet_health_check_grace_seconds."""
+    kind = _setting(view, "HealthCheckType", "EC2", "The group's health check")
+    desired = view.settings["fleet_health_check_grace_seconds"]
+    grace = _setting(view, "HealthCheckGracePeriod", desired, "The health check's grace period (seconds)")
     return f"{kind}, {grace} s"
 
 
 @check("group-cooldown", 4, "warning")
-def _cooldown(v: View) -> str:
-    return _told(v, "DefaultCooldown", v.s["fleet_cooldown_seconds"], "The cooldown (seconds)") + " s"
+def _cooldown(view: View) -> str:
+    """The cooldown is fleet_cooldown_seconds."""
+    return _setting(view, "DefaultCooldown", view.settings["fleet_cooldown_seconds"], "The cooldown (seconds)") + " s"
 
 
 @check("group-warmup", 4, "warning")
-def _warmup(v: View) -> str:
-    return (
-        _told(v, "DefaultInstanceWarmup", v.s["fleet_warmup_seconds"], "The warmup of new instances (seconds)") + " s"
-    )
+def _warmup(view: View) -> str:
+    """The warmup of new instances is fleet_warmup_seconds."""
+    desired = view.settings["fleet_warmup_seconds"]
+    return _setting(view, "DefaultInstanceWarmup", desired, "The warmup of new instances (seconds)") + " s"
 
 
 @check("group-maintenance", 4, "warning")
-def _maintenance(v: View) -> str:
-    wanted = {
-        "MinHealthyPercentage": v.s["fleet_maintenance_min_healthy_percent"],
-        "MaxHealthyPercentage": v.s["fleet_maintenance_max_healthy_percent"],
+def _maintenance(view: View) -> str:
+    """The instance maintenance policy is the variables'."""
+    desired = {
+        "MinHealthyPercentage": view.settings["fleet_maintenance_min_healthy_percent"],
+        "MaxHealthyPercentage": view.settings["fleet_maintenance_max_healthy_percent"],
     }
-    found = v.group.settings.get("InstanceMaintenancePolicy") or {}
-    if dict(found) != wanted:
-        raise Wrong(
-            f"The maintenance policy is {_bounds(found)}, wanted is {_bounds(wanted)}.", v.play(BOOK), found=dict(found)
+    found = dict(view.group.settings.get("InstanceMaintenancePolicy") or {})
+    if found != desired:
+        raise Failed(
+            f"The maintenance policy is {_bounds(found)}, but should be {_bounds(desired)}.",
+            view.run(PLAYBOOK),
+            found=found,
         )
     return _bounds(found)
 
 
-def _bounds(policy: Any) -> str:
-    return (
-        f"{policy.get('MinHealthyPercentage', '-')} to {policy.get('MaxHealthyPercentage', '-')} %"
-        if policy
-        else "not set"
-    )
+def _bounds(policy: Mapping[str, Any]) -> str:
+    least, most = (policy.get(key, "-") for key in ("MinHealthyPercentage", "MaxHealthyPercentage"))
+    return f"{least} to {most} %" if policy else "not set"
 
 
 @check("group-new-instances", 4, "warning")
-def _new(v: View) -> str:
-    if v.group.settings.get("NewInstancesProtectedFromScaleIn"):
-        raise Wrong(
-            "New instances are protected from scale-in, idle ones too: the agent shields busy workers itself.",
-            v.play(BOOK),
+def _new_instances(view: View) -> str:
+    """New instances are not protected from scale-in: the agent protects busy ones."""
+    if view.group.settings.get("NewInstancesProtectedFromScaleIn"):
+        raise Failed(
+            "New instances are protected from scale-in, idle ones too: the agent protects busy workers itself.",
+            view.run(PLAYBOOK),
         )
     return "not protected until they are busy"
 
 
 @check("group-deletion-protection", 4, "warning")
-def _deletion(v: View) -> str:
-    found, wanted = v.group.settings.get("DeletionProtection", "none"), v.s["fleet_deletion_protection"]
-    if found != wanted:
-        raise Wrong(f"The group's deletion protection is {found}, wanted is {wanted}.", v.play(BOOK), found=found)
-    return str(found)
+def _deletion_protection(view: View) -> str:
+    """The group's deletion protection is fleet_deletion_protection."""
+    found = str(view.group.settings.get("DeletionProtection", "none"))
+    desired = view.settings["fleet_deletion_protection"]
+    if found != desired:
+        raise Failed(
+            f"The group's deletion protection is {found}, but should be {desired}.", view.run(PLAYBOOK), found=found
+        )
+    return found

@@ -1,143 +1,151 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""§5: the termination hook, and what makes it mean what the runbook says."""
+"""§5: the lifecycle hooks."""
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
-    NotLookedAt,
-    Seen,
-    View,
-    Wrong,
-    check,
-    span,
-)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import DEFAULTS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 
-BOOK = "lifecycle_hook.yml"
-ENDING, BEGINNING = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
+PLAYBOOK = "lifecycle_hook.yml"
+TERMINATING, LAUNCHING = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
 
 
 @check("hook-exists", 5)
-def _exists(v: View) -> Seen:
-    name = v.s["fleet_termination_hook_name"]
-    if name not in {h.name for h in v.hooks}:
-        others = ", ".join(h.name for h in v.hooks)
-        raise Wrong(
-            f"The group has no hook {name}{f', only {others}' if others else ''}: instances end with their jobs.",
-            v.play(BOOK),
-            found=[h.name for h in v.hooks],
+def _exists(view: View) -> str:
+    """The group has the termination hook."""
+    name, found = view.settings["fleet_termination_hook_name"], [hook.name for hook in view.hooks]
+    if name not in found:
+        others = f", only {', '.join(found)}" if found else ""
+        raise Failed(
+            f"The group has no hook {name}{others}: instances are terminated with their jobs.",
+            view.run(PLAYBOOK),
+            found=found,
         )
-    return Seen(name)
+    return str(name)
 
 
 @check("hook-transition", 5)
-def _transition(v: View) -> str:
-    if v.hook.transition != ENDING:
-        raise Wrong(
-            f"{v.hook.name} fires at {v.hook.transition}, not when an instance ends.",
-            v.play(BOOK),
-            found=v.hook.transition,
+def _transition(view: View) -> str:
+    """The termination hook holds instances that are being terminated."""
+    found = view.hook.transition
+    if found != TERMINATING:
+        raise Failed(
+            f"{view.hook.name} is for {found}, not for the termination of instances.", view.run(PLAYBOOK), found=found
         )
-    return v.hook.transition
+    return found
 
 
 @check("hook-timeout", 5)
-def _timeout(v: View) -> str:
-    found, wanted = v.hook.timeout, v.s["fleet_termination_hook_timeout"]
-    if found != wanted:
-        worse = (
-            f" The agent beats every {span(wanted / 3)}: the hook runs out in between." if found < wanted / 3 else ""
-        )
-        raise Wrong(
-            f"{v.hook.name} waits {found} s for a heartbeat, wanted are {wanted} s.{worse}", v.play(BOOK), found=found
+def _timeout(view: View) -> str:
+    """The termination hook's heartbeat timeout is fleet_termination_hook_timeout."""
+    found, desired = view.hook.timeout, view.settings["fleet_termination_hook_timeout"]
+    if found != desired:
+        late = f" The agent sends a heartbeat every {duration(desired / 3)}: the hook times out in between."
+        raise Failed(
+            f"{view.hook.name} waits {found} s for a heartbeat, but should wait {desired} s."
+            f"{late if found < desired / 3 else ''}",
+            view.run(PLAYBOOK),
+            found=found,
         )
     return f"{found} s"
 
 
 @check("hook-result", 5)
-def _result(v: View) -> str:
-    found, wanted = v.hook.result, v.s["fleet_termination_hook_result"]
-    if found != wanted:
-        raise Wrong(
-            f"An instance whose agent went silent is treated as {found}, wanted is {wanted}.", v.play(BOOK), found=found
+def _result(view: View) -> str:
+    """The termination hook's default result is fleet_termination_hook_result."""
+    found, desired = view.hook.result, view.settings["fleet_termination_hook_result"]
+    if found != desired:
+        raise Failed(
+            f"When an agent stops sending heartbeats, the hook's result is {found}, but should be {desired}.",
+            view.run(PLAYBOOK),
+            found=found,
         )
     return found
 
 
 @check("hook-retention", 5)
-def _retention(v: View) -> str:
-    if v.s["fleet_retain_on_abandon"] != v.group.retains:
+def _retention(view: View) -> str:
+    """The group retains instances whose hook was abandoned exactly where fleet_retain_on_abandon says so."""
+    found, desired = view.group.retains, view.settings["fleet_retain_on_abandon"]
+    if found != desired:
         what = (
-            "ABANDON ends an instance like CONTINUE: the group keeps none"
-            if not v.group.retains
-            else "The group keeps instances that were abandoned"
+            "The group keeps instances that were abandoned"
+            if found
+            else "ABANDON terminates an instance like CONTINUE: the group keeps none"
         )
-        raise Wrong(
-            f"{what}, and fleet_retain_on_abandon is {str(v.s['fleet_retain_on_abandon']).lower()}.", v.play(BOOK)
-        )
-    return "kept" if v.group.retains else "ended, as wanted"
+        raise Failed(f"{what}, and fleet_retain_on_abandon is {str(desired).lower()}.", view.run(PLAYBOOK))
+    return "kept" if found else "terminated, as the variables say"
 
 
 @check("hook-budget", 5)
-def _budget(v: View) -> str:
-    """AWS holds an instance min(48 h, 100 x heartbeat) at most (API_LifecycleHook, GlobalTimeout)."""
-    told, hook = v.told, v.hook
+def _budget(view: View) -> str:
+    """The longest drain that agents allow ends before AWS gives the hook up.
+
+    AWS holds an instance for min(48 h, 100 x heartbeat timeout) at most (API_LifecycleHook, GlobalTimeout).
+    """
+    agent_conf, hook = view.agent_conf, view.hook
     try:
-        drain = sum(int(told.get(key) or DEFAULTS[key]) for key in ("DRAIN_LIMIT_SECONDS", "STOP_GRACE_SECONDS"))
+        drain = sum(int(agent_conf.get(key) or DEFAULTS[key]) for key in ("DRAIN_LIMIT_SECONDS", "STOP_GRACE_SECONDS"))
     except ValueError:
-        raise NotLookedAt("agent.conf's limits are no numbers") from None
+        raise Skipped("agent.conf's limits are not numbers") from None
     if drain > hook.ceiling:
-        raise Wrong(
-            f"Agents may drain for {drain} s, but {hook.name} holds an instance {hook.ceiling} s at most, however often it beats.",
-            f"Raise fleet_termination_hook_timeout to {-(-drain // 100)} or more, or correct fleet_drain_limit_seconds; then: {v.play('site.yml')}",
+        raise Failed(
+            f"Agents may drain for {drain} s, but {hook.name} holds an instance for {hook.ceiling} s at most, "
+            "however many heartbeats it gets.",
+            view.run(
+                "site.yml",
+                text=f"Raise fleet_termination_hook_timeout to {-(-drain // 100)} or more, "
+                "or correct fleet_drain_limit_seconds, then run",
+            ),
             drain_seconds=drain,
             ceiling_seconds=hook.ceiling,
         )
-    return f"a drain of {span(drain)} within {span(hook.ceiling)}"
+    return f"a drain of {duration(drain)} within {duration(hook.ceiling)}"
 
 
 @check("hook-launch", 5)
-def _launch(v: View) -> str:
-    name, wanted = v.s["fleet_launch_hook_name"], v.s["fleet_launch_hook"]
-    found = next((h for h in v.hooks if h.name == name), None)
-    if not wanted:
+def _launch(view: View) -> str:
+    """The group has the launch hook exactly where fleet_launch_hook says so, with the variables' timeout."""
+    name = view.settings["fleet_launch_hook_name"]
+    found = next((hook for hook in view.hooks if hook.name == name), None)
+    if not view.settings["fleet_launch_hook"]:
         if found:
-            raise Wrong(
-                f"The group has a launch hook {name} that nobody completes: no instance comes to serve before it runs out.",
-                v.play(BOOK),
+            raise Failed(
+                f"The group has a launch hook {name} that no agent completes: "
+                "no instance comes into service before it times out.",
+                view.run(PLAYBOOK),
             )
-        return "none, as wanted"
+        return "none, as the variables say"
     if found is None:
-        raise Wrong(
-            f"The group has no launch hook {name}: instances serve before their worker is registered.", v.play(BOOK)
+        raise Failed(
+            f"The group has no launch hook {name}: instances are in service before their worker is registered.",
+            view.run(PLAYBOOK),
         )
-    as_is, as_wanted = (
-        (found.transition, found.timeout, found.result),
-        (BEGINNING, v.s["fleet_launch_hook_timeout"], "ABANDON"),
-    )
-    if as_is != as_wanted:
-        raise Wrong(
-            f"{name} is {as_is[0]}, {as_is[1]} s, {as_is[2]}; wanted is {as_wanted[0]}, {as_wanted[1]} s, {as_wanted[2]}.",
-            v.play(BOOK),
+    values = (found.transition, found.timeout, found.result)
+    desired = (LAUNCHING, view.settings["fleet_launch_hook_timeout"], "ABANDON")
+    if values != desired:
+        raise Failed(
+            f"{name} is {values[0]}, {values[1]} s, {values[2]}; "
+            f"it should be {desired[0]}, {desired[1]} s, {desired[2]}.",
+            view.run(PLAYBOOK),
         )
     return str(name)
 
 
 @check("hook-strangers", 5, "warning")
-def _strangers(v: View) -> str:
-    known = {v.hook.name, v.s["fleet_launch_hook_name"]}
-    if strange := [h.name for h in v.hooks if h.name not in known]:
-        group = v.s["fleet_group_name"]
-        raise Wrong(
-            f"The group has hooks that no agent completes: {', '.join(strange)}. Each holds instances until it runs out.",
-            " ".join(
-                v.aws(
-                    f"autoscaling delete-lifecycle-hook --auto-scaling-group-name {group} --lifecycle-hook-name {name}"
-                )
-                for name in strange
-            ),
-            hooks=strange,
+def _others(view: View) -> str:
+    """The group has no lifecycle hook that no agent completes."""
+    known = {view.hook.name, view.settings["fleet_launch_hook_name"]}
+    if others := [hook.name for hook in view.hooks if hook.name not in known]:
+        delete = f"autoscaling delete-lifecycle-hook --auto-scaling-group-name {view.group.name} --lifecycle-hook-name"
+        raise Failed(
+            f"The group has hooks that no agent completes: {', '.join(others)}. "
+            "Each holds instances until it times out.",
+            view.aws("Delete them:", *(f"{delete} {name}" for name in others)),
+            hooks=others,
         )
     return "none"

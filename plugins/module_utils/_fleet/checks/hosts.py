@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What agents say of their own hosts (`ghosthands-agent doctor --json`): one finding for each of the doctor's checks, all instances together."""
+"""§11: what `ghosthands-agent doctor --json` found on the hosts, one finding for each of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -9,66 +9,65 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, View, count
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
 
 SECTION = 11
+ASKED = "host-asked"
 KEYS = {"id", "severity", "ok", "detail", "remedy"}
 
 
-def from_hosts(v: View) -> Iterator[Finding]:
-    """The findings; none where nobody was to ask."""
-    if v.hosts is None:
+def from_hosts(view: View) -> Iterator[Finding]:
+    """The findings, each about all instances. None where the hosts were not to be asked."""
+    if view.hosts is None:
         return
-    mute = {h.instance: h.problem for h in v.hosts if h.problem} | {
-        h.instance: "its answer cannot be understood" for h in v.hosts if _odd(h)
+    silent = {
+        host.instance: host.problem or "its answer cannot be understood" for host in view.hosts if not _answered(host)
     }
-    if mute:
-        said = "; ".join(f"{instance}: {why}" for instance, why in sorted(mute.items())[:5])
-        remedy = "See whether it can be reached (fleet_host_checks), and whether its image has the agent."
-        yield Finding(
-            "host-asked",
-            "warning",
-            f"{count(len(mute), 'host')} could not be asked: {said}.",
-            remedy,
-            section=SECTION,
-            evidence=mute,
-        )
-    else:
-        yield Finding("host-asked", "warning", f"{count(len(v.hosts), 'host')} asked", ok=True, section=SECTION)
-    said_of = defaultdict[str, dict[str, Mapping[str, Any]]](dict)
-    for host in v.hosts:
-        for finding in host.findings if host.instance not in mute else ():
-            said_of[str(finding["id"])][host.instance] = finding
-    for name, by_instance in sorted(said_of.items()):
-        yield _together(f"host-{name.replace('_', '-')}", by_instance)
+    yield _asked(silent, len(view.hosts))
+    by_check = defaultdict[str, dict[str, Mapping[str, Any]]](dict)
+    for host in view.hosts:
+        for finding in host.findings if host.instance not in silent else ():
+            by_check[str(finding["id"])][host.instance] = finding
+    for name, by_instance in sorted(by_check.items()):
+        yield _combined(f"host-{name.replace('_', '-')}", by_instance)
 
 
-def _odd(host: Host) -> bool:
+def _answered(host: Host) -> bool:
     understood = bool(host.findings) and all(isinstance(f, Mapping) and f.keys() >= KEYS for f in host.findings)
-    return not host.problem and not understood
+    return not host.problem and understood
 
 
-def _together(name: str, by_instance: Mapping[str, Mapping[str, Any]]) -> Finding:
-    bad = {instance: f for instance, f in sorted(by_instance.items()) if not f["ok"]}
-    if not bad:
-        example = next(iter(by_instance.values()))
-        return Finding(
-            name,
-            str(example["severity"]),
-            str(example["detail"]),
-            ok=True,
-            section=SECTION,
-            evidence={"hosts": len(by_instance)},
-        )
-    first = next(iter(bad.values()))
-    said = "; ".join(f"{instance}: {f['detail']}" for instance, f in list(bad.items())[:3])
-    severity = "error" if any(f["severity"] == "error" for f in bad.values()) else "warning"
+def _asked(silent: Mapping[str, str], hosts: int) -> Finding:
+    if not silent:
+        return Finding(ASKED, "warning", f"{count(hosts, 'host')} asked", ok=True, section=SECTION)
+    listed = "; ".join(f"{instance}: {problem}" for instance, problem in sorted(silent.items())[:5])
     return Finding(
-        name,
-        severity,
-        f"{len(bad)} of {count(len(by_instance), 'host')}: {said}.",
-        str(first["remedy"]),
+        ASKED,
+        "warning",
+        f"{count(len(silent), 'host')} could not be asked: {listed}.",
+        Remedy("See whether it can be reached (fleet_host_checks), and whether its image has the agent."),
         section=SECTION,
-        evidence={instance: f["detail"] for instance, f in bad.items()},
+        evidence=silent,
+    )
+
+
+def _combined(id: str, by_instance: Mapping[str, Mapping[str, Any]]) -> Finding:
+    """One finding for the same check of all hosts."""
+    failed = {instance: finding for instance, finding in sorted(by_instance.items()) if not finding["ok"]}
+    if not failed:
+        example = next(iter(by_instance.values()))
+        severity, detail = str(example["severity"]), str(example["detail"])
+        return Finding(id, severity, detail, ok=True, section=SECTION, evidence={"hosts": len(by_instance)})
+    first = next(iter(failed.values()))
+    listed = "; ".join(f"{instance}: {finding['detail']}" for instance, finding in list(failed.items())[:3])
+    severity = "error" if any(finding["severity"] == "error" for finding in failed.values()) else "warning"
+    return Finding(
+        id,
+        severity,
+        f"{len(failed)} of {count(len(by_instance), 'host')}: {listed}.",
+        Remedy(str(first["remedy"])),
+        section=SECTION,
+        evidence={instance: finding["detail"] for instance, finding in failed.items()},
     )

@@ -1,217 +1,221 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""§11, instance launch and scale-in: the instances, and who of them is stuck."""
+"""§11, instance launch and scale-in: the group's instances, and which of them are stuck."""
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.history import failed_launches
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
-    NotLookedAt,
-    Seen,
-    View,
-    Wrong,
-    check,
-    count,
-    named,
-    span,
+from collections import Counter
+from collections.abc import Sequence
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.activities import (
+    failed_launches,
+    start_refresh,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Member, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread, waiting_since
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
+    count,
+    duration,
+    first_of,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prices import hourly
 
-WAITS = {"Pending:Wait": "come up", "Terminating:Wait": "drain"}
-SLACK_SECONDS = 120.0  # between an agent's last word and the state that Auto Scaling shows
+SLACK_SECONDS = 120.0  # between what an agent does last and the state that Auto Scaling shows
 
 
 @check("instances-healthy", 11)
-def _healthy(v: View) -> str:
-    """Those that do not run are instances-ec2's."""
-    machines = {} if isinstance(v.fleet.machines, Unread) else v.fleet.machines
-    off = {m.id for m in machines.values() if m.state != "running"}
-    if ill := [m.id for m in v.group.in_state("InService") if m.health != "Healthy" and m.id not in off]:
-        raise Wrong(
-            f"{count(len(ill), 'instance')} unhealthy: {named(ill)}.",
-            "The group replaces them; where it does not, look at suspended processes and activities. Why: `ghosthands-agent doctor` on the instance.",
-            instances=ill,
+def _healthy(view: View) -> str:
+    """Every running instance in service is healthy."""
+    machines = {} if isinstance(view.fleet.machines, Unread) else view.fleet.machines
+    stopped = {machine.id for machine in machines.values() if machine.state != "running"}  # instances-ec2 reports them
+    serving = view.group.in_state("InService")
+    if unhealthy := [m.id for m in serving if m.health != "Healthy" and m.id not in stopped]:
+        raise Failed(
+            f"{count(len(unhealthy), 'instance')} unhealthy: {first_of(unhealthy)}.",
+            "The group replaces them; where it does not, look at suspended processes and activities. "
+            "For the reason, on the instance: ghosthands-agent doctor",
+            instances=unhealthy,
         )
-    return f"{count(len(v.group.in_state('InService')), 'instance')} healthy"
+    return f"{count(len(serving), 'instance')} healthy"
 
 
 @check("instances-serving", 11)
-def _serving(v: View) -> str:
-    g = v.group
-    serving, coming = len(g.in_state("InService")), [m for m in g.members if m.state.startswith("Pending")]
-    if serving < g.min_size and coming:
-        raise NotLookedAt(f"{serving} of {g.min_size} in service, {len(coming)} coming")
-    if serving < g.min_size and "Launch" not in g.suspended:
-        if not isinstance(v.fleet.activities, Unread) and failed_launches(v):
-            raise NotLookedAt("launches fail, which is activities' to say")
-        raise Wrong(
-            f"{count(serving, 'instance')} in service, the group's least is {g.min_size}, and none is coming.",
-            f"See why launches fail: {v.aws(f'autoscaling describe-scaling-activities --max-items 5 --auto-scaling-group-name {g.name}')}",
+def _serving(view: View) -> str:
+    """At least min size instances are in service, or others are launching."""
+    group = view.group
+    serving = len(group.in_state("InService"))
+    pending = [member for member in group.members if member.state.startswith("Pending")]
+    if serving < group.min_size and pending:
+        raise Skipped(f"{serving} of {group.min_size} in service, {len(pending)} launching")
+    if serving < group.min_size and "Launch" not in group.suspended:
+        if not isinstance(view.fleet.activities, Unread) and failed_launches(view):
+            raise Skipped("launches fail, which activities reports")
+        describe = f"autoscaling describe-scaling-activities --max-items 5 --auto-scaling-group-name {group.name}"
+        raise Failed(
+            f"{count(serving, 'instance')} in service, the group's min size is {group.min_size}, "
+            "and none is launching.",
+            view.aws("See why launches fail:", describe),
         )
-    states: dict[str, int] = {}
-    for m in g.members:
-        states[m.state] = states.get(m.state, 0) + 1
+    states = Counter(member.state for member in group.members)
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no instances"
 
 
 @check("instances-current", 11, "warning")
-def _current(v: View) -> Seen:
-    wanted = v.template
+def _current(view: View) -> Passed:
+    """Every instance was launched from the launch template version that the group uses."""
+    desired = view.template.number
     old = {
-        m.id: f"version {m.version or '-'}"
-        for m in v.group.in_state("InService", "Standby")
-        if m.version != str(wanted.number)
+        member.id: f"version {member.version or '-'}"
+        for member in view.group.in_state("InService", "Standby")
+        if member.version != str(desired)
     }
-    if v.refreshing:
-        return Seen(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
+    if view.refreshing:
+        return Passed(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
     if old:
-        raise Wrong(
-            f"{count(len(old), 'instance')} of another launch template version than {wanted.number}: {named(old)}.",
-            "Replace them: " + v.aws(f"autoscaling start-instance-refresh --auto-scaling-group-name {v.group.name}"),
+        raise Failed(
+            f"{count(len(old), 'instance')} of another launch template version than {desired}: {first_of(old)}.",
+            start_refresh(view, "Replace them:"),
             old=old,
-            wanted=wanted.number,
+            wanted=desired,
         )
-    return Seen(f"all of version {wanted.number}")
+    return Passed(f"all of version {desired}")
 
 
-def _stuck(v: View, state: str, allowed: float, remedy: str) -> Seen:
-    waiting = v.group.in_state(state)
-    since = {m.id: began_waiting(v, m) for m in waiting}
-    # What no activity tells of any more began before the oldest that is told.
-    ages = {one: v.now - at if at else None for one, at in since.items()}
-    long = {one: age for one, age in ages.items() if age is None or age > allowed}
-    if long:
-        said = ", ".join(
-            f"{one} for {span(age) if age is not None else 'longer than activities tell'}"
-            for one, age in sorted(long.items())[:5]
+def _waiting(view: View, state: str, allowed: float, remedy: Remedy | str) -> Passed:
+    """Passes if no instance has been in that state for longer than `allowed` seconds."""
+    since = {member.id: waiting_since(view.activities, member.id) for member in view.group.in_state(state)}
+    # An instance without an activity began to wait before the oldest activity that AWS lists.
+    ages = {id: view.now - began if began else None for id, began in since.items()}
+    if stuck := {id: age for id, age in ages.items() if age is None or age > allowed}:
+        listed = ", ".join(
+            f"{id} for {duration(age) if age is not None else 'longer than activities are listed'}"
+            for id, age in sorted(stuck.items())[:5]
         )
-        raise Wrong(
-            f"{count(len(long), 'instance')} in {state} longer than the {span(allowed)} that it may take: {said}.",
+        raise Failed(
+            f"{count(len(stuck), 'instance')} in {state} for longer than {duration(allowed)}: {listed}.",
             remedy,
             seconds=ages,
         )
-    return Seen(
-        ", ".join(f"{one} for {span(age or 0)} of {span(allowed)}" for one, age in sorted(ages.items())[:5]) or "none",
-        {"seconds": ages},
-    )
-
-
-def began_waiting(v: View, member: Member) -> float:
-    """When the activity that holds it began, seconds since the epoch; 0: none tells."""
-    return next((a.began for a in v.activities if a.instance == member.id and not a.ended), 0.0)
+    waiting = (f"{id} for {duration(age or 0)} of {duration(allowed)}" for id, age in sorted(ages.items())[:5])
+    return Passed(", ".join(waiting) or "none", {"seconds": ages})
 
 
 @check("instances-pending", 11)
-def _pending(v: View) -> Seen:
-    return _stuck(
-        v,
+def _pending(view: View) -> Passed:
+    """No instance waits for the launch hook for longer than a boot may take."""
+    return _waiting(
+        view,
         "Pending:Wait",
-        v.s["fleet_boot_timeout_seconds"] + SLACK_SECONDS,
-        "Why it does not boot: `ghosthands-agent doctor` and `journalctl -u ghosthands-boot` on it; the hook gives it up in the end.",
+        view.settings["fleet_boot_timeout_seconds"] + SLACK_SECONDS,
+        "See why it does not boot, on the instance: ghosthands-agent doctor; journalctl -u ghosthands-boot. "
+        "When the hook times out, the group replaces it.",
     )
 
 
 @check("instances-terminating", 11)
-def _terminating(v: View) -> Seen:
-    group, name = v.group.name, v.s["fleet_termination_hook_name"]
-    first = next(iter(v.group.in_state("Terminating:Wait")), None)
-    ends = v.aws(
-        f"autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE --auto-scaling-group-name {group} --lifecycle-hook-name {name} "
+def _terminating(view: View) -> Passed:
+    """No instance waits for the termination hook for longer than a drain may take."""
+    first = next(iter(view.group.in_state("Terminating:Wait")), None)
+    complete = (
+        "autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE "
+        f"--auto-scaling-group-name {view.group.name} "
+        f"--lifecycle-hook-name {view.settings['fleet_termination_hook_name']} "
         f"--instance-id {first.id if first else 'INSTANCE'}"
     )
-    allowed = v.s["fleet_drain_limit_seconds"] + v.s["fleet_stop_grace_seconds"] + SLACK_SECONDS
-    return _stuck(
-        v,
-        "Terminating:Wait",
-        allowed,
-        f"Why its drain does not end: `journalctl -u ghosthands-watch` on it. To end it without its job: {ends}",
-    )
+    allowed = view.settings["fleet_drain_limit_seconds"] + view.settings["fleet_stop_grace_seconds"] + SLACK_SECONDS
+    text = "See why its drain does not end, on the instance: journalctl -u ghosthands-watch. "
+    return _waiting(view, "Terminating:Wait", allowed, view.aws(f"{text}To terminate it without its job:", complete))
 
 
 @check("instances-retained", 11, "warning")
-def _retained(v: View) -> str:
-    kept = v.group.in_state("Terminating:Retained")
-    if kept:
-        price = sum(hourly(v.s["fleet_region"], m.type) or 0.0 for m in kept)
-        cost = f" They cost {price * 24:.2f} USD a day." if price else ""
-        ends = " ".join(
-            v.aws(
-                f"autoscaling terminate-instance-in-auto-scaling-group --instance-id {m.id} --no-should-decrement-desired-capacity"
-            )
-            for m in kept[:5]
+def _retained(view: View) -> str:
+    """No instance is retained after a drain that failed."""
+    retained = view.group.in_state("Terminating:Retained")
+    if retained:
+        price = 24 * sum(hourly(view.settings["fleet_region"], member.type) or 0.0 for member in retained)
+        cost = f" They cost {price:.2f} USD a day." if price else ""
+        terminate = (
+            "autoscaling terminate-instance-in-auto-scaling-group --no-should-decrement-desired-capacity --instance-id"
         )
-        raise Wrong(
-            f"{count(len(kept), 'instance')} kept because the drain failed: {named(m.id for m in kept)}.{cost}",
-            f"Look at them (a job may have been cut short), then end them: {ends}",
-            instances=[m.id for m in kept],
-            usd_a_day=round(price * 24, 2),
+        ids = [member.id for member in retained]
+        raise Failed(
+            f"{count(len(ids), 'instance')} kept because the drain failed: {first_of(ids)}.{cost}",
+            view.aws(
+                "Look at them (a job may have been cut short), then terminate them:",
+                *(f"{terminate} {id}" for id in ids[:5]),
+            ),
+            instances=ids,
+            usd_a_day=round(price, 2),
         )
     return "none"
 
 
 @check("instances-standby", 11, "info")
-def _standby(v: View) -> Seen:
-    """ATM puts idle instances there and stops them: that is no failure."""
-    aside = v.group.in_state("Standby")
-    return Seen(
-        f"{count(len(aside), 'instance')} set aside: {named(m.id for m in aside)}" if aside else "none",
-        {"instances": [m.id for m in aside]},
-    )
+def _standby(view: View) -> Passed:
+    """Which instances are in standby. It never fails: ATM puts idle instances there and stops them."""
+    ids = [member.id for member in view.group.in_state("Standby")]
+    return Passed(f"{count(len(ids), 'instance')} in standby: {first_of(ids)}" if ids else "none", {"instances": ids})
 
 
-def _busy(v: View) -> set[str]:
-    return {row.instance_id for row in v.registry.rows if row.job_id and row.status != "offline" and row.instance_id}
+def _busy(view: View) -> set[str]:
+    rows = view.registry.rows
+    return {row.instance_id for row in rows if row.job_id and row.status != "offline" and row.instance_id}
 
 
 @check("instances-shielded", 11, "warning")
-def _shielded(v: View) -> str:
-    """The agent protects an instance while its worker is busy; it needs a moment to do so."""
-    if bare := [m.id for m in v.group.in_state("InService") if m.id in _busy(v) and not m.protected]:
-        raise Wrong(
-            f"{count(len(bare), 'instance')} busy and not protected from scale-in: {named(bare)}. The drain still saves the job, at the price of its wait.",
-            "See whether the agent watches: `systemctl status ghosthands-watch` on it. Until then: "
-            + v.aws(
-                f"autoscaling set-instance-protection --protected-from-scale-in --auto-scaling-group-name {v.group.name} --instance-ids {' '.join(bare[:50])}"
-            ),
+def _protected(view: View) -> str:
+    """Every busy instance is protected from scale-in. The agent protects it a moment after its job began."""
+    busy = _busy(view)
+    if bare := [member.id for member in view.group.in_state("InService") if member.id in busy and not member.protected]:
+        raise Failed(
+            f"{count(len(bare), 'instance')} busy and not protected from scale-in: {first_of(bare)}. "
+            "The drain still saves the job, but the scale-in waits for it.",
+            _set_protection(view, "--protected-from-scale-in", bare, "Until then:"),
             instances=bare,
         )
-    return f"{count(len(_busy(v)), 'busy instance')}"
+    return f"{count(len(busy), 'busy instance')}"
 
 
 @check("instances-idle-shielded", 11, "warning")
-def _idle(v: View) -> str:
-    known = {row.instance_id for row in v.registry.rows if row.status == "active"}
-    if idle := [m.id for m in v.group.in_state("InService") if m.protected and m.id in known - _busy(v)]:
-        lets_go = (
-            f"autoscaling set-instance-protection --no-protected-from-scale-in --auto-scaling-group-name {v.group.name}"
-        )
-        raise Wrong(
-            f"{count(len(idle), 'instance')} idle and protected from scale-in: {named(idle)}. The fleet cannot shrink below them.",
-            "See whether the agent watches: `systemctl status ghosthands-watch` on it. To let it go: "
-            + v.aws(f"{lets_go} --instance-ids {' '.join(idle[:50])}"),
-            instances=idle,
+def _unprotected(view: View) -> str:
+    """No idle instance is protected from scale-in."""
+    idle = {row.instance_id for row in view.registry.rows if row.status == "active"} - _busy(view)
+    if kept := [member.id for member in view.group.in_state("InService") if member.protected and member.id in idle]:
+        raise Failed(
+            f"{count(len(kept), 'instance')} idle and protected from scale-in: {first_of(kept)}. "
+            "The group cannot scale in below them.",
+            _set_protection(view, "--no-protected-from-scale-in", kept, "To remove the protection:"),
+            instances=kept,
         )
     return "none"
 
 
+def _set_protection(view: View, option: str, ids: Sequence[str], text: str) -> Remedy:
+    return view.aws(
+        f"See whether the agent runs, on the instance: systemctl status ghosthands-watch. {text}",
+        f"autoscaling set-instance-protection {option} --auto-scaling-group-name {view.group.name} "
+        f"--instance-ids {' '.join(ids[:50])}",
+    )
+
+
 @check("instances-ec2", 11)
-def _ec2(v: View) -> str:
-    """The group's and EC2's ideas of the same instances."""
-    there = v.machines
-    odd = {
-        m.id: there[m.id].state if m.id in there else "not there"
-        for m in v.group.in_state("InService")
-        if m.id not in there or there[m.id].state != "running"
+def _ec2(view: View) -> str:
+    """Every instance that the group has in service runs in EC2."""
+    machines = view.machines
+    states = {
+        member.id: machines[member.id].state if member.id in machines else "unknown to EC2"
+        for member in view.group.in_state("InService")
     }
-    if odd:
-        said = ", ".join(f"{one} is {state}" for one, state in sorted(odd.items())[:5])
-        raise Wrong(
-            f"In service and not running: {said}.",
-            "The group's health check replaces them within minutes; if not, it is suspended.",
-            instances=odd,
+    if stopped := {id: state for id, state in states.items() if state != "running"}:
+        listed = ", ".join(f"{id} is {state}" for id, state in sorted(stopped.items())[:5])
+        raise Failed(
+            f"In service and not running: {listed}.",
+            "The group's health check replaces them within minutes; if it does not, it is suspended.",
+            instances=stopped,
         )
-    if not there and v.group.members:
-        raise NotLookedAt("EC2 shows none of them yet")
-    return f"{count(len(there), 'instance')}"
+    if not machines and view.group.members:
+        raise Skipped("EC2 shows none of them yet")
+    return f"{count(len(machines), 'instance')}"

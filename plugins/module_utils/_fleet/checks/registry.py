@@ -7,36 +7,37 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
-    NotLookedAt,
-    Seen,
-    View,
-    Wrong,
-    check,
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,
-    named,
-    span,
+    duration,
+    first_of,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import WorkerRow
 
-STALE_SECONDS = 300.0  # the registry's own bound; a worker beats every 30 s
-NEW_SECONDS = 600.0  # an instance that serves may still be pulling its image
+STALE_SECONDS = 300.0  # the registry's own bound; a worker sends a heartbeat every 30 s
+NEW_SECONDS = 600.0  # an instance in service may still be pulling its image
 
 
 @check("registry-reachable", 11)
-def _reachable(v: View) -> str:
-    if v.asked_registry is None:
-        raise NotLookedAt("fleet_registry_dsn is empty")
-    if not v.asked_registry.reachable:
-        raise Wrong(
-            f"The registry could not be read: {v.asked_registry.error}", "Correct fleet_registry_dsn, or the database."
+def _reachable(view: View) -> str:
+    """The registry can be read, where fleet_registry_dsn is given."""
+    if view.registry_read is None:
+        raise Skipped("fleet_registry_dsn is empty")
+    if not view.registry_read.reachable:
+        raise Failed(
+            f"The registry could not be read: {view.registry_read.error}",
+            "Correct fleet_registry_dsn, or the database.",
         )
-    return f"{count(len(v.registry.rows), 'row')}"
+    return f"{count(len(view.registry.rows), 'row')}"
 
 
 @check("registry-schema", 11)
-def _schema(v: View) -> str:
-    if broken := v.registry.broken:
-        raise Wrong(
+def _schema(view: View) -> str:
+    """Every row of the registry can be understood."""
+    if broken := view.registry.broken:
+        raise Failed(
             f"{count(len(broken), 'row')} of the registry cannot be understood: {'; '.join(broken[:3])}.",
             "See which worker wrote them.",
             rows=list(broken),
@@ -45,9 +46,10 @@ def _schema(v: View) -> str:
 
 
 @check("registry-read-only", 11, "warning")
-def _read_only(v: View) -> str:
-    if v.registry.may_write:
-        raise Wrong(
+def _read_only(view: View) -> str:
+    """The user of fleet_registry_dsn cannot write to the registry."""
+    if view.registry.may_write:
+        raise Failed(
             "The registry's user may write to it; this check only reads.",
             "Give fleet_registry_dsn a user with SELECT on gh_worker_registry alone.",
         )
@@ -55,63 +57,65 @@ def _read_only(v: View) -> str:
 
 
 @check("registry-registered", 11)
-def _registered(v: View) -> Seen:
-    known = {row.instance_id for row in v.registry.rows if row.status != "offline"}
+def _registered(view: View) -> str:
+    """Every instance in service has a registered worker, ten minutes after its launch at the latest."""
+    known = {row.instance_id for row in view.registry.rows if row.status != "offline"}
     missing = [
-        m.id
-        for m in v.group.in_state("InService")
-        if m.id not in known and (m.id not in v.machines or v.now - v.machines[m.id].launched > NEW_SECONDS)
+        member.id
+        for member in view.group.in_state("InService")
+        if member.id not in known
+        and (member.id not in view.machines or view.now - view.machines[member.id].launched > NEW_SECONDS)
     ]
     if missing:
-        raise Wrong(
-            f"{count(len(missing), 'instance')} in service without a registered worker: {named(missing)}.",
-            "On it: `ghosthands-agent doctor`, then docker logs of the worker.",
+        raise Failed(
+            f"{count(len(missing), 'instance')} in service without a registered worker: {first_of(missing)}.",
+            "On the instance, see: ghosthands-agent doctor; docker logs of the worker.",
             instances=missing,
         )
-    return Seen(f"{len(known)} workers")
+    return f"{len(known)} workers"
 
 
 @check("registry-beating", 11)
-def _beating(v: View) -> str:
-    serving = {m.id for m in v.group.in_state("InService")}
-    silent = {
-        r.worker_id: r.heartbeat_age
-        for r in v.registry.rows
-        if r.instance_id in serving and r.status != "offline" and r.heartbeat_age > STALE_SECONDS
-    }
+def _heartbeats(view: View) -> str:
+    """Every worker of an instance in service sent a heartbeat within the last five minutes."""
+    silent = {row.worker_id: row.heartbeat_age for row in _serving(view) if row.heartbeat_age > STALE_SECONDS}
     if silent:
-        said = ", ".join(f"{worker} for {span(age)}" for worker, age in sorted(silent.items())[:5])
-        raise Wrong(
-            f"{count(len(silent), 'worker')} silent: {said}; they beat every 30 s.",
-            "On its instance: docker logs of the worker, its way to the database.",
+        listed = ", ".join(f"{worker} for {duration(age)}" for worker, age in sorted(silent.items())[:5])
+        raise Failed(
+            f"{count(len(silent), 'worker')} without a heartbeat: {listed}; they send one every 30 s.",
+            "On its instance, see: docker logs of the worker, and its connection to the database.",
             seconds=silent,
         )
     return "all within five minutes"
 
 
 @check("registry-orphans", 11, "warning")
-def _orphans(v: View) -> str:
-    members = {m.id for m in v.group.members}
-    left = [r.worker_id for r in v.registry.rows if r.status != "offline" and r.instance_id not in members]
-    if left:
-        raise Wrong(
-            f"{count(len(left), 'worker')} in the registry without an instance in the group: {named(left)}. They ended without saying so.",
+def _orphans(view: View) -> str:
+    """Every worker in the registry that is not offline has an instance in the group."""
+    members = {member.id for member in view.group.members}
+    rows = view.registry.rows
+    orphans = [row.worker_id for row in rows if row.status != "offline" and row.instance_id not in members]
+    if orphans:
+        raise Failed(
+            f"{count(len(orphans), 'worker')} in the registry without an instance in the group: {first_of(orphans)}. "
+            "They exited without deregistering.",
             "VALET marks them offline; where it does not, set their status to offline in gh_worker_registry.",
-            workers=left,
+            workers=orphans,
         )
     return "none"
 
 
 @check("registry-jobs", 11)
-def _jobs(v: View) -> str:
+def _jobs(view: View) -> str:
+    """No job is run by two workers."""
     workers = defaultdict(list)
-    for row in v.registry.rows:
+    for row in view.registry.rows:
         if row.job_id and row.status != "offline":
             workers[row.job_id].append(row.worker_id)
-    if twice := {job: sorted(who) for job, who in workers.items() if len(who) > 1}:
-        said = "; ".join(f"{job} by {', '.join(who)}" for job, who in sorted(twice.items())[:3])
-        raise Wrong(
-            f"{count(len(twice), 'job')} run by two workers: {said}.",
+    if twice := {job: sorted(ids) for job, ids in workers.items() if len(ids) > 1}:
+        listed = "; ".join(f"{job} by {', '.join(ids)}" for job, ids in sorted(twice.items())[:3])
+        raise Failed(
+            f"{count(len(twice), 'job')} run by two workers: {listed}.",
             "Stop all but one of them: each writes to the same application.",
             jobs=twice,
         )
@@ -119,34 +123,29 @@ def _jobs(v: View) -> str:
 
 
 @check("registry-address", 11, "warning")
-def _address(v: View) -> str:
-    members = {m.id for m in v.group.in_state("InService")}
-    if unknown := [
-        r.worker_id
-        for r in v.registry.rows
-        if r.instance_id in members and r.status != "offline" and r.ip in (None, "", "unknown")
-    ]:
-        raise Wrong(
-            f"{count(len(unknown), 'worker')} without an address: {named(unknown)}. VALET cannot reach them.",
-            "On its instance: `ghosthands-agent doctor` (metadata); the agent writes EC2_IP at boot.",
+def _address(view: View) -> str:
+    """Every worker of an instance in service has an address in the registry."""
+    if unknown := [row.worker_id for row in _serving(view) if row.ip in (None, "", "unknown")]:
+        raise Failed(
+            f"{count(len(unknown), 'worker')} without an address: {first_of(unknown)}. VALET cannot reach them.",
+            "On its instance, see: ghosthands-agent doctor (metadata). The agent writes EC2_IP at boot.",
             workers=unknown,
         )
     return "all known"
 
 
 @check("registry-status", 11, "warning")
-def _status(v: View) -> str:
-    state = {m.id: m.state for m in v.group.members}
-    odd = {}
-    for row in v.registry.rows:
-        there = state.get(row.instance_id or "")
-        if there == "InService" and row.status == "draining":
-            odd[row.worker_id] = "draining, but its instance is to stay"
-    if odd:
-        said = "; ".join(f"{worker} is {what}" for worker, what in sorted(odd.items())[:5])
-        raise Wrong(
-            f"{count(len(odd), 'worker')} of another opinion than the group: {said}.",
-            "On its instance: start ghosthands-boot again.",
-            workers=odd,
+def _status(view: View) -> str:
+    """No worker is draining while its instance is in service."""
+    if draining := [row.worker_id for row in _serving(view) if row.status == "draining"]:
+        raise Failed(
+            f"{count(len(draining), 'worker')} draining while the instance is in service: {first_of(draining)}.",
+            "On its instance, restart ghosthands-boot.",
+            workers=draining,
         )
     return "agrees with the group"
+
+
+def _serving(view: View) -> list[WorkerRow]:
+    serving = {member.id for member in view.group.in_state("InService")}
+    return [row for row in view.registry.rows if row.instance_id in serving and row.status != "offline"]

@@ -1,9 +1,9 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules that a fleet's variables keep and that no argument spec can state. Pure.
+"""Rules for a fleet's variables that an argument spec cannot express. Pure.
 
-Each problem is one sentence that names the variable, says what is wrong and what to write instead.
+Each problem is one sentence: the variable, what is wrong, and what to write instead.
 """
 
 from __future__ import annotations
@@ -18,108 +18,112 @@ from typing import Any, NamedTuple
 Settings = Mapping[str, Any]
 
 HEARTBEAT_SECONDS = (30, 7200)  # PutLifecycleHook, HeartbeatTimeout: "The valid range is from 30 to 7200 seconds"
-GLOBAL_TIMEOUT_SECONDS = (
-    48 * 3600
-)  # "The maximum is 172800 seconds (48 hours) or 100 times HeartbeatTimeout, whichever is smaller"
+# "The maximum is 172800 seconds (48 hours) or 100 times HeartbeatTimeout, whichever is smaller"
+GLOBAL_TIMEOUT_SECONDS = 48 * 3600
 PROCESSES = (  # SuspendProcesses
-    "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy ScheduledActions"
+    "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy "
+    "ScheduledActions"
 ).split()
 TERMINATION_POLICIES = (  # TerminationPolicies of CreateAutoScalingGroup
-    "Default OldestInstance NewestInstance OldestLaunchConfiguration OldestLaunchTemplate ClosestToNextInstanceHour AllocationStrategy"
+    "Default OldestInstance NewestInstance OldestLaunchConfiguration OldestLaunchTemplate ClosestToNextInstanceHour "
+    "AllocationStrategy"
 ).split()
 
 
-class Shape(NamedTuple):
-    """What AWS accepts as a value: `pattern` has to match it whole; `says` tells an operator what that is."""
+class Format(NamedTuple):
+    """What AWS accepts as a value."""
 
     pattern: str
-    says: str
+    """A regular expression for the whole value."""
+    description: str
+    """The same for an operator: what to write."""
 
 
-# variable -> shape. The limits are those of the API that takes the value (botocore's service models, and the pages they cite).
-SHAPES = {
-    "fleet_name": Shape(
+# Variable -> format. The limits are those of the API that takes the value (botocore's service models, and the pages
+# that they cite).
+FORMATS = {
+    "fleet_name": Format(
         r"[A-Za-z][A-Za-z0-9-]{0,31}", "a letter, then letters, digits and hyphens, 32 characters at most"
     ),
-    "fleet_account_id": Shape(r"(\d{12})?", "12 digits, or empty"),
-    "fleet_endpoint_url": Shape(
+    "fleet_account_id": Format(r"(\d{12})?", "12 digits, or empty"),
+    "fleet_endpoint_url": Format(
         r"(https?://[^\s/]+/?)?", "an address such as http://127.0.0.1:5566, or empty for AWS's own"
     ),
-    "fleet_vpc_id": Shape(
+    "fleet_vpc_id": Format(
         r"(vpc-([0-9a-f]{8}|[0-9a-f]{17}))?", "an id such as vpc-0123456789abcdef0, or empty for the default VPC"
     ),
-    "fleet_key_name": Shape(
+    "fleet_key_name": Format(
         r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?|", "1 to 255 printable ASCII characters, or empty for none"
     ),
-    "fleet_key_public": Shape(
+    "fleet_key_public": Format(
         r"((ssh-ed25519|ssh-rsa) [A-Za-z0-9+/=]+( [^\n]*)?\n?)?",
         "one line that starts with ssh-ed25519 or ssh-rsa, or empty",
     ),
-    "fleet_repository_name": Shape(
+    "fleet_repository_name": Format(
         r"(?=.{2,256}$)(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*",
         "2 to 256 lower-case letters, digits, and - _ . / between them",
     ),
-    "fleet_secret_name": Shape(r"[A-Za-z0-9/_+=.@-]{1,512}", "1 to 512 letters, digits and / _ + = . @ -"),
-    "fleet_secret_scope": Shape(
+    "fleet_secret_name": Format(r"[A-Za-z0-9/_+=.@-]{1,512}", "1 to 512 letters, digits and / _ + = . @ -"),
+    "fleet_secret_scope": Format(
         r"[A-Za-z0-9/_+=.@-]{3,}\*?", "a secret's name or the beginning of one (3 characters at least) and a *"
     ),
-    "fleet_log_group_name": Shape(r"[A-Za-z0-9_/.#-]{1,512}", "1 to 512 letters, digits and _ - / . #"),
-    "fleet_role_name": Shape(r"[\w+=,.@-]{1,64}", "1 to 64 letters, digits and _ + = , . @ -"),
-    "fleet_policy_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
-    "fleet_instance_profile_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
-    "fleet_permissions_boundary_arn": Shape(
+    "fleet_log_group_name": Format(r"[A-Za-z0-9_/.#-]{1,512}", "1 to 512 letters, digits and _ - / . #"),
+    "fleet_role_name": Format(r"[\w+=,.@-]{1,64}", "1 to 64 letters, digits and _ + = , . @ -"),
+    "fleet_policy_name": Format(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
+    "fleet_instance_profile_name": Format(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
+    "fleet_permissions_boundary_arn": Format(
         r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512})?",
         "an ARN such as arn:aws:iam::123456789012:policy/name, or empty",
     ),
-    "fleet_security_group_name": Shape(
+    "fleet_security_group_name": Format(
         r"(?!sg-)[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$-]{1,255}", "1 to 255 characters without * that do not begin with sg-"
     ),
-    "fleet_launch_template_name": Shape(r"[A-Za-z0-9().\-/_]{3,128}", "3 to 128 letters, digits and ( ) . - / _"),
-    "fleet_image": Shape(
+    "fleet_launch_template_name": Format(r"[A-Za-z0-9().\-/_]{3,128}", "3 to 128 letters, digits and ( ) . - / _"),
+    "fleet_image": Format(
         r"keep|newest|ami-([0-9a-f]{8}|[0-9a-f]{17})", "keep, newest, or an id such as ami-0123456789abcdef0"
     ),
-    "fleet_image_name_pattern": Shape(
+    "fleet_image_name_pattern": Format(
         r"[A-Za-z0-9()\[\] ./\-'@_*?]{3,128}", "3 to 128 characters of an image's name, * and ? as wildcards"
     ),
-    "fleet_instance_type": Shape(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "an instance type such as t3.medium"),
-    "fleet_volume_device": Shape(r"/dev/[a-z0-9]+", "a device such as /dev/xvda"),
-    "fleet_volume_kms_key_id": Shape(
+    "fleet_instance_type": Format(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "an instance type such as t3.medium"),
+    "fleet_volume_device": Format(r"/dev/[a-z0-9]+", "a device such as /dev/xvda"),
+    "fleet_volume_kms_key_id": Format(
         r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+|alias/[\w/-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})?",
         "a key's id, alias/... or ARN, or empty for the account's default key",
     ),
-    "fleet_worker_image": Shape(
+    "fleet_worker_image": Format(
         r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9._/-]+(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?|", "an image reference, or empty"
     ),
-    "fleet_group_name": Shape(r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
-    "fleet_termination_hook_name": Shape(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),
-    "fleet_launch_hook_name": Shape(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),
-    "fleet_valet_app": Shape(r"[a-z0-9][a-z0-9-]{0,62}", "1 to 63 lower-case letters, digits and hyphens"),
-    "fleet_valet_policy_name": Shape(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
-    "fleet_valet_user_name": Shape(r"[\w+=,.@-]{0,64}", "up to 64 letters, digits and _ + = , . @ -"),
-    "fleet_valet_dir": Shape(r"[^\n\0]+", "a folder"),
-    "fleet_registry_table": Shape(
+    "fleet_group_name": Format(r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
+    "fleet_termination_hook_name": Format(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),
+    "fleet_launch_hook_name": Format(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),
+    "fleet_valet_app": Format(r"[a-z0-9][a-z0-9-]{0,62}", "1 to 63 lower-case letters, digits and hyphens"),
+    "fleet_valet_policy_name": Format(r"[\w+=,.@-]{1,128}", "1 to 128 letters, digits and _ + = , . @ -"),
+    "fleet_valet_user_name": Format(r"[\w+=,.@-]{0,64}", "up to 64 letters, digits and _ + = , . @ -"),
+    "fleet_valet_dir": Format(r"[^\n\0]+", "a folder"),
+    "fleet_registry_table": Format(
         r"([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}",
         "a table such as gh_worker_registry or public.gh_worker_registry",
     ),
-    "fleet_registry_sslmode": Shape(
+    "fleet_registry_sslmode": Format(
         "(disable|require|verify-ca|verify-full)?", "disable, require, verify-ca or verify-full, or nothing"
     ),
-    "fleet_ssh_key_file": Shape(r"[^\n\0]*", "a file, or empty"),
-    "fleet_report_dir": Shape(r"[^\n\0]*", "a folder, or empty"),
+    "fleet_ssh_key_file": Format(r"[^\n\0]*", "a file, or empty"),
+    "fleet_report_dir": Format(r"[^\n\0]*", "a folder, or empty"),
 }
-# list variable -> shape of an element
+# List variable -> format of an element.
 ELEMENTS = {
-    "fleet_subnet_ids": Shape(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
-    "fleet_required_keys": Shape(r"[A-Z_][A-Z0-9_]*(\|[A-Z_][A-Z0-9_]*)*", "KEY, or A|B for either of two"),
+    "fleet_subnet_ids": Format(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
+    "fleet_required_keys": Format(r"[A-Z_][A-Z0-9_]*(\|[A-Z_][A-Z0-9_]*)*", "KEY, or A|B for either of two"),
     **{
-        f"fleet_{door}_security_group_ids": Shape(
+        f"fleet_{door}_security_group_ids": Format(
             r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as sg-0123456789abcdef0"
         )
         for door in ("ssh", "api", "status", "deploy")
     },
 }
 CIDRS = tuple(f"fleet_{door}_cidrs" for door in ("ssh", "api", "status", "deploy"))
-# variable -> least, most, unit
+# Variable -> minimum, maximum, unit.
 RANGES = {
     "fleet_min_size": (0, 10000, "instances"),
     "fleet_max_size": (0, 10000, "instances"),
@@ -142,8 +146,9 @@ RANGES = {
     "fleet_teardown_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
     "fleet_image_max_age_days": (1, 3650, "days"),
 }
-# Names that only one fleet of an account may use: two fleets would rewrite them in turn. True: in the whole account, else in a region.
-OWN = {
+# Names that only one fleet may use, because two fleets would overwrite them in turn. True: one in the account, else one
+# in each region.
+UNIQUE = {
     "fleet_group_name": False,
     "fleet_launch_template_name": False,
     "fleet_security_group_name": False,
@@ -154,31 +159,31 @@ OWN = {
 
 
 def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """A problem for each `fleet_*` name that the spec does not have, with the nearest one that it has."""
+    """A problem for each `fleet_*` name that is not in the spec, with the nearest name that is."""
     known = sorted(known)
     problems = []
     for name in sorted(n for n in names if n.startswith("fleet_") and n not in set(known)):
         near = difflib.get_close_matches(name, known, 1)
         problems.append(
-            f"{name} is no variable of a fleet"
+            f"{name} is not a variable of a fleet"
             + (f": did you mean {near[0]}?" if near else " (see playbooks/vars/fleet_spec.yml).")
         )
     return problems
 
 
 def problems(s: Settings) -> list[str]:
-    """Every rule that `s` (all fleet_* variables, converted to their types) breaks; [] where it keeps them all."""
-    return [*_shapes(s), *_cidrs(s), *_tags(s), *_sizes(s), *_times(s), *_sets(s), *_pairs(s)]
+    """Every rule that `s` (all fleet_* variables, converted to their types) breaks."""
+    return [*_formats(s), *_cidrs(s), *_tags(s), *_sizes(s), *_times(s), *_sets(s), *_pairs(s)]
 
 
-def _shapes(s: Settings) -> Iterator[str]:
-    for name, shape in SHAPES.items():
-        if not re.fullmatch(shape.pattern, s[name]):
-            yield f"{name} is {s[name]!r}: write {shape.says}."
-    for name, shape in ELEMENTS.items():
+def _formats(s: Settings) -> Iterator[str]:
+    for name, format in FORMATS.items():
+        if not re.fullmatch(format.pattern, s[name]):
+            yield f"{name} is {s[name]!r}: write {format.description}."
+    for name, format in ELEMENTS.items():
         for value in s[name]:
-            if not re.fullmatch(shape.pattern, value):
-                yield f"{name} holds {value!r}: write {shape.says}."
+            if not re.fullmatch(format.pattern, value):
+                yield f"{name} holds {value!r}: write {format.description}."
     for name, (least, most, unit) in RANGES.items():
         if not least <= s[name] <= most:
             yield f"{name} is {s[name]}: write {least} to {most} {unit}."
@@ -194,12 +199,13 @@ def _cidrs(s: Settings) -> Iterator[str]:
                 yield f"{name} holds {value!r}: write a network such as 203.0.113.7/32."
                 continue
             networks.append(network)
-            if value != str(network):  # AWS keeps this spelling, so another would differ for ever
-                yield f"{name} holds {value!r}: write {network}{' (it has host bits set)' if _host_bits(value) else ''}."
+            if value != str(network):  # AWS returns this spelling: any other would always differ
+                reason = " (it has host bits set)" if _host_bits(value) else ""
+                yield f"{name} holds {value!r}: write {network}{reason}."
         if name == "fleet_ssh_cidrs" and _whole_world(networks):
             yield (
-                f"{name} holds {', '.join(s[name])}: SSH for the whole world is refused. Name your own networks, or leave the list empty "
-                "and use Session Manager."
+                f"{name} holds {', '.join(s[name])}: SSH for the whole world is refused. "
+                "Name your own networks, or leave the list empty and use Session Manager."
             )
 
 
@@ -212,7 +218,7 @@ def _host_bits(network: str) -> bool:
 
 
 def _whole_world(networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    """Whether these come to everything, also by parts."""
+    """Whether these networks together are all of IPv4 or all of IPv6."""
     four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
     six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
     return any(n.prefixlen == 0 for n in four) or any(n.prefixlen == 0 for n in six)
@@ -224,32 +230,40 @@ def _tags(s: Settings) -> Iterator[str]:
         yield f"fleet_tags has {len(tags)} tags: AWS allows 50 on a resource, leave ten of them to Name, Role and AWS."
     for key, value in tags.items():
         if not isinstance(key, str) or not re.fullmatch(r"(?!aws:)[\w .:/=+@-]{1,128}", key):
-            yield f"fleet_tags has the key {key!r}: write 1 to 128 letters, digits, blanks and . : / = + @ - _ that do not begin with aws:."
+            yield (
+                f"fleet_tags has the key {key!r}: write 1 to 128 letters, digits, blanks and . : / = + @ - _ "
+                "that do not begin with aws:."
+            )
         if not isinstance(value, str) or not re.fullmatch(r"[\w .:/=+@-]{0,256}", value):
-            yield f"fleet_tags.{key} is {value!r}: write a quoted text of up to 256 letters, digits, blanks and . : / = + @ - _."
+            yield (
+                f"fleet_tags.{key} is {value!r}: "
+                "write a quoted text of up to 256 letters, digits, blanks and . : / = + @ - _."
+            )
 
 
 def _sizes(s: Settings) -> Iterator[str]:
-    least, most, wanted = s["fleet_min_size"], s["fleet_max_size"], s["fleet_desired_capacity"]
+    least, most, desired = s["fleet_min_size"], s["fleet_max_size"], s["fleet_desired_capacity"]
     if least > most:
         yield f"fleet_min_size ({least}) is above fleet_max_size ({most})."
-    elif not least <= wanted <= most:
-        yield f"fleet_desired_capacity ({wanted}) is not between fleet_min_size ({least}) and fleet_max_size ({most})."
+    elif not least <= desired <= most:
+        yield f"fleet_desired_capacity ({desired}) is not between fleet_min_size ({least}) and fleet_max_size ({most})."
     low, high = s["fleet_maintenance_min_healthy_percent"], s["fleet_maintenance_max_healthy_percent"]
     if high - low > 100:  # InstanceMaintenancePolicy
-        yield f"fleet_maintenance_max_healthy_percent ({high}) is more than 100 above fleet_maintenance_min_healthy_percent ({low})."
+        yield (
+            f"fleet_maintenance_max_healthy_percent ({high}) is more than 100 above "
+            f"fleet_maintenance_min_healthy_percent ({low})."
+        )
 
 
 def _times(s: Settings) -> Iterator[str]:
     heartbeat = s["fleet_termination_hook_timeout"]
-    ceiling, drain = (
-        min(GLOBAL_TIMEOUT_SECONDS, 100 * heartbeat),
-        s["fleet_drain_limit_seconds"] + s["fleet_stop_grace_seconds"],
-    )
+    ceiling = min(GLOBAL_TIMEOUT_SECONDS, 100 * heartbeat)
+    drain = s["fleet_drain_limit_seconds"] + s["fleet_stop_grace_seconds"]
     if drain > ceiling:
         yield (
-            f"fleet_drain_limit_seconds and fleet_stop_grace_seconds need {drain} s, but a hook with fleet_termination_hook_timeout {heartbeat} "
-            f"holds an instance for {ceiling} s at most: raise the hook's timeout to {-(-drain // 100)} or more."
+            f"fleet_drain_limit_seconds and fleet_stop_grace_seconds need {drain} s, "
+            f"but a hook with fleet_termination_hook_timeout {heartbeat} holds an instance for {ceiling} s at most: "
+            f"raise the hook's timeout to {-(-drain // 100)} or more."
         )
 
 
@@ -264,13 +278,19 @@ def _sets(s: Settings) -> Iterator[str]:
     if not s["fleet_termination_policies"]:
         yield "fleet_termination_policies is empty: write [Default]."
     if len(set(s["fleet_subnet_ids"])) == 1:
-        yield "fleet_subnet_ids names one subnet: write subnets in at least two zones, or none for the VPC's default subnets."
+        yield (
+            "fleet_subnet_ids names one subnet: "
+            "write subnets in at least two zones, or none for the VPC's default subnets."
+        )
 
 
 def _pairs(s: Settings) -> Iterator[str]:
     scope = s["fleet_secret_scope"]
     if not fnmatchcase(s["fleet_secret_name"], scope):
-        yield f"fleet_secret_name ({s['fleet_secret_name']}) is outside fleet_secret_scope ({scope}): the worker role could not read it. Change one of the two."
+        yield (
+            f"fleet_secret_name ({s['fleet_secret_name']}) is outside fleet_secret_scope ({scope}): "
+            "the worker role could not read it. Change one of the two."
+        )
     if bool(s["fleet_access_key"]) != bool(s["fleet_secret_key"]):
         yield "fleet_access_key and fleet_secret_key go together: give both or neither."
     if s["fleet_access_key"] and s["fleet_profile"]:
@@ -280,17 +300,25 @@ def _pairs(s: Settings) -> Iterator[str]:
     if s["fleet_valet_access_key"] and not s["fleet_valet_user_name"]:
         yield "fleet_valet_access_key needs fleet_valet_user_name: name VALET's IAM user."
     if s["fleet_launch_hook"] and s["fleet_launch_hook_name"] == s["fleet_termination_hook_name"]:
-        yield "fleet_launch_hook_name and fleet_termination_hook_name are the same: a hook has one transition, name them apart."
+        yield (
+            "fleet_launch_hook_name and fleet_termination_hook_name are the same: "
+            "a hook has one transition, give them different names."
+        )
     if s["fleet_worker_completes_hook"] and s["fleet_drain_policy"] == "wait_idle":
-        yield "fleet_worker_completes_hook is for drain policies http and sigterm: with fleet_drain_policy wait_idle the agent completes the hook."
+        yield (
+            "fleet_worker_completes_hook is for drain policies http and sigterm: "
+            "with fleet_drain_policy wait_idle the agent completes the hook."
+        )
 
 
 def shared_names(mine: Settings, other: Settings) -> list[str]:
-    """Variables by which two fleets of one account would own the same thing, each with its name.
+    """Variables by which two fleets of one account would own the same resource, each with its value.
 
-    The region counts for what is regional; the caller has made sure that both are one account (and passes only fleets of one endpoint).
+    Regional resources count only where both fleets are in one region. Both fleets must have one account and endpoint.
     """
     same_region = mine["fleet_region"] == other["fleet_region"]
     return [
-        f"{v} ({mine[v]})" for v, account_wide in OWN.items() if mine[v] == other[v] and (account_wide or same_region)
+        f"{v} ({mine[v]})"
+        for v, account_wide in UNIQUE.items()
+        if mine[v] == other[v] and (account_wide or same_region)
     ]

@@ -190,3 +190,9 @@ class Fleet:
     refreshes: tuple[Refresh, ...] | Unread
     subnets: tuple[Subnet, ...] | Unread
     key_pairs: frozenset[str] | Unread
+
+
+def waiting_since(activities: tuple[Activity, ...], instance: str) -> float:
+    """When the activity that is under way for an instance began, in seconds since the epoch. 0: none is listed."""
+    began = (activity.began for activity in activities if activity.instance == instance and not activity.ended)
+    return next(began, 0.0)

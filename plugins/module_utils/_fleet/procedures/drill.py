@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.history import cause
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import span
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch_failures import cause
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
 
 KINDS = ("scale_in", "terminate")
@@ -93,9 +93,9 @@ class Refused(Exception):
 class Amiss(Exception):
     """The drill did not go as it should: what happened, and what to do."""
 
-    def __init__(self, detail: str, remedy: str, severity: str = "error") -> None:
+    def __init__(self, detail: str, remedy: Remedy | str, severity: str = "error") -> None:
         super().__init__(detail)
-        self.remedy, self.severity = remedy, severity
+        self.remedy, self.severity = Remedy(remedy) if isinstance(remedy, str) else remedy, severity
 
 
 def production(names: Iterable[str]) -> str:
@@ -174,7 +174,11 @@ class Drill:
             found = Finding("drill", amiss.severity, f"{self.kind}: {amiss}", amiss.remedy, section=11)
         except CannotAsk as problem:
             found = Finding(
-                "drill", "error", f"{self.kind}: {problem}", "Run verify.yml again to see what stands.", section=11
+                "drill",
+                "error",
+                f"{self.kind}: {problem}",
+                Remedy("Run verify.yml again to see the result."),
+                section=11,
             )
         else:
             found = Finding("drill", "error", f"{self.kind}: {self.said()}", ok=True, section=11)
@@ -277,7 +281,7 @@ class Drill:
             )
         else:
             raise Amiss(
-                f"no new instance served within {span(self.limits.launch)}",
+                f"no new instance served within {duration(self.limits.launch)}",
                 "See the group's activities, and the instance's log.",
             )
 
@@ -314,7 +318,7 @@ class Drill:
         if not found.done:
             shielded = sum(m.protected for m in now.members.values())
             raise Amiss(
-                f"no instance was told to end within {span(ORDER_SECONDS)} ({shielded} of {len(now.members)} protected from scale-in)",
+                f"no instance was told to end within {duration(ORDER_SECONDS)} ({shielded} of {len(now.members)} protected from scale-in)",
                 "See instances-idle-shielded: a fleet whose idle workers are protected cannot shrink.",
             )
 
@@ -336,7 +340,7 @@ class Drill:
 
         found = self._until(drained, self.limits.drain)
         self.seconds["drain"] = self.clock() - began
-        took = span(self.seconds["drain"])
+        took = duration(self.seconds["drain"])
         if not found.done:
             raise Amiss(
                 f"{self.ended} was still draining after {took}",
@@ -346,15 +350,19 @@ class Drill:
             words = f"terminate-instance-in-auto-scaling-group --instance-id {self.ended} --no-should-decrement-desired-capacity"
             raise Amiss(
                 f"{self.ended} was kept after {took}: its agent gave the drain up, or never completed the hook",
-                "Look at it: a job may have been cut short, and `journalctl -u ghosthands-watch` says why. "
-                f"Then end it: {self.group.command(words)}",
+                Remedy(
+                    "Look at it: a job may have been cut short, and journalctl -u ghosthands-watch says why. "
+                    "Then terminate it:",
+                    (self.group.command(words),),
+                ),
             )
         drained_at = self.clock()
         found = self._until(gone, GONE_SECONDS)
         self.seconds["gone"] = self.clock() - drained_at
         if not found.done:
             raise Amiss(
-                f"{self.ended} was not gone {span(self.seconds['gone'])} after its drain", "See what EC2 says of it."
+                f"{self.ended} was not gone {duration(self.seconds['gone'])} after its drain",
+                "See what EC2 says of it.",
             )
         if self.seconds["drain"] >= self.limits.hook:
             raise Amiss(

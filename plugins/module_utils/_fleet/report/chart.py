@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count as counted
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.markup import Html, tag, together
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.tables import table
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import counted, shortened
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import shortened
 
 Fleet = Mapping[str, Any]
 Instance = Mapping[str, Any]
@@ -132,18 +134,6 @@ def said_of(instance: Instance, kind: Kind) -> str:
     guarded = ["protected from scale-in"] if instance["protected"] else []
     words = [instance["state"], instance["health"], instance["zone"], kind.says, instance["type"], *guarded, *work]
     return f"{instance['id']}: {', '.join(str(word) for word in words if word)}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`: two units at most, the second left out where it is nothing."""
-    left = max(0, round(seconds))
-    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-    first = next((place for place, unit in enumerate(units) if left >= unit[1]), len(units) - 1)
-    words: list[str] = []
-    for name, size in units[first : first + 2]:
-        number, left = divmod(left, size)
-        words += [f"{number:,} {name}"] if number or not words else []
-    return " ".join(words)
 
 
 def _block(

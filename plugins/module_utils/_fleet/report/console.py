@@ -8,70 +8,69 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import verdict
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import (
-    counted,
-    pieces,
-    shortened,
-    visible,
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.outcome import (
+    PASSED,
+    Result,
+    heading,
+    results,
+    totals,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import Check, Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import shortened, visible
 
 WORDS = {"ok": "ok", "skipped": "-", "error": "FAIL", "warning": "warn", "info": "note"}
 WIDTH = 120
 WIDEST_ID = 32
-#: Of findings that say the same about many hosts, so many are told.
+#: Of findings that say the same about many hosts, so many are printed.
 FEW = 5
 
 
 def table(findings: Sequence[Finding], width: int = WIDTH) -> list[str]:
-    """The findings by runbook section: a line each, and what to do under those that are bad. Findings alike share a line.
+    """The findings by runbook section: a line each, and the remedy under those that failed.
 
     :param width: of the terminal, in characters. Commands are never broken, so that they can be copied.
     """
-    found = verdict.checks(findings)
-    column = min(WIDEST_ID, max((len(_line(check.id)) for check in found), default=0))
+    found = results(findings)
+    column = min(WIDEST_ID, max((len(_line(result.id)) for result in found), default=0))
     lines = []
-    for section in dict.fromkeys(check.section for check in found):
-        lines.append(verdict.heading(section))
-        for check in found:
-            if check.section == section:
-                lines += _check(check, column, width)
-    bad = verdict.counts(findings)
-    return [*lines, f"{counted(len(findings), 'finding')}: {bad or 'all as it should be'}."]
+    for section in dict.fromkeys(result.section for result in found):
+        lines.append(heading(section))
+        for result in found:
+            if result.section == section:
+                lines += _result(result, column, width)
+    return [*lines, f"{count(len(findings), 'finding')}: {totals(findings) or 'all as it should be'}."]
 
 
-def _check(check: Check, column: int, width: int) -> Iterator[str]:
-    first = f"  {WORDS[check.outcome]:4}  {_line(check.id):{column}}  "
-    rest = " " * (column + 10)
-    details = list(dict.fromkeys(_line(finding["detail"]) for finding in check.findings))
-    if check.outcome == verdict.OK and len(check.findings) > 1:
-        details = [f"{details[0]} (and so of {len(check.findings) - 1:,} more)"]
+def _result(result: Result, column: int, width: int) -> Iterator[str]:
+    first = f"  {WORDS[result.outcome]:4}  {_line(result.id):{column}}  "
+    indent = " " * (column + 10)
+    details = list(dict.fromkeys(_line(finding.detail) for finding in result.findings))
+    if result.outcome == PASSED and len(result.findings) > 1:
+        details = [f"{details[0]} (the same for {len(result.findings) - 1:,} more)"]
     for detail in details[:FEW]:
-        yield from _wrapped(detail, width, first, rest)
-        first = rest
+        yield from _wrapped(detail, width, first, indent)
+        first = indent
     if len(details) > FEW:
-        yield f"{rest}and {len(details) - FEW:,} more like these"
-    for remedy in dict.fromkeys(
-        finding["remedy"] for finding in check.findings if not finding["ok"] and finding["remedy"]
-    ):
-        mark = f"{rest}-> "
-        for piece in pieces(remedy):
-            if piece.is_command:
-                yield mark + visible(piece.words)
-            else:
-                yield from _wrapped(_line(piece.words), width, mark, f"{rest}   ")
-            mark = f"{rest}   "
+        yield f"{indent}and {len(details) - FEW:,} more like these"
+    for remedy in dict.fromkeys(finding.remedy for finding in result.findings if not finding.ok):
+        yield from _remedy(remedy, width, indent)
+
+
+def _remedy(remedy: Remedy, width: int, indent: str) -> Iterator[str]:
+    if remedy.text:
+        yield from _wrapped(_line(remedy.text), width, f"{indent}-> ", f"{indent}   ")
+    for command in remedy.commands:
+        yield f"{indent}   {visible(command)}".replace("\n", "\\n")
 
 
 def _line(text: str) -> str:
     return " ".join(shortened(text).split())
 
 
-def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
-    # A narrow terminal still gives the words some room.
-    width = max(width, len(rest) + 30)
+def _wrapped(text: str, width: int, first: str, indent: str) -> list[str]:
+    width = max(width, len(indent) + 30)  # a narrow terminal still leaves some room for the text
     broken = textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=first, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return broken or [first.rstrip()]

@@ -11,19 +11,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count as counted
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import chart as picture
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import verdict
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.chart import Fleet, Instance, duration
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import outcome as verdict
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.chart import Fleet, Instance
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.markup import Html, tag, together
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.outcome import SEVERITIES, Result
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.style import STYLE
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.tables import table
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import (
-    counted,
-    pieces,
-    shortened,
-    visible,
-)
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import SEVERITIES, Check, Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import shortened, visible
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 #: Nothing but the page's own style can have any effect, whatever a tag or a registry row holds.
@@ -51,7 +49,7 @@ MARKS = {
 
 def to_html(fleet: Fleet, findings: Sequence[Finding]) -> str:
     """The whole page."""
-    found = verdict.checks(findings)
+    found = verdict.results(findings)
     body = tag(
         "body",
         tag("header", tag("p", tag("b", "Fleet report"), " ", shortened(fleet["name"], 120)), _time(fleet["at"])),
@@ -78,7 +76,8 @@ def _head(fleet: Fleet, findings: Sequence[Finding]) -> Html:
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="referrer", content="no-referrer"),
         tag(
-            "title", shortened(f"{fleet['name']}: {verdict.counts(findings) or verdict.verdict(fleet, findings)}", 200)
+            "title",
+            shortened(f"{fleet['name']}: {verdict.totals(findings) or verdict.conclusion(fleet, findings)}", 200),
         ),
         # Without an icon of its own a browser asks the server for one.
         tag("link", rel="icon", href="data:,"),
@@ -93,10 +92,10 @@ def _time(at: str) -> Html:
 # --- the verdict -------------------------------------------------------------------------------------------------------------------------
 
 
-def _verdict(fleet: Fleet, findings: Sequence[Finding], found: Sequence[Check]) -> Html:
+def _verdict(fleet: Fleet, findings: Sequence[Finding], found: Sequence[Result]) -> Html:
     worst = next(iter(verdict.worst_first(found)), None)
     how = worst.outcome if worst and worst.outcome != "info" else "ok" if findings else "info"
-    held = sum(len(check.findings) for check in found if check.outcome == verdict.OK)
+    held = sum(len(check.findings) for check in found if check.outcome == verdict.PASSED)
     skipped = sum(len(check.findings) for check in found if check.outcome == verdict.SKIPPED)
     facts = (
         f"{held:,} of {counted(len(findings), 'finding')} hold{f', {skipped:,} could not be looked at' if skipped else ''}, "
@@ -105,7 +104,7 @@ def _verdict(fleet: Fleet, findings: Sequence[Finding], found: Sequence[Check]) 
     return tag(
         "section",
         _mark(how),
-        tag("h1", _unbroken(shortened(verdict.verdict(fleet, findings))), id="verdict"),
+        tag("h1", _unbroken(shortened(verdict.conclusion(fleet, findings))), id="verdict"),
         tag("p", facts) if findings else None,
         _contents(found),
         class_=f"verdict {how}",
@@ -113,7 +112,7 @@ def _verdict(fleet: Fleet, findings: Sequence[Finding], found: Sequence[Check]) 
     )
 
 
-def _contents(found: Sequence[Check]) -> Html | None:
+def _contents(found: Sequence[Result]) -> Html | None:
     """A line of the runbook's sections, each with the worst that was found in it."""
     if not found:
         return None
@@ -121,7 +120,13 @@ def _contents(found: Sequence[Check]) -> Html | None:
     for section in dict.fromkeys(check.section for check in found):
         inside = [check for check in found if check.section == section]
         worst = next(
-            iter([*verdict.worst_first(inside), *(check for check in inside if check.outcome == verdict.OK), inside[0]])
+            iter(
+                [
+                    *verdict.worst_first(inside),
+                    *(check for check in inside if check.outcome == verdict.PASSED),
+                    inside[0],
+                ]
+            )
         )
         says = f"{verdict.heading(section)}: {_tally(inside)}"
         links.append(
@@ -148,12 +153,12 @@ def _unbroken(sentence: str) -> Html:
     return together([words[0], *(part for word in words[1:] for part in (" ", word))])
 
 
-def _tally(inside: Iterable[Check]) -> str:
+def _tally(inside: Iterable[Result]) -> str:
     numbers: dict[str, int] = {}
     for check in inside:
         numbers[check.outcome] = numbers.get(check.outcome, 0) + len(check.findings)
     bad = [counted(numbers[severity], word) for severity, word in SEVERITIES.items() if severity in numbers]
-    held, skipped = numbers.get(verdict.OK, 0), numbers.get(verdict.SKIPPED, 0)
+    held, skipped = numbers.get(verdict.PASSED, 0), numbers.get(verdict.SKIPPED, 0)
     hold = [f"{held:,} hold{'s' if held == 1 else ''}"] if held else []
     return ", ".join([*bad, *hold, *([f"{skipped:,} skipped"] if skipped else [])])
 
@@ -167,7 +172,7 @@ def _mark(how: str) -> Html:
 # --- what does not hold ------------------------------------------------------------------------------------------------------------------
 
 
-def _findings(severity: str, found: Sequence[Check]) -> Html | None:
+def _findings(severity: str, found: Sequence[Result]) -> Html | None:
     bad = [check for check in found if check.outcome == severity]
     if not bad:
         return None
@@ -180,8 +185,8 @@ def _findings(severity: str, found: Sequence[Check]) -> Html | None:
     )
 
 
-def _finding(check: Check) -> Html:
-    details = list(dict.fromkeys(shortened(finding["detail"]) for finding in check.findings))
+def _finding(check: Result) -> Html:
+    details = list(dict.fromkeys(shortened(finding.detail) for finding in check.findings))
     more = [tag("li", detail) for detail in details[1:FEW]]
     if len(details) > FEW:
         more.append(tag("li", f"and {len(details) - FEW:,} more like these", class_="dim"))
@@ -192,23 +197,20 @@ def _finding(check: Check) -> Html:
         tag("h3", tag("span", f"{WORDS[check.outcome]}: ", class_="unseen"), details[0]),
         tag("p", tag("code", shortened(check.id, 120)), f" in {verdict.heading(check.section)}.{many}", class_="dim"),
         tag("ul", *more) if more else None,
-        *(_remedy(remedy) for remedy in list(dict.fromkeys(f["remedy"] for f in check.findings if f["remedy"]))[:FEW]),
+        *(_remedy(remedy) for remedy in list(dict.fromkeys(f.remedy for f in check.findings if f.remedy.text))[:FEW]),
         _evidence(check.findings),
         class_=f"finding {check.outcome}",
     )
 
 
-def _remedy(remedy: str) -> Html:
-    """A remedy's words, its commands on lines of their own; one click selects such a command, for there is no script to copy it."""
-    parts = [
-        tag("pre", tag("code", visible(piece.words))) if piece.is_command else tag("p", shortened(piece.words))
-        for piece in pieces(remedy)
-    ]
-    return tag("div", tag("h4", "Remedy"), *parts, class_="remedy")
+def _remedy(remedy: Remedy) -> Html:
+    """A remedy's words and its commands; one click selects a command, for there is no script to copy it."""
+    commands = [tag("pre", tag("code", visible(command))) for command in remedy.commands]
+    return tag("div", tag("h4", "Remedy"), tag("p", shortened(remedy.text)), *commands, class_="remedy")
 
 
 def _evidence(findings: Sequence[Finding]) -> Html | None:
-    told = [finding["evidence"] for finding in findings if finding["evidence"]]
+    told = [finding.evidence for finding in findings if finding.evidence]
     if not told:
         return None
     more = f"\nand {len(told) - FEW:,} more, in report.json" if len(told) > FEW else ""
@@ -405,7 +407,7 @@ def _amount(value: Any) -> str:
 # --- every check -------------------------------------------------------------------------------------------------------------------------
 
 
-def _sections(found: Sequence[Check]) -> Html | None:
+def _sections(found: Sequence[Result]) -> Html | None:
     if not found:
         return None
     parts = [
@@ -415,7 +417,7 @@ def _sections(found: Sequence[Check]) -> Html | None:
     return tag("section", tag("h2", "Every check", id="checks"), *parts, class_="card", aria_labelledby="checks")
 
 
-def _section(section: int, inside: Sequence[Check]) -> Html:
+def _section(section: int, inside: Sequence[Result]) -> Html:
     rows = [
         [tag("code", shortened(c.id, 120)), together([_mark(c.outcome), " ", WORDS[c.outcome]]), _said(c)]
         for c in inside
@@ -428,6 +430,6 @@ def _section(section: int, inside: Sequence[Check]) -> Html:
     )
 
 
-def _said(check: Check) -> str:
+def _said(check: Result) -> str:
     more = len(check.findings) - 1
-    return shortened(check.findings[0]["detail"]) + (f" And {more:,} more." if more else "")
+    return shortened(check.findings[0].detail) + (f" And {more:,} more." if more else "")

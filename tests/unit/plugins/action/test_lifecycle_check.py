@@ -107,7 +107,7 @@ def test_findings_stand_in_the_runbooks_order_with_all_their_parts(check: Check)
     findings = check(fail_on="never")["findings"]
     assert [f["section"] for f in findings] == sorted(f["section"] for f in findings)
     assert {frozenset(f) for f in findings} == {
-        frozenset({"id", "section", "severity", "ok", "detail", "remedy", "evidence"})
+        frozenset({"id", "section", "severity", "ok", "detail", "remedy", "commands", "evidence"})
     }
     json.dumps(findings)  # raises where a value is none of JSON's
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import from_hosts
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
 
 
 class Asked:
@@ -27,7 +27,7 @@ def found(*hosts: Host) -> dict[str, Finding]:
 def said(
     ok: bool = True, severity: str = "error", id: str = "agent_conf", detail: str = "it is there"
 ) -> dict[str, Any]:
-    return {"id": id, "severity": severity, "ok": ok, "detail": detail, "remedy": "" if ok else "Mend it."}
+    return {"id": id, "severity": severity, "ok": ok, "detail": detail, "remedy": "" if ok else "Fix it."}
 
 
 def test_where_nobody_is_to_ask_nothing_is_said() -> None:
@@ -44,7 +44,7 @@ def test_one_host_that_is_not_well_is_named_with_its_remedy() -> None:
     bad = found(Host("i-1", "", (said(),)), Host("i-2", "", (said(ok=False, detail="GROUP is missing"),)))[
         "host-agent-conf"
     ]
-    assert (bad.ok, bad.severity, bad.remedy) == (False, "error", "Mend it.")
+    assert (bad.ok, bad.severity, bad.remedy) == (False, "error", Remedy("Fix it."))
     assert bad.detail == "1 of 2 hosts: i-2: GROUP is missing."
     assert bad.evidence == {"i-2": "GROUP is missing"}
 

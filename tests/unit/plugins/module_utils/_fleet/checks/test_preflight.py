@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.precondition import EVERYTHING
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import (
-    EVERYTHING,
     LAUNCHES,
     NETWORK,
     before_anything,
@@ -105,7 +105,7 @@ def test_a_finding_names_itself_and_the_playbooks_that_it_stops(
     (only,) = told(settings | variables, replace(SOUND, **found))
     assert (only.id, only.severity, only.needed_by) == (finding, severity, needed_by)
     assert only.detail.endswith(".")
-    assert only.remedy or severity == "info"
+    assert only.remedy.text or severity == "info"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_missing_grant_comes_with_the_command_that_gives_it(settings: dict[str
     china = Caller("123456789012", "aws-cn", "arn:aws-cn:iam::123456789012:user/me")
     (only,) = told(settings | KEYED, replace(SOUND, caller=china, volume_key=replace(KEY, open_to_groups=False)))
     role = "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-    assert f"create-grant --key-id arn:k --grantee-principal {role} " in only.remedy
+    assert f"create-grant --key-id arn:k --grantee-principal {role} " in only.remedy.commands[0]
 
 
 def test_several_findings_are_all_told(settings: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.settings import (
     CIDRS,
-    OWN,
+    FORMATS,
     RANGES,
-    SHAPES,
+    UNIQUE,
     problems,
     shared_names,
     unknown_names,
@@ -116,7 +116,7 @@ BAD = {
 
 
 def test_every_shape_is_tried_here() -> None:
-    assert GOOD.keys() == BAD.keys() == SHAPES.keys()
+    assert GOOD.keys() == BAD.keys() == FORMATS.keys()
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in GOOD.items() for v in values])
@@ -272,13 +272,13 @@ def test_every_problem_is_told_at_once(settings: Settings) -> None:
 
 
 def test_two_fleets_share_what_has_one_name_in_one_region(settings: Settings) -> None:
-    other = {name: f"other-{settings[name]}" for name in OWN} | {"fleet_region": settings["fleet_region"]}
+    other = {name: f"other-{settings[name]}" for name in UNIQUE} | {"fleet_region": settings["fleet_region"]}
     assert shared_names(settings, other) == []
-    for name in OWN:
+    for name in UNIQUE:
         assert shared_names(settings, other | {name: settings[name]}) == [f"{name} ({settings[name]})"]
 
 
 def test_across_regions_only_what_iam_knows_is_shared(settings: Settings) -> None:
     found = shared_names(settings, settings | {"fleet_region": "eu-west-1"})
-    assert found == [f"{name} ({settings[name]})" for name, account_wide in OWN.items() if account_wide]
+    assert found == [f"{name} ({settings[name]})" for name, account_wide in UNIQUE.items() if account_wide]
     assert len(found) == 3

@@ -230,9 +230,8 @@ def test_an_instance_whose_drain_is_given_up_is_an_error_with_the_command_that_e
     found = fleet.drill()
     assert (found.ok, found.severity) == (False, "error")
     assert "i-1 was kept after 5 min" in found.detail
-    assert (
-        "`aws autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1 --no-should-decrement"
-        in found.remedy
+    assert "`aws autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1 --no-should-decrement" in str(
+        found.remedy
     )
     assert found.evidence["seconds"]["drain"] == 300
     assert fleet.standing.desired == 2
@@ -258,7 +257,7 @@ def test_a_launch_that_fails_is_given_another_zones_time_and_then_up_with_its_ca
     found = fleet.drill()
     assert not found.ok
     assert "the launch failed, the image is gone: The image id '[ami-1]' does not exist." in found.detail
-    assert found.remedy == "Set fleet_image to newest (image-exists)."
+    assert str(found.remedy) == "Set fleet_image to newest (image-exists)."
     assert found.detail.endswith("desired capacity was set back to 2, so one instance ends by the hook")
     assert fleet.now - 1000 <= 3 + RETRY_SECONDS + 2 * EVERY_SECONDS
     assert fleet.written == [3, 2]

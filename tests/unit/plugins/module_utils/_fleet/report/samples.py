@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
+
 Fleet = dict[str, Any]
-Finding = dict[str, Any]
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 NEW, OLD = "ami-0c2b8a5d4e6f70911", "ami-07f1e2d3c4b5a6978"
@@ -37,18 +38,11 @@ def finding(
     ok: bool = True,
     detail: str = "As wanted.",
     remedy: str = "",
+    commands: tuple[str, ...] = (),
     **evidence: Any,
 ) -> Finding:
     """A finding; evidence by name."""
-    return {
-        "id": id,
-        "section": section,
-        "severity": severity,
-        "ok": ok,
-        "detail": detail,
-        "remedy": remedy,
-        "evidence": evidence,
-    }
+    return Finding(id, severity, detail, Remedy(remedy, commands), ok=ok, section=section, evidence=evidence)
 
 
 def instance(number: int, state: str = "InService", **changes: Any) -> dict[str, Any]:
@@ -137,8 +131,8 @@ def faulty() -> tuple[Fleet, list[Finding]]:
         instance(9, "Terminating:Retained", state_seconds=190_000.0, template_version="1", image=OLD, worker=None),
         instance(10, "Standby", worker=None),
     ]
-    bad = {found["id"]: found for found in FAILING}
-    findings = [bad.pop(found["id"], found) for found in HOLDING] + list(bad.values())
+    bad = {found.id: found for found in FAILING}
+    findings = [bad.pop(found.id, found) for found in HOLDING] + list(bad.values())
     findings.append(
         finding("instances-shielded", 11, "info", detail="Not looked at: fleet_registry_dsn is empty.", looked=False)
     )
@@ -196,7 +190,7 @@ def hostile(words: str) -> tuple[Fleet, list[Finding]]:
     drains = [drain(n, 10.0) | {"instance": words, "outcome": words, "ended_at": words} for n in range(3)]
     names = dict.fromkeys(("name", "group", "account", "region", "endpoint", "at", "image"), words)
     told = [
-        found | {"detail": words, "evidence": {"instance": words, words: [words, {"deeper": words}]}}
+        found._replace(detail=words, evidence={"instance": words, words: [words, {"deeper": words}]})
         for found in findings
     ]
     return like | names | {"instances": members, "drains": drains, "monthly_price": {words: words}}, told
@@ -236,8 +230,12 @@ FAILING = [
         ok=False,
         detail="The user data of version 3 tells the agent of hook gh-worker-terminate, but the group's hook is "
         "gh-worker-termination: no drain is ever completed.",
-        remedy="Write the template anew: ansible-playbook playbooks/launch_template.yml -i staging -e fleet_termination_hook_name=gh-worker-termination\n"
-        "Then replace the instances, which read it at boot: ansible-playbook playbooks/rollout.yml -i staging",
+        remedy="Write the template again, then replace the instances, which read it at boot:",
+        commands=(
+            "ansible-playbook playbooks/launch_template.yml -i staging "
+            "-e fleet_termination_hook_name=gh-worker-termination",
+            "ansible-playbook playbooks/rollout.yml -i staging",
+        ),
         group="gh-worker-asg",
         hook="gh-worker-termination",
         told="gh-worker-terminate",
@@ -248,9 +246,12 @@ FAILING = [
         5,
         ok=False,
         detail="i-00000000000000008 has waited in Terminating:Wait for 1 h 10 min; its worker holds a job.",
-        remedy="See what it does: aws ssm start-session --region us-east-1 --target i-00000000000000008. Where its job is lost, end it: "
-        "aws autoscaling complete-lifecycle-action --region us-east-1 --auto-scaling-group-name gh-worker-asg "
-        "--lifecycle-hook-name gh-worker-termination --instance-id i-00000000000000008 --lifecycle-action-result CONTINUE",
+        remedy="See what it does, on the instance: journalctl -u ghosthands-watch. Where its job is lost, terminate it:",
+        commands=(
+            "aws autoscaling complete-lifecycle-action --region us-east-1 --auto-scaling-group-name gh-worker-asg "
+            "--lifecycle-hook-name gh-worker-termination --instance-id i-00000000000000008 "
+            "--lifecycle-action-result CONTINUE",
+        ),
         instance="i-00000000000000008",
         state="Terminating:Wait",
         seconds=4_212,
@@ -261,7 +262,8 @@ FAILING = [
         "warning",
         ok=False,
         detail="4 of 10 instances run an old version: 2 of version 2, 2 of version 1.",
-        remedy="Roll them out when it suits: ansible-playbook playbooks/rollout.yml -i staging",
+        remedy="Roll them out when it suits:",
+        commands=("ansible-playbook playbooks/rollout.yml -i staging",),
         old={"1": ["i-00000000000000008", "i-00000000000000009"], "2": ["i-00000000000000005", "i-00000000000000006"]},
     ),
     finding(

@@ -9,7 +9,6 @@ import re
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.chart import (
-    duration,
     grid,
     kinds,
     missing,
@@ -96,20 +95,3 @@ def test_an_instance_is_told_in_words() -> None:
         "i-00000000000000001: InService, Unhealthy, us-east-1b, version 3, as wanted, c5.xlarge, protected from scale-in, "
         "busy with job 6f1c0001-02d4-4e6b-9a51-3d0c77f1b2aa"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (60, "1 min"),
-        (200, "3 min 20 s"),
-        (7_500, "2 h 5 min"),
-        (273_600, "3 d 4 h"),
-        (-3, "0 s"),
-        (86_400, "1 d"),
-    ],
-)
-def test_durations_are_told_in_two_units(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

@@ -81,10 +81,10 @@ def test_what_was_not_looked_at_is_skipped_and_counted_so() -> None:
 
 
 def test_what_is_wrong_and_what_to_do_stand_in_message_and_text() -> None:
-    found = [finding("a", ok=False, detail="No hook.", remedy="Run lifecycle_hook.yml.", group="g")]
+    found = [finding("a", ok=False, detail="No hook.", remedy="Run", commands=("x",), group="g")]
     failure = next(ElementTree.fromstring(to_junit(fleet([]), found)).iter("failure"))
     assert failure.attrib == {"type": "error", "message": "error: No hook."}
-    assert failure.text == 'No hook.\nRun lifecycle_hook.yml.\n{\n  "group": "g"\n}'
+    assert failure.text == 'No hook.\nRun\nx\n{\n  "group": "g"\n}'
 
 
 def test_a_suite_a_section_with_the_fleet_it_is_about() -> None:

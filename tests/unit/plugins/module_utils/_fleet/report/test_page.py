@@ -107,7 +107,7 @@ def test_what_is_bad_comes_worst_first_with_its_remedy_and_evidence() -> None:
 def test_every_check_is_told_under_its_section() -> None:
     page = Reader(to_html(*samples.right()))
     for found in samples.HOLDING:
-        assert f"{found['id']} Holds {found['detail']}" in page.text
+        assert f"{found.id} Holds {found.detail}" in page.text
     assert "§2 Golden AMI 3 hold" in page.text
 
 

@@ -10,7 +10,6 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Place, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Activity,
     Fleet,
@@ -21,7 +20,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Unread,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import DRAINS, picture
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import DRAINS, summary
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 UNREAD = Unread("nobody may")
@@ -57,7 +56,7 @@ def worker(**other: Any) -> WorkerRow:
 def drawn(settings: dict[str, Any], *rows: WorkerRow, **parts: Any) -> dict[str, Any]:
     fleet = Fleet(**{**dict.fromkeys((field.name for field in fields(Fleet)), UNREAD), **parts})
     registry = Registry(True, "", rows, (), may_write=False) if rows else None
-    return picture(View(settings, fleet, NOW, Place("playbooks", "staging", "stg"), registry))
+    return summary(settings, fleet, registry, NOW)
 
 
 def test_where_nobody_could_read_the_picture_is_empty_and_still_json(settings: dict[str, Any]) -> None:

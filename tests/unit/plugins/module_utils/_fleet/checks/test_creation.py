@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import before_creation
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.creation import before_creation
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
     Group,
@@ -35,7 +35,7 @@ NEW = Surroundings(
     latest_version=None,
 )
 BUILT = replace(NEW, group=Group(2, 4, 3, "2"))
-FINE = Outlook(vcpus=2, vcpu_quota=64.0, groups=(3, 500), denied=())
+FINE = Forecast(vcpus=2, vcpu_quota=64.0, groups=(3, 500), denied=())
 GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/gh-worker-asg"
 SCALE = {
     "Effect": "Allow",
@@ -46,7 +46,7 @@ LOOK = {"Effect": "Allow", "Action": "autoscaling:DescribeAutoScalingGroups", "R
 
 
 def told(
-    settings: dict[str, Any], ahead: Outlook = FINE, around: Surroundings = NEW, policy: Any = None
+    settings: dict[str, Any], ahead: Forecast = FINE, around: Surroundings = NEW, policy: Any = None
 ) -> dict[str, Finding]:
     return {f.id: f for f in before_creation(settings, around, ahead, policy)}
 
@@ -77,7 +77,7 @@ def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not
         frozenset(),
         {"needed": 66, "quota": 64.0},
     )
-    assert "--quota-code L-1216C47A --desired-value 66 --region us-east-1`" in found.remedy
+    assert "--quota-code L-1216C47A --desired-value 66 --region us-east-1" in str(found.remedy)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not
     [
         (replace(FINE, vcpu_quota=Unread("Not allowed.")), "quota-vcpus", "could not be asked: Not allowed."),
         (replace(FINE, vcpus=Unread("Not allowed.")), "quota-vcpus", "could not be asked: Not allowed."),
-        (replace(FINE, vcpu_quota=None), "quota-vcpus", "no standard instance"),
+        (replace(FINE, vcpu_quota=None), "quota-vcpus", "not a standard instance"),
         (replace(FINE, groups=Unread("Not allowed.")), "quota-groups", "could not be asked: Not allowed."),
         (replace(FINE, denied=Unread("Not allowed.")), "operator-permissions", "could not be asked: Not allowed."),
     ],
 )
 def test_what_nobody_may_ask_is_told_and_stops_nothing(
-    settings: dict[str, Any], ahead: Outlook, finding: str, says: str
+    settings: dict[str, Any], ahead: Forecast, finding: str, says: str
 ) -> None:
     found = told(settings, ahead)
     assert set(found) == {"price", finding}
@@ -114,7 +114,7 @@ def test_what_the_caller_may_not_call_is_named(settings: dict[str, Any]) -> None
     found = told(settings, replace(FINE, denied=("iam:PassRole", "iam:CreateRole")))["operator-permissions"]
     assert found.detail == "By IAM's policy simulator these credentials may not call iam:PassRole, iam:CreateRole."
     assert (found.severity, found.evidence["missing"]) == ("warning", ["iam:PassRole", "iam:CreateRole"])
-    assert "docs/iam/operator.json" in found.remedy
+    assert "docs/iam/operator.json" in found.remedy.text
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: A finding's own keys come first and in this order; whatever lies deeper is sorted.
-KEYS = ("id", "section", "severity", "ok", "detail", "remedy", "evidence")
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 
 
-def to_json(fleet: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> str:
+def to_json(fleet: Mapping[str, Any], findings: Sequence[Finding]) -> str:
     """`{"fleet": ..., "findings": [...]}` in ASCII, keys always in the same order.
 
-    Raises ValueError for NaN and the infinities, which JSON lacks, and TypeError for what it has no kind for.
+    Raises ValueError for NaN and the infinities, which JSON lacks, and TypeError for types that JSON lacks.
     """
-    told = [{key: _sorted(finding[key]) for key in KEYS} for finding in findings]
-    return json.dumps({"fleet": _sorted(fleet), "findings": told}, indent=2, allow_nan=False) + "\n"
+    dicts = [{key: _sorted(value) for key, value in finding.as_dict().items()} for finding in findings]
+    return json.dumps({"fleet": _sorted(fleet), "findings": dicts}, indent=2, allow_nan=False) + "\n"
 
 
 def _sorted(value: Any) -> Any:

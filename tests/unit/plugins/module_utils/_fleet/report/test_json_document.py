@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import documents
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.data import to_json
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.json_document import to_json
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
     HOSTILE,
@@ -20,18 +20,21 @@ from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fle
 
 def test_programs_get_what_came_in() -> None:
     like, findings = samples.faulty()
-    assert json.loads(to_json(like, findings)) == {"fleet": like, "findings": findings}
+    assert json.loads(to_json(like, findings)) == {
+        "fleet": like,
+        "findings": [finding.as_dict() for finding in findings],
+    }
 
 
 def test_keys_come_in_one_order_whatever_the_producers() -> None:
     made = finding("hook", seconds=3, group="g")
-    turned = {key: made[key] for key in reversed(made)} | {"evidence": {"group": "g", "seconds": 3}}
+    turned = made._replace(evidence={"group": "g", "seconds": 3})
     like = fleet([])
     text = to_json(like, [made])
     assert text == to_json({key: like[key] for key in reversed(like)}, [turned])
     assert text.endswith("}\n")
     assert list(json.loads(text)) == ["fleet", "findings"]
-    assert list(json.loads(text)["findings"][0]) == ["id", "section", "severity", "ok", "detail", "remedy", "evidence"]
+    assert list(json.loads(text)["findings"][0]) == list(made.as_dict())
 
 
 @pytest.mark.parametrize("words", HOSTILE)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.verdict import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.outcome import (
     SECTIONS,
-    checks,
-    counts,
+    conclusion,
     heading,
     outcome,
-    verdict,
+    results,
+    totals,
     worst_first,
 )
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
@@ -19,15 +19,15 @@ from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fle
 
 
 def test_a_fleet_of_which_everything_holds_is_right() -> None:
-    assert verdict(*samples.right()) == "The fleet gh-worker is right."
+    assert conclusion(*samples.right()) == "The fleet gh-worker is right."
 
 
 def test_a_note_does_not_make_a_fleet_wrong() -> None:
-    assert verdict({"name": "gh"}, [finding("sizes", severity="info", ok=False)]) == "The fleet gh is right."
+    assert conclusion({"name": "gh"}, [finding("sizes", severity="info", ok=False)]) == "The fleet gh is right."
 
 
 def test_a_fleet_that_nobody_checked_is_not_called_right() -> None:
-    assert verdict({"name": "gh"}, []) == "Nothing was checked about the fleet gh."
+    assert conclusion({"name": "gh"}, []) == "Nothing was checked about the fleet gh."
 
 
 def test_the_verdict_counts_what_is_bad_and_names_the_worst_first() -> None:
@@ -37,21 +37,21 @@ def test_the_verdict_counts_what_is_bad_and_names_the_worst_first() -> None:
         finding("hook", 5, ok=False),
         finding("role", 6),
     ]
-    assert verdict({"name": "gh"}, found) == "2 errors, 1 warning: hook and late."
-    assert verdict(*samples.faulty()) == "2 errors, 2 warnings: hook-name, hook-stuck, instances-version and 1 more."
+    assert conclusion({"name": "gh"}, found) == "2 errors, 1 warning: hook and late."
+    assert conclusion(*samples.faulty()) == "2 errors, 2 warnings: hook-name, hook-stuck, instances-version and 1 more."
 
 
 def test_a_severity_that_nobody_knows_weighs_as_an_error() -> None:
     assert outcome(finding("new", severity="fatal", ok=False)) == "error"
-    assert counts([finding("new", severity="fatal", ok=False)]) == "1 error"
+    assert totals([finding("new", severity="fatal", ok=False)]) == "1 error"
     assert outcome(finding("new", severity="fatal")) == "ok"
 
 
 def test_what_nobody_could_look_at_is_neither_right_nor_wrong() -> None:
     found = finding("jobs", severity="info", detail="Not looked at: there is no group.", looked=False)
     assert outcome(found) == "skipped"
-    assert verdict({"name": "gh"}, [found]) == "The fleet gh is right."
-    assert outcome({**found, "ok": False}) == "info"
+    assert conclusion({"name": "gh"}, [found]) == "The fleet gh is right."
+    assert outcome(found._replace(ok=False)) == "info"
 
 
 def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
@@ -61,7 +61,7 @@ def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
         finding("a", 2, ok=False, instance="i-2"),
         finding("a", 2, instance="i-3"),
     ]
-    assert [(c.section, c.id, c.outcome, len(c.findings)) for c in checks(found)] == [
+    assert [(c.section, c.id, c.outcome, len(c.findings)) for c in results(found)] == [
         (2, "a", "ok", 2),
         (2, "a", "error", 1),
         (9, "b", "ok", 1),
@@ -69,7 +69,7 @@ def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
 
 
 def test_what_holds_is_not_among_the_worst() -> None:
-    found = checks(
+    found = results(
         [finding("a", 1), finding("b", 2, "info", False), finding("c", 3, "warning", False), finding("d", 4, ok=False)]
     )
     assert [check.id for check in worst_first(found)] == ["d", "c", "b"]

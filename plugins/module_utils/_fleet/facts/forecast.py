@@ -11,7 +11,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """Each part is Unread where nobody could look."""
 
     vcpus: int | Unread | None

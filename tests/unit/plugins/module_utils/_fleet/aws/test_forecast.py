@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.forecast import Outlook
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import context
 
 ACCOUNT = "123456789012"
@@ -59,7 +59,7 @@ def me(answers: Any, what: str) -> None:
     answers.on("get_caller_identity", {"Account": ACCOUNT, "Arn": f"arn:aws:{what}"})
 
 
-def looked(answers: Any, settings: dict[str, Any]) -> Outlook:
+def looked(answers: Any, settings: dict[str, Any]) -> Forecast:
     return read.outlook(answers.start, answers.call, settings, DOCUMENT)()
 
 
@@ -67,7 +67,7 @@ def test_a_user_is_asked_about_by_its_own_name(answers: Any, settings: dict[str,
     others(answers)
     me(answers, f"iam::{ACCOUNT}:user/me")
     simulated(answers, settings, f"arn:aws:iam::{ACCOUNT}:user/me", CreateRole="allowed", PutRolePolicy="implicitDeny")
-    assert looked(answers, settings) == Outlook(2, 64.0, (3, 500), ("iam:PutRolePolicy",))
+    assert looked(answers, settings) == Forecast(2, 64.0, (3, 500), ("iam:PutRolePolicy",))
 
 
 def test_a_session_is_asked_about_by_its_roles_whole_name(answers: Any, settings: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ def test_what_is_refused_is_unread_and_the_rest_is_there(answers: Any, settings:
         return answers.call(service, operation, *arguments, **request)
 
     found = read.outlook(answers.start, call, settings, DOCUMENT)()
-    assert found == Outlook(2, Unread("no get_service_quota"), Unread("no describe_account_limits"), ())
+    assert found == Forecast(2, Unread("no get_service_quota"), Unread("no describe_account_limits"), ())
 
 
 def test_a_quota_that_was_never_raised_is_the_default(answers: Any, settings: dict[str, Any]) -> None:

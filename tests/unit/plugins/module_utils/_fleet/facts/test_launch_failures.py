@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.history import CAUSES, cause
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import ROOMS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import MODULES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch_failures import CAUSES, cause
 
 FAILED = "Launching EC2 instance failed."
 # "Troubleshoot issues in Amazon EC2 Auto Scaling" and its pages (docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html); EC2's error codes.
@@ -79,5 +79,5 @@ def test_an_unknown_sentence_has_no_cause() -> None:
 
 
 def test_a_cause_that_another_check_names_names_a_check() -> None:
-    assert ROOMS
+    assert MODULES
     assert {c.check for c in CAUSES} - {""} <= {check.id for check in CHECKS}

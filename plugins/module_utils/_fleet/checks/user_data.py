@@ -1,0 +1,83 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""§8: agent.conf, as the launch template's user data writes it."""
+
+from __future__ import annotations
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import AGENT_SCHEMA
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import DEFAULTS
+
+
+@check("agent-conf", 8)
+def _agent_conf(view: View) -> str:
+    """The user data is an agent.conf that the agent accepts."""
+    template = view.template
+    if template.agent_problem:
+        raise Failed(f"Instances boot no worker: {template.agent_problem}.", view.run("site.yml"))
+    if (schema := template.agent.get("SCHEMA")) != AGENT_SCHEMA:
+        raise Failed(
+            f"agent.conf has schema {schema or '(none)'}, not {AGENT_SCHEMA}: every agent refuses it.",
+            view.run("site.yml"),
+        )
+    required = ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE")
+    if missing := [key for key in required if not template.agent.get(key)]:
+        raise Failed(
+            f"agent.conf lacks {', '.join(missing)}: every agent refuses it.", view.run("site.yml"), missing=missing
+        )
+    return f"{len(template.agent)} keys"
+
+
+def _value(view: View, key: str, desired: str, consequence: str) -> str:
+    """Passes if the key has that value. That a required key is missing is agent-conf's finding."""
+    found = view.agent_conf.get(key, "") or str(DEFAULTS.get(key) or "")
+    if found and found != desired:
+        raise Failed(
+            f"agent.conf has {key}={found}, but should have {desired}: {consequence}.",
+            view.run("site.yml"),
+            found=found,
+            wanted=desired,
+        )
+    return found or desired
+
+
+@check("agent-hook", 8)
+def _hook(view: View) -> str:
+    """agent.conf names the termination hook."""
+    desired = view.settings["fleet_termination_hook_name"]
+    return _value(view, "TERMINATION_HOOK", desired, "no drain would ever be completed")
+
+
+@check("agent-group", 8)
+def _group(view: View) -> str:
+    """agent.conf names the group."""
+    return _value(view, "GROUP", view.group.name, "no drain would ever be completed")
+
+
+@check("agent-heartbeat", 8)
+def _heartbeat(view: View) -> str:
+    """agent.conf has the hook's heartbeat timeout."""
+    desired = str(view.settings["fleet_termination_hook_timeout"])
+    return _value(view, "HEARTBEAT_TIMEOUT_SECONDS", desired, "the hook may time out between two heartbeats") + " s"
+
+
+@check("agent-secret", 8)
+def _secret(view: View) -> str:
+    """agent.conf names the worker's secret."""
+    desired = view.settings["fleet_secret_name"]
+    return _value(view, "SECRET_ID", desired, "workers boot with another environment, or not at all")
+
+
+@check("agent-region", 8)
+def _region(view: View) -> str:
+    """agent.conf names the fleet's region."""
+    return _value(view, "REGION", view.settings["fleet_region"], "agents look for the group in another region")
+
+
+@check("agent-drain-policy", 8)
+def _drain_policy(view: View) -> str:
+    """agent.conf has fleet_drain_policy."""
+    desired = view.settings["fleet_drain_policy"]
+    return _value(view, "DRAIN_POLICY", desired, "jobs would end in another way than the operator chose")
