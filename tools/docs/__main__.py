@@ -1,6 +1,7 @@
-"""`make docs`: writes docs/options.md and the options in the roles' READMEs from their specs, and the catalogue in docs/checks.md from the checks.
+"""`make docs`: writes what documents repeat of the code.
 
-With --check: says what is not current, writes nothing.
+docs/options.md and the options in the roles' READMEs come from the argument specs, the tables of docs/checks.md from
+the checks. With --check it writes nothing and lists the pages that are out of date.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 
 import yaml
 
-from tools.docs import catalogue
-
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "collections"))  # as pyproject.toml does for pytest
+
+from tools.docs import catalogue  # noqa: E402
+
 SPEC = ROOT / "playbooks/vars/fleet_spec.yml"
 PAGE = ROOT / "docs/options.md"
 HEADING = re.compile(r"^      # --- (.*?) -+$")
@@ -31,17 +34,17 @@ CHECKS_BEGIN, CHECKS_END = (
 HEAD = """\
 # Options of a fleet
 
-Every `fleet_*` variable. An environment writes what differs to `inventories/<environment>/group_vars/fleet.yml`. A name that is not here is refused before
-anything changes, and so is a value that AWS would refuse.
+Every `fleet_*` variable. An environment sets what differs in `inventories/<environment>/group_vars/fleet.yml`. A name
+that is not here is refused before anything changes, and so is a value that AWS would refuse.
 
 <!-- Made by `make docs` from playbooks/vars/fleet_spec.yml. Change that. -->
 """
 
 
 def sections(spec: str) -> Iterator[tuple[str, list[str]]]:
-    """The spec's headings, each with the options under it, in order. They stand in its comments, which YAML does not tell.
+    """The spec's headings, each with the options under it, in order. Headings are comments, which YAML parsers drop.
 
-    Raises ValueError where an option stands before the first heading.
+    Raises ValueError where an option comes before the first heading.
     """
     heading = ""
     names: list[str] = []
@@ -52,7 +55,7 @@ def sections(spec: str) -> Iterator[tuple[str, list[str]]]:
             heading, names = found[1], []
         elif found := OPTION.match(line):
             if not heading:
-                raise ValueError(f"{found[1]} stands under no heading")
+                raise ValueError(f"{found[1]} is under no heading")
             names.append(found[1])
     yield heading, names
 
@@ -76,35 +79,35 @@ def table(options: Mapping[str, Mapping[str, Any]]) -> str:
 def page(spec: str) -> str:
     """The whole page of the fleet's options. Raises ValueError where headings and options do not add up to the spec."""
     options = yaml.safe_load(spec)["argument_specs"]["fleet"]["options"]
-    parts, told = [HEAD], []
+    parts, written = [HEAD], []
     for heading, names in sections(spec):
         parts.append(f"## {heading[0].upper()}{heading[1:]}\n\n{table({name: options[name] for name in names})}")
-        told += names
-    if told != list(options):
-        raise ValueError("the spec's layout is not understood: some option is missed")
+        written += names
+    if written != list(options):
+        raise ValueError("the spec's layout is not understood: an option is missing")
     return "\n".join(parts)
 
 
 def readme(text: str, spec: str) -> str:
-    """A role's README with the options of its spec between the marks. Raises ValueError where it has no marks."""
+    """A role's README with the options of its spec between the markers. Raises ValueError where it has none."""
     return between(text, BEGIN, table(yaml.safe_load(spec)["argument_specs"]["main"]["options"]), END)
 
 
 def between(text: str, begin: str, made: str, end: str) -> str:
-    """A text with `made` between the marks. Raises ValueError where it has none."""
-    before, mark, rest = text.partition(begin)
-    _, stop, after = rest.partition(end)
+    """A text with `made` between the markers. Raises ValueError where it has none."""
+    before, mark, remaining = text.partition(begin)
+    _, stop, after = remaining.partition(end)
     if not (mark and stop):
-        raise ValueError(f"the page wants a line {begin.strip()} and a line {end.strip()}")
+        raise ValueError(f"the page needs a line {begin.strip()} and a line {end.strip()}")
     return f"{before}{mark}\n{made}\n{stop}{after}"
 
 
 def pages() -> Iterator[tuple[Path, Path, str]]:
-    """Each file that is generated, or holds something generated: its path, the spec's, its wanted text."""
+    """Each file that is generated, or holds something generated: its path, the spec's, its text."""
     yield PAGE, SPEC, page(SPEC.read_text(encoding="utf-8"))
     yield (
         CHECKS,
-        catalogue.CHECKS,
+        ROOT / "plugins/module_utils/_fleet/checks",
         between(CHECKS.read_text(encoding="utf-8"), CHECKS_BEGIN, catalogue.tables(), CHECKS_END),
     )
     for spec in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
@@ -115,7 +118,7 @@ def pages() -> Iterator[tuple[Path, Path, str]]:
 def main() -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(prog="python -m tools.docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="say which pages are not current, write nothing")
+    parser.add_argument("--check", action="store_true", help="list the pages that are out of date, write nothing")
     stale = [
         (file, spec, text)
         for file, spec, text in pages()
@@ -124,10 +127,10 @@ def main() -> int:
     if not parser.parse_args().check:
         for file, _, text in stale:
             file.write_text(text, encoding="utf-8")
-            print(f"{file.relative_to(ROOT)} is written")
+            print(f"wrote {file.relative_to(ROOT)}")
         return 0
     for file, spec, _ in stale:
-        print(f"{file.relative_to(ROOT)} is not what {spec.relative_to(ROOT)} says: run make docs", file=sys.stderr)
+        print(f"{file.relative_to(ROOT)} is out of date with {spec.relative_to(ROOT)}: run make docs", file=sys.stderr)
     return 1 if stale else 0
 
 
