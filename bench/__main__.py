@@ -15,9 +15,11 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from localcloud.testing import CREDENTIALS
+
 from bench.calls import Call, by_aws_cli, by_boto3, distinct, made_by
 from bench.measure import NOTE, Line, interleaved, table, verdict
-from tests.fleet.cloud import KEYS, Cloud
+from tests.fleet.cloud import PlaybookCloud
 
 LATENCIES = (0, 80)  # ms; 80 is a call to AWS from another continent
 # Targets: the highest ratio to the baseline.
@@ -39,8 +41,8 @@ def inventory(folder: Path) -> str:
             "fleet_secret_name": f"ghosthands/worker/{host}",
             "fleet_log_group_name": f"/wekruit/gh-bench-{host}",
             "fleet_secret_create": True,
-            "fleet_access_key": KEYS["aws_access_key_id"],
-            "fleet_secret_key": KEYS["aws_secret_access_key"],
+            "fleet_access_key": CREDENTIALS["aws_access_key_id"],
+            "fleet_secret_key": CREDENTIALS["aws_secret_access_key"],
         }
         for host in HOSTS
     }
@@ -52,7 +54,7 @@ def inventory(folder: Path) -> str:
 class Bench:
     """The measurements, on one localcloud."""
 
-    def __init__(self, cloud: Cloud, folder: Path) -> None:
+    def __init__(self, cloud: PlaybookCloud, folder: Path) -> None:
         self.cloud = cloud
         self.inventory = inventory(folder)
         self.valet = str(folder / "valet" / "{{ fleet_name }}")
@@ -70,18 +72,17 @@ class Bench:
 
     def aws_cli_on_empty_account(self, calls: Sequence[Call]) -> None:
         """Make the calls with aws-cli on an empty account."""
-        self.cloud.control("reset")
+        self.cloud.reset()
         by_aws_cli(self.cloud, calls)
 
     def site_on_empty_account(self) -> None:
         """Run `site.yml` on an empty account."""
-        self.cloud.control("reset")
-        self.cloud.clear_trace()
+        self.cloud.reset()
         self.site(may_change=True)
 
     def no_change(self, latency: int, rounds: int) -> list[Line]:
         """A run that changes nothing, its calls made by aws-cli and by boto3, and a run on four fleets."""
-        self.cloud.control("latency", ms=latency)
+        self.cloud.set_latency(latency)
         self.cloud.clear_trace()
         self.site()
         calls = made_by(self.cloud)
@@ -109,7 +110,7 @@ class Bench:
 
     def first_run(self, latency: int, rounds: int) -> list[Line]:
         """A run on an empty account, and the same calls by aws-cli."""
-        self.cloud.control("latency", ms=latency)
+        self.cloud.set_latency(latency)
         self.site_on_empty_account()
         calls = made_by(self.cloud)
         once = distinct(calls)
@@ -139,22 +140,18 @@ def measure(rounds: int, cold_rounds: int) -> list[Line]:
     """All measurements, on a localcloud started for them."""
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        cloud = Cloud(Path(name))
-        cloud.command("up", "--trace", str(cloud.trace_file))
-        try:
+        with PlaybookCloud.start_process(Path(name)) as cloud:
             bench = Bench(cloud, Path(name))
             for latency in LATENCIES if cold_rounds else ():
                 log(f"... first run, calls take {latency} ms longer")
                 lines += bench.first_run(latency, cold_rounds)
             log("... building four fleets")
-            cloud.control("latency", ms=0)
-            cloud.control("reset")
+            cloud.set_latency(0)
+            cloud.reset()
             bench.site(HOSTS, may_change=True)
             for latency in LATENCIES:
                 log(f"... nothing to change, calls take {latency} ms longer")
                 lines += bench.no_change(latency, rounds)
-        finally:
-            cloud.command("down")
     return lines
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from botocore import xform_name
+from localcloud.testing import is_write
 
-from tests.fleet.cloud import KEYS, WRITES, Cloud
+from tests.fleet.cloud import PlaybookCloud
 
 GENERATED_ID = re.compile(r"\b(?:sg|lt)-[0-9a-f]{17}\b")  # every other name is the caller's
 
@@ -29,12 +30,12 @@ class Call(NamedTuple):
     @property
     def writes(self) -> bool:
         """Whether it is a write."""
-        return bool(WRITES.match(self.action))
+        return is_write(self.action)
 
 
-def made_by(cloud: Cloud) -> list[Call]:
+def made_by(cloud: PlaybookCloud) -> list[Call]:
     """The calls in the cloud's trace, in order."""
-    return [Call(c["service"], c["action"], c["parameters"], c["status"] < 400) for c in cloud.trace()]
+    return [Call(c["service"], c["action"], c["parameters"], c["status"] < 400) for c in cloud.calls()]
 
 
 def distinct(calls: Sequence[Call]) -> list[Call]:
@@ -45,17 +46,12 @@ def distinct(calls: Sequence[Call]) -> list[Call]:
     return list(first.values())
 
 
-def environment(cloud: Cloud) -> dict[str, str]:
+def environment(cloud: PlaybookCloud) -> dict[str, str]:
     """The environment in which aws-cli and boto3 reach the cloud."""
-    return {
-        **cloud.environment(),
-        "AWS_ENDPOINT_URL": cloud.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        **{k.upper(): v for k, v in KEYS.items()},
-    }
+    return {**cloud.playbook_environment(), **cloud.environment}
 
 
-def by_aws_cli(cloud: Cloud, calls: Sequence[Call]) -> None:
+def by_aws_cli(cloud: PlaybookCloud, calls: Sequence[Call]) -> None:
     """Make the calls as a reader of the runbook does: one `aws` process after the other.
 
     Ids that AWS generated in the trace are replaced by those that it generates this time.
@@ -74,7 +70,7 @@ def by_aws_cli(cloud: Cloud, calls: Sequence[Call]) -> None:
             ids.update((new[:2], new) for new in GENERATED_ID.findall(done.stdout))
 
 
-def by_boto3(cloud: Cloud, calls: Sequence[Call], threads: int) -> None:
+def by_boto3(cloud: PlaybookCloud, calls: Sequence[Call], threads: int) -> None:
     """Make the calls in a process of its own (plain.py), which starts, creates its clients and ends.
 
     Raises CalledProcessError if a call fails that succeeded in the trace.

@@ -6,22 +6,17 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
+from localcloud.testing import CREDENTIALS
+
+from localcloud import testing
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
-WRITES = re.compile(r"^(?!Describe|Get|List|Simulate|BatchGet)")
 BIN = Path(sys.executable).parent
 
 
@@ -77,46 +72,17 @@ class Run:
         return f"exit {self.returncode}\n{self.stdout}\n{self.stderr}"
 
 
-class Cloud:
-    """A localcloud of this test session's own."""
+class PlaybookCloud(testing.Cloud):
+    """A localcloud against which playbooks run."""
 
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.trace_file = folder / "trace.jsonl"
-        self.valet = folder / "valet"
-        self.folder = folder
-        self._from = 0
-
-    def command(self, *words: str) -> None:
-        """python -m localcloud WORDS."""
-        subprocess.run(
-            [sys.executable, "-m", "localcloud", *words, "--port", str(self.port)],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-
-    def control(self, name: str, **values: Any) -> Any:
-        """POST /localcloud/NAME."""
-        request = urllib.request.Request(
-            f"{self.url}/localcloud/{name}", json.dumps(values).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def client(self, service: str) -> Any:
-        """A boto3 client."""
-        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1", **KEYS)
+    @property
+    def valet(self) -> Path:
+        """The folder to which the playbooks write VALET's settings."""
+        return self.folder / "valet"
 
     def group(self, name: str = "gh-worker-local-asg") -> dict[str, Any]:
-        """The group as AWS describes it; {} where there is none."""
-        found = self.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
-            "AutoScalingGroups"
-        ]
-        return dict(found[0]) if found else {}
+        """Return an Auto Scaling group as AWS describes it; {} if there is none of this name."""
+        return super().group(name)
 
     def secret_value(self, name: str) -> str:
         """A secret's value; this one read stays out of the trace, in which nobody's may be."""
@@ -126,8 +92,8 @@ class Cloud:
         finally:
             self.control("trace", file=str(self.trace_file))
 
-    def status(self, **variables: Any) -> dict[str, set[str]]:
-        """Runbook section -> the ids of what status.yml shows as standing."""
+    def existing_resources(self, **variables: Any) -> dict[str, set[str]]:
+        """Run status.yml; runbook section -> ids of the resources that it shows as existing."""
         run = self.play("playbooks/status.yml", **variables)
         assert run.returncode == 0, run
         rows = [re.split(r" {2,}", line.strip()) for line in run.stdout.splitlines() if line.startswith("§")]
@@ -135,29 +101,6 @@ class Cloud:
             section: {row[2] for row in rows if row[0] == section and row[3] != "missing"}
             for section in {row[0] for row in rows}
         }
-
-    # --- the trace -----------------------------------------------------------------------------------------------------------
-
-    def trace(self) -> list[dict[str, Any]]:
-        """The calls since the last `forget`."""
-        return self._lines(self._from)
-
-    def whole_trace(self) -> list[dict[str, Any]]:
-        """Every call since `up`."""
-        return self._lines(0)
-
-    def clear_trace(self) -> None:
-        """Let `trace` begin here."""
-        self._from = self.trace_file.stat().st_size if self.trace_file.exists() else 0
-
-    def writes(self) -> list[str]:
-        """The actions of the trace that change something."""
-        return [c["action"] for c in self.trace() if WRITES.match(c["action"])]
-
-    def _lines(self, start: int) -> list[dict[str, Any]]:
-        with self.trace_file.open() as file:
-            file.seek(start)
-            return [json.loads(line) for line in file if line.endswith("\n")]  # the last may be half written
 
     # --- playbooks -----------------------------------------------------------------------------------------------------------
 
@@ -174,7 +117,7 @@ class Cloud:
 
         `programs` is a folder that comes first on the PATH.
         """
-        env = self.environment()
+        env = self.playbook_environment()
         env["PATH"] = f"{programs}:{env['PATH']}" if programs else env["PATH"]
         return self._run(self.command_line(playbook, *more, inventory=inventory, **variables), folder or ROOT, env)
 
@@ -184,23 +127,22 @@ class Cloud:
         return [str(BIN / "ansible-playbook"), playbook, "-i", inventory, "-e", json.dumps(extra), *more]
 
     def shell(self, command: str, folder: Path, **environment: str) -> Run:
-        """Run a command as an operator types it, with this cloud as the AWS of the environment."""
+        """Run a command as an operator types it, with this cloud as the AWS of the environment, but for the region."""
         aws_cli = self.folder / "programs" / "aws"  # the one in the environment does not run where its path has a blank
         aws_cli.parent.mkdir(exist_ok=True)
         aws_cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n', encoding="utf-8")
         aws_cli.chmod(0o755)
-        aws = {"AWS_ENDPOINT_URL": self.url, **{name.upper(): value for name, value in KEYS.items()}}
-        usual = self.environment()
-        return self._run(
-            ["sh", "-c", command], folder, {**usual, "PATH": f"{aws_cli.parent}:{usual['PATH']}", **aws, **environment}
-        )
+        own = {name: value for name, value in self.environment.items() if name != "AWS_DEFAULT_REGION"}
+        usual = {**self.playbook_environment(), **own}
+        path = f"{aws_cli.parent}:{usual['PATH']}"
+        return self._run(["sh", "-c", command], folder, {**usual, "PATH": path, **environment})
 
     def play_hosts(self, playbook: str, *more: str, hosts: dict[str, dict[str, Any]], **variables: Any) -> Run:
         """Run a playbook on several fleets at once: host -> its variables; `variables` are those of all, outranked by a host's."""
         everyone = {
             "fleet_endpoint_url": self.url,
-            "fleet_access_key": KEYS["aws_access_key_id"],
-            "fleet_secret_key": KEYS["aws_secret_access_key"],
+            "fleet_access_key": CREDENTIALS["aws_access_key_id"],
+            "fleet_secret_key": CREDENTIALS["aws_secret_access_key"],
             "fleet_secret_create": True,
             **variables,
         }
@@ -211,7 +153,7 @@ class Cloud:
         inventory = self.folder / "hosts.yml"
         inventory.write_text(json.dumps({"fleet": {"hosts": own}}))
         return self._run(
-            [str(BIN / "ansible-playbook"), playbook, "-i", str(inventory), *more], ROOT, self.environment()
+            [str(BIN / "ansible-playbook"), playbook, "-i", str(inventory), *more], ROOT, self.playbook_environment()
         )
 
     @staticmethod
@@ -221,7 +163,7 @@ class Cloud:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
-    def environment(self) -> dict[str, str]:
+    def playbook_environment(self) -> dict[str, str]:
         """Neither the developer's AWS configuration nor colours get in; of programs only this Python's and the system's."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))}
         return {
@@ -236,42 +178,19 @@ class Cloud:
     # --- states --------------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """The account as the seed leaves it, nothing written on this machine, and an empty trace."""
-        self.control("reset")
+        """Bring the account back to its initial state; delete what playbooks wrote to this machine; clear the trace."""
+        super().reset()
         shutil.rmtree(self.valet, ignore_errors=True)
         self.clear_trace()
 
-    def save(self) -> None:
-        """Remember what stands, for `back`."""
-        self.control("snapshot")
-        shutil.copytree(self.valet, self.folder / "valet as kept")
+    def snapshot(self) -> None:
+        """Keep the account's present state, and what playbooks wrote to this machine, for `restore`."""
+        super().snapshot()
+        shutil.copytree(self.valet, self.folder / "valet of the snapshot")
 
     def restore(self) -> None:
-        """What stood at `keep`, and an empty trace."""
-        self.control("restore")
+        """Bring everything back to the state of the snapshot, and clear the trace."""
+        super().restore()
         shutil.rmtree(self.valet, ignore_errors=True)
-        shutil.copytree(self.folder / "valet as kept", self.valet)
+        shutil.copytree(self.folder / "valet of the snapshot", self.valet)
         self.clear_trace()
-
-
-@contextmanager
-def in_background(act: Callable[[], None], every: float) -> Iterator[None]:
-    """Do something again and again, every so many seconds, until the block ends. What it raises is raised at the end."""
-    over, problems = threading.Event(), list[BaseException]()
-
-    def again() -> None:
-        try:
-            while not over.wait(every):
-                act()
-        except BaseException as problem:  # a thread's exception reaches nobody by itself
-            problems.append(problem)
-
-    thread = threading.Thread(target=again)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    if problems:
-        raise problems[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,47 +11,46 @@ from typing import TypeVar
 
 import pytest
 
-from tests.fleet.cloud import ROOT, Cloud
+from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.healthy import HealthyFleet
 
-C = TypeVar("C", bound=Cloud)
+C = TypeVar("C", bound=PlaybookCloud)
 
 
-def _up(cloud: C) -> Iterator[C]:
-    cloud.command("up", "--trace", str(cloud.trace_file))
-    yield cloud
-    cloud.command("down")
-    assert [c for c in cloud.whole_trace() if c["action"] in ("GetSecretValue", "BatchGetSecretValue")] == [], (
-        "a secret's value was read"
-    )
+def _started(kind: type[C], folder: Path) -> Iterator[C]:
+    """A cloud in a process of its own, from whose secrets no value may have been read in the end."""
+    with kind.start_process(folder) as cloud:
+        yield cloud
+        actions = [json.loads(line)["action"] for line in cloud.trace_file.read_text().splitlines()]
+        assert {"GetSecretValue", "BatchGetSecretValue"}.isdisjoint(actions), "a secret's value was read"
 
 
 @pytest.fixture(scope="session")
-def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookCloud]:
     """Up for the session."""
-    yield from _up(Cloud(tmp_path_factory.mktemp("cloud")))
+    yield from _started(PlaybookCloud, tmp_path_factory.mktemp("cloud"))
 
 
 @pytest.fixture
-def cloud(running_cloud: Cloud) -> Cloud:
+def cloud(running_cloud: PlaybookCloud) -> PlaybookCloud:
     """An account as the seed leaves it, and an empty trace."""
     running_cloud.reset()
     return running_cloud
 
 
 @pytest.fixture(scope="session")
-def running_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def running_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookCloud]:
     """Up for the session, with the fleet of inventories/local, built once."""
-    for cloud in _up(Cloud(tmp_path_factory.mktemp("built"))):
+    for cloud in _started(PlaybookCloud, tmp_path_factory.mktemp("built")):
         cloud.reset()
         run = cloud.play("site.yml")
         assert run.returncode == 0, run
-        cloud.save()
+        cloud.snapshot()
         yield cloud
 
 
 @pytest.fixture
-def built(running_built: Cloud) -> Cloud:
+def built(running_built: PlaybookCloud) -> PlaybookCloud:
     """An account with the fleet of inventories/local as `site.yml` makes it, and an empty trace."""
     running_built.restore()
     return running_built
@@ -59,7 +59,7 @@ def built(running_built: Cloud) -> Cloud:
 @pytest.fixture(scope="session")
 def running_healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HealthyFleet]:
     """Up for the session, with a fleet of which nothing is wrong, built once."""
-    for cloud in _up(HealthyFleet(tmp_path_factory.mktemp("right"))):
+    for cloud in _started(HealthyFleet, tmp_path_factory.mktemp("right")):
         cloud.build()
         yield cloud
 

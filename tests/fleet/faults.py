@@ -177,13 +177,13 @@ def refresh_fails(fleet: HealthyFleet) -> None:
     aws = fleet.aws("autoscaling")
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=True)
     aws.start_instance_refresh(AutoScalingGroupName=GROUP)
-    fleet.control("speed", speed=4000)
+    fleet.set_speed(4000)
     fleet.wait_until(
         lambda: (
             aws.describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][0]["Status"] == "Failed"
         )
     )
-    fleet.control("speed", speed=1)
+    fleet.set_speed(1)
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=False)
 
 

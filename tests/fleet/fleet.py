@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.fleet.cloud import Cloud
+from tests.fleet.cloud import PlaybookCloud
 
 NAME = "gh-worker-local"  # inventories/local
 GROUP, TEMPLATE, SECURITY_GROUP = f"{NAME}-asg", f"{NAME}-lt", f"{NAME}-sg"
@@ -26,7 +26,7 @@ TERMINATE = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
-class Fleet(Cloud):
+class Fleet(PlaybookCloud):
     """The fleet of inventories/local, and the calls by which somebody changes it behind the playbooks' back."""
 
     @cache  # noqa: B019 - a session has one fleet
@@ -261,14 +261,14 @@ class FullFleet(Fleet):
         }
         built = self.play("site.yml", **self.options)
         assert built.returncode == 0, built
-        self.save()
+        self.snapshot()
 
-    def environment(self) -> dict[str, str]:
+    def playbook_environment(self) -> dict[str, str]:
         """Records each task's result and calls (callback_plugins/record.py)."""
         plugins = str(Path(__file__).with_name("callback_plugins"))
         record = {"RECORD": str(self.record), "RECORD_TRACE": str(self.trace_file)}
         return {
-            **super().environment(),
+            **super().playbook_environment(),
             **record,
             "ANSIBLE_CALLBACK_PLUGINS": plugins,
             "ANSIBLE_CALLBACKS_ENABLED": "record",

@@ -23,8 +23,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
+from localcloud.testing import CREDENTIALS
 
-from tests.fleet.cloud import KEYS, ROOT, Run
+from tests.fleet.cloud import ROOT, Run
 from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
 
 IMAGE = "ami-010ca1c10d000a001"
@@ -33,7 +34,7 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class ReusableAccount(Account):
-    """An account of which everything is asked anew after `forget`, with the same clients: making them costs more than asking."""
+    """An account that can read everything again with the same clients, which take longer to make than to use."""
 
     def clear(self) -> None:
         """What was answered, and how many calls it took."""
@@ -65,7 +66,7 @@ class HealthyFleet(Fleet):
         assert made.returncode == 0, made
         self.push()
         self.aws("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
-        self.save()
+        self.snapshot()
 
     def restore(self) -> None:
         """What stood at `keep`, with a word in the log of just now: an hour's silence would be a finding."""
@@ -113,7 +114,7 @@ class HealthyFleet(Fleet):
     @cache  # noqa: B019 - a session has one fleet
     def account(self) -> ReusableAccount:
         """The account behind the fleet."""
-        return ReusableAccount("us-east-1", self.url, "", *KEYS.values())
+        return ReusableAccount("us-east-1", self.url, "", *CREDENTIALS.values())
 
     def caller_without(self, action: str) -> Account:
         """The account, asked by somebody who may do everything but that."""
@@ -232,11 +233,11 @@ class HealthyFleet(Fleet):
             assert last["Status"] in ("Pending", "InProgress", "Successful"), last
             return bool(last["Status"] == "Successful")
 
-        self.control("speed", speed=20)
+        self.set_speed(20)
         try:
             self.wait_until(over)
         finally:
-            self.control("speed", speed=1)
+            self.set_speed(1)
 
     @staticmethod
     def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.fleet.cloud import Cloud, Run
+from tests.fleet.cloud import PlaybookCloud, Run
 
 SUBNET_A, SUBNET_B, FOREIGN_SUBNET = "subnet-010ca1c10d00000a1", "subnet-010ca1c10d00000b2", "subnet-010ca1c10d00000c3"
 VPC, FOREIGN_VPC = "vpc-010ca1c10d0000001", "vpc-010ca1c10d0000002"
@@ -194,7 +194,7 @@ HOSTS = {name: f"case{n:02}" for n, name in enumerate(SAID)}
 
 
 @pytest.fixture(scope="module")
-def tried(running_cloud: Cloud) -> tuple[Run, list[str], dict[str, str]]:
+def tried(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]:
     """One run of the site over every case: the run, the calls that wrote, what the placeholders of the cases stand for."""
     running_cloud.reset()
     ec2, kms, secrets = (running_cloud.client(service) for service in ("ec2", "kms", "secretsmanager"))
@@ -236,7 +236,7 @@ def test_bad_input_is_refused_in_one_clear_message(name: str, tried: tuple[Run, 
     assert re.search(r"Traceback|<[\w.]+ object|\bNoneType\b|Exception", said) is None, said
 
 
-def test_bad_input_writes_nothing_anywhere(tried: tuple[Run, list[str], dict[str, str]], running_cloud: Cloud) -> None:
+def test_bad_input_writes_nothing_anywhere(tried: tuple[Run, list[str], dict[str, str]], running_cloud: PlaybookCloud) -> None:
     run, writes, _stands = tried
     assert run.returncode != 0
     assert {host: counts["failed"] for host, counts in run.recap.items()} == dict.fromkeys(HOSTS.values(), 1)
@@ -246,7 +246,7 @@ def test_bad_input_writes_nothing_anywhere(tried: tuple[Run, list[str], dict[str
     assert not running_cloud.valet.exists()
 
 
-def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: Cloud) -> None:
+def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: PlaybookCloud) -> None:
     run = cloud.play_hosts("site.yml", hosts={"one": {"fleet_name": "gh"}, "two": {"fleet_name": "gh"}})
     assert run.returncode != 0
     assert (
@@ -257,13 +257,13 @@ def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: Cloud) -> No
     assert cloud.writes() == []
 
 
-def test_two_hosts_in_two_regions_may_not_share_what_is_the_whole_accounts(cloud: Cloud) -> None:
+def test_two_hosts_in_two_regions_may_not_share_what_is_the_whole_accounts(cloud: PlaybookCloud) -> None:
     run = cloud.play_hosts("site.yml", "--check", hosts={"one": {}, "two": {"fleet_region": "us-west-2"}})
     assert "share fleet_role_name (gh-worker-role), fleet_instance_profile_name" in run.messages["one"]
     assert "fleet_group_name" not in run.messages["one"]
 
 
-def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(built: Cloud) -> None:
+def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(built: PlaybookCloud) -> None:
     image = "ami-010ca1c10d000a001"
     built.client("ec2").deregister_image(ImageId=image)
     built.clear_trace()

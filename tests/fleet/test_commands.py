@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.cloud import ROOT, Cloud, Run
+from tests.fleet.cloud import ROOT, PlaybookCloud, Run
 
 EVERY_BOOK = (
     "preflight foundation iam security_group launch_template autoscaling_group lifecycle_hook valet status".split()
@@ -19,7 +19,7 @@ def checked(run: Run, sections: int) -> None:
     assert len({section for section, _task in run.differs}) == sections, run
 
 
-def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud: Cloud, clone: Path) -> None:
+def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud: PlaybookCloud, clone: Path) -> None:
     built = cloud.shell("ansible-playbook site.yml -i staging", clone)
     assert built.returncode == 0, built
     assert built.recap["staging"]["changed"] > 10
@@ -47,18 +47,18 @@ def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud:
         ("ansible-playbook site.yml -i ../inventories/staging --check", "playbooks"),
     ],
 )
-def test_the_site_is_found_by_every_spelling_from_the_checkout(command: str, folder: str, cloud: Cloud) -> None:
+def test_the_site_is_found_by_every_spelling_from_the_checkout(command: str, folder: str, cloud: PlaybookCloud) -> None:
     checked(cloud.shell(command, ROOT / folder), 7)
     assert cloud.writes() == []
 
 
 @pytest.mark.parametrize("book", ["iam", "status"])
-def test_a_single_playbook_is_found_by_path_and_by_name(book: str, cloud: Cloud, clone: Path) -> None:
+def test_a_single_playbook_is_found_by_path_and_by_name(book: str, cloud: PlaybookCloud, clone: Path) -> None:
     for command in (f"playbooks/{book}.yml -i staging", f"wekruit.ghosthands.{book} -i staging"):
         checked(cloud.shell(f"ansible-playbook {command} --check", clone), 0 if book == "status" else 1)
 
 
-def test_another_folder_needs_only_paths(cloud: Cloud, clone: Path, tmp_path: Path) -> None:
+def test_another_folder_needs_only_paths(cloud: PlaybookCloud, clone: Path, tmp_path: Path) -> None:
     paths = f"'{clone}/playbooks/site.yml' -i '{clone}/staging'"
     checked(cloud.shell(f"ansible-playbook {paths} --check", tmp_path), 7)
     named = f"wekruit.ghosthands.site -i '{clone}/staging'"
@@ -73,7 +73,7 @@ def test_another_folder_needs_only_paths(cloud: Cloud, clone: Path, tmp_path: Pa
 @pytest.mark.parametrize("book", EVERY_BOOK)
 @pytest.mark.parametrize("spelling", ["playbooks/{}.yml", "wekruit.ghosthands.{}"])
 def test_every_single_playbook_is_found_by_path_and_by_name(
-    book: str, spelling: str, cloud: Cloud, clone: Path
+    book: str, spelling: str, cloud: PlaybookCloud, clone: Path
 ) -> None:
     run = cloud.shell(f"ansible-playbook {spelling.format(book)} -i staging --check", clone)
     checked(run, {"status": 0, "preflight": 0}.get(book, 1))

@@ -6,8 +6,9 @@ import itertools
 from typing import Any
 
 import pytest
+from localcloud.testing import repeatedly
 
-from tests.fleet.cloud import Cloud, in_background
+from tests.fleet.cloud import PlaybookCloud
 
 GROUP = "gh-worker-local-asg"
 # With launches and terminations suspended the numbers move and no instance does: 50 changes a second would drown any cloud.
@@ -17,7 +18,7 @@ STILL: dict[str, Any] = {"fleet_suspended_processes": ["AZRebalance", "Launch", 
 class Scaler:
     """What VALET does, much faster: it writes desired capacity, now and then min and max, and notices whether anybody else did."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: PlaybookCloud) -> None:
         self._autoscaling = cloud.client("autoscaling")
         self._cloud = cloud
         self._numbers = itertools.cycle([3, 5, 2, 7, 4, 6])
@@ -43,11 +44,11 @@ class Scaler:
             self.writes["UpdateAutoScalingGroup"] += 1
 
 
-def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) -> None:
+def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: PlaybookCloud) -> None:
     assert built.play("playbooks/autoscaling_group.yml", **STILL).returncode == 0
     scaler, updates = Scaler(built), 0
     built.clear_trace()
-    with in_background(scaler, every=0.02):
+    with repeatedly(scaler, every=0.02):
         for n in range(20):
             change: dict[str, Any] = (
                 {"fleet_cooldown_seconds": 100 + n}
@@ -74,7 +75,7 @@ def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) 
     assert updates > 5, "the runs did change the group meanwhile"
     assert scaler.writes["SetDesiredCapacity"] > 100
 
-    told = [call for call in built.trace() if call["service"] == "autoscaling"]
+    told = [call for call in built.calls() if call["service"] == "autoscaling"]
     of_sizes = [
         c for c in told if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()
     ]
@@ -88,7 +89,7 @@ def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Cloud) 
     )
 
 
-def test_sizes_that_valet_owns_are_only_reported(built: Cloud) -> None:
+def test_sizes_that_valet_owns_are_only_reported(built: PlaybookCloud) -> None:
     for how in (["--check"], []):
         run = built.play("site.yml", *how, fleet_min_size=3, fleet_max_size=4, fleet_desired_capacity=3)
         assert run.returncode == 0, run
@@ -102,7 +103,7 @@ def test_sizes_that_valet_owns_are_only_reported(built: Cloud) -> None:
 
 @pytest.mark.parametrize(("sizes", "clamped"), [((3, 10), 3), ((1, 1), 1)])
 def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
-    sizes: tuple[int, int], clamped: int, built: Cloud
+    sizes: tuple[int, int], clamped: int, built: PlaybookCloud
 ) -> None:
     wanted: dict[str, Any] = {
         "fleet_size_owner": "playbook",
@@ -114,7 +115,7 @@ def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
     assert run.changed_tasks == ["Update the Auto Scaling group"], run
     group = built.group()
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
-    assert [c["parameters"] for c in built.trace() if "DesiredCapacity" in c["parameters"]] == []
+    assert [c["parameters"] for c in built.calls() if "DesiredCapacity" in c["parameters"]] == []
     built.clear_trace()
     assert built.play("playbooks/autoscaling_group.yml", **wanted).changed == 0
     assert built.writes() == []

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from localcloud.testing import is_write
 
 from tests.fleet.changes import CHANGES, MISSING, TASKS, Change
-from tests.fleet.cloud import WRITES, Run
+from tests.fleet.cloud import Run
 from tests.fleet.fleet import FullFleet
 
 KEEPS = {task: key for key, task in TASKS.items()}
@@ -45,13 +46,11 @@ def fleet(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, table: list[str]
 ) -> Iterator[FullFleet]:
     """Built once, with every optional part."""
-    fleet = FullFleet(tmp_path_factory.mktemp("drift"))
-    fleet.command("up", "--trace", str(fleet.trace_file))
     try:
-        fleet.build()
-        yield fleet
+        with FullFleet.start_process(tmp_path_factory.mktemp("drift")) as fleet:
+            fleet.build()
+            yield fleet
     finally:
-        fleet.command("down")
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             print("\n" + "\n".join(table))
 
@@ -68,7 +67,7 @@ def _play(fleet: FullFleet, section: str, *more: str, **variables: Any) -> tuple
             drift = {KEEPS[d["task"]]: MISSING if d["missing"] else " ".join(d["parameters"]) for d in line["differs"]}
         elif key := KEEPS.get(line["task"]):
             stock[key] = line["outcome"]
-            if calls := [action for action in line["calls"] if WRITES.match(action)]:
+            if calls := [action for action in line["calls"] if is_write(action)]:
                 writes[key] = calls
     return run, Said(drift, stock, writes)
 

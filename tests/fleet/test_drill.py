@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from localcloud.testing import is_write, repeatedly
 
-from tests.fleet.cloud import ROOT, WRITES, Run, in_background
+from tests.fleet.cloud import ROOT, Run
 from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION
 from tests.fleet.healthy import IMAGE, HealthyFleet, failed
 
@@ -55,7 +56,7 @@ def agents(fleet: HealthyFleet, result: str = "CONTINUE") -> Callable[[], None]:
 
 
 def drill(fleet: HealthyFleet, kind: str = "scale_in", *more: str, agent: str = "CONTINUE", **variables: Any) -> Run:
-    with in_background(agents(fleet, agent), every=0.2):
+    with repeatedly(agents(fleet, agent), every=0.2):
         return fleet.play(VERIFY, *more, fleet_drill=kind, **reporting(fleet), **variables)
 
 
@@ -78,7 +79,7 @@ def ours(fleet: HealthyFleet) -> list[Any]:
     """What each write of the drill names: a number, or an instance."""
     named = {"SetDesiredCapacity": "DesiredCapacity", "TerminateInstanceInAutoScalingGroup": "InstanceId"}
     writes = [
-        call for call in fleet.trace() if WRITES.match(call["action"]) and call["action"] != "CompleteLifecycleAction"
+        call for call in fleet.calls() if is_write(call["action"]) and call["action"] != "CompleteLifecycleAction"
     ]
     return [call["parameters"][named[call["action"]]] for call in writes]
 
@@ -171,7 +172,7 @@ def test_what_somebody_else_writes_meanwhile_stays(held: HealthyFleet) -> None:
             held.aws("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
             scaled.append(5)
 
-    with in_background(valet, every=0.05):
+    with repeatedly(valet, every=0.05):
         run = held.play(VERIFY, fleet_drill="scale_in", fleet_verify_fail_on="never", **reporting(held))
     assert run.returncode == 0, run
     found = finding(held)
@@ -187,7 +188,7 @@ def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(
     run = subprocess.Popen(
         held.command_line(VERIFY, fleet_drill="scale_in", **reporting(held)),
         cwd=ROOT,
-        env=held.environment(),
+        env=held.playbook_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -231,7 +232,7 @@ def test_production_by_its_hosts_name_needs_a_word_more(fleet: HealthyFleet) -> 
     run = fleet.play_hosts(VERIFY, hosts=hosts, fleet_drill="scale_in")
     assert "production is production (production)" in run.message
     assert fleet.writes() == []
-    with in_background(agents(fleet), every=0.2):
+    with repeatedly(agents(fleet), every=0.2):
         run = fleet.play_hosts(VERIFY, "-e", "fleet_drill_production=yes", hosts=hosts, fleet_drill="scale_in")
     assert "desired capacity is 2 as before" in run.stdout
 

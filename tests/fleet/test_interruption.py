@@ -10,15 +10,15 @@ import time
 
 import pytest
 
-from tests.fleet.cloud import ROOT, Cloud
+from tests.fleet.cloud import ROOT, PlaybookCloud
 
 
-def interrupted(cloud: Cloud, writes: int, pause: float) -> tuple[int, int]:
+def interrupted(cloud: PlaybookCloud, writes: int, pause: float) -> tuple[int, int]:
     """Run the site; press Ctrl-C once so many writes were made, and so many seconds later. (exit code, writes made)"""
     run = subprocess.Popen(
         cloud.command_line("site.yml"),
         cwd=ROOT,
-        env=cloud.environment(),
+        env=cloud.playbook_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -32,7 +32,7 @@ def interrupted(cloud: Cloud, writes: int, pause: float) -> tuple[int, int]:
     return run.returncode, len(cloud.writes())
 
 
-def converges_after(cloud: Cloud, seed: int) -> None:
+def converges_after(cloud: PlaybookCloud, seed: int) -> None:
     dice = random.Random(seed)
     writes, pause = dice.randrange(1, 24), dice.random()
     print(f"seed {seed}: Ctrl-C {pause:.2f} s after write {writes}")
@@ -48,11 +48,11 @@ def converges_after(cloud: Cloud, seed: int) -> None:
     assert (group["DesiredCapacity"], len(group["Instances"])) == (2, 2)
 
 
-def test_after_ctrl_c_a_second_run_converges(cloud: Cloud) -> None:
+def test_after_ctrl_c_a_second_run_converges(cloud: PlaybookCloud) -> None:
     converges_after(cloud, random.SystemRandom().randrange(10_000))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", random.Random(20260801).sample(range(10_000), 6))
-def test_after_ctrl_c_at_many_points_a_second_run_converges(seed: int, cloud: Cloud) -> None:
+def test_after_ctrl_c_at_many_points_a_second_run_converges(seed: int, cloud: PlaybookCloud) -> None:
     converges_after(cloud, seed)

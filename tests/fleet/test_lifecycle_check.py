@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
+from localcloud.testing import CREDENTIALS, repeatedly
 
-from tests.fleet.cloud import KEYS, ROOT, Run, in_background
+from tests.fleet.cloud import ROOT, Run
 from tests.fleet.faults import FAULTS, Fault
 from tests.fleet.fleet import GROUP, SECRET, TERMINATION
 from tests.fleet.healthy import VPC, HealthyFleet, Inputs, failed
@@ -71,7 +72,7 @@ def test_verify_of_a_right_fleet_is_green_and_changes_nothing(healthy: HealthyFl
     assert wrong_ones(healthy) == set()
     assert healthy.writes() == []
     assert run.changed == 0
-    assert len(healthy.trace()) <= AT_MOST_CALLS
+    assert len(healthy.calls()) <= AT_MOST_CALLS
 
 
 @pytest.mark.parametrize("fault", [pytest.param(f, id=f.check) for f in FAULTS if f.playbook])
@@ -199,11 +200,11 @@ def test_a_wait_ends_when_what_it_waits_for_is_right(healthy: HealthyFleet, tmp_
     looked = threading.Event()
 
     def put_it_back() -> None:
-        if not looked.is_set() and any(c["action"] == "DescribeLifecycleHooks" for c in healthy.trace()):
+        if not looked.is_set() and any(c["action"] == "DescribeLifecycleHooks" for c in healthy.calls()):
             healthy.hook(TERMINATION, **put_back)
             looked.set()
 
-    with in_background(put_it_back, every=0.1):
+    with repeatedly(put_it_back, every=0.1):
         run = task(healthy, tmp_path, wait_for=["hook-exists"], timeout=120, fail_on="warning")
     assert run.returncode == 0, run
     assert "waiting for hook-exists" in run.stdout
@@ -243,9 +244,9 @@ SIMULATOR = "iam:SimulatePrincipalPolicy"
 @pytest.fixture
 def enforcing(healthy: HealthyFleet) -> Iterator[HealthyFleet]:
     """With IAM enforced."""
-    healthy.control("enforce-iam", on=True)
+    healthy.enforce_iam()
     yield healthy
-    healthy.control("enforce-iam", on=False)
+    healthy.enforce_iam(False)
 
 
 @pytest.mark.parametrize("action", sorted(READS))
@@ -258,7 +259,7 @@ def test_what_may_not_be_read_is_one_finding_and_no_crash(action: str, enforcing
 def test_these_are_all_the_calls_that_it_makes(healthy: HealthyFleet) -> None:
     healthy.clear_trace()
     healthy.check(Inputs({}, registry=lambda _: Registry(True, "", (), (), may_write=False), hosts=lambda _: ()))
-    assert {f"{c['service']}:{c['action']}" for c in healthy.trace()} == {*READS, SIMULATOR}
+    assert {f"{c['service']}:{c['action']}" for c in healthy.calls()} == {*READS, SIMULATOR}
 
 
 def test_who_may_not_ask_the_simulator_reads_the_policy_and_says_so(enforcing: HealthyFleet) -> None:
@@ -275,14 +276,14 @@ def test_who_may_read_nothing_is_told_so_once(enforcing: HealthyFleet) -> None:
 
 
 def test_throttling_of_every_other_call_is_borne(healthy: HealthyFleet) -> None:
-    healthy.control("faults", faults=[{"operation": "*", "kind": "throttle", "rate": 0.5}], seed=2027)
+    healthy.set_faults({"operation": "*", "kind": "throttle", "rate": 0.5}, seed=2027)
     try:
         run = verify(healthy)
     finally:
-        healthy.control("faults", faults=[])
+        healthy.set_faults()
     assert run.returncode == 0, run
     assert wrong_ones(healthy) == set()
-    assert sum(c["error"] is not None for c in healthy.trace()) > 3
+    assert sum(c["error"] is not None for c in healthy.calls()) > 3
 
 
 DOWN = "http://127.0.0.1:9"
@@ -290,7 +291,7 @@ DOWN = "http://127.0.0.1:9"
 
 def test_an_endpoint_that_is_down_is_one_clear_error(healthy: HealthyFleet) -> None:
     found = healthy.check(
-        Inputs({"fleet_endpoint_url": DOWN}), Account("us-east-1", DOWN, "", *KEYS.values(), attempts=1)
+        Inputs({"fleet_endpoint_url": DOWN}), Account("us-east-1", DOWN, "", *CREDENTIALS.values(), attempts=1)
     )
     assert failed(found) == {"readable"}
     said = next(f.detail for f in found if f.id == "readable")
@@ -339,7 +340,7 @@ def asked(healthy: HealthyFleet) -> set[tuple[str, str]]:
     """The questions of the trace: (action, of what); the pages of one are one."""
     pages = ("NextToken", "nextToken", "Marker", "MaxResults")
     return {
-        (c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in healthy.trace()
+        (c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in healthy.calls()
     }
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import ROOT, Cloud
+from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.fleet import GROUP, TERMINATION
 
 Document = dict[str, Any]
-User = Callable[[Cloud, Document], dict[str, Any]]
+User = Callable[[PlaybookCloud, Document], dict[str, Any]]
 
 
 OPERATOR = ("look", "operator", "teardown")
@@ -37,28 +37,28 @@ def user() -> Iterator[User]:
     """Makes a user who has just that policy, and enforces it; returns the user's key as variables of a fleet."""
     enforced = []
 
-    def made(cloud: Cloud, policy: Document) -> dict[str, Any]:
+    def made(cloud: PlaybookCloud, policy: Document) -> dict[str, Any]:
         iam = cloud.client("iam")
         iam.create_user(UserName="someone")
         arn = iam.create_policy(PolicyName="theirs", PolicyDocument=json.dumps(policy))["Policy"]["Arn"]
         iam.attach_user_policy(UserName="someone", PolicyArn=arn)
         key = iam.create_access_key(UserName="someone")["AccessKey"]
-        cloud.control("enforce-iam", on=True)
+        cloud.enforce_iam()
         enforced.append(cloud)
         cloud.clear_trace()
         return {"fleet_access_key": key["AccessKeyId"], "fleet_secret_key": key["SecretAccessKey"]}
 
     yield made
     for cloud in enforced:
-        cloud.control("enforce-iam", on=False)
+        cloud.enforce_iam(False)
 
 
-def refused(cloud: Cloud) -> list[str]:
+def refused(cloud: PlaybookCloud) -> list[str]:
     """What of the trace was refused."""
-    return [call["action"] for call in cloud.trace() if call["status"] == 403]
+    return [call["action"] for call in cloud.calls() if call["status"] == 403]
 
 
-def test_an_operator_with_these_documents_builds_changes_and_ends_a_fleet(cloud: Cloud, user: User) -> None:
+def test_an_operator_with_these_documents_builds_changes_and_ends_a_fleet(cloud: PlaybookCloud, user: User) -> None:
     key = user(cloud, document(*OPERATOR))
     runs: list[tuple[str, dict[str, Any]]] = [
         ("playbooks/preflight.yml", {}),
@@ -87,14 +87,14 @@ def test_an_operator_with_these_documents_builds_changes_and_ends_a_fleet(cloud:
         *(pytest.param(a, marks=pytest.mark.slow) for a in ("iam:PassRole", "ec2:CreateLaunchTemplate")),
     ],
 )
-def test_an_operator_with_an_action_less_is_told_which(cloud: Cloud, user: User, action: str) -> None:
+def test_an_operator_with_an_action_less_is_told_which(cloud: PlaybookCloud, user: User, action: str) -> None:
     run = cloud.play("site.yml", **user(cloud, without(document(*OPERATOR), action)))
     assert run.returncode != 0
     assert action in run.stdout or action.partition(":")[2] in refused(cloud), run
 
 
 def test_who_has_the_document_for_verifying_verifies_and_may_change_nothing(
-    built: Cloud, user: User, tmp_path: Path
+    built: PlaybookCloud, user: User, tmp_path: Path
 ) -> None:
     key = user(built, document("verify"))
     run = built.play("playbooks/verify.yml", **key, fleet_verify_fail_on="never", fleet_report_dir=str(tmp_path))

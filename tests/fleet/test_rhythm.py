@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.fleet.cloud import Cloud, Run
+from tests.fleet.cloud import PlaybookCloud, Run
 
 GROUP, TEMPLATE, HOOK = "gh-worker-local-asg", "gh-worker-local-lt", "gh-worker-local-termination"
 SECTIONS = ["foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"]
@@ -58,12 +58,12 @@ CHANGES = {
 }
 
 
-def nothing(cloud: Cloud) -> None:
+def nothing(cloud: PlaybookCloud) -> None:
     """An account in which nothing stands."""
     cloud.reset()
 
 
-def no_group(cloud: Cloud) -> None:
+def no_group(cloud: PlaybookCloud) -> None:
     """All but the group."""
     cloud.restore()
     autoscaling = cloud.client("autoscaling")
@@ -74,19 +74,19 @@ def no_group(cloud: Cloud) -> None:
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
 
 
-def no_template(cloud: Cloud) -> None:
+def no_template(cloud: PlaybookCloud) -> None:
     """All but the group and the launch template."""
     no_group(cloud)
     cloud.client("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE)
 
 
-def no_hook(cloud: Cloud) -> None:
+def no_hook(cloud: PlaybookCloud) -> None:
     """All but the hook."""
     cloud.restore()
     cloud.client("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=HOOK)
 
 
-BEFORE: dict[str, Callable[[Cloud], None]] = {
+BEFORE: dict[str, Callable[[PlaybookCloud], None]] = {
     "launch_template": no_template,
     "autoscaling_group": no_group,
     "lifecycle_hook": no_hook,
@@ -99,7 +99,7 @@ def finished(run: Run) -> Run:
 
 
 @pytest.mark.parametrize("section", [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in SECTIONS])
-def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: Cloud) -> None:
+def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: PlaybookCloud) -> None:
     cloud, book, change = running_built, f"playbooks/{section}.yml", CHANGES[section]
     BEFORE.get(section, nothing)(cloud)
     try:
@@ -128,7 +128,7 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: Cloud) -
         cloud.restore()
 
 
-def the_same_again(cloud: Cloud, book: str, ways: list[str], **variables: Any) -> None:
+def the_same_again(cloud: PlaybookCloud, book: str, ways: list[str], **variables: Any) -> None:
     """Another run, another check find nothing to do."""
     for way in ways:
         cloud.clear_trace()
@@ -137,7 +137,7 @@ def the_same_again(cloud: Cloud, book: str, ways: list[str], **variables: Any) -
         assert "As wanted." in again.stdout
 
 
-def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
+def test_the_whole_site_keeps_the_rhythm(cloud: PlaybookCloud) -> None:
     checked = finished(cloud.play("site.yml", "--check"))
     assert cloud.writes() == []
     assert list(dict.fromkeys(section for section, _task in checked.differs)) == SECTIONS
@@ -147,7 +147,7 @@ def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
     assert ran.changed_tasks == [task for _section, task in checked.differs]
 
     the_same_again(cloud, "site.yml", ["check", "run"])
-    assert len(cloud.trace()) <= 25
+    assert len(cloud.calls()) <= 25
 
     cloud.clear_trace()
     change: dict[str, Any] = {"fleet_cooldown_seconds": 120, "fleet_volume_size_gib": 50}
@@ -163,7 +163,7 @@ def test_the_whole_site_keeps_the_rhythm(cloud: Cloud) -> None:
     the_same_again(cloud, "site.yml", ["run"], **change)
 
 
-def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_them_too(built: Cloud) -> None:
+def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_them_too(built: PlaybookCloud) -> None:
     changes = [CHANGES[section] for section in ("iam", "security_group", "launch_template", "autoscaling_group")]
     variables = {name: value for change in changes for name, value in change.variables.items()}
     checked = finished(built.play("site.yml", "--check", "--diff", **variables))
@@ -191,7 +191,7 @@ def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_
         ),
     ],
 )
-def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section: str, needs: str, cloud: Cloud) -> None:
+def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section: str, needs: str, cloud: PlaybookCloud) -> None:
     checked = finished(cloud.play(f"playbooks/{section}.yml", "--check"))
     assert {of for of, _task in checked.differs} == {section}
     ran = cloud.play(f"playbooks/{section}.yml")
@@ -201,7 +201,7 @@ def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section:
 
 
 @pytest.mark.parametrize("book", ["playbooks/preflight.yml", "playbooks/status.yml"])
-def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_built: Cloud) -> None:
+def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_built: PlaybookCloud) -> None:
     for state in (running_built.reset, running_built.restore):
         state()
         for how in ([], ["--check"]):
@@ -209,11 +209,11 @@ def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_bu
             assert (run.changed, running_built.writes()) == (0, []), run
 
 
-def test_status_shows_what_is_missing_and_then_what_stands(running_built: Cloud) -> None:
+def test_status_shows_what_is_missing_and_then_what_stands(running_built: PlaybookCloud) -> None:
     running_built.reset()
-    assert {section: ids for section, ids in running_built.status().items() if ids} == {"§1": {"valet-worker"}}
+    assert {section: ids for section, ids in running_built.existing_resources().items() if ids} == {"§1": {"valet-worker"}}
     running_built.restore()
-    whole = running_built.status()
+    whole = running_built.existing_resources()
     instances = {instance["InstanceId"] for instance in running_built.group()["Instances"]}
     assert len(instances) == 2
     assert whole["§4"] == {GROUP, *instances}
@@ -223,7 +223,7 @@ def test_status_shows_what_is_missing_and_then_what_stands(running_built: Cloud)
     assert whole["§10"] == {"gh-worker-local-valet-autoscale"}
 
 
-def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: Cloud) -> None:
+def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: PlaybookCloud) -> None:
     assert finished(built.play("site.yml", fleet_force=False)).changed == 0
     assert built.writes() == []
     forced = finished(built.play("site.yml", fleet_force=True))
@@ -234,15 +234,15 @@ def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: Cloud) -> N
         "Update the Auto Scaling group",
     ):
         assert f"TASK [{task}]" in forced.stdout
-    assert len(built.trace()) > 2 * 25, "the stock modules asked for themselves"
-    assert not any("DesiredCapacity" in call["parameters"] for call in built.trace()), "not even by force"
+    assert len(built.calls()) > 2 * 25, "the stock modules asked for themselves"
+    assert not any("DesiredCapacity" in call["parameters"] for call in built.calls()), "not even by force"
     built.clear_trace()
     assert finished(built.play("site.yml")).changed == 0
     assert built.writes() == []
 
 
 @pytest.mark.slow
-def test_odd_but_lawful_values_arrive_and_differ_no_more(cloud: Cloud) -> None:
+def test_odd_but_lawful_values_arrive_and_differ_no_more(cloud: PlaybookCloud) -> None:
     odd: dict[str, Any] = {
         "fleet_group_name": "gh worker/1 = a+b@c",
         "fleet_tags": {"Cost Center": "a = b + c / d @ e : f", "yes": "true", "nothing": ""},

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import Cloud
+from tests.fleet.cloud import PlaybookCloud
 
 USER: dict[str, Any] = {"fleet_valet_user_name": "gh-valet", "fleet_valet_access_key": True}
 SECRET = "ghosthands/worker/env"
 
 
-def secrets(cloud: Cloud) -> list[str]:
+def secrets(cloud: PlaybookCloud) -> list[str]:
     """The names of the account's secrets."""
     return [s["Name"] for s in cloud.client("secretsmanager").list_secrets()["SecretList"]]
 
 
-def test_without_being_asked_no_secret_is_made_and_its_absence_is_told(cloud: Cloud) -> None:
+def test_without_being_asked_no_secret_is_made_and_its_absence_is_told(cloud: PlaybookCloud) -> None:
     for how in (["--check"], []):
         run = cloud.play("playbooks/foundation.yml", *how, fleet_secret_create=False)
         assert run.returncode == 0, run
@@ -28,25 +28,25 @@ def test_without_being_asked_no_secret_is_made_and_its_absence_is_told(cloud: Cl
     assert secrets(cloud) == []
 
 
-def test_a_secret_that_stands_is_neither_read_nor_written(cloud: Cloud) -> None:
+def test_a_secret_that_stands_is_neither_read_nor_written(cloud: PlaybookCloud) -> None:
     cloud.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"DATABASE_URL": "the operators own"}')
     cloud.clear_trace()
     for force in (False, True):
         run = cloud.play("playbooks/foundation.yml", "--diff", "-vvv", fleet_secret_create=True, fleet_force=force)
         assert run.returncode == 0, run
         assert "the operators own" not in run.stdout + run.stderr
-    assert {c["action"] for c in cloud.trace() if c["service"] == "secretsmanager"} == {"DescribeSecret"}
+    assert {c["action"] for c in cloud.calls() if c["service"] == "secretsmanager"} == {"DescribeSecret"}
     value = cloud.secret_value(SECRET)
     assert value == '{"DATABASE_URL": "the operators own"}'
 
 
-def test_the_placeholder_says_what_to_do(cloud: Cloud) -> None:
+def test_the_placeholder_says_what_to_do(cloud: PlaybookCloud) -> None:
     assert cloud.play("playbooks/foundation.yml").returncode == 0
     value = cloud.secret_value(SECRET)
     assert "fill in the keys of runbook section 9" in value
 
 
-def test_valets_access_key_is_made_once_kept_to_its_owner_and_never_shown(cloud: Cloud) -> None:
+def test_valets_access_key_is_made_once_kept_to_its_owner_and_never_shown(cloud: PlaybookCloud) -> None:
     first = cloud.play("playbooks/valet.yml", "--diff", "-vvv", **USER)
     assert first.returncode == 0, first
     file = cloud.valet / "access-key.env"
@@ -67,7 +67,7 @@ def test_valets_access_key_is_made_once_kept_to_its_owner_and_never_shown(cloud:
     assert [policy["PolicyName"] for policy in attached] == ["gh-worker-local-valet-autoscale"]
 
 
-def test_valets_settings_have_both_spellings(built: Cloud) -> None:
+def test_valets_settings_have_both_spellings(built: PlaybookCloud) -> None:
     settings = dict(line.split("=", 1) for line in (built.valet / "valet.env").read_text().splitlines())
     assert settings == {
         "AUTOSCALE_ASG_ENABLED": "true",
@@ -91,7 +91,7 @@ def fly(tmp_path: Path) -> Path:
     return program
 
 
-def test_the_written_command_sets_valets_settings_on_fly(built: Cloud, fly: Path, tmp_path: Path) -> None:
+def test_the_written_command_sets_valets_settings_on_fly(built: PlaybookCloud, fly: Path, tmp_path: Path) -> None:
     awkward: dict[str, Any] = {"fleet_group_name": "gh worker=s asg"}
     assert built.play("playbooks/valet.yml", **awkward).returncode == 0
     assert not (tmp_path / "called").exists(), "only when asked"

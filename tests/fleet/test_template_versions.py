@@ -7,29 +7,29 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import Cloud, Run
+from tests.fleet.cloud import PlaybookCloud, Run
 
 TEMPLATE, IMAGE = "gh-worker-local-lt", "ami-010ca1c10d000a001"
 
 
-def versions(cloud: Cloud) -> list[dict[str, Any]]:
+def versions(cloud: PlaybookCloud) -> list[dict[str, Any]]:
     """The template's versions, oldest first."""
     found = cloud.client("ec2").describe_launch_template_versions(LaunchTemplateName=TEMPLATE)["LaunchTemplateVersions"]
     return sorted(found, key=lambda version: int(version["VersionNumber"]))
 
 
-def pin(cloud: Cloud) -> str:
+def pin(cloud: PlaybookCloud) -> str:
     """How the group names its version."""
     return str(cloud.group()["LaunchTemplate"]["Version"])
 
 
-def site(cloud: Cloud, **variables: Any) -> Run:
+def site(cloud: PlaybookCloud, **variables: Any) -> Run:
     run = cloud.play("site.yml", **variables)
     assert run.returncode == 0, run
     return run
 
 
-def newer_image(cloud: Cloud) -> str:
+def newer_image(cloud: PlaybookCloud) -> str:
     """An own image that was baked after the group's."""
     ec2 = cloud.client("ec2")
     image = str(
@@ -39,12 +39,12 @@ def newer_image(cloud: Cloud) -> str:
     return image
 
 
-def test_a_run_that_changes_nothing_makes_no_version(built: Cloud) -> None:
+def test_a_run_that_changes_nothing_makes_no_version(built: PlaybookCloud) -> None:
     site(built)
     assert len(versions(built)) == 1
 
 
-def test_a_removed_parameter_makes_exactly_one_version_without_it(built: Cloud) -> None:
+def test_a_removed_parameter_makes_exactly_one_version_without_it(built: PlaybookCloud) -> None:
     assert versions(built)[-1]["LaunchTemplateData"]["KeyName"] == "valet-worker"
     for _ in range(2):
         site(built, fleet_key_name="")
@@ -54,7 +54,7 @@ def test_a_removed_parameter_makes_exactly_one_version_without_it(built: Cloud) 
 
 
 @pytest.mark.slow
-def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(built: Cloud) -> None:
+def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(built: PlaybookCloud) -> None:
     kms = built.client("kms")
     key = kms.create_key()["KeyMetadata"]
     role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
@@ -69,14 +69,14 @@ def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(built: Clo
     assert [e["Encrypted"] for e in ebs] == [True] * 3
 
 
-def test_adopt_moves_the_groups_pin_and_leaves_its_instances(built: Cloud) -> None:
+def test_adopt_moves_the_groups_pin_and_leaves_its_instances(built: PlaybookCloud) -> None:
     before = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in built.group()["Instances"]}
     site(built, fleet_volume_size_gib=50)
     assert pin(built) == "2"
     assert {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in built.group()["Instances"]} == before
 
 
-def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: Cloud) -> None:
+def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: PlaybookCloud) -> None:
     held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
     assert site(built, **held).changed_tasks == ["Create the launch template"]
     assert (pin(built), len(versions(built))) == ("1", 2)
@@ -94,7 +94,7 @@ def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: C
 
 
 @pytest.mark.slow
-def test_latest_as_a_spelling_follows_by_itself(built: Cloud) -> None:
+def test_latest_as_a_spelling_follows_by_itself(built: PlaybookCloud) -> None:
     latest: dict[str, Any] = {"fleet_template_version": "$Latest"}
     assert site(built, **latest).changed_tasks == ["Update the Auto Scaling group"]
     assert pin(built) == "$Latest"
@@ -102,7 +102,7 @@ def test_latest_as_a_spelling_follows_by_itself(built: Cloud) -> None:
     assert (pin(built), len(versions(built))) == ("$Latest", 2)
 
 
-def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: Cloud) -> None:
+def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: PlaybookCloud) -> None:
     newer = newer_image(built)
     assert site(built).changed == 0
     assert site(built, fleet_volume_size_gib=50).changed_tasks == [
@@ -118,7 +118,7 @@ def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: Cloud)
 
 
 @pytest.mark.slow
-def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(built: Cloud) -> None:
+def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(built: PlaybookCloud) -> None:
     newer = newer_image(built)
     site(built, fleet_image="newest", fleet_new_version="hold")
     assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == newer
@@ -127,7 +127,7 @@ def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(built: Cloud)
 
 
 @pytest.mark.slow
-def test_an_image_by_its_id_is_taken_as_it_is(built: Cloud) -> None:
+def test_an_image_by_its_id_is_taken_as_it_is(built: PlaybookCloud) -> None:
     newer = newer_image(built)
     site(built, fleet_image=newer)
     assert (versions(built)[-1]["LaunchTemplateData"]["ImageId"], pin(built)) == (newer, "2")
@@ -135,14 +135,14 @@ def test_an_image_by_its_id_is_taken_as_it_is(built: Cloud) -> None:
     assert (versions(built)[-1]["LaunchTemplateData"]["ImageId"], pin(built)) == (IMAGE, "3")
 
 
-def test_a_new_fleet_takes_the_newest_own_image_that_fits_its_machine(cloud: Cloud) -> None:
+def test_a_new_fleet_takes_the_newest_own_image_that_fits_its_machine(cloud: PlaybookCloud) -> None:
     checked = cloud.play("playbooks/launch_template.yml", "--check", "--diff", fleet_instance_type="t4g.medium")
     assert checked.returncode == 0, checked
     assert '"image_id": "ami-010ca1c10d000a002"' in checked.stdout
     assert '"unknown until applied": "network_interfaces"' in checked.stdout, "the security group has no id yet"
 
 
-def test_user_data_is_configuration_only(built: Cloud) -> None:
+def test_user_data_is_configuration_only(built: PlaybookCloud) -> None:
     text = base64.b64decode(versions(built)[-1]["LaunchTemplateData"]["UserData"]).decode()
     assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
     assert "runcmd" not in text
@@ -161,7 +161,7 @@ def test_user_data_is_configuration_only(built: Cloud) -> None:
     ],
 )
 def test_what_the_spec_promises_of_an_instance_reaches_the_template(
-    option: str, value: Any, found: Any, built: Cloud
+    option: str, value: Any, found: Any, built: PlaybookCloud
 ) -> None:
     data = versions(built)[-1]["LaunchTemplateData"]
     assert (data["MetadataOptions"]["HttpTokens"], data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == (

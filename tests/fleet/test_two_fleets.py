@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fleet.cloud import WRITES, Cloud
+from localcloud.testing import is_write
+
+from tests.fleet.cloud import PlaybookCloud
 
 NAMES = {"staging": "gh-worker-staging", "local": "gh-worker-local"}
 OWN: dict[str, dict[str, Any]] = {
@@ -24,7 +26,7 @@ def hosts(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {host: {"fleet_name": name, **OWN[host], **changes.get(host, {})} for host, name in NAMES.items()}
 
 
-def owners(cloud: Cloud) -> dict[str, set[str]]:
+def owners(cloud: PlaybookCloud) -> dict[str, set[str]]:
     """fleet -> everything that names it in a call: its stem, its own names, and the ids that AWS gave its things."""
     ec2 = cloud.client("ec2")
     marks = {
@@ -41,11 +43,11 @@ def owners(cloud: Cloud) -> dict[str, set[str]]:
     return marks
 
 
-def written_for(cloud: Cloud) -> list[tuple[str, frozenset[str]]]:
+def written_for(cloud: PlaybookCloud) -> list[tuple[str, frozenset[str]]]:
     """(action, the fleets that it names) of every write in the trace, but for what both share."""
     marks, found = owners(cloud), []
-    for call in cloud.trace():
-        if WRITES.match(call["action"]) and call["parameters"].get("repositoryName") not in SHARED:
+    for call in cloud.calls():
+        if is_write(call["action"]) and call["parameters"].get("repositoryName") not in SHARED:
             said = json.dumps(call["parameters"])
             found.append(
                 (
@@ -56,7 +58,7 @@ def written_for(cloud: Cloud) -> list[tuple[str, frozenset[str]]]:
     return found
 
 
-def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> None:
+def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: PlaybookCloud) -> None:
     first = cloud.play_hosts("site.yml", hosts=hosts())
     assert first.returncode == 0, first
     written = written_for(cloud)
@@ -82,13 +84,13 @@ def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: Cloud) -> Non
     assert cloud.writes() == []
 
 
-def test_two_fleets_that_share_a_missing_secret_make_it_once_and_never_read_it(cloud: Cloud) -> None:
+def test_two_fleets_that_share_a_missing_secret_make_it_once_and_never_read_it(cloud: PlaybookCloud) -> None:
     one_secret = {
         host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True}
         for host, values in hosts().items()
     }
     both = cloud.play_hosts("playbooks/foundation.yml", hosts=one_secret)
     assert both.returncode == 0, both
-    actions = [call["action"] for call in cloud.trace()]
+    actions = [call["action"] for call in cloud.calls()]
     assert actions.count("CreateSecret") == 1
     assert "GetSecretValue" not in actions

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.fleet.cloud import Cloud
+from tests.fleet.cloud import PlaybookCloud
 from tests.fleet.fleet import GROUP
 from tests.fleet.healthy import HealthyFleet
 
@@ -40,7 +40,7 @@ def test_a_right_fleet_ends_with_0_three_documents_and_not_one_write(healthy: He
     assert suite.findall(".//failure") == []
 
 
-def test_an_account_with_nothing_in_it_is_reported_and_ends_with_2(cloud: Cloud, folder: Path) -> None:
+def test_an_account_with_nothing_in_it_is_reported_and_ends_with_2(cloud: PlaybookCloud, folder: Path) -> None:
     run = cloud.play(VERIFY, fleet_report_dir=str(folder))
     assert run.returncode == 2, run
     assert run.message.startswith(f"{GROUP} is not right: ")
@@ -94,7 +94,7 @@ def test_a_warning_fails_only_where_it_is_asked_to(
 
 
 @pytest.mark.slow
-def test_an_error_fails_nothing_where_nothing_shall_fail(cloud: Cloud) -> None:
+def test_an_error_fails_nothing_where_nothing_shall_fail(cloud: PlaybookCloud) -> None:
     run = cloud.play(VERIFY, fleet_verify_fail_on="never", fleet_report_dir="")
     assert run.returncode == 0, run
     assert "group-exists" in run.stdout

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import boto3
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))  # before what needs it, as pyproject.toml has it for the tests
@@ -19,13 +15,13 @@ sys.path.insert(0, str(ROOT / "collections"))  # before what needs it, as pyproj
 from localcloud.authorization.guard import Guard, Refusal  # noqa: E402
 from localcloud.authorization.permissions import needs  # noqa: E402
 from localcloud.authorization.resources import Asked, NotModelled  # noqa: E402
-from localcloud.server import application as server  # noqa: E402
 from localcloud.server.trace import read_call  # noqa: E402
+from localcloud.testing import CREDENTIALS, repeatedly  # noqa: E402
 from moto.core.request import Request  # noqa: E402
 
 from localcloud import seed  # noqa: E402
 from tests.fleet.changes import CHANGES, MISSING, Change  # noqa: E402
-from tests.fleet.cloud import KEYS, Run, in_background  # noqa: E402
+from tests.fleet.cloud import Run  # noqa: E402
 from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION, Fleet, FullFleet  # noqa: E402
 from tools.iam.document import Used, document, used, written  # noqa: E402
 
@@ -44,7 +40,7 @@ class Recorder(Guard):
 
     def check(self, request: Request) -> Refusal | None:
         """Before each call is answered."""
-        if f"Credential={KEYS['aws_access_key_id']}/" in request.headers.get("Authorization", ""):
+        if f"Credential={CREDENTIALS['aws_access_key_id']}/" in request.headers.get("Authorization", ""):
             call = read_call(request)
             asked = Asked(call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR)
             try:
@@ -60,15 +56,9 @@ class Watched(FullFleet):
 
     recorder: Recorder
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = seed.REGION, **options: Any) -> Any:
         """A client of somebody else's."""
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="somebody-else",
-            aws_secret_access_key="somebody-else",
-        )
+        return super().client(service, region, **{name: "somebody-else" for name in CREDENTIALS}, **options)
 
     def run(self, playbook: str, phase: str = "Build", **variables: Any) -> Run:
         """Run a playbook; it has to succeed."""
@@ -91,17 +81,11 @@ class Watched(FullFleet):
 @contextmanager
 def watched() -> Iterator[Watched]:
     """Up while the block runs. Raises SystemExit where a call's needs are not known."""
-    with tempfile.TemporaryDirectory() as folder:
-        fleet = Watched(Path(folder))
-        made = server.make(fleet.port, trace=fleet.trace_file)
-        fleet.recorder = made.app.guard = Recorder()  # type: ignore[attr-defined]
-        threading.Thread(target=made.serve_forever, daemon=True).start()
-        try:
-            yield fleet
-        finally:
-            made.shutdown()
-        if fleet.recorder.problems:
-            raise SystemExit("\n".join(fleet.recorder.problems))
+    with Watched.start_thread() as fleet:
+        fleet.recorder = fleet.application.guard = Recorder()
+        yield fleet
+    if fleet.recorder.problems:
+        raise SystemExit("\n".join(fleet.recorder.problems))
 
 
 def changes() -> Iterator[list[Change]]:
@@ -127,7 +111,7 @@ def live(fleet: Watched) -> None:
             batch = [change for change in batch if change not in done]
     for kind in ("scale_in", "terminate"):
         fleet.restore()
-        with in_background(fleet.complete_hooks, every=0.2):
+        with repeatedly(fleet.complete_hooks, every=0.2):
             fleet.run(
                 "playbooks/verify.yml",
                 "Drill",
@@ -137,7 +121,7 @@ def live(fleet: Watched) -> None:
             )
     for how in ({}, {"fleet_force_delete": True}):
         fleet.restore()
-        with in_background(fleet.complete_hooks, every=0.2):
+        with repeatedly(fleet.complete_hooks, every=0.2):
             fleet.run("playbooks/teardown.yml", "End", fleet_confirm_teardown=GROUP, **EVERYTHING_GOES, **how)
 
 

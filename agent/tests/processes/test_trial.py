@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from localcloud.testing import repeatedly
 from processes import machine
 from processes.fleet import CANARY, Fleet, eventually
 from schedules.ledger import DOUBLED_BOUND_SECONDS, Job, judge
-
-from tests.fleet.cloud import in_background
 
 REST_SECONDS = 15.0
 KILLS = 5
@@ -173,7 +172,7 @@ def test_no_value_of_the_secret_is_anywhere_but_in_the_env(fleet: Fleet) -> None
     def look_at_all_arguments() -> None:
         seen.update(str(path) for path in Path("/proc").glob("[0-9]*/cmdline") if CANARY.encode() in read(path))
 
-    with in_background(look_at_all_arguments, every=0.02):
+    with repeatedly(look_at_all_arguments, every=0.02):
         (instance,) = fleet.launch(1)
         own = fleet.folder / instance
         env = own / "root/opt/ghosthands/.env"

@@ -39,7 +39,7 @@ from localcloud import seed
 
 T = TypeVar("T")
 #: Credentials that localcloud takes for the account owner's, who may do everything; any that it has not issued would do.
-ACCESS_KEY, SECRET_KEY = "localcloud-access-key", "localcloud-secret-key"
+CREDENTIALS = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
 _READS = re.compile("Describe|Get|List|Simulate|BatchGet")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 
@@ -50,10 +50,14 @@ class Cloud:
     Args:
         url: where it answers, such as ``http://127.0.0.1:5566``.
         folder: where it keeps its files and its trace; None for a cloud whose trace is not of interest.
+
+    Attributes:
+        application: the WSGI application of a cloud in this process, None for one in another.
     """
 
     def __init__(self, url: str, folder: Path | None = None) -> None:
         self.url = url
+        self.application: Any = None
         self._folder = folder
         self._clients = dict[tuple[object, ...], Any]()
         self._clients_lock = threading.Lock()
@@ -82,6 +86,7 @@ class Cloud:
             cleanup.callback(thread.join)
             cleanup.callback(httpd.shutdown)
             cloud = cls(f"http://127.0.0.1:{httpd.server_port}", folder)
+            cloud.application = httpd.app
             cleanup.callback(cloud.control, "trace", file=None)  # closes the file
             cloud._cleanup = cleanup.pop_all()
         return cloud
@@ -103,12 +108,12 @@ class Cloud:
         with ExitStack() as cleanup:
             folder = folder or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="localcloud-")))
             cloud = cls(f"http://127.0.0.1:{free_port()}", folder)
-            cleanup.callback(cloud.run_command, "down")
+            cleanup.callback(cloud.run_localcloud, "down")
             words = [f"--trace={cloud.trace_file}"]
             for name, value in options.items():
                 option = f"--{name.replace('_', '-')}"
                 words += [option] if value is True else [f"{option}={value}"] if value not in (None, False) else []
-            cloud.run_command("up", *words, environment=environment)
+            cloud.run_localcloud("up", *words, environment=environment)
             cloud._cleanup = cleanup.pop_all()
         return cloud
 
@@ -124,7 +129,7 @@ class Cloud:
     ) -> None:
         self.stop()
 
-    def run_command(self, command: str, *options: str, environment: Mapping[str, str] | None = None) -> str:
+    def run_localcloud(self, command: str, *options: str, environment: Mapping[str, str] | None = None) -> str:
         """Run `localcloud up`, `down` or `status` on this cloud's port and return its output.
 
         Raises:
@@ -157,8 +162,7 @@ class Cloud:
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_DEFAULT_REGION": seed.REGION,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            **{name.upper(): value for name, value in CREDENTIALS.items()},
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -176,11 +180,10 @@ class Cloud:
         key = (service, region, *sorted(options.items()))
         with self._clients_lock:
             if key not in self._clients:
-                keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
                 once = {"config": Config(retries={"total_max_attempts": 1})}
                 make: Any = boto3.client  # typed by service name, which is not known here
                 self._clients[key] = make(
-                    service, region_name=region, endpoint_url=self.url, **{**keys, **once, **options}
+                    service, region_name=region, endpoint_url=self.url, **{**CREDENTIALS, **once, **options}
                 )
             return self._clients[key]
 
@@ -260,7 +263,7 @@ class Cloud:
         return self.folder / "trace.jsonl"
 
     def calls(self, *actions: str) -> list[dict[str, Any]]:
-        """Return the API calls since `forget_calls`, of these actions only if any are given.
+        """Return the API calls since `clear_trace`, of these actions only if any are given.
 
         Each has `at`, `service`, `action`, `parameters`, `status` (HTTP), `error` (AWS's code or None) and `ms`.
         """
@@ -275,7 +278,7 @@ class Cloud:
         """Return the actions of those calls that change something."""
         return [call["action"] for call in self.calls() if is_write(call["action"])]
 
-    def forget_calls(self) -> None:
+    def clear_trace(self) -> None:
         """Let `calls` begin here."""
         self._trace_offset = self.trace_file.stat().st_size if self.trace_file.exists() else 0
 
@@ -294,24 +297,24 @@ def free_port() -> int:
             return port
 
 
-def wait_until(find: Callable[[], T], timeout: float = 20.0, interval: float = 0.05) -> T:
-    """Call a function until its result is true, and return that. Raises TimeoutError after `timeout` seconds."""
+def wait_until(find: Callable[[], T], timeout: float = 20.0, every: float = 0.05) -> T:
+    """Call a function, every so many seconds, until its result is true, and return that. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
     while not (found := find()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{find} did not become true within {timeout:g} s")
-        time.sleep(interval)
+        time.sleep(every)
     return found
 
 
 @contextmanager
-def repeatedly(action: Callable[[], object], interval: float) -> Iterator[None]:
-    """Call a function in a thread every `interval` seconds while the block runs. What it raises is raised at the end."""
+def repeatedly(action: Callable[[], object], every: float) -> Iterator[None]:
+    """Call a function in a thread every so many seconds while the block runs. What it raises is raised at the end."""
     stop, errors = threading.Event(), list[BaseException]()
 
     def repeat() -> None:
         try:
-            while not stop.wait(interval):
+            while not stop.wait(every):
                 action()
         except BaseException as error:  # a thread's exception reaches nobody by itself
             errors.append(error)

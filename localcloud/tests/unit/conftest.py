@@ -20,7 +20,7 @@ def running() -> Iterator[Cloud]:
 def cloud(running: Cloud) -> Cloud:
     """The cloud with a fresh account, and no calls in its trace."""
     running.reset()
-    running.forget_calls()
+    running.clear_trace()
     return running
 
 

@@ -360,7 +360,7 @@ class Localcloud(Cloud):
 
     def up(self, command: str, *options: str) -> None:
         """Start with instances that run this command."""
-        self.run_command("up", "--instances", "process", "--command", command, *options)
+        self.run_localcloud("up", "--instances", "process", "--command", command, *options)
 
     def kill(self) -> None:
         """Kill the server, but not its instances."""
@@ -386,7 +386,7 @@ def localcloud(tmp_path: Path) -> Iterator[Localcloud]:
     """One that is down after the test, with nothing left of it."""
     made = Localcloud(tmp_path)
     yield made
-    made.run_command("down")
+    made.run_localcloud("down")
     assert not made.state.exists()
     assert not marked(made.state)
 
@@ -493,7 +493,7 @@ def test_down_after_a_crash_leaves_nothing(localcloud: Localcloud) -> None:
     make_group(localcloud, 2)
     wait_until(lambda: len(marked(localcloud.state)) == 2)
     localcloud.kill()
-    localcloud.run_command("down")
+    localcloud.run_localcloud("down")
     assert not marked(localcloud.state)
 
 
@@ -541,9 +541,9 @@ def test_processes_and_their_reset_are_what_the_controls_say(localcloud: Localcl
     localcloud.up("sleep 1000")
     make_group(localcloud, 3)
     wait_until(lambda: len(marked(localcloud.state)) == 3)
-    assert "processes of this machine" in localcloud.run_command("status")
+    assert "processes of this machine" in localcloud.run_localcloud("status")
     with pytest.raises(RuntimeError, match="exited with 1:\nlocalcloud is up with instances of the kind process"):
-        localcloud.run_command("up")
+        localcloud.run_localcloud("up")
     localcloud.reset()
     assert not marked(localcloud.state)
     assert localcloud.client("ec2").describe_instances()["Reservations"] == []
