@@ -54,6 +54,7 @@ LOGIN = (
 MADE = (
     *(
         "/etc/docker/daemon.json",
+        "/usr/local/lib/validate_daemon_config.sh",
         "/etc/tmpfiles.d/xvfb.conf",
         "/etc/systemd/system/xvfb.service",
         "/usr/local/lib/xvfb_ready.py",

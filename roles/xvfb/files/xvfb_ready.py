@@ -1,4 +1,4 @@
-"""`xvfb_ready.py SOCKET` ends well once an X server answers there; with exit code 1 and a line where none does within 15 s, under the unit's start timeout.
+"""`xvfb_ready.py SOCKET` waits until an X server accepts clients at SOCKET: exit code 0, or 1 and a message after 15 s.
 
 Runs on the host's own Python, 3.9 on Amazon Linux 2023.
 """
@@ -9,30 +9,31 @@ import socket
 import sys
 import time
 
-SECONDS = 15.0
-# X Window System Protocol, version 11, chapter 8 (Connection Setup): little-endian, version 11.0, no authorisation. The answer of a server that takes the
-# client begins with 1.
-HELLO = b"l\0" + (11).to_bytes(2, "little") + bytes(8)
+TIMEOUT_SECONDS = 15.0  # less than the unit's TimeoutStartSec
+#: X Window System Protocol, version 11, chapter 8 (Connection Setup): little-endian, version 11.0, no authorisation.
+SETUP_REQUEST = b"l\0" + (11).to_bytes(2, "little") + bytes(8)
+#: The first byte of the answer of a server that accepts the client.
+SUCCESS = b"\1"
 
 
-def answers(path: str, seconds: float) -> bool:
-    """Whether an X server at this socket takes a client. Raises OSError where there is none, or it is silent for so many seconds."""
+def accepts_clients(path: str, timeout: float) -> bool:
+    """Whether an X server at this socket accepts a client. Raises OSError if there is none or it does not answer."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(seconds)
+        connection.settimeout(timeout)
         connection.connect(path)
-        connection.sendall(HELLO)
-        return connection.recv(1) == b"\1"
+        connection.sendall(SETUP_REQUEST)
+        return connection.recv(1) == SUCCESS
 
 
-def main(path: str, seconds: float = SECONDS) -> int:
-    """Exit code 0 or 1."""
+def main(path: str, timeout: float = TIMEOUT_SECONDS) -> int:
+    """Wait for the X server; returns the exit code."""
     problem = "it refuses clients"
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
+    deadline = time.monotonic() + timeout
+    while (remaining := deadline - time.monotonic()) > 0:
         try:
-            if answers(path, left):
+            if accepts_clients(path, remaining):
                 return 0
-        except OSError as error:  # not there yet, or left over from one that was killed
+        except OSError as error:  # not there yet, or the socket of a server that was killed
             problem = str(error)
         time.sleep(0.05)
     print(f"no X server at {path}: {problem}", file=sys.stderr)
