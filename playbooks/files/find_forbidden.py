@@ -1,4 +1,6 @@
-"""`find_forbidden.py KINDS` prints "WHAT: PATH" for every path that matches a pattern of KINDS, the JSON of vars/image_forbidden.yml.
+"""`find_forbidden.py KINDS` prints "WHAT: PATH" for every path that matches a pattern of KINDS.
+
+KINDS is the JSON of vars/image_forbidden.yml.
 
 Runs on the builder's own Python, 3.9 on Amazon Linux 2023.
 """
