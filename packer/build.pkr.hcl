@@ -2,12 +2,12 @@ build {
   name    = "golden"
   sources = ["source.amazon-ebs.worker"]
 
-  # First boot may still install keys, and holds dnf's lock.
+  # At first boot cloud-init may still install SSH keys, and locks dnf.
   provisioner "shell" {
     inline = ["cloud-init status --wait >/dev/null || { cloud-init status --long; exit 1; }"]
   }
 
-  # §2 of the runbook; it ends with proofs, and a proof that fails leaves no image.
+  # Runbook §2. The playbook ends by verifying the image; if that fails, no AMI is created.
   provisioner "ansible" {
     command       = var.ansible.command
     playbook_file = "${path.root}/../playbooks/image.yml"

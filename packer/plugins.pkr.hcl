@@ -1,4 +1,4 @@
-# `packer init packer` brings the plugins. What needs the newer ones: imds_support, deprecate_at, metadata_options.
+# `packer init packer` installs the plugins. imds_support, deprecate_at and metadata_options need these versions.
 packer {
   required_version = ">= 1.11.0"
 

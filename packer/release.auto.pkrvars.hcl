@@ -1,4 +1,4 @@
-# Pins, and nothing else. The compose plugin's sums are those of the official docker image's own list.
+# Pinned versions, and nothing else. The Compose plugin's checksums are those that Docker's official image uses.
 source_image_kernel = "6.1"
 
 compose = {

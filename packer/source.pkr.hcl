@@ -1,14 +1,14 @@
-# The builder, and the image that is made of it. localcloud bakes with this very block: endpoint, subnet and credentials differ, nothing else.
+# The builder and its AMI. On localcloud the same block is used; only endpoint, subnet and credentials differ.
 source "amazon-ebs" "worker" {
   region        = var.region
   instance_type = local.instance_type
   subnet_id     = var.subnet_id != "" ? var.subnet_id : null
   spot_price    = var.spot ? "auto" : null
 
-  custom_endpoint_ec2        = local.elsewhere ? var.ec2_endpoint : null
-  skip_credential_validation = local.elsewhere
+  custom_endpoint_ec2        = local.localcloud ? var.ec2_endpoint : null
+  skip_credential_validation = local.localcloud
 
-  # By the account's number: an alias or a name is anybody's.
+  # Amazon's account ID: anybody could publish an AMI with such a name.
   source_ami_filter {
     owners      = ["137112412989"]
     most_recent = true
@@ -51,7 +51,7 @@ source "amazon-ebs" "worker" {
   imds_support    = "v2.0"
   deprecate_at    = local.deprecate_at
 
-  # Copies are encrypted anew under the other region's key; at home the volume's own key does.
+  # Copies are encrypted with the other region's key. In the build's own region the volume's encryption is enough.
   ami_regions        = keys(var.distribution.regions)
   encrypt_boot       = length(var.distribution.regions) > 0 ? true : null
   kms_key_id         = length(var.distribution.regions) > 0 && var.distribution.kms_key_id != "" ? var.distribution.kms_key_id : null

@@ -44,25 +44,25 @@ UNREADABLE: dict[str, tuple[str, ...]] = {
         "    variables = any\n",
         r"""  validation {
     condition     = can(regex("^[0-9]+\\.[0-9]+$", var.source_image_kernel))
-    error_message = "The variable source_image_kernel has to be a kernel line, such as 6.1."
+    error_message = "The variable source_image_kernel must be a kernel version, such as 6.1."
   }
 """,
         """\
   validation {
     condition     = var.worker_image == "" || can(regex("^[^@[:space:]]+@sha256:[0-9a-f]{64}$", var.worker_image))
-    error_message = "The variable worker_image has to name an image by digest (registry/name@sha256:...): a tag says something else tomorrow."
+    error_message = "The variable worker_image must name an image by digest (registry/name@sha256:...): a tag can be moved."
   }
 """,
         """\
   validation {
     condition     = can(regex("^[a-zA-Z0-9][a-zA-Z0-9-]{0,99}$", var.image_name_prefix))
-    error_message = "The variable image_name_prefix has to consist of letters, digits and dashes, at most 100."
+    error_message = "The variable image_name_prefix must consist of letters, digits and dashes, at most 100."
   }
 """,
         """\
   validation {
     condition     = length([for account in var.distribution.accounts : account if !can(regex("^[0-9]{12}$", account))]) == 0
-    error_message = "The variable distribution.accounts has to list account numbers of 12 digits."
+    error_message = "The variable distribution.accounts must list account IDs of 12 digits."
   }
 """,
     ),
