@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import report
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
@@ -22,6 +21,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.re
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import summary
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils import fleet_report
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars, sentence
 
 ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
@@ -125,7 +125,7 @@ class ActionModule(FleetAction):
             calls=seen["calls"],
         )
         if args["report"]:
-            result["report"] = _write(Path(args["report"]), report.documents(fleet, findings))
+            result["report"] = _write(Path(args["report"]), fleet_report.documents(fleet, findings))
         group = view.settings["fleet_group_name"]
         self._display.display("\n".join([f"[{view.command_line.fleet}] {group}", *table(findings)]))
         bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *seen["missing"]]))

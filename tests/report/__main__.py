@@ -7,7 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "collections"))  # as pytest is told in pyproject.toml
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import report
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_report import documents
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 
 SAMPLES = {
@@ -25,10 +26,10 @@ def main(directory: Path) -> None:
     for name, (fleet, findings) in SAMPLES.items():
         folder = directory / name
         folder.mkdir(parents=True, exist_ok=True)
-        for file, text in report.documents(fleet, findings).items():
+        for file, text in documents(fleet, findings).items():
             (folder / file).write_text(text, encoding="utf-8")
         print(folder / "report.html")
-    print(*report.table(*samples.faulty()[1:]), sep="\n")
+    print(*table(*samples.faulty()[1:]), sep="\n")
 
 
 main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/report-sample"))

@@ -15,7 +15,7 @@ CONTRAST = """
   const found = [], words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (words.nextNode()) {
     const one = words.currentNode.parentElement, style = getComputedStyle(one), size = parseFloat(style.fontSize);
-    if (!words.currentNode.data.trim() || one.closest("svg, style, .unseen") || !one.checkVisibility()) continue;
+    if (!words.currentNode.data.trim() || one.closest("svg, style, .visually-hidden") || !one.checkVisibility()) continue;
     const [a, b] = [light(rgb(style.color)), light(under(one))].sort((x, y) => y - x);
     const large = size >= 24 || (size >= 18.66 && +style.fontWeight >= 700);
     found.push([words.currentNode.data.trim().slice(0, 60), (a + .05) / (b + .05), large ? 3 : 4.5]);
@@ -41,7 +41,7 @@ SHAPES = """
 OVERFLOW = """
 (() => {
   const wide = document.documentElement.clientWidth;
-  const out = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".unseen, .symbols") && one.getBoundingClientRect().right > wide + .5);
+  const out = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".visually-hidden, .symbols") && one.getBoundingClientRect().right > wide + .5);
   return [document.documentElement.scrollWidth - wide, out.map((one) => one.outerHTML.slice(0, 80))];
 })()
 """

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import to_html
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_report import to_html
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 
 from tests.report import probes

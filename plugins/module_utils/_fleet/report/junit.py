@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A report for CI systems, as JUnit XML: a suite per runbook section, a case per finding.
 
-An error is a `failure`. A warning is `skipped`: besides passed and failed, Jenkins, GitLab and GitHub's actions show no
-other outcome, and it breaks no build; all of them hide the `system-out` of a passed case. GitLab shows an element's text
-and not its message, Jenkins and GitHub's actions show the message: so both are given. A note passes.
+An error is a `failure`. A warning is `skipped`: besides passed and failed, Jenkins, GitLab and GitHub's actions show
+no other outcome, and it breaks no build; all of them hide the `system-out` of a passed case. GitLab shows an element's
+text and not its message, Jenkins and GitHub's actions show the message: so both are given. A note passes.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ FAILING = [
         8,
         "warning",
         ok=False,
-        detail="i-00000000000000006 could not be asked: its door 22 is closed.",
+        detail="i-00000000000000006 could not be asked: port 22 is closed.",
         remedy="Open it for the controller in fleet_ssh_cidrs, or set fleet_host_checks to none.",
         instance="i-00000000000000006",
     ),

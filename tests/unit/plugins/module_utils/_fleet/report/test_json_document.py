@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import documents
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.json_document import to_json
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
@@ -49,12 +48,3 @@ def test_what_json_has_no_way_to_say_is_refused() -> None:
         to_json(fleet([]), [finding("age", seconds=float("nan"))])
     with pytest.raises(TypeError):
         to_json(fleet([]), [finding("age", seconds={1, 2})])
-
-
-@pytest.mark.parametrize("words", HOSTILE)
-def test_each_document_can_be_written_as_utf_8(words: str) -> None:
-    made = documents(*samples.hostile(words))
-    assert list(made) == ["report.json", "report.xml", "report.html"]
-    for text in made.values():
-        text.encode("utf-8")
-        assert text.endswith("\n")

@@ -1,7 +1,10 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report for people: its skeleton, its words, and that nobody's words break it. A browser looks at it in tests/report."""
+"""The documents of a report, and the page: its elements, its text, and that no text breaks it.
+
+A browser looks at the page in tests/report.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.markup import Html, tag
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.page import to_html
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.text import visible
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_report import documents, to_html
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
     HOSTILE,
@@ -90,30 +92,30 @@ def test_the_verdict_comes_first() -> None:
     assert Reader(to_html(*samples.right())).text.startswith(
         "gh-worker: The fleet gh-worker is right. Fleet report gh-worker"
     )
-    assert '<section class="verdict ok"' in to_html(*samples.right())
-    assert '<section class="verdict error"' in to_html(*samples.faulty())
-    assert '<section class="verdict warning"' in to_html(fleet([]), [finding("a", severity="warning", ok=False)])
-    assert '<section class="verdict info"' in to_html(fleet([]), [])
+    assert '<section class="conclusion ok"' in to_html(*samples.right())
+    assert '<section class="conclusion error"' in to_html(*samples.faulty())
+    assert '<section class="conclusion warning"' in to_html(fleet([]), [finding("a", severity="warning", ok=False)])
+    assert '<section class="conclusion info"' in to_html(fleet([]), [])
 
 
 def test_what_is_bad_comes_worst_first_with_its_remedy_and_evidence() -> None:
     text = to_html(*samples.faulty())
-    assert text.index("To mend") < text.index("To look at") < text.index("Good to know") < text.index("The fleet</h2>")
+    assert text.index("To fix") < text.index("To look at") < text.index("Good to know") < text.index("The fleet</h2>")
     assert "<pre><code>ansible-playbook playbooks/rollout.yml -i staging</code></pre>" in text
-    assert "{&quot;instance&quot;: &quot;i-00000000000000006&quot;}" in text
-    assert "To mend" not in to_html(*samples.right())
+    assert "{&#34;instance&#34;: &#34;i-00000000000000006&#34;}" in text
+    assert "To fix" not in to_html(*samples.right())
 
 
 def test_every_check_is_told_under_its_section() -> None:
     page = Reader(to_html(*samples.right()))
     for found in samples.HOLDING:
-        assert f"{found.id} Holds {found.detail}" in page.text
-    assert "§2 Golden AMI 3 hold" in page.text
+        assert f"{found.id} Passed {found.detail}" in page.text
+    assert "§2 Golden AMI 3 passed" in page.text
 
 
 def test_a_thousand_hosts_take_a_row() -> None:
     page = Reader(to_html(*samples.large()))
-    assert "host-clock Holds As it should be. And 999 more." in page.text
+    assert "host-clock Passed As it should be. And 999 more." in page.text
     assert "12 errors: host-disk." in page.text
 
 
@@ -142,7 +144,10 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "Price" not in text
 
 
-def test_whatever_is_not_html_is_escaped_where_it_is_put_in() -> None:
-    made = tag("p", "<b>", Html("<i></i>"), None, 3, class_="\"'<>&", aria_label=None, data_name="n\x00")
-    assert made == '<p class="&quot;&#x27;&lt;&gt;&amp;" data-name="n\\x00">&lt;b&gt;<i></i>3</p>'
-    assert tag("br") == "<br>"
+@pytest.mark.parametrize("words", HOSTILE)
+def test_each_document_can_be_written_as_utf_8(words: str) -> None:
+    made = documents(*samples.hostile(words))
+    assert list(made) == ["report.json", "report.xml", "report.html"]
+    for text in made.values():
+        text.encode("utf-8")
+        assert text.endswith("\n")
