@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "collections"))  # before what needs it, as pyproj
 from localcloud.authorization.guard import Guard, Refusal  # noqa: E402
 from localcloud.authorization.permissions import needs  # noqa: E402
 from localcloud.authorization.resources import Asked, NotModelled  # noqa: E402
-from localcloud.server.trace import read_call  # noqa: E402
+from localcloud.calls import read_call  # noqa: E402
 from localcloud.testing import CREDENTIALS, repeatedly  # noqa: E402
 from moto.core.request import Request  # noqa: E402
 

@@ -24,7 +24,7 @@ from localcloud.instances.docker import Refused
 
 if TYPE_CHECKING:
     from localcloud.instances import Host
-    from localcloud.machines import Machines
+    from localcloud.world import World
 
 PORT = 5566
 #: What ``localcloud.server.application`` calls itself; importing it here would cost every command moto's start.
@@ -248,13 +248,13 @@ def events(daemon: Daemon) -> int:
 
 def serve(given: argparse.Namespace) -> int:
     """Serve in the foreground until interrupted or told to end."""
-    from localcloud.autoscaling import groups
-    from localcloud.machines import MACHINES
-    from localcloud.server import application as server  # moto: one to two seconds that the other commands need not pay
+    from localcloud.server import application as server
+    from localcloud.world import World  # moto: one to two seconds that the other commands need not pay
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    groups.CLOCK.run_at(given.speed)
-    httpd = server.make(given.port, given.latency_ms, given.trace, given.enforce_iam)
+    world = World()
+    world.clock.run_at(given.speed)
+    httpd = server.make(given.port, given.latency_ms, given.trace, given.enforce_iam, world)
 
     def end(*_: object) -> None:
         raise SystemExit(0)
@@ -263,7 +263,7 @@ def serve(given: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, end)
     try:
         # Only now, as the port is ours: a host begins with an end to what an earlier one of its port left.
-        MACHINES.open(_host(given, httpd.server_port, MACHINES))
+        world.use(_host(given, httpd.server_port, world))
         print(f"localcloud serves http://127.0.0.1:{httpd.server_port}", flush=True)
         httpd.serve_forever()
     except (OSError, Refused) as problem:
@@ -273,23 +273,31 @@ def serve(given: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         httpd.server_close()
-        MACHINES.close()
+        world.close()
     return 0
 
 
-def _host(given: argparse.Namespace, port: int, machines: Machines) -> Host:
+def _host(given: argparse.Namespace, port: int, world: World) -> Host:
     """What runs instances, as the options say."""
     match given.instances:
         case "process":
             folder, stop = Daemon(port).machines, given.stop_seconds or process.STOP_SECONDS
             return process.ProcessHost(
-                port, machines, process.parsed(given.run), folder, region=seed.REGION, stop_seconds=stop
+                port,
+                world,
+                process.parsed(given.run),
+                folder,
+                region=seed.REGION,
+                serve=world.metadata.serve,
+                stop_seconds=stop,
             )
         case "container":
             from localcloud.instances import container  # looks for Docker's tools, which nobody else needs
 
-            return container.open_host(port, machines, say=lambda line: print(f"{PROGRESS}{line}", flush=True))
-    return machines.simulated(given.boot_seconds or 0.0, given.agent_seconds)
+            return container.open_host(
+                port, world, serve=world.metadata.serve, say=lambda line: print(f"{PROGRESS}{line}", flush=True)
+            )
+    return world.simulated(given.boot_seconds or 0.0, given.agent_seconds)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -430,6 +430,10 @@ class Faults(faults.Faults[Fault]):
         return self.strike(lambda rule: fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path))
 
 
+#: Opens an endpoint: its address, its port (0 takes a free one), and which instance calls from a client's address.
+Serve = Callable[[str, int, Callable[[str], "str | None"]], "Door"]
+
+
 class Service:
     """Answers for many instances.
 
@@ -606,12 +610,3 @@ class Conversation(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(response.body)
-
-
-#: The service of this process's cloud; the API side tells it how to look an instance up.
-SERVICE = Service(lambda instance_id: None)
-
-
-def serve(address: str, port: int, who: Callable[[str], str | None]) -> Door:
-    """``Service.serve`` of this process's cloud, for those who know of no API."""
-    return SERVICE.serve(address, port, who)

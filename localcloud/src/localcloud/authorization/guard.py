@@ -24,8 +24,8 @@ from localcloud import seed
 from localcloud.authorization.callers import BadCredentials, Caller, identify
 from localcloud.authorization.permissions import OWN_KEYS, OWN_TAG_KEYS, Need, needs
 from localcloud.authorization.resources import Asked, NotModelled
+from localcloud.calls import Call, read_call
 from localcloud.iam.policies import Decision, Malformed, Policies, Principal, Request, decide, decide_trust, parse
-from localcloud.server.trace import Call, read_call
 
 #: EC2 gives an instance's role new credentials this long before the old ones expire; AWS promises five minutes (instance-metadata-security-credentials).
 RENEWED_BEFORE = timedelta(hours=1)

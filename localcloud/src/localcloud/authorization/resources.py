@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from localcloud.autoscaling.groups import Kept, backends
+from localcloud.autoscaling.groups import Kept
 
 #: EC2's types of resource by the prefix of their ids.
 EC2_PREFIXES = {
@@ -99,7 +100,8 @@ def _tag_pairs(tags: Any) -> dict[str, str]:
 
 def groups(asked: Asked) -> Iterator[Target]:
     """Groups by name, by an instance of theirs, or as tags name them; one that is not there has ``*`` for its id, as in AWS's refusals."""
-    kept = backends[asked.account][asked.region].kept
+    regional: Any = autoscaling_backends[asked.account][asked.region]
+    kept = regional.kept
     names = listed(asked.first("AutoScalingGroupName")) or [
         tag.get("ResourceId") for tag in listed(asked.first("Tags"))
     ]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from moto.core.base_backend import BackendDict, BaseBackend
+from moto.autoscaling import urls
+from moto.core.base_backend import BaseBackend
 from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
 
 from localcloud import fleet
+from localcloud.clock import Clock
 
 if TYPE_CHECKING:
     from localcloud.ec2.service import Ec2Backend
@@ -26,44 +26,17 @@ GROUP_TAG = "aws:autoscaling:groupName"
 TARGETS = {"Pending": "InService", "EnteringStandby": "Standby", "Detaching": "Detached", "Terminating": "Terminated"}
 #: How many events are kept for followers.
 EVENTS_KEPT = 20_000
-EVENT_NUMBERS = itertools.count(1)
 
 
-class Clock:
-    """Seconds since the epoch, which may pass faster than they do outside."""
+class Cloud(Protocol):
+    """What groups need of the world that they are in."""
 
-    def __init__(self) -> None:
-        self.speed = 1.0
-        self._real = self._ours = time.time()
-
-    def now(self) -> float:
-        """The moment."""
-        return self._ours + (time.time() - self._real) * self.speed
-
-    def run_at(self, speed: float) -> None:
-        """Pass ``speed`` times as fast from now on.
-
-        Raises:
-            ValueError: time would stand still or run back.
-        """
-        if speed <= 0:
-            raise ValueError("speed must be above 0")
-        self._ours, self._real, self.speed = self.now(), time.time(), speed
-
-    @property
-    def lead(self) -> float:
-        """How far it is ahead of the world's, in seconds."""
-        return self.now() - time.time()
-
-    @lead.setter
-    def lead(self, seconds: float) -> None:
-        self._real = time.time()
-        self._ours = self._real + seconds
-
-
-CLOCK = Clock()
-#: Who hears of every member's move: its id and its new lifecycle state.
-FOLLOWERS: list[Callable[[str, str], None]] = []
+    #: The time by which timeouts pass.
+    clock: Clock
+    #: Numbers of events, one series for all groups of the world.
+    event_numbers: Iterator[int]
+    #: Are told of each instance's move: its id and its new lifecycle state.
+    observers: list[Callable[[str, str], None]]
 
 
 @dataclass(frozen=True)
@@ -105,8 +78,11 @@ def fresh_id() -> str:
 class Groups(BaseBackend):
     """The groups of one account and region."""
 
-    def __init__(self, region_name: str, account_id: str) -> None:
+    _url_module = urls
+
+    def __init__(self, region_name: str, account_id: str, cloud: Cloud) -> None:
         super().__init__(region_name, account_id)
+        self.cloud = cloud
         self.kept: dict[str, Kept] = {}
         self.deleted: list[Kept] = []
         #: Instances that left their group and run on.
@@ -115,7 +91,7 @@ class Groups(BaseBackend):
 
     def clock(self) -> float:
         """Seconds since the epoch."""
-        return CLOCK.now()
+        return self.cloud.clock.now()
 
     @property
     def ec2(self) -> Ec2Backend:
@@ -202,7 +178,7 @@ class Groups(BaseBackend):
                 kept.group.terminated(instance_id, self.clock())
                 self._note_moves(kept.group)
 
-    def finish(self, instance_id: str) -> None:
+    def complete_all(self, instance_id: str) -> None:
         """Complete every lifecycle action that the instance waits in."""
         for kept in self.kept.values():
             if member := kept.group.instances.get(instance_id):
@@ -211,10 +187,10 @@ class Groups(BaseBackend):
                         kept, kept.group.complete(hook, "CONTINUE", self.clock(), instance_id=instance_id, token=None)
                     )
 
-    def repeat_waits(self) -> None:
-        """Tell followers again of the members that wait in a hook."""
+    def report_waiting(self) -> None:
+        """Tell observers of the instances that wait in a hook now."""
         waiting = [member for kept in self.kept.values() for member in kept.group.instances.values() if member.waits]
-        for follow in FOLLOWERS:
+        for follow in self.cloud.observers:
             for member in waiting:
                 follow(member.id, member.state)
 
@@ -275,10 +251,12 @@ class Groups(BaseBackend):
                 self.detached.add(move.instance_id)
             elif not move.before:
                 self.detached.discard(move.instance_id)
-            self.events.append(Event(next(EVENT_NUMBERS), now, group.name, move.instance_id, move.before, move.after))
+            self.events.append(
+                Event(next(self.cloud.event_numbers), now, group.name, move.instance_id, move.before, move.after)
+            )
         moves = [(move.instance_id, move.after) for move in group.moves]
         group.moves.clear()
-        for follow in FOLLOWERS:
+        for follow in self.cloud.observers:
             for instance_id, state in moves:
                 follow(instance_id, state)
 
@@ -318,11 +296,3 @@ class Groups(BaseBackend):
             self.ec2.shut_down(instance)
         if instance is None or (instance.state == "terminated" and instance_id in kept.group.instances):
             kept.group.terminated(instance_id, self.clock())
-
-
-backends: BackendDict[Groups] = BackendDict(Groups, "autoscaling")
-
-
-def all_groups() -> list[Groups]:
-    """The groups of every account and region in use."""
-    return [regional for account in backends.values() for regional in account.values()]

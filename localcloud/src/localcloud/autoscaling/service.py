@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.model import OperationNotFoundError
 from moto.autoscaling.exceptions import AutoscalingClientError
+from moto.autoscaling.models import autoscaling_backends
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
@@ -16,7 +17,7 @@ from moto.core.utils import get_service_model
 
 from localcloud import fleet, seed
 from localcloud.autoscaling import constraints, descriptions
-from localcloud.autoscaling.groups import GROUP_TAG, Groups, Kept, Tag, backends
+from localcloud.autoscaling.groups import GROUP_TAG, Groups, Kept, Tag
 
 #: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
 PLAIN = {
@@ -77,7 +78,8 @@ class AutoScaling(BaseResponse):
     @property
     def groups(self) -> Groups:
         """The groups of the caller's account and region."""
-        return backends[self.current_account][self.region]
+        found: Any = autoscaling_backends[self.current_account][self.region]
+        return found  # type: ignore[no-any-return]
 
     def call_action(self) -> TYPE_RESPONSE:
         """Answer the call; refusals become AWS's errors."""

@@ -12,8 +12,6 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.utils import convert_tag_spec, random_ami_id
 
-from localcloud.machines import MACHINES
-
 #: The longest time ahead that an image can be set to be deprecated (API, EnableImageDeprecation): ten years.
 LONGEST_DEPRECATION_DAYS = 3653
 
@@ -201,7 +199,7 @@ class ImageResponse(BaseResponse):
             raise EC2ClientError("IncorrectState", f"Instance '{instance.id}' is not 'running' or 'stopped'")
         image = self.ec2_backend.image_of(instance, name, self._get_param("Description", ""), devices, tags)
         reboot = instance.state == "running" and not self._get_param("NoReboot", False)
-        MACHINES.make_image(instance.id, image.id, reboot=reboot)
+        self.ec2_backend.cloud.machines.make_image(instance.id, image.id, reboot=reboot)
         return ActionResult({"ImageId": image.id})
 
     def copy_image(self) -> ActionResult:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import utcnow
@@ -16,9 +17,8 @@ from moto.ec2.exceptions import (
 )
 from moto.ec2.models.instances import InstanceState, MetadataOptions, StateReason
 
-from localcloud.autoscaling import groups
 from localcloud.instances import Cause, Machine
-from localcloud.machines import MACHINES
+from localcloud.machines import Machines
 
 #: EC2 API, InstanceState.
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -38,9 +38,29 @@ def show(instance: Any, state: str, code: str = "", message: str = "") -> None:
     )
 
 
+class GroupMembership(Protocol):
+    """What Auto Scaling is told of instances."""
+
+    def lost(self, instance_ids: Iterable[str], *, stopped: bool = False) -> None:
+        """These were terminated, or only stopped."""
+
+    def found(self, instance_ids: Iterable[str]) -> None:
+        """These were started again."""
+
+
+class Cloud(Protocol):
+    """What EC2 needs of the world that it is in."""
+
+    machines: Machines
+
+    def groups(self, account: str, region: str) -> GroupMembership:
+        """The groups of an account and region."""
+
+
 class InstanceBackend:
     """Instances with a machine behind each."""
 
+    cloud: Cloud
     #: Every instance by id.
     known: dict[str, Any]
     #: Which image's disk a root snapshot holds.
@@ -77,7 +97,7 @@ class InstanceBackend:
         """Have the machine of a new instance made."""
         instance.reservation_id = reservation_id
         show(instance, "pending")
-        MACHINES.launch(self.machine_of(instance))
+        self.cloud.machines.launch(self.machine_of(instance))
 
     def start_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
         """StartInstances: a running one stays as it is."""
@@ -87,7 +107,7 @@ class InstanceBackend:
             if instance.state == "stopped":
                 instance.start()
                 show(instance, "pending")
-                MACHINES.host.start(instance.id)
+                self.cloud.machines.host.start(instance.id)
         return before
 
     def stop_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
@@ -100,14 +120,14 @@ class InstanceBackend:
         for instance in instances:
             if instance.state == "running":
                 show(instance, "stopping", *BY_USER)
-                MACHINES.host.stop(instance.id)
+                self.cloud.machines.host.stop(instance.id)
         return before
 
     def reboot_instances(self, instance_ids: list[str]) -> list[Any]:
         """RebootInstances; EC2 shows them running throughout."""
         instances = self._in(instance_ids, ("running",), "rebooted")
         for instance in instances:
-            MACHINES.host.reboot(instance.id)
+            self.cloud.machines.host.reboot(instance.id)
         return instances
 
     def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
@@ -127,7 +147,7 @@ class InstanceBackend:
         """End an instance, termination protection or not, as its group may (UG, "Instance termination protection")."""
         if instance.state not in ("shutting-down", "terminated"):
             show(instance, "shutting-down", *BY_USER)
-            MACHINES.host.terminate(instance.id)
+            self.cloud.machines.host.terminate(instance.id)
 
     def _in(self, instance_ids: list[str], states: tuple[str, ...], what: str) -> list[Any]:
         instances: list[Any] = self.get_multi_instances_by_id(instance_ids)
@@ -154,7 +174,7 @@ class InstanceBackend:
             why = BY_USER if instance.state == "stopping" else BY_ITSELF
             if why == BY_ITSELF and instance.instance_initiated_shutdown_behavior == "terminate":
                 show(instance, "shutting-down", *why)
-                MACHINES.host.terminate(instance.id)
+                self.cloud.machines.host.terminate(instance.id)
                 return
             instance.stop()
             show(instance, "stopped", *why)
@@ -265,10 +285,10 @@ class InstanceResponse(BaseResponse):
         disks = self.ec2_backend.disks
         disk = disks.pop(self._get_param("SnapshotId"), None)
         if disk is not None and disk not in disks.values():
-            MACHINES.drop_image(disk)
+            self.ec2_backend.cloud.machines.drop_image(disk)
         return EmptyResult()
 
     @property
-    def _groups(self) -> groups.Groups:
-        found: groups.Groups = groups.backends[self.current_account][self.region]
-        return found
+    def _groups(self) -> GroupMembership:
+        cloud: Cloud = self.ec2_backend.cloud
+        return cloud.groups(self.current_account, self.region)

@@ -8,19 +8,11 @@ from typing import Any
 
 from localcloud import imds
 from localcloud.authorization.guard import NotTrusted, role_session
-from localcloud.autoscaling import groups
 from localcloud.ec2.instances import user_data_of
-from localcloud.machines import MACHINES, find
 
 
-def view_of(instance_id: str) -> imds.View | None:
-    """The instance as its metadata service shows it now; None if there is none, or it has ended."""
-    with MACHINES.lock:
-        found = find(instance_id)
-        return None if found is None or found[1].state == "terminated" else _view(*found)
-
-
-def _view(backend: Any, instance: Any) -> imds.View:
+def view(backend: Any, instance: Any, target_lifecycle_state: str | None, notice: imds.Notice) -> imds.View:
+    """The instance of an EC2 backend as its metadata service shows it now."""
     nic = instance.nics[0]
     key = backend.key_pairs.get(instance.key_name)
     options = instance.metadata_options
@@ -48,8 +40,8 @@ def _view(backend: Any, instance: Any) -> imds.View:
         tags=dict(backend.tags.get(instance.id, {})),
         user_data=user_data_of(instance),
         profile=_profile(backend, instance),
-        target_lifecycle_state=groups.backends[backend.account_id][backend.region_name].target_state(instance.id),
-        notice=imds.SERVICE.notices.get(instance.id, imds.Notice()),
+        target_lifecycle_state=target_lifecycle_state,
+        notice=notice,
         options=imds.Options(
             tokens_required=options.http_tokens == "required",
             enabled=options.http_endpoint == "enabled",

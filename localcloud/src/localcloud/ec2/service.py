@@ -26,7 +26,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_
 
 from localcloud import seed
 from localcloud.ec2.images import ImageBackend, ImageResponse
-from localcloud.ec2.instances import InstanceBackend, InstanceResponse
+from localcloud.ec2.instances import Cloud, InstanceBackend, InstanceResponse
 from localcloud.ec2.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
@@ -104,7 +104,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
 
     _url_module = urls
 
-    def __init__(self, region_name: str, account_id: str) -> None:
+    def __init__(self, region_name: str, account_id: str, cloud: Cloud) -> None:
+        self.cloud = cloud
         #: Every instance by id: moto looks through all of them, each time.
         self.known: dict[str, Any] = {}
         self.disks, self.tokens, self.copies = {}, {}, {}

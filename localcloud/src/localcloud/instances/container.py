@@ -48,7 +48,7 @@ REBOOTED, SWITCHED_OFF = 128 + 1, 128 + 2
 BY_USER, FROM_WITHIN = "User initiated shutdown", "Instance initiated shutdown"
 
 
-def open_host(port: int, listener: Listener, *, say: Callable[[str], None]) -> Host:
+def open_host(port: int, listener: Listener, *, serve: imds.Serve, say: Callable[[str], None]) -> Host:
     """A host for the localcloud of this port; what an earlier one of the port left is swept up first.
 
     Raises:
@@ -57,7 +57,7 @@ def open_host(port: int, listener: Listener, *, say: Callable[[str], None]) -> H
     check()
     base = base_image(say)
     sweep(label_of(port))
-    return Containers(port, base, listener)
+    return Containers(port, base, listener, serve)
 
 
 def check() -> None:
@@ -122,8 +122,8 @@ class Containers:
 
     kind = "container"
 
-    def __init__(self, port: int, base: str, listener: Listener) -> None:
-        self._port, self._base, self._listener = port, base, listener
+    def __init__(self, port: int, base: str, listener: Listener, serve: imds.Serve) -> None:
+        self._port, self._base, self._listener, self._serve = port, base, listener, serve
         self._label = label_of(port)
         self._lanes = Lanes(WORKERS)
         self._lock = threading.Lock()
@@ -223,7 +223,7 @@ class Containers:
             undo.callback(docker, "network", "rm", network.name)
             api = Relay((network.gateway, self._port), ("127.0.0.1", self._port))
             undo.callback(api.close)
-            metadata = imds.serve(network.gateway, 0, lambda address: self._machines.get((vpc_cidr, address)))
+            metadata = self._serve(network.gateway, 0, lambda address: self._machines.get((vpc_cidr, address)))
             undo.callback(metadata.close)
             redirect_metadata(self._label, network, metadata.port)
             undo.pop_all()

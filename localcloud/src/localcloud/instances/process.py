@@ -104,7 +104,7 @@ class ProcessHost:
         folder: Path,
         *,
         region: str,
-        serve: Callable[[str, int, Callable[[str], str | None]], imds.Door] = imds.serve,
+        serve: imds.Serve,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
         if not (PROC / "self" / "environ").exists():

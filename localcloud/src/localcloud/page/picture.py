@@ -11,7 +11,8 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 
 from localcloud import fleet
-from localcloud.autoscaling.groups import CLOCK, Event, Groups, Kept
+from localcloud.autoscaling.groups import Event, Groups, Kept
+from localcloud.clock import Clock
 
 #: How far back the page looks, in seconds of real time; a cloud that runs faster shows as much more of its own.
 WINDOW_SECONDS = 600.0
@@ -70,16 +71,16 @@ def asked_for(environ: dict[str, Any]) -> bool:
     return environ.get("PATH_INFO") in ("", "/") and not signed and "text/html" in environ.get("HTTP_ACCEPT", "")
 
 
-def read(regions: Iterable[Groups], account: str, speed: float) -> Picture:
+def read(regions: Iterable[Groups], account: str, clock: Clock) -> Picture:
     """The picture of now. To be called under the server's lock; it changes nothing and takes no longer than copying references."""
     living = list(regions)
-    at = max((groups.clock() for groups in living), default=CLOCK.now())
-    frame = Picture(at, account, speed)
+    at = max((groups.clock() for groups in living), default=clock.now())
+    frame = Picture(at, account, clock.speed)
     portraits = tuple(
         _portrait(groups, kept, frame.since) for groups in living for _, kept in sorted(groups.kept.items())
     )
     gone = deque((kept.group.name for groups in living for kept in groups.deleted), maxlen=ACTIVITIES_SHOWN)
-    return Picture(at, account, speed, portraits, tuple(gone))
+    return Picture(at, account, clock.speed, portraits, tuple(gone))
 
 
 def _portrait(groups: Groups, kept: Kept, since: float) -> Portrait:

@@ -10,7 +10,6 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -23,15 +22,12 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from localcloud import imds, page, seed
+from localcloud import page, seed
 from localcloud.authorization.guard import Guard
-from localcloud.autoscaling import groups
-from localcloud.ec2 import metadata
-from localcloud.machines import MACHINES
-from localcloud.patches import install
-from localcloud.server import state
+from localcloud.calls import read_call
 from localcloud.server.faults import Faults
-from localcloud.server.trace import Trace, read_call
+from localcloud.server.trace import Trace
+from localcloud.world import World
 
 HOST = "127.0.0.1"
 #: What the control endpoint answers to, so that a stranger on the port is told apart.
@@ -41,7 +37,7 @@ StartResponse = Callable[..., Any]
 
 
 class Application:
-    """The WSGI application.
+    """The WSGI application of a world.
 
     Args:
         latency_ms: added to every API call, slept outside the lock.
@@ -51,21 +47,17 @@ class Application:
 
     debug = True
 
-    def __init__(self, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False) -> None:
-        install.install()
-        imds.SERVICE.lookup = metadata.view_of
-        MACHINES.open(MACHINES.simulated())
+    def __init__(
+        self, world: World, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False
+    ) -> None:
+        self.world = world
         self.faults = Faults()
         self.guard = Guard(enforce_iam)
         self.latency_ms = latency_ms
         self.trace = Trace(trace)
         self.started = time.time()
         self.calls = 0
-        self._lock = MACHINES.lock
         self._moto = DomainDispatcherApplication(_service_app)
-        self._snapshot: state.State | None = None
-        self._lead = 0.0
-        state.reset()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -108,11 +100,9 @@ class Application:
 
     def _answered(self, environ: dict[str, Any], body: bytes, remember: StartResponse) -> bytes:
         """What the services say to a call, one call at a time."""
-        with self._lock:
+        with self.world.entered():
             self.calls += 1
-            MACHINES.tick()
-            for backend in groups.all_groups():
-                backend.tick()
+            self.world.tick()
             try:
                 if refusal := self.guard.check(_request(environ, body)):
                     return _failure(remember, environ, *refusal)
@@ -127,20 +117,10 @@ class Application:
                 message = "localcloud failed to answer this call; its log says why"
                 return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
 
-    def tick(self) -> None:
-        """Let groups act on what has fallen due although nobody calls."""
-        with self._lock:
-            MACHINES.tick()
-            for backend in groups.all_groups():
-                try:
-                    backend.tick()
-                except Exception:  # one group's trouble must not stop the cloud
-                    log.exception("a group's timeouts failed")
-
     def _page(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """The read-only page: read under the lock, drawn outside it."""
-        with self._lock:
-            picture = page.read(groups.all_groups(), seed.ACCOUNT, groups.CLOCK.speed)
+        with self.world.entered():
+            picture = page.read(self.world.all_groups(), seed.ACCOUNT, self.world.clock)
         body = page.html(picture).encode()
         start_response("200 OK", [*page.HEADERS, ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
@@ -150,12 +130,12 @@ class Application:
         verb = request.path.removeprefix("/localcloud/")
         actions: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
             ("GET", "status"): lambda _: self.status(),
-            ("GET", "events"): lambda _: self._events(int(request.values.get("after", 0))),
+            ("GET", "events"): lambda _: {"events": self.world.events_after(int(request.values.get("after", 0)))},
             ("GET", "faults"): lambda _: self.faults.told(),
             ("POST", "faults"): self.faults.order,
             ("POST", "enforce-iam"): self.guard.switch,
-            ("GET", "imds"): lambda _: imds.SERVICE.control({}),
-            ("POST", "imds"): imds.SERVICE.control,
+            ("GET", "imds"): lambda _: self.world.metadata.control({}),
+            ("POST", "imds"): self.world.metadata.control,
             ("POST", "speed"): self._set_speed,
             ("POST", "latency"): self._set_latency,
             ("POST", "trace"): self._set_trace,
@@ -168,7 +148,7 @@ class Application:
             if action is None:
                 return _json(start_response, "404 Not Found", {"error": f"no control {request.method} {request.path}"})
             wanted = json.loads(request.get_data() or b"{}")
-            with self._lock:
+            with self.world.entered():
                 return _json(start_response, "200 OK", action(wanted))
         except (ValueError, TypeError, KeyError, OSError) as problem:
             return _json(start_response, "400 Bad Request", {"error": f"{type(problem).__name__}: {problem}"})
@@ -183,17 +163,17 @@ class Application:
             "uptime_seconds": round(time.time() - self.started, 1),
             "calls": self.calls,
             "latency_ms": self.latency_ms,
-            "speed": groups.CLOCK.speed,
-            "instances": MACHINES.host.kind,
+            "speed": self.world.clock.speed,
+            "instances": self.world.machines.host.kind,
             "enforce_iam": self.guard.on,
             "trace": str(self.trace.path) if self.trace.path else None,
-            "snapshot": self._snapshot is not None,
+            "snapshot": self.world.has_snapshot,
             "groups": {
                 kept.group.name: {
                     "desired": kept.group.settings.desired,
                     "instances": {i.id: i.state for i in kept.group.instances.values()},
                 }
-                for backend in groups.all_groups()
+                for backend in self.world.all_groups()
                 for kept in backend.kept.values()
             },
         }
@@ -206,35 +186,23 @@ class Application:
         return {"latency_ms": self.latency_ms}
 
     def _set_speed(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        groups.CLOCK.run_at(float(wanted["speed"]))
-        return {"speed": groups.CLOCK.speed}
-
-    def _events(self, after: int) -> dict[str, Any]:
-        events = [asdict(event) for backend in groups.all_groups() for event in backend.events if event.number > after]
-        return {"events": sorted(events, key=lambda event: event["number"])}
+        self.world.clock.run_at(float(wanted["speed"]))
+        return {"speed": self.world.clock.speed}
 
     def _set_trace(self, wanted: dict[str, Any]) -> dict[str, Any]:
         self.trace.redirect(Path(wanted["file"]) if wanted["file"] else None)
         return {"trace": wanted["file"]}
 
     def _take_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
-        MACHINES.check_restorable()
-        self._snapshot, self._lead = state.copied(), groups.CLOCK.lead
+        self.world.take_snapshot()
         return {"snapshot": True}
 
     def _restore_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
-        MACHINES.check_restorable()
-        if self._snapshot is None:
-            raise ValueError("no snapshot was taken")
-        state.restore(self._snapshot)
-        groups.CLOCK.lead = self._lead  # what was due in a time that flew must not be so again
-        MACHINES.adopt()
+        self.world.restore_snapshot()
         return {"restored": True}
 
     def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
-        MACHINES.clear()
-        imds.SERVICE.forget()
-        state.reset()
+        self.world.reset()
         return {"reset": True}
 
 
@@ -296,14 +264,23 @@ class Handler(MotoRequestHandler):
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def make(port: int, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False) -> BaseWSGIServer:
-    """A server bound to loopback, not yet serving; port 0 takes a free one. Its instances are simulated, and boot at once.
+def make(
+    port: int,
+    latency_ms: float = 0,
+    trace: Path | None = None,
+    enforce_iam: bool = False,
+    world: World | None = None,
+) -> BaseWSGIServer:
+    """A server bound to loopback, not yet serving; port 0 takes a free one.
+
+    Args:
+        world: what it serves; by default a new one, whose instances are simulated and boot at once.
 
     Raises:
         SystemExit: the port is taken (werkzeug's way to say so).
     """
-    application = Application(latency_ms, trace, enforce_iam)
+    application = Application(world or World(), latency_ms, trace, enforce_iam)
     server = make_server(HOST, port, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
-    server.service_actions = application.tick  # type: ignore[method-assign]
+    server.service_actions = application.world.tick  # type: ignore[method-assign]
     return server

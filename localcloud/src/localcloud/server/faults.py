@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from localcloud import faults
-from localcloud.server.trace import Call
+from localcloud.calls import Call
 
 #: How each service says that it is called too often (API reference, "Common Errors"; EC2's own list of error codes).
 THROTTLED = {"ec2": "RequestLimitExceeded", "autoscaling": "Throttling", "iam": "Throttling", "sts": "Throttling"}
