@@ -8,19 +8,14 @@ The last column shows whether the cost grows faster than the group.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Any
 
-import boto3
 from botocore.config import Config
-from localcloud.autoscaling import groups
-from localcloud.server import application as server
+from localcloud.testing import Cloud
 
 from localcloud import seed
 
@@ -50,31 +45,10 @@ class Times:
         return self.launch + self.boot + self.terminate + self.drain
 
 
-@contextmanager
-def serving() -> Iterator[str]:
-    """The address of a server in this process."""
-    httpd = server.make(0)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{httpd.server_port}"
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
-
-
-def measure(url: str, size: int) -> Times:
+def measure(cloud: Cloud, size: int) -> Times:
     """Scale a new group from 0 to `size` and back, with a launch and a termination hook."""
-    options = {
-        "endpoint_url": url,
-        "region_name": seed.REGION,
-        "aws_access_key_id": "localcloud-access-key",
-        "aws_secret_access_key": "localcloud-secret-key",
-        "config": Config(retries={"total_max_attempts": 1}, read_timeout=600),
-    }
-    make: Any = boto3.client
-    ec2, autoscaling = make("ec2", **options), make("autoscaling", **options)
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=600)
+    ec2, autoscaling = cloud.client("ec2", config=config), cloud.client("autoscaling", config=config)
     name = f"scale-{size}"
     vpc = ec2.create_vpc(CidrBlock="10.64.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -94,12 +68,15 @@ def measure(url: str, size: int) -> Times:
         MaxSize=size,
         LifecycleHookSpecificationList=HOOKS,
     )
-    backend = groups.backends[seed.ACCOUNT][seed.REGION]
-    kept = backend.kept[name]
+    with cloud.world.entered():
+        backend = cloud.world.groups()
+        kept = backend.kept[name]
 
     def complete(hook: str) -> None:
-        for id in list(kept.group.instances):
-            backend.perform(kept, kept.group.complete(hook, "CONTINUE", backend.clock(), instance_id=id, token=None))
+        with cloud.world.entered():
+            for id in list(kept.group.instances):
+                done = kept.group.complete(hook, "CONTINUE", backend.clock(), instance_id=id, token=None)
+                backend.perform(kept, done)
 
     def check(state: str) -> None:
         found = {instance.state for instance in kept.group.instances.values()}
@@ -112,10 +89,10 @@ def measure(url: str, size: int) -> Times:
     check("InService")
     group = timed(
         lambda: asked(
-            url, "autoscaling", {"Action": "DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1": name}
+            cloud.url, "autoscaling", {"Action": "DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1": name}
         )
     )
-    instances = timed(lambda: asked(url, "ec2", {"Action": "DescribeInstances"}))
+    instances = timed(lambda: asked(cloud.url, "ec2", {"Action": "DescribeInstances"}))
     terminate = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0))
     check("Terminating:Wait")
     drain = timed(lambda: complete("drain"))
@@ -149,9 +126,9 @@ def main(sizes: list[int]) -> None:
     """Measure and print."""
     columns = ("launch", "boot", "group", "inst.", "end", "drain", "cycle")
     print(f"{'size':>7} " + " ".join(f"{column:>8}" for column in columns) + "  ms/instance")
-    with serving() as url:
+    with Cloud.start_thread() as cloud:
         for size in sizes:
-            times = measure(url, size)
+            times = measure(cloud, size)
             print(f"{size:>7} " + " ".join(f"{value:>8.2f}" for value in (*astuple(times)[1:], times.cycle)), end="")
             print(f"  {1000 * times.cycle / size:.2f}", flush=True)
 

@@ -18,10 +18,9 @@ from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
 from moto.servicequotas import urls as servicequotas_urls
 from moto.servicequotas.models import ServiceQuotasBackend
 from moto.sts import urls as sts_urls
-from moto.sts.models import STSBackend
+from moto.sts.models import AssumedRole, STSBackend
 
 from localcloud import seed
-from localcloud.authorization.callers import Session
 
 #: Days that a log group can keep its events (API, PutRetentionPolicy).
 RETENTION_DAYS = frozenset(
@@ -114,6 +113,12 @@ class ServiceQuotas(ServiceQuotasBackend):
             "Adjustable": True,
             "GlobalQuota": False,
         }
+
+
+class Session(AssumedRole):
+    """A role's session; of an instance's role if ``instance_arn`` is set."""
+
+    instance_arn: str | None = None
 
 
 class Sts(STSBackend):

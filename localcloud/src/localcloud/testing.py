@@ -32,10 +32,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from localcloud import seed
+
+if TYPE_CHECKING:
+    from localcloud.world import World
 
 T = TypeVar("T")
 #: Credentials that localcloud takes for the account owner's, who may do everything; any that it has not issued would do.
@@ -155,6 +158,12 @@ class Cloud:
         if self._folder is None:
             raise ValueError(f"the folder of the localcloud on {self.url} is not known")
         return self._folder
+
+    @property
+    def world(self) -> World:
+        """The state of a cloud in this process, to be read and changed within ``with cloud.world.entered():``."""
+        world: World = self.application.world
+        return world
 
     @property
     def environment(self) -> dict[str, str]:

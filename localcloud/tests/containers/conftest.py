@@ -61,12 +61,11 @@ def api() -> Iterator[int]:
 def cloud(base: str, key: Key, api: int) -> Iterator[Cloud]:
     """A host with whoever listens to it; closing it must leave nothing."""
     recorder = Recorder()
-    host = container.open_host(api, recorder, say=print)
+    metadata = imds.Service(lambda instance_id: cloud.views.get(instance_id))
+    host = container.open_host(api, recorder, serve=metadata.serve, say=print)
     cloud = Cloud(host, recorder, key, api, itertools.count(10))
-    lookup, imds.SERVICE.lookup = imds.SERVICE.lookup, cloud.views.get
     yield cloud
     host.close()
-    imds.SERVICE.lookup = lookup
     assert cloud.left() == []
 
 

@@ -14,7 +14,8 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from localcloud.authorization.guard import NotTrusted, RoleCredentials, role_session
+from localcloud.iam import instance_roles
+from localcloud.iam.instance_roles import NotTrusted, RoleCredentials
 from localcloud.testing import Cloud
 from moto.sts.models import sts_backends
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template, refused
@@ -222,6 +223,12 @@ def outcomes(
     return result
 
 
+def role_session(cloud: Cloud, role: str, instance: str) -> RoleCredentials:
+    """What the metadata service of an instance with this role hands out."""
+    with cloud.world.entered():
+        return instance_roles.role_session(role, instance)
+
+
 def worker(cloud: Cloud, policy: dict[str, Any], instance: str) -> Clients:
     """The role of the workers, as an instance has it."""
     iam = cloud.client("iam")
@@ -229,7 +236,7 @@ def worker(cloud: Cloud, policy: dict[str, Any], instance: str) -> Clients:
     iam.put_role_policy(
         RoleName="gh-worker-local-role", PolicyName="gh-worker-local-permissions", PolicyDocument=json.dumps(policy)
     )
-    return by_role(cloud, role_session("gh-worker-local-role", instance))
+    return by_role(cloud, role_session(cloud, "gh-worker-local-role", instance))
 
 
 def valet(cloud: Cloud, policy: dict[str, Any], instance: str) -> Clients:
@@ -396,7 +403,7 @@ def test_anybodys_credentials_are_the_operators_who_may_do_everything(enforced: 
 
 
 def test_an_instances_credentials_are_its_roles_session(enforced: Cloud, role: str) -> None:
-    given = role_session("worker", "i-0123456789abcdef0")
+    given = role_session(enforced, "worker", "i-0123456789abcdef0")
     identity = by_role(enforced, given)("sts").get_caller_identity()
     assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/i-0123456789abcdef0"
     assert identity["UserId"].endswith(":i-0123456789abcdef0")
@@ -412,12 +419,13 @@ def test_an_instances_credentials_are_its_roles_session(enforced: Cloud, role: s
 
 
 def test_an_instance_keeps_its_credentials_until_an_hour_before_they_expire(enforced: Cloud, role: str) -> None:
-    first = role_session("worker", "i-1")
-    assert role_session("worker", "i-1") == first
-    assert role_session("worker", "i-2") != first
-    session = sts_backends[ACCOUNT]["aws"].assumed_roles[0]
+    first = role_session(enforced, "worker", "i-1")
+    assert role_session(enforced, "worker", "i-1") == first
+    assert role_session(enforced, "worker", "i-2") != first
+    with enforced.world.entered():
+        session = sts_backends[ACCOUNT]["aws"].assumed_roles[0]
     session.expiration = session.expiration - timedelta(hours=5, minutes=1)
-    assert role_session("worker", "i-1").access_key_id != first.access_key_id
+    assert role_session(enforced, "worker", "i-1").access_key_id != first.access_key_id
     CALLS["query"](by_role(enforced, first))  # the old ones are good until they expire
 
 
@@ -425,16 +433,16 @@ def test_a_role_that_does_not_trust_ec2_gives_an_instance_nothing(enforced: Clou
     other = document({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})
     enforced.client("iam").update_assume_role_policy(RoleName="worker", PolicyDocument=other)
     with pytest.raises(NotTrusted, match="EC2 cannot assume the role worker"):
-        role_session("worker", "i-1")
+        role_session(enforced, "worker", "i-1")
     with pytest.raises(LookupError, match="no role nobody"):
-        role_session("nobody", "i-1")
+        role_session(enforced, "nobody", "i-1")
 
 
 @pytest.mark.parametrize(("number", "protocol"), list(enumerate(CALLS)))
 def test_bad_credentials_are_refused_in_the_words_of_each_protocol(
     enforced: Cloud, role: str, number: int, protocol: str
 ) -> None:
-    given, other = role_session("worker", "i-1"), role_session("worker", "i-2")
+    given, other = role_session(enforced, "worker", "i-1"), role_session(enforced, "worker", "i-2")
 
     def said(key: str, token: str | None) -> tuple[str, int]:
         return code_and_status(
@@ -548,7 +556,7 @@ def test_a_permissions_boundary_limits_users_and_roles(enforced: Cloud, user: st
     may(enforced, user, EVERYTHING)
     iam.put_user_permissions_boundary(UserName=user, PermissionsBoundary=arn)
     iam.put_role_permissions_boundary(RoleName="worker", PermissionsBoundary=arn)
-    for to in (by_user(enforced, user), by_role(enforced, role_session("worker", "i-1"))):
+    for to in (by_user(enforced, user), by_role(enforced, role_session(enforced, "worker", "i-1"))):
         assert outcome(to("ec2").describe_vpcs) == "done"
         with refused("AccessDenied", "because no permissions boundary allows the iam:ListUsers action"):
             to("iam").list_users()
@@ -596,8 +604,11 @@ def test_a_role_may_be_confined_to_a_region_a_tag_and_its_own_instance(enforced:
     enforced.client("iam").put_role_policy(
         RoleName="worker", PolicyName="all", PolicyDocument=document({**EVERYTHING, "Condition": condition})
     )
-    assert outcome(by_role(enforced, role_session("worker", mine))("ec2").describe_vpcs) == "done"
-    assert outcome(by_role(enforced, role_session("worker", other))("ec2").describe_vpcs) == "UnauthorizedOperation"
+    assert outcome(by_role(enforced, role_session(enforced, "worker", mine))("ec2").describe_vpcs) == "done"
+    assert (
+        outcome(by_role(enforced, role_session(enforced, "worker", other))("ec2").describe_vpcs)
+        == "UnauthorizedOperation"
+    )
 
 
 def test_a_condition_that_localcloud_does_not_know_refuses_and_is_logged(

@@ -217,15 +217,9 @@ def test_aws_clis_walk_through_the_life_of_a_drain(cloud: Cloud, ec2: Any, surro
 
 def group_waits(cloud: Cloud) -> Iterator[Any]:
     """Open lifecycle actions. AWS hands their tokens out in notices, which are not modelled."""
-    from localcloud.autoscaling.groups import all_groups
-
-    return (
-        wait
-        for backend in all_groups()
-        for kept in backend.kept.values()
-        for i in kept.group.instances.values()
-        for wait in i.waits
-    )
+    with cloud.world.entered():
+        kept = list(cloud.world.groups().kept.values())
+    return (wait for one in kept for i in one.group.instances.values() for wait in i.waits)
 
 
 # --- Ansible modules --------------------------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from localcloud.ec2 import metadata
 from localcloud.instances import Machine
-from localcloud.machines import MACHINES, NOTICED_AFTER_SECONDS
 from localcloud.testing import Cloud
+from localcloud.world import HEALTH_CHECK_SECONDS, World
 from unit.wanted import IMAGE, SUBNETS, described, make_group, refused
 
 
@@ -20,7 +19,8 @@ class SlowHost:
 
     kind = "slow"
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.machines: dict[str, Machine] = {}
         self.asked: list[tuple[str, ...]] = []
 
@@ -39,8 +39,8 @@ class SlowHost:
 
     def terminate(self, instance_id: str) -> None:
         self.asked.append(("terminate", instance_id))
-        if MACHINES._clearing:
-            MACHINES.ended(instance_id, "terminated", "")
+        if self.world.machines.clearing:
+            self.world.ended(instance_id, "terminated", "")
 
     def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
         self.asked.append(("make_image", instance_id, image_id, "reboot" if reboot else "as it runs"))
@@ -55,11 +55,11 @@ class SlowHost:
 @pytest.fixture
 def host(cloud: Cloud) -> Iterator[SlowHost]:
     """The cloud's instances are slow machines."""
-    slow = SlowHost()
-    MACHINES.open(slow)
+    slow = SlowHost(cloud.world)
+    cloud.world.use(slow)
     yield slow
     cloud.reset()
-    MACHINES.open(MACHINES.simulated())
+    cloud.world.use(cloud.world.simulated())
 
 
 def run(ec2: Any, **options: Any) -> str:
@@ -85,10 +85,10 @@ def shown(ec2: Any, id: str) -> dict[str, Any]:
     return dict(ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0])
 
 
-def lapse() -> None:
+def lapse(host: SlowHost) -> None:
     """Let the time pass after which health checks find what failed."""
-    entries = MACHINES.timetable._entries
-    entries[:] = [(at - NOTICED_AFTER_SECONDS, number, action) for at, number, action in entries]
+    entries = host.world.machines.timetable._entries
+    entries[:] = [(at - HEALTH_CHECK_SECONDS, number, action) for at, number, action in entries]
 
 
 # --- EC2 ------------------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def lapse() -> None:
 def test_an_instance_is_pending_until_its_machine_runs(ec2: Any, host: SlowHost) -> None:
     id = run(ec2)
     assert state(ec2, id) == "pending"
-    MACHINES.running(id)
+    host.world.running(id)
     assert state(ec2, id) == "running"
 
 
@@ -120,15 +120,15 @@ def test_a_machine_is_told_all_that_it_needs(ec2: Any, host: SlowHost) -> None:
 
 def test_stopping_and_starting_show_every_state_on_the_way(ec2: Any, host: SlowHost) -> None:
     id = run(ec2)
-    MACHINES.running(id)
+    host.world.running(id)
     ec2.stop_instances(InstanceIds=[id])
     assert state(ec2, id) == "stopping"
-    MACHINES.ended(id, "stopped", "")
+    host.world.ended(id, "stopped", "")
     stopped = shown(ec2, id)
     assert (stopped["State"]["Name"], stopped["StateReason"]["Code"]) == ("stopped", "Client.UserInitiatedShutdown")
     ec2.start_instances(InstanceIds=[id])
     assert state(ec2, id) == "pending"
-    MACHINES.running(id)
+    host.world.running(id)
     again = shown(ec2, id)
     assert (again["State"]["Name"], again["PrivateIpAddress"]) == ("running", stopped["PrivateIpAddress"])
     ec2.reboot_instances(InstanceIds=[id])
@@ -137,12 +137,12 @@ def test_stopping_and_starting_show_every_state_on_the_way(ec2: Any, host: SlowH
 
 def test_terminating_keeps_the_address_until_the_machine_is_gone(ec2: Any, host: SlowHost) -> None:
     id = run(ec2)
-    MACHINES.running(id)
+    host.world.running(id)
     ec2.terminate_instances(InstanceIds=[id])
     leaving = shown(ec2, id)
     assert (leaving["State"]["Name"], leaving["PrivateIpAddress"]) == ("shutting-down", host.machines[id].address)
     ec2.terminate_instances(InstanceIds=[id])
-    MACHINES.ended(id, "terminated", "")
+    host.world.ended(id, "terminated", "")
     ended = shown(ec2, id)
     assert (ended["State"]["Name"], ended["StateReason"]["Code"]) == ("terminated", "Client.UserInitiatedShutdown")
     assert host.asked.count(("terminate", id)) == 1
@@ -152,11 +152,11 @@ def test_terminating_keeps_the_address_until_the_machine_is_gone(ec2: Any, host:
 @pytest.mark.parametrize("behaviour", ["stop", "terminate"])
 def test_a_machine_that_switches_itself_off_does_as_its_instance_says(ec2: Any, host: SlowHost, behaviour: str) -> None:
     id = run(ec2, InstanceInitiatedShutdownBehavior=behaviour)
-    MACHINES.running(id)
-    MACHINES.ended(id, "stopped", "powered off")
+    host.world.running(id)
+    host.world.ended(id, "stopped", "powered off")
     if behaviour == "terminate":
         assert state(ec2, id) == "shutting-down"
-        MACHINES.ended(id, "terminated", "")
+        host.world.ended(id, "terminated", "")
     ended = shown(ec2, id)
     assert ended["State"]["Name"] == {"stop": "stopped", "terminate": "terminated"}[behaviour]
     assert ended["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
@@ -166,12 +166,12 @@ def test_a_machine_that_switches_itself_off_does_as_its_instance_says(ec2: Any, 
 def test_a_machine_that_fails_ends_its_instance_and_what_is_left_of_it(ec2: Any, host: SlowHost, ran: bool) -> None:
     id = run(ec2)
     if ran:
-        MACHINES.running(id)
-    MACHINES.ended(id, "failed", "the disk is on fire")
+        host.world.running(id)
+    host.world.ended(id, "failed", "the disk is on fire")
     reason = {"Code": "Server.InternalError", "Message": "Server.InternalError: the disk is on fire"}
     assert (state(ec2, id), shown(ec2, id)["StateReason"]) == ("terminated", reason)
     assert host.asked[-1] == ("terminate", id)
-    MACHINES.running(id)  # too late
+    host.world.running(id)  # too late
     assert state(ec2, id) == "terminated"
 
 
@@ -187,14 +187,14 @@ def test_calls_that_do_not_fit_the_state_are_refused(ec2: Any, host: SlowHost, c
     for wanted in states:
         id = run(ec2)
         if wanted in ("stopping", "stopped"):
-            MACHINES.running(id)
+            host.world.running(id)
             ec2.stop_instances(InstanceIds=[id])
         if wanted == "stopped":
-            MACHINES.ended(id, "stopped", "")
+            host.world.ended(id, "stopped", "")
         if wanted in ("shutting-down", "terminated"):
             ec2.terminate_instances(InstanceIds=[id])
         if wanted == "terminated":
-            MACHINES.ended(id, "terminated", "")
+            host.world.ended(id, "terminated", "")
         with refused("IncorrectInstanceState", id):
             getattr(ec2, call)(InstanceIds=[id])
         assert state(ec2, id) == wanted
@@ -255,7 +255,7 @@ def image_state(ec2: Any, id: str) -> str:
 def builder(ec2: Any, host: SlowHost) -> str:
     """A running instance."""
     id = run(ec2)
-    MACHINES.running(id)
+    host.world.running(id)
     return id
 
 
@@ -266,14 +266,14 @@ def test_an_image_is_pending_until_it_is_made_and_cannot_be_launched_before(
     assert (image_state(ec2, id), host.asked[-1]) == ("pending", ("make_image", builder, id, "reboot"))
     with refused("InvalidAMIID.Unavailable"):
         run(ec2, ImageId=id)
-    MACHINES.image_made(id, None)
+    host.world.image_made(id, None)
     assert image_state(ec2, id) == "available"
     assert host.machines[run(ec2, ImageId=id)].image == id
 
 
 def test_an_image_that_fails_says_why(ec2: Any, host: SlowHost, builder: str) -> None:
     id = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
-    MACHINES.image_made(id, "no space left")
+    host.world.image_made(id, "no space left")
     image = ec2.describe_images(ImageIds=[id])["Images"][0]
     assert (image["State"], image["StateReason"]) == (
         "failed",
@@ -285,7 +285,7 @@ def test_no_reboot_is_honoured_and_a_stopped_instance_needs_none(ec2: Any, host:
     first = ec2.create_image(InstanceId=builder, Name="first", NoReboot=True)["ImageId"]
     assert host.asked[-1] == ("make_image", builder, first, "as it runs")
     ec2.stop_instances(InstanceIds=[builder])
-    MACHINES.ended(builder, "stopped", "")
+    host.world.ended(builder, "stopped", "")
     second = ec2.create_image(InstanceId=builder, Name="second")["ImageId"]
     assert host.asked[-1] == ("make_image", builder, second, "as it runs")
 
@@ -297,7 +297,7 @@ def test_a_pending_instance_makes_no_image(ec2: Any, host: SlowHost) -> None:
 
 def test_a_disk_lives_as_long_as_a_snapshot_of_it(ec2: Any, host: SlowHost, builder: str) -> None:
     made = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
-    MACHINES.image_made(made, None)
+    host.world.image_made(made, None)
     snapshot = ec2.describe_images(ImageIds=[made])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     copied = ec2.copy_image(SourceImageId=made, SourceRegion="us-east-1", Name="copy")["ImageId"]
     ec2.deregister_image(ImageId=made)
@@ -328,17 +328,17 @@ def test_a_member_is_pending_until_its_machine_runs(cloud: Cloud, host: SlowHost
     make_group(cloud, DesiredCapacity=1, LifecycleHookSpecificationList=[hook])
     ((id, first),) = members(cloud).items()
     assert first == "Pending"
-    MACHINES.running(id)
+    host.world.running(id)
     assert members(cloud) == {id: "Pending:Wait"}
 
 
 def test_a_member_is_in_the_group_until_its_machine_is_gone(cloud: Cloud, host: SlowHost) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     (id,) = members(cloud)
-    MACHINES.running(id)
+    host.world.running(id)
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
     assert members(cloud) == {id: "Terminating:Proceed"}
-    MACHINES.ended(id, "terminated", "")
+    host.world.ended(id, "terminated", "")
     assert members(cloud) == {}
     activity = autoscaling.describe_scaling_activities(AutoScalingGroupName="fleet")["Activities"][0]
     assert (activity["StatusCode"], activity["Progress"]) == ("Successful", 100)
@@ -350,24 +350,24 @@ def test_a_member_whose_machine_ends_by_itself_is_replaced_a_moment_later(
 ) -> None:
     make_group(cloud, DesiredCapacity=1)
     (id,) = members(cloud)
-    MACHINES.running(id)
-    MACHINES.ended(id, cause, "on purpose")
+    host.world.running(id)
+    host.world.ended(id, cause, "on purpose")
     assert members(cloud) == {id: "InService"}
-    lapse()
+    lapse(host)
     after = members(cloud)
     (successor,) = after.keys() - {id}
     assert after[successor] == "Pending"
     if cause == "stopped":
         assert host.asked[-2] == ("terminate", id)
-        MACHINES.ended(id, "terminated", "")
+        host.world.ended(id, "terminated", "")
     assert members(cloud).keys() == {successor}
 
 
 def test_a_member_that_never_boots_is_replaced(cloud: Cloud, host: SlowHost) -> None:
     make_group(cloud, DesiredCapacity=1)
     (id,) = members(cloud)
-    MACHINES.ended(id, "failed", "no room")
-    lapse()
+    host.world.ended(id, "failed", "no room")
+    lapse(host)
     assert id not in members(cloud)
     assert list(members(cloud).values()) == ["Pending"]
 
@@ -376,11 +376,11 @@ def test_a_forced_delete_forgets_the_group_and_its_machines_end(cloud: Cloud, ec
     autoscaling = make_group(cloud, DesiredCapacity=2)
     ids = list(members(cloud))
     for id in ids:
-        MACHINES.running(id)
+        host.world.running(id)
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet", ForceDelete=True)
     assert {state(ec2, id) for id in ids} == {"shutting-down"}
     for id in ids:
-        MACHINES.ended(id, "terminated", "")
+        host.world.ended(id, "terminated", "")
     done = autoscaling.describe_scaling_activities(IncludeDeletedGroups=True)["Activities"]
     assert {activity["StatusCode"] for activity in done} == {"Successful"}
 
@@ -392,12 +392,12 @@ def test_a_member_is_told_where_its_lifecycle_leads(cloud: Cloud, ec2: Any, host
     one, other = members(cloud)
 
     def target(id: str) -> str | None:
-        view = metadata.view_of(id)
+        view = cloud.world.view_of(id)
         return view.target_lifecycle_state if view else "no such instance"
 
     assert target(one) == "InService"
-    MACHINES.running(one)
-    MACHINES.running(other)
+    host.world.running(one)
+    host.world.running(other)
     assert target(one) == "InService"
     autoscaling.enter_standby(InstanceIds=[one], **group)
     assert target(one) == "Standby"
@@ -409,7 +409,7 @@ def test_a_member_is_told_where_its_lifecycle_leads(cloud: Cloud, ec2: Any, host
         AutoScalingGroupName="fleet", LifecycleHookName="drain", InstanceId=other, LifecycleActionResult="CONTINUE"
     )
     assert (state(ec2, other), target(other)) == ("shutting-down", "Terminated")
-    MACHINES.ended(other, "terminated", "")
+    host.world.ended(other, "terminated", "")
     assert target(other) == "no such instance"
     assert target(run(ec2)) is None
 
@@ -445,14 +445,14 @@ def test_a_host_that_breaks_over_a_machine_fails_it_and_stops_nothing_else(
     assert "ZeroDivisionError" in caplog.text
     assert (state(ec2, failed), shown(ec2, failed)["StateReason"]["Code"]) == ("terminated", "Server.InternalError")
     id = run(ec2)
-    MACHINES.running(id)
+    host.world.running(id)
     assert state(ec2, id) == "running"
 
 
 def test_news_of_strangers_is_no_news(cloud: Cloud, host: SlowHost) -> None:
-    MACHINES.running("i-stranger")
-    MACHINES.ended("i-stranger", "stopped", "")
-    MACHINES.image_made("ami-stranger", None)
+    host.world.running("i-stranger")
+    host.world.ended("i-stranger", "stopped", "")
+    host.world.image_made("ami-stranger", None)
     assert cloud.status()["groups"] == {}
 
 
@@ -462,12 +462,12 @@ def test_news_of_strangers_is_no_news(cloud: Cloud, host: SlowHost) -> None:
 @pytest.fixture
 def booting(cloud: Cloud) -> Iterator[Cloud]:
     """Instances boot in 60 s and drain in 90 s of a time that passes 600 times as fast."""
-    MACHINES.open(MACHINES.simulated(60, 90))
+    cloud.world.use(cloud.world.simulated(60, 90))
     cloud.set_speed(600)
     yield cloud
     cloud.reset()
     cloud.set_speed(1)
-    MACHINES.open(MACHINES.simulated())
+    cloud.world.use(cloud.world.simulated())
 
 
 def wait_for(cloud: Cloud, wanted: list[str]) -> None:

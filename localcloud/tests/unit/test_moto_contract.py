@@ -18,10 +18,10 @@ from localcloud.autoscaling import service as autoscaling
 from localcloud.ec2 import images, launch_templates
 from localcloud.ec2 import service as ec2
 from localcloud.iam import service as iam
-from localcloud.patches import install, picker
+from localcloud.patches import picker
 from localcloud.server import application as server
 
-from localcloud import services
+from localcloud import services, world
 
 MOTO = "5.2.5"
 OURS: list[type] = [
@@ -99,7 +99,6 @@ OVERRIDDEN: dict[str, str] = {
     "moto.ec2.responses.instances.InstanceResponse.run_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.start_instances": "self",
     "moto.ec2.responses.instances.InstanceResponse.stop_instances": "self",
-    "moto.ec2.responses.instances.InstanceResponse.terminate_instances": "self",
     "moto.ec2.responses.launch_templates.LaunchTemplates.create_launch_template": "self",
     "moto.ec2.responses.launch_templates.LaunchTemplates.create_launch_template_version": "self",
     "moto.ec2.responses.launch_templates.LaunchTemplates.delete_launch_template": "self",
@@ -317,7 +316,7 @@ def test_moto_still_lacks_what_ours_adds(owner: str, action: str) -> None:
 
 @pytest.mark.parametrize("module", ROUTES)
 def test_our_classes_stand_where_moto_looks_for_its_own(module: str) -> None:
-    install.install()
+    world.install()
     handlers = importlib.import_module(module).url_paths
     assert list(handlers) == [ROUTES[module]]
     assert handlers[ROUTES[module]].__self__.__module__.startswith("localcloud.")

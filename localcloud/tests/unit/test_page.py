@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.autoscaling import groups
 from localcloud.autoscaling.groups import Event
+from localcloud.clock import Clock
 from localcloud.page import history
 from localcloud.page.picture import WINDOW_SECONDS
 from localcloud.testing import Cloud
@@ -358,6 +358,12 @@ def test_the_server_gives_a_browser_the_page_and_a_client_what_it_asked_for(clou
     assert cloud.client("sts").get_caller_identity()["Account"] == "123456789012"
 
 
+def read_page(cloud: Cloud, account: str, clock: Clock | None = None) -> page.Picture:
+    """What the server shows on its page."""
+    with cloud.world.entered():
+        return page.read(cloud.world.all_groups(), account, clock or cloud.world.clock)
+
+
 def test_the_picture_is_read_off_living_groups_and_draws(
     cloud: Cloud, ec2: Any, clock: Callable[[float], None]
 ) -> None:
@@ -380,7 +386,7 @@ def test_the_picture_is_read_off_living_groups_and_draws(
     clock(100)
     make_group(cloud, "gone")
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="gone")
-    picture = page.read(groups.all_groups(), "123456789012", 1.0)
+    picture = read_page(cloud, "123456789012")
     (seen,) = picture.groups
     assert (seen.name, seen.version, seen.tags, picture.deleted) == ("fleet", "1", (("Project", "wekruit"),), ("gone",))
     assert [i.state for i in seen.instances] == ["Terminating:Wait", "InService"]
@@ -389,13 +395,15 @@ def test_the_picture_is_read_off_living_groups_and_draws(
     assert "3:20 of 5:00" in text
     assert "MidLifecycleAction 60 %" in text
     ec2.delete_launch_template(LaunchTemplateName="workers")
-    assert page.read(groups.all_groups(), "1", 1.0).groups[0].version == "$Latest"
+    assert read_page(cloud, "1").groups[0].version == "$Latest"
 
 
 def test_old_events_and_those_of_other_groups_are_left_out(cloud: Cloud, clock: Callable[[float], None]) -> None:
     make_group(cloud, "old", DesiredCapacity=1)
     clock(WINDOW_SECONDS + 1)
     make_group(cloud, "new", DesiredCapacity=1)
-    new, old = page.read(groups.all_groups(), "1", 1.0).groups
+    new, old = read_page(cloud, "1").groups
     assert (old.events, {event.group for event in new.events}) == ((), {"new"})
-    assert page.read(groups.all_groups(), "1", 10.0).groups[1].events
+    fast = Clock()
+    fast.run_at(10)
+    assert read_page(cloud, "1", fast).groups[1].events

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from localcloud.autoscaling import groups
 from localcloud.testing import Cloud
+from localcloud.world import World
 from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
 
 
@@ -50,12 +50,12 @@ def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud,
 
 def test_time_that_flew_is_put_back_with_the_state(cloud: Cloud) -> None:
     cloud.snapshot()
-    lead = groups.CLOCK.lead
+    lead = cloud.world.clock.lead
     cloud.set_speed(1e6)
     cloud.set_speed(1)
-    assert groups.CLOCK.lead > lead + 1
+    assert cloud.world.clock.lead > lead + 1
     cloud.restore()
-    assert abs(groups.CLOCK.lead - lead) < 0.01
+    assert abs(cloud.world.clock.lead - lead) < 0.01
 
 
 def test_a_restored_group_launches_and_ends_instances_like_the_first(cloud: Cloud, ec2: Any) -> None:
@@ -123,11 +123,9 @@ def test_policies_are_enforced_from_when_it_is_asked_for(cloud: Cloud) -> None:
     assert theirs.describe_vpcs()["Vpcs"]
 
 
-def test_restoring_what_was_never_taken_is_refused(running: Cloud) -> None:
-    from localcloud.server.application import Application
-
+def test_restoring_what_was_never_taken_is_refused() -> None:
     with pytest.raises(ValueError, match="no snapshot"):
-        Application()._restore_snapshot({})
+        World().restore_snapshot()
 
 
 def test_the_trace_holds_each_call_as_its_client_sent_it(cloud: Cloud, ec2: Any) -> None:

@@ -18,7 +18,6 @@ import pytest
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
-from localcloud.autoscaling.groups import all_groups
 from localcloud.autoscaling.service import PREFERENCES, UNDERSTOOD, AutoScaling
 from localcloud.testing import Cloud
 from unit.wanted import described, make_group, refused
@@ -342,6 +341,7 @@ TABLE = [
 class Fleet:
     """A group with a member in service and one that drains, and a client that leaves every check to the server."""
 
+    cloud: Cloud
     client: Any
     ids: dict[str, str]
 
@@ -371,7 +371,7 @@ def fleet(cloud: Cloud) -> Fleet:
     unchecked = cloud.client(
         "autoscaling", config=Config(retries={"total_max_attempts": 1}, parameter_validation=False)
     )
-    return Fleet(unchecked, {"{serving}": serving, "{draining}": draining})
+    return Fleet(cloud, unchecked, {"{serving}": serving, "{draining}": draining})
 
 
 @pytest.mark.parametrize("row", TABLE, ids=str)
@@ -454,13 +454,9 @@ def test_a_scale_after_the_cooldown_is_let_through(fleet: Fleet, clock: Callable
 
 def test_a_token_is_good_once_and_until_its_action_times_out(fleet: Fleet, clock: Callable[[float], None]) -> None:
     def token() -> dict[str, str]:
-        found = [
-            w.token
-            for groups in all_groups()
-            for kept in groups.kept.values()
-            for i in kept.group.instances.values()
-            for w in i.waits
-        ]
+        with fleet.cloud.world.entered():
+            kept = fleet.cloud.world.groups().kept["fleet"]
+        found = [w.token for i in kept.group.instances.values() for w in i.waits]
         return {**FLEET, "LifecycleHookName": "drain", "LifecycleActionToken": found[0]}
 
     first = token()

@@ -7,16 +7,16 @@ taken as proof of who has them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 from moto.core.utils import utcnow
 from moto.iam.models import iam_backends
-from moto.sts.models import AssumedRole, sts_backends
+from moto.sts.models import sts_backends
 
-from localcloud.iam.policies import Policies, Policy, Principal, parse
+from localcloud.iam.policies import Policies, Principal
+from localcloud.iam.principals import policies_of, principal_keys
 
 #: AWS's access keys begin so: of users, and of sessions (reference_identifiers#identifiers-unique-ids). Any other is nobody's, and the operator's here.
 KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{16}")
@@ -51,47 +51,6 @@ class Caller:
         return self.principal.session or self.principal.arn
 
 
-class Session(AssumedRole):
-    """A role's session; of an instance's role if ``instance_arn`` is set."""
-
-    instance_arn: str | None = None
-
-
-@lru_cache(maxsize=512)
-def _parsed(name: str, text: str) -> Policy:
-    return parse(name, text)
-
-
-def _managed(policies: Iterable[Any]) -> Iterator[Policy]:
-    for policy in policies:
-        document = next(version.document for version in policy.versions if version.is_default)
-        yield _parsed(policy.name, document)
-
-
-def _attached(entity: Any) -> Iterator[Policy]:
-    """Inline and managed policies of a user, group or role (access_policies_managed-vs-inline)."""
-    yield from (_parsed(name, text) for name, text in entity.policies.items())
-    yield from _managed(entity.managed_policies.values())
-
-
-def policies_of(entity: Any, backend: Any, session: str | None = None) -> Policies:
-    """The policies of a user (with those of its groups), a group or a role.
-
-    Args:
-        session: the policy given to AssumeRole (access_policies#policies_session).
-
-    Raises:
-        Malformed: one of them is none.
-    """
-    identity = [*_attached(entity)]
-    if entity in backend.users.values():
-        identity += [policy for group in backend.get_groups_for_user(entity.name) for policy in _attached(group)]
-    bound = (getattr(entity, "permissions_boundary", None) or {}).get("PermissionsBoundaryArn")
-    # A boundary whose policy is gone allows nothing.
-    boundary = tuple(_managed(one for arn, one in backend.managed_policies.items() if arn == bound)) if bound else None
-    return Policies(tuple(identity), boundary, (_parsed("session policy", session),) if session else None)
-
-
 def identify(key: str, token: str | None) -> Caller | None:
     """Whose an access key is; None: nobody's, so the operator's.
 
@@ -121,7 +80,9 @@ def _user(key: str) -> Caller | None:
 
 
 def _of_user(user: Any, backend: Any) -> Caller:
-    return Caller(Principal(user.arn, user.account_id), policies_of(user, backend), about(user, backend), user.name)
+    return Caller(
+        Principal(user.arn, user.account_id), policies_of(user, backend), principal_keys(user, backend), user.name
+    )
 
 
 def _session(key: str, token: str | None) -> Caller | None:
@@ -145,7 +106,7 @@ def _session(key: str, token: str | None) -> Caller | None:
 
 def _about_session(session: Any, role: Any, backend: Any) -> dict[str, tuple[str, ...]]:
     context = {
-        **about(role, backend),
+        **principal_keys(role, backend),
         "aws:principaltype": ("AssumedRole",),
         "aws:userid": (session.user_id,),
         "aws:multifactorauthpresent": ("false",),
@@ -156,26 +117,6 @@ def _about_session(session: Any, role: Any, backend: Any) -> dict[str, tuple[str
     ):  # EC2 User Guide, iam-roles-for-amazon-ec2: keys of an instance's role
         context |= {"ec2:sourceinstancearn": (instance,), "ec2:roledelivery": ("2.0",)}
     return context
-
-
-def about(entity: Any, backend: Any) -> dict[str, tuple[str, ...]]:
-    """Condition keys that a user or role has in every call (reference_policies_condition-keys, "Properties of the principal")."""
-    user = entity in backend.users.values()
-    tags = (
-        backend.tagger.get_tag_dict_for_resource(entity.arn)
-        if user
-        else {tag["Key"]: tag["Value"] for tag in entity.tags or []}
-    )
-    context: dict[str, tuple[str, ...]] = {
-        f"aws:principaltag/{key}".lower(): (str(value),) for key, value in tags.items()
-    }
-    context |= {"aws:principalarn": (entity.arn,), "aws:principalaccount": (entity.account_id,)}
-    own: dict[str, tuple[str, ...]] = {
-        "aws:principaltype": ("User",),
-        "aws:userid": (entity.id,),
-        "aws:username": (entity.name,),
-    }
-    return context | own if user else context
 
 
 def _all(holder: Any) -> Iterator[Any]:

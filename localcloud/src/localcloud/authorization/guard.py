@@ -11,25 +11,19 @@ from __future__ import annotations
 import logging
 import re
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from moto.core.request import Request as HttpRequest
 from moto.iam.models import iam_backends
-from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
 
-from localcloud import seed
 from localcloud.authorization.callers import BadCredentials, Caller, identify
 from localcloud.authorization.permissions import OWN_KEYS, OWN_TAG_KEYS, Need, needs
 from localcloud.authorization.resources import Asked, NotModelled
 from localcloud.calls import Call, read_call
-from localcloud.iam.policies import Decision, Malformed, Policies, Principal, Request, decide, decide_trust, parse
+from localcloud.iam.policies import Decision, Malformed, Request, decide, decide_trust, parse
 
-#: EC2 gives an instance's role new credentials this long before the old ones expire; AWS promises five minutes (instance-metadata-security-credentials).
-RENEWED_BEFORE = timedelta(hours=1)
-ROLE_SESSION = timedelta(hours=6)
 #: Condition keys about request and caller whose absence says that AWS's request lacks them as well (reference_policies_condition-keys).
 KNOWN_KEYS = (
     OWN_KEYS
@@ -214,54 +208,3 @@ def _context(need: Need, caller: Caller, asked: Asked, request: HttpRequest) -> 
         "aws:principalisawsservice": ("false",),
         "aws:useragent": (request.headers.get("User-Agent", ""),),
     }
-
-
-# --- what an instance's metadata service hands out --------------------------------------------------------------------------
-
-
-class NotTrusted(Exception):
-    """EC2 may not take the role: the metadata's ``iam/info`` has the code ``AssumeRoleUnauthorizedAccess``."""
-
-
-@dataclass(frozen=True)
-class RoleCredentials:
-    """Credentials of an instance's role, as instance metadata shows them; times are aware and in UTC."""
-
-    access_key_id: str
-    secret_access_key: str
-    token: str
-    last_updated: datetime
-    expiration: datetime
-
-
-def role_session(
-    role: str, instance_id: str, account: str = seed.ACCOUNT, region: str = seed.REGION
-) -> RoleCredentials:
-    """Credentials of a role for an instance: the same ones until an hour before they expire, then new ones. Call it under the server's lock.
-
-    Args:
-        role: name of the role.
-
-    Raises:
-        LookupError: there is no such role.
-        NotTrusted: its trust policy does not let ec2.amazonaws.com take it (id_roles_use_switch-role-ec2).
-    """
-    partition = get_partition(region)
-    found = next((one for one in iam_backends[account][partition].roles.values() if one.name == role), None)
-    if found is None:
-        raise LookupError(f"no role {role}")
-    instance = f"arn:{partition}:ec2:{region}:{account}:instance/{instance_id}"
-    asked = Request("sts:AssumeRole", found.arn, {"ec2:sourceinstancearn": (instance,)})
-    trust = parse(f"trust policy of {role}", found.assume_role_policy_document, trust=True)
-    ec2 = Principal("ec2.amazonaws.com", account, service=True)
-    if not decide_trust(asked, trust, ec2, Policies(())).allowed:
-        raise NotTrusted(f"EC2 cannot assume the role {role}")
-    sts: Any = sts_backends[account][partition]
-    session = sts.instance_session(found.arn, instance, ROLE_SESSION, RENEWED_BEFORE)
-    return RoleCredentials(
-        session.access_key_id,
-        session.secret_access_key,
-        session.session_token,
-        (session.expiration - ROLE_SESSION).replace(tzinfo=UTC),
-        session.expiration.replace(tzinfo=UTC),
-    )

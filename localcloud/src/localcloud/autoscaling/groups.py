@@ -159,6 +159,10 @@ class Groups(BaseBackend):
             for id in instance_ids:
                 self.perform(kept, kept.group.lost(id, self.clock(), stopped=stopped))
 
+    def notify_terminate_instances(self, instance_ids: list[str]) -> None:
+        """moto's TerminateInstances calls this: to a group, a terminated instance is an unhealthy one."""
+        self.lost(instance_ids)
+
     def found(self, instance_ids: Iterable[str]) -> None:
         """EC2 started these again."""
         for kept in self.kept.values():

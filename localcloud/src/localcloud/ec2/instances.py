@@ -243,12 +243,6 @@ class InstanceResponse(BaseResponse):
                 instance.id, iam_instance_profile_name=name, iam_instance_profile_arn=arn
             )
 
-    def terminate_instances(self) -> ActionResult:
-        """TerminateInstances; a group hears of its members' end at the next health check."""
-        result: ActionResult = super().terminate_instances()  # type: ignore[misc]
-        self._groups.lost(self._get_param("InstanceIds", []))
-        return result
-
     def start_instances(self) -> ActionResult:
         """StartInstances; a group hears of it."""
         result: ActionResult = super().start_instances()  # type: ignore[misc]

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from localcloud import imds
-from localcloud.authorization.guard import NotTrusted, role_session
 from localcloud.ec2.instances import user_data_of
+from localcloud.iam.instance_roles import NotTrusted, role_session
 
 
 def view(backend: Any, instance: Any, target_lifecycle_state: str | None, notice: imds.Notice) -> imds.View:

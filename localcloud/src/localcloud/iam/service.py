@@ -14,9 +14,9 @@ from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
 from moto.iam.responses import IamResponse
 
 from localcloud import seed
-from localcloud.authorization.callers import about, policies_of
 from localcloud.iam import simulation
 from localcloud.iam.policies import EVERYTHING, Malformed, Policies, Policy, parse
+from localcloud.iam.principals import policies_of, principal_keys
 
 
 @cache
@@ -73,7 +73,7 @@ class Iam(IamResponse):
         more = self._policies("PolicyInputList") or ()
         boundary = self._policies("PermissionsBoundaryPolicyInputList") or own.boundary
         return self._simulated(
-            Policies((*own.identity, *more), boundary), {} if ":group/" in source else about(entity, backend)
+            Policies((*own.identity, *more), boundary), {} if ":group/" in source else principal_keys(entity, backend)
         )
 
     def simulate_custom_policy(self) -> ActionResult:
