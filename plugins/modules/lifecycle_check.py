@@ -9,30 +9,30 @@ DOCUMENTATION = r"""
 ---
 module: lifecycle_check
 version_added: 0.1.0
-short_description: Say whether a fleet is right, and if not, what to do
+short_description: Check a fleet
 description:
-  - Reads what stands (at most 15 calls besides paging, all at once, whatever the fleet's size) and holds it against what the fleet should be.
-  - Each check has a stable id and comes to one finding, right or wrong, with what was seen, a remedy, and the values behind it.
+  - Reads a fleet (at most 15 calls besides paging, all at once) and compares it with what it should be.
+  - Each check has a stable id and returns one finding, with what was seen, a remedy, and the values behind it.
   - Read-only. It never reads a secret's value. What the caller may not read becomes a finding.
-  - What the fleet should be stands in the C(fleet_*) variables (docs/options.md); O(expect) replaces some of them for this task.
+  - The C(fleet_*) variables say what the fleet should be (docs/options.md). O(expect) replaces some of them.
 author:
   - WeKruit (@WeKruit)
 options:
   expect:
-    description: What the fleet should be, where it is not what the variables say. The names of the variables without C(fleet_).
+    description: Values for this task instead of the variables'. The names of the variables without C(fleet_).
     type: dict
     default: {}
   registry:
-    description: The result of M(wekruit.ghosthands.worker_registry_info). Without it nothing is said of workers.
+    description: The result of M(wekruit.ghosthands.worker_registry_info). Without it the checks of workers are skipped.
     type: dict
   hosts:
     description:
-      - What C(ghosthands-agent doctor --json) said on each instance.
+      - What C(ghosthands-agent doctor --json) printed on each instance.
       - Each has C(instance), and C(findings) or, where it could not be asked, C(problem).
     type: list
     elements: dict
   drill:
-    description: The finding of M(wekruit.ghosthands.fleet_drill), to stand among the others.
+    description: The finding of M(wekruit.ghosthands.fleet_drill), to be reported with the others.
     type: dict
   fail_on:
     description: The least severity that fails the task. The result is the same either way.
@@ -41,10 +41,11 @@ options:
     default: error
   wait_for:
     description:
-      - Look again until these checks are right (ids), or until O(timeout). V(all) means that nothing would fail the task.
-      - What is still waited for then counts as an error. O(registry), O(hosts) and O(drill) stay as they were given.
-      - The registry is handed in and read once, so what is said of workers cannot be waited for.
-      - Empty means one look.
+      - Check again until these checks (ids) pass, or until O(timeout). V(all) waits until nothing would fail the task.
+      - A check that has not passed by then counts as an error.
+      - O(registry), O(hosts) and O(drill) stay as they were given.
+      - The registry is handed in and read once, so the checks of workers cannot be waited for.
+      - Empty means to check once.
     type: list
     elements: str
     default: []
@@ -53,30 +54,32 @@ options:
     type: int
     default: 600
   report:
-    description: A folder to write C(report.json), C(report.xml) and C(report.html) to, relative to the folder you run in. Empty means none.
+    description:
+      - A folder to write C(report.json), C(report.xml) and C(report.html) to, relative to the working directory.
+      - Empty means no report.
     type: str
     default: ""
 attributes:
   check_mode:
-    description: It changes nothing anyway.
+    description: It never changes anything.
     support: full
   diff_mode:
-    description: There is nothing to differ.
+    description: It never changes anything.
     support: none
 extends_documentation_fragment:
   - wekruit.ghosthands.connection
 """
 
 EXAMPLES = r"""
-- name: Know whether the fleet is right
+- name: Fail if a check of the fleet fails
   wekruit.ghosthands.lifecycle_check:
 
-- name: Wait until the new worker serves
+- name: Wait until the new worker is in service
   wekruit.ghosthands.lifecycle_check:
     wait_for: [instances-serving, instances-pending]
     timeout: 900
 
-- name: Hold another group against the same expectations, and only look
+- name: Check another group against the same variables, and never fail
   wekruit.ghosthands.lifecycle_check:
     expect:
       group_name: gh-worker-canary-asg
@@ -85,7 +88,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: One for each check, in the runbook's order.
+  description: One for each check, in the order of the runbook.
   returned: always
   type: list
   elements: dict
@@ -97,36 +100,40 @@ findings:
       description: The runbook's section.
       type: int
     severity:
-      description: C(error), C(warning) or C(info); what was not looked at is C(info).
+      description: C(error), C(warning) or C(info). A check that was skipped has C(info).
       type: str
     ok:
-      description: Whether it is as it should be.
+      description: Whether it passed, or was skipped.
       type: bool
     detail:
       description: What was seen.
       type: str
     remedy:
-      description: What to do. Commands stand between backticks.
+      description: What to do, as text, its commands in backticks.
       type: str
+    commands:
+      description: The remedy's commands, to be run where Ansible runs, in this order.
+      type: list
+      elements: str
     evidence:
       description: The values behind it.
       type: dict
 fleet:
-  description: What stands, in short; what the report draws.
+  description: The fleet in short, as the report shows it.
   returned: always
   type: dict
 errors:
-  description: Ids of the wrong ones of that severity.
+  description: Ids of the failed checks of that severity.
   returned: always
   type: list
   elements: str
 warnings_found:
-  description: Ids of the wrong ones of that severity.
+  description: Ids of the failed checks of that severity.
   returned: always
   type: list
   elements: str
 calls:
-  description: How many calls of AWS's it took.
+  description: How many calls to AWS it took.
   returned: always
   type: int
 """
