@@ -16,7 +16,7 @@ Document = dict[str, Any]
 User = Callable[[PlaybookCloud, Document], dict[str, Any]]
 
 
-OPERATOR = ("look", "operator", "teardown")
+OPERATOR = ("read", "operator", "teardown")
 
 
 def document(*names: str) -> Document:

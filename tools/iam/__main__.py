@@ -1,4 +1,4 @@
-"""`python -m tools.iam`: writes docs/iam/{look,operator,teardown,verify}.json from the calls of a fleet's whole life on localcloud. Takes minutes."""
+"""`python -m tools.iam`: writes docs/iam/{read,operator,teardown,verify}.json from the calls of a fleet's whole life on localcloud. Takes minutes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def live(fleet: Watched) -> None:
     for how in ({}, {"fleet_force_delete": True}):
         fleet.restore()
         with repeatedly(fleet.complete_hooks, every=0.2):
-            fleet.run("playbooks/teardown.yml", "End", fleet_confirm_teardown=GROUP, **EVERYTHING_GOES, **how)
+            fleet.run("playbooks/teardown.yml", "Delete", fleet_confirm_teardown=GROUP, **EVERYTHING_GOES, **how)
 
 
 def _done(fleet: Fleet, change: Change, alone: bool) -> bool:
@@ -144,9 +144,9 @@ def documents(whole: set[Used], verified: set[Used]) -> dict[str, dict[str, Any]
         return {**policy, "Statement": [s for s in policy["Statement"] if s["Sid"].startswith(phases)]}
 
     return {
-        "look": part("Look"),
+        "read": part("Read"),
         "operator": part("Build", "Drill"),
-        "teardown": part("End"),
+        "teardown": part("Delete"),
         "verify": document(verified),
     }
 
@@ -162,7 +162,7 @@ def main() -> int:
         fleet.recorder.used.clear()
         fleet.run("playbooks/verify.yml", fleet_verify_fail_on="never", fleet_report_dir=str(fleet.folder))
         seen = set(fleet.recorder.used)
-    if writing := {one.action for one in seen if one.phase != "Look"}:
+    if writing := {one.action for one in seen if one.phase != "Read"}:
         raise SystemExit(f"verify.yml writes: {', '.join(sorted(writing))}")
     for name, policy in documents(whole, seen).items():
         (FOLDER / f"{name}.json").write_text(written(policy), encoding="utf-8")

@@ -21,7 +21,7 @@ MOST = 6144  # characters of a managed policy, blanks not counted (IAM and AWS S
 
 
 #: Reads; what builds and keeps a fleet; what drills it; what ends it.
-PHASES = ("Look", "Build", "Drill", "End")
+PHASES = ("Read", "Build", "Drill", "Delete")
 
 
 class Used(NamedTuple):
@@ -64,7 +64,7 @@ def used(
 ) -> Used:
     """A permission as a call needed it: IAM's action, its resource, its condition keys, the resource's tags."""
     conditions = frozenset((name, context[key][0]) for key, name in TIGHTER.items() if len(context.get(key, ())) == 1)
-    return Used("Look" if READS.match(action) else phase, action, resource(arn), conditions, (tags or {}).get(OURS))
+    return Used("Read" if READS.match(action) else phase, action, resource(arn), conditions, (tags or {}).get(OURS))
 
 
 def document(calls: Iterable[Used]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _conditions(phase: str, calls: list[Used]) -> tuple[tuple[str, str], ...]:
     """What was so in every one of these calls. Only what ends a fleet has to meet its mark: a resource that lost its tag can be mended."""
     alike = frozenset.intersection(*(call.conditions for call in calls))
     marks = {call.marked for call in calls}
-    if phase == "End" and calls[0].resource.startswith("arn:aws:ec2") and len(marks) == 1 and None not in marks:
+    if phase == "Delete" and calls[0].resource.startswith("arn:aws:ec2") and len(marks) == 1 and None not in marks:
         alike |= {(MARKED, str(calls[0].marked))}
     return tuple(sorted(alike))
 
