@@ -1,4 +1,7 @@
-"""`python -m tools.iam`: writes docs/iam/{read,operator,teardown,verify}.json from the calls of a fleet's whole life on localcloud. Takes minutes."""
+"""`python -m tools.iam`: writes docs/iam/{read,operator,teardown,verify}.json. Takes minutes.
+
+It runs the playbooks through a fleet's whole life on localcloud and records which permissions their calls need.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ from localcloud import seed  # noqa: E402
 from tests.fleet.changes import CHANGES, MISSING, Change  # noqa: E402
 from tests.fleet.cloud import Run  # noqa: E402
 from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION, Fleet, FullFleet  # noqa: E402
-from tools.iam.document import Used, document, used, written  # noqa: E402
+from tools.iam.document import Used, as_json, document, used  # noqa: E402
 
 FOLDER = ROOT / "docs" / "iam"
-EVERYTHING_GOES = {"fleet_teardown_logs": True, "fleet_teardown_repository": True, "fleet_teardown_secret": True}
+DELETE_EVERYTHING = {"fleet_teardown_logs": True, "fleet_teardown_repository": True, "fleet_teardown_secret": True}
 
 
 class Recorder(Guard):
-    """Lets every call through, and remembers what those with the playbooks' key needed."""
+    """Allows every call, and records the permissions that those with the playbooks' access key need."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +42,7 @@ class Recorder(Guard):
         self.problems = list[str]()
 
     def check(self, request: Request) -> Refusal | None:
-        """Before each call is answered."""
+        """Record the permissions of a call before it is answered."""
         if f"Credential={CREDENTIALS['aws_access_key_id']}/" in request.headers.get("Authorization", ""):
             call = read_call(request)
             asked = Asked(call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR)
@@ -51,17 +54,17 @@ class Recorder(Guard):
         return super().check(request)
 
 
-class Watched(FullFleet):
-    """A fleet on a localcloud in this process; only the playbooks use the key that counts."""
+class RecordedFleet(FullFleet):
+    """A fleet on a localcloud in this process; only the playbooks use the access key that is recorded."""
 
     recorder: Recorder
 
     def client(self, service: str, region: str = seed.REGION, **options: Any) -> Any:
-        """A client of somebody else's."""
-        return super().client(service, region, **{name: "somebody-else" for name in CREDENTIALS}, **options)
+        """A client with another access key."""
+        return super().client(service, region, **dict.fromkeys(CREDENTIALS, "somebody-else"), **options)
 
     def run(self, playbook: str, phase: str = "Build", **variables: Any) -> Run:
-        """Run a playbook; it has to succeed."""
+        """Run a playbook. Raises SystemExit if it fails."""
         self.recorder.phase = phase
         run = self.play(playbook, **{**self.options, **variables})
         if run.returncode != 0:
@@ -70,7 +73,7 @@ class Watched(FullFleet):
         return run
 
     def complete_hooks(self) -> None:
-        """What agents do in the beginning and in the end."""
+        """Complete launch and termination hooks as agents do."""
         hooks = {"Pending:Wait": LAUNCH, "Terminating:Wait": TERMINATION}
         for instance in self.group(GROUP).get("Instances", []):
             if hook := hooks.get(instance["LifecycleState"]):
@@ -79,9 +82,9 @@ class Watched(FullFleet):
 
 
 @contextmanager
-def watched() -> Iterator[Watched]:
-    """Up while the block runs. Raises SystemExit where a call's needs are not known."""
-    with Watched.start_thread() as fleet:
+def recorded_fleet() -> Iterator[RecordedFleet]:
+    """A fleet that runs during the block. Raises SystemExit if the permissions of a call are not known."""
+    with RecordedFleet.start_thread() as fleet:
         fleet.recorder = fleet.application.guard = Recorder()
         yield fleet
     if fleet.recorder.problems:
@@ -89,23 +92,23 @@ def watched() -> Iterator[Watched]:
 
 
 def changes() -> Iterator[list[Change]]:
-    """What somebody may do to a fleet, in batches that one run mends: what deletes, or asks for something else, one by one; the rest together."""
+    """Changes in batches that one run reverts: those that delete or set variables singly, the others together."""
     alone = [m for m in CHANGES if m.differs and (MISSING in m.differs.values() or m.variables)]
     yield from ([m] for m in alone)
     yield [m for m in CHANGES if m.differs and m not in alone]
 
 
-def live(fleet: Watched) -> None:
-    """A fleet's whole life."""
+def run_lifecycle(fleet: RecordedFleet) -> None:
+    """Build a fleet, revert every change, drill it, and delete it in both ways."""
     fleet.reset()
     fleet.run("site.yml", fleet_secret_create=True)
     fleet.build()
     for book in ("playbooks/preflight.yml", "playbooks/status.yml", "site.yml"):
         fleet.run(book)
     for batch in changes():
-        while batch:  # what another of its batch was in the way of comes to its turn in the next round
+        while batch:  # a change that another one of its batch prevented is made in the next round
             fleet.restore()
-            done = [change for change in batch if _done(fleet, change, alone=change is batch[0])]
+            done = [change for change in batch if _apply(fleet, change, first=change is batch[0])]
             fleet.run("site.yml", **{name: value for change in done for name, value in change.variables.items()})
             print(f"  {len(done)} changes", flush=True)
             batch = [change for change in batch if change not in done]
@@ -122,22 +125,22 @@ def live(fleet: Watched) -> None:
     for how in ({}, {"fleet_force_delete": True}):
         fleet.restore()
         with repeatedly(fleet.complete_hooks, every=0.2):
-            fleet.run("playbooks/teardown.yml", "Delete", fleet_confirm_teardown=GROUP, **EVERYTHING_GOES, **how)
+            fleet.run("playbooks/teardown.yml", "Delete", fleet_confirm_teardown=GROUP, **DELETE_EVERYTHING, **how)
 
 
-def _done(fleet: Fleet, change: Change, alone: bool) -> bool:
-    """Whether it could be done after the others of its round. The first has nothing in its way: raises what it raises."""
+def _apply(fleet: Fleet, change: Change, first: bool) -> bool:
+    """Whether the change could be made after others of its round. Raises if the first one cannot."""
     try:
         change.apply(fleet)
     except Exception:
-        if alone:
+        if first:
             raise
         return False
     return True
 
 
 def documents(whole: set[Used], verified: set[Used]) -> dict[str, dict[str, Any]]:
-    """The document of each file: one alone would be longer than a managed policy may be."""
+    """File -> its document; a single document would be longer than a managed policy may be."""
     policy = document(whole | verified)
 
     def part(*phases: str) -> dict[str, Any]:
@@ -155,17 +158,17 @@ def main() -> int:
     """Write the documents."""
     parser = argparse.ArgumentParser(prog="python -m tools.iam", description=__doc__)
     parser.parse_args()
-    with watched() as fleet:
-        live(fleet)
+    with recorded_fleet() as fleet:
+        run_lifecycle(fleet)
         whole = set(fleet.recorder.used)
         fleet.restore()
         fleet.recorder.used.clear()
         fleet.run("playbooks/verify.yml", fleet_verify_fail_on="never", fleet_report_dir=str(fleet.folder))
-        seen = set(fleet.recorder.used)
-    if writing := {one.action for one in seen if one.phase != "Read"}:
+        verified = set(fleet.recorder.used)
+    if writing := {one.action for one in verified if one.phase != "Read"}:
         raise SystemExit(f"verify.yml writes: {', '.join(sorted(writing))}")
-    for name, policy in documents(whole, seen).items():
-        (FOLDER / f"{name}.json").write_text(written(policy), encoding="utf-8")
+    for name, policy in documents(whole, verified).items():
+        (FOLDER / f"{name}.json").write_text(as_json(policy), encoding="utf-8")
         print(f"docs/iam/{name}.json is written")
     return 0
 

@@ -1,4 +1,4 @@
-"""Permissions that calls needed -> a policy document for every fleet whose names begin as the defaults do. Pure."""
+"""A policy document made of the permissions that calls needed, for every fleet with names like the defaults. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.op
 
 from localcloud import seed
 
+Conditions = tuple[tuple[str, str], ...]
+Scope = tuple[str, tuple[str, ...], Conditions]  # a statement's phase, resources and conditions
+
 READS = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Simulate)")
-#: Condition keys that make a permission tighter wherever every call had one and the same value of them.
-TIGHTER = {"iam:passedtoservice": "iam:PassedToService", "ec2:createaction": "ec2:CreateAction"}
-OURS = "Project"  # the tag in fleet_tags
-MARKED = f"aws:ResourceTag/{OURS}"
-MOST = 6144  # characters of a managed policy, blanks not counted (IAM and AWS STS quotas)
+#: Condition keys that are added where all calls have the same value: the key in lower case -> as IAM writes it.
+CONDITION_KEYS = {"iam:passedtoservice": "iam:PassedToService", "ec2:createaction": "ec2:CreateAction"}
+TAG = "Project"  # the tag in fleet_tags
+TAG_CONDITION = f"aws:ResourceTag/{TAG}"
+MAX_LENGTH = 6144  # characters of a managed policy without whitespace (IAM and AWS STS quotas)
 
 
-#: Reads; what builds and keeps a fleet; what drills it; what ends it.
+#: Reading; building and changing a fleet; drilling it; deleting it.
 PHASES = ("Read", "Build", "Drill", "Delete")
 
 
@@ -33,14 +36,14 @@ class Used(NamedTuple):
     resource: str
     conditions: frozenset[tuple[str, str]] = frozenset()
     """condition key -> value"""
-    marked: str | None = None
-    """the value of the resource's own tag, if it has it"""
+    tag: str | None = None
+    """the value of the resource's TAG, if it has one"""
 
 
 def resource(arn: str) -> str:
-    """What the document names instead of one ARN: any region and account, a fleet's names by how they begin, EC2's ids by their kind.
+    """The pattern that the document has instead of an ARN: any region and account, wildcards for names and EC2's ids.
 
-    Raises ValueError where a name is none of a fleet's: its defaults and NAMES have to be brought together.
+    Raises ValueError for a name that is not in NAMES.
     """
     if arn == "*":
         return arn
@@ -56,48 +59,48 @@ def resource(arn: str) -> str:
     for kind, (names, _variable) in NAMES.items():
         if last.startswith(kind) and re.fullmatch(re.escape(names).replace(r"\*", ".*"), last.removeprefix(kind)):
             return f"{place}:{kind}{names}"
-    raise ValueError(f"{last} is nothing of a fleet's")
+    raise ValueError(f"{last} is not a name of a fleet's resource")
 
 
 def used(
     phase: str, action: str, arn: str, context: Mapping[str, tuple[str, ...]], tags: Mapping[str, str] | None
 ) -> Used:
-    """A permission as a call needed it: IAM's action, its resource, its condition keys, the resource's tags."""
-    conditions = frozenset((name, context[key][0]) for key, name in TIGHTER.items() if len(context.get(key, ())) == 1)
-    return Used("Read" if READS.match(action) else phase, action, resource(arn), conditions, (tags or {}).get(OURS))
+    """A permission that a call needed: IAM's action, the resource, values of condition keys, the resource's tags."""
+    given = ((name, context.get(key, ())) for key, name in CONDITION_KEYS.items())
+    conditions = frozenset((name, values[0]) for name, values in given if len(values) == 1)
+    return Used("Read" if READS.match(action) else phase, action, resource(arn), conditions, (tags or {}).get(TAG))
 
 
 def document(calls: Iterable[Used]) -> dict[str, Any]:
-    """The policy: reads, then what each phase adds. What an earlier phase allows is not said again."""
+    """The policy: reads, then what each phase adds to the earlier ones."""
     granted: dict[tuple[str, str], str] = {}  # (action, resource) -> its phase
     several = defaultdict[tuple[str, str], list[Used]](list)
     for call in sorted(calls, key=lambda c: PHASES.index(c.phase)):
         granted.setdefault((call.action, call.resource), call.phase)
         several[call.action, call.resource].append(call)
-    together = defaultdict[tuple[str, str, tuple[tuple[str, str], ...]], set[str]](
-        set
-    )  # (phase, action, conditions) -> resources
+    together = defaultdict[tuple[str, str, Conditions], set[str]](set)  # (phase, action, conditions) -> resources
     for (action, where), phase in granted.items():
         together[phase, action, _conditions(phase, several[action, where])].add(where)
-    alike = defaultdict[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], list[str]](list)
+    alike = defaultdict[Scope, list[str]](list)
     for (phase, action, conditions), resources in together.items():
         alike[phase, tuple(sorted(resources)), conditions].append(action)
     rows = sorted(alike.items(), key=lambda row: (PHASES.index(row[0][0]), row[0][1], row[0][2]))
     return {"Version": "2012-10-17", "Statement": list(_statements(rows))}
 
 
-def _conditions(phase: str, calls: list[Used]) -> tuple[tuple[str, str], ...]:
-    """What was so in every one of these calls. Only what ends a fleet has to meet its mark: a resource that lost its tag can be mended."""
-    alike = frozenset.intersection(*(call.conditions for call in calls))
-    marks = {call.marked for call in calls}
-    if phase == "Delete" and calls[0].resource.startswith("arn:aws:ec2") and len(marks) == 1 and None not in marks:
-        alike |= {(MARKED, str(calls[0].marked))}
-    return tuple(sorted(alike))
+def _conditions(phase: str, calls: list[Used]) -> Conditions:
+    """The conditions that hold for all of these calls.
+
+    The tag is required for deleting only, so that a resource which lost its tag can be repaired.
+    """
+    common = frozenset.intersection(*(call.conditions for call in calls))
+    tags = {call.tag for call in calls}
+    if phase == "Delete" and calls[0].resource.startswith("arn:aws:ec2") and len(tags) == 1 and None not in tags:
+        common |= {(TAG_CONDITION, str(calls[0].tag))}
+    return tuple(sorted(common))
 
 
-def _statements(
-    rows: Iterable[tuple[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]], list[str]]],
-) -> Iterator[dict[str, Any]]:
+def _statements(rows: Iterable[tuple[Scope, list[str]]]) -> Iterator[dict[str, Any]]:
     names = set[str]()
     for (phase, resources, conditions), actions in rows:
         kinds = (
@@ -112,14 +115,14 @@ def _statements(
 
 
 def _kind(where: str) -> str:
-    """A resource's kind as a word: `LaunchTemplate` of arn:aws:ec2:*:*:launch-template/*; `Any` of *."""
+    """A resource's kind as a word: `LaunchTemplate` for arn:aws:ec2:*:*:launch-template/*, `Any` for *."""
     last = where.split(":", 5)[5] if where.startswith("arn:") else where
     words = re.split(r"[^A-Za-z]", re.split(r"[/:]", last)[0])
     return "".join(word[:1].upper() + word[1:] for word in words) or "Any"
 
 
-def written(policy: Mapping[str, Any]) -> str:
-    """As the file holds it. Raises ValueError where a managed policy cannot."""
-    if (size := len(re.sub(r"\s", "", json.dumps(policy)))) > MOST:
-        raise ValueError(f"{size} characters are more than a managed policy may have ({MOST})")
+def as_json(policy: Mapping[str, Any]) -> str:
+    """The file's text. Raises ValueError if it is too long for a managed policy."""
+    if (size := len(re.sub(r"\s", "", json.dumps(policy)))) > MAX_LENGTH:
+        raise ValueError(f"{size} characters are more than a managed policy may have ({MAX_LENGTH})")
     return json.dumps(policy, indent=2) + "\n"
