@@ -10,12 +10,12 @@ from ansible_collections.wekruit.ghosthands.plugins.modules.worker_registry_info
 
 from tests.registry.servers import Server
 
-Ask = Callable[..., dict[str, Any]]
+Query = Callable[..., dict[str, Any]]
 INSTANCE = "i-0123456789abcdef0"
 
 
 class Module:
-    """What `run` needs of an AnsibleModule."""
+    """The part of an AnsibleModule that `run` uses."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         assert given.keys() <= OPTIONS.keys()
@@ -39,44 +39,38 @@ def server(running: Server) -> Server:
 
 
 @pytest.fixture
-def ask(server: Server) -> Ask:
-    """The module's result for these options, over those that reach the table."""
+def query(server: Server) -> Query:
+    """The module's result for these options in addition to those that reach the table."""
 
-    def asked(user: str = "gh_reader", **options: Any) -> dict[str, Any]:
+    def result(user: str = "gh_reader", **options: Any) -> dict[str, Any]:
         return run(Module(server.options(user, **options)))
 
-    return asked
+    return result
 
 
 @pytest.fixture
-def ask_by_dsn(server: Server) -> Ask:
-    """The module's result for these options and nothing else."""
+def query_only(server: Server) -> Query:
+    """The module's result for exactly these options."""
     return lambda **options: run(Module(options))
 
 
 @pytest.fixture
 def register(server: Server) -> Callable[..., None]:
-    """Adds a worker to the registry; what is not said is as a worker without a job has it."""
+    """Adds a row to the registry: an active worker without a job, except for the given columns."""
 
-    def registered(worker_id: str, **columns: Any) -> None:
-        row = {
-            "status": "active",
-            "ec2_instance_id": INSTANCE,
-            "ec2_ip": "203.0.113.7",
-            "current_job_id": None,
-            **columns,
-        }
+    def registered(
+        worker_id: str,
+        status: str | None = "active",
+        ec2_instance_id: str | None = INSTANCE,
+        ec2_ip: str | None = "203.0.113.7",
+        current_job_id: str | None = None,
+        silent_seconds: float = 0,
+    ) -> None:
         server.admin(
-            "INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id, ec2_ip, current_job_id, last_heartbeat)"
+            "INSERT INTO gh_worker_registry"
+            " (worker_id, status, ec2_instance_id, ec2_ip, current_job_id, last_heartbeat)"
             " VALUES (%s, %s, %s, %s, %s, now() - %s * interval '1 second')",
-            *(
-                worker_id,
-                row["status"],
-                row["ec2_instance_id"],
-                row["ec2_ip"],
-                row["current_job_id"],
-                row.get("silent_seconds", 0),
-            ),
+            *(worker_id, status, ec2_instance_id, ec2_ip, current_job_id, silent_seconds),
         )
 
     return registered

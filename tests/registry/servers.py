@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL with TLS and a pgbouncer before it, on ports of their own, in a folder of their own."""
+"""A temporary PostgreSQL with TLS, and a pgbouncer in front of it."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ host unencrypted all 127.0.0.1/32 scram-sha-256
 
 
 def free_port() -> int:
-    """A port of loopback on which nothing listens."""
+    """A free port on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who runs the servers: PostgreSQL and pgbouncer refuse to run as root."""
+    """The account that runs the servers: PostgreSQL and pgbouncer refuse to run as root."""
 
     name: str
     uid: int
     gid: int
 
     @classmethod
-    def fit(cls) -> Account:
-        """This process's own account, or one without rights where that is root's."""
+    def unprivileged(cls) -> Account:
+        """This process's own account, or an unprivileged one if that is root. Raises LookupError if there is none."""
         names = [pwd.getpwuid(os.getuid()).pw_name] if os.getuid() else ["postgres", "nobody"]
         for name in names:
             with suppress(KeyError):
@@ -84,7 +84,7 @@ class Account:
             return subprocess.Popen(command, stdout=output, stderr=output, cwd="/", **self._as())
 
     def run(self, *command: str | Path) -> None:
-        """Run `command` as this account. Raises RuntimeError with what it said."""
+        """Run `command` as this account. Raises RuntimeError with its output."""
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", **self._as())
         if done.returncode:
             raise RuntimeError(f"{command[0]}: {done.stdout}{done.stderr}")
@@ -94,11 +94,11 @@ class Account:
 
 
 class Server:
-    """PostgreSQL, its certificate made out to `localhost`; and pgbouncer in transaction mode with one connection to it."""
+    """PostgreSQL with a certificate for `localhost`, and pgbouncer in transaction mode with one connection to it."""
 
     def __init__(self) -> None:
         programs = subprocess.run([ROOT / ".ci/postgres"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        self._programs, self._account = Path(programs), Account.fit()
+        self._programs, self._account = Path(programs), Account.unprivileged()
         self.folder = Path(tempfile.mkdtemp(prefix="gh-registry-"))
         os.chown(self.folder, self._account.uid, self._account.gid)
         self.port, self.pooler_port = free_port(), free_port()
@@ -118,12 +118,12 @@ class Server:
 
     @property
     def authority(self) -> Path:
-        """The certificate that signed the server's."""
+        """The certificate of the authority that signed the server's."""
         return self.folder / "authority.crt"
 
     @property
     def foreign_authority(self) -> Path:
-        """A certificate that signed nothing here."""
+        """The certificate of another authority."""
         return self.folder / "foreign.crt"
 
     def start(self) -> None:
@@ -133,25 +133,25 @@ class Server:
         _until(lambda: self.admin("SELECT 1", database="postgres"), self.log)
 
     def stop(self) -> None:
-        """Stop PostgreSQL, as `pg_ctl stop -m fast` would."""
+        """Stop PostgreSQL, as `pg_ctl stop -m fast` does."""
         assert self._database
-        _end(self._database)
+        _terminate(self._database)
         self._database = None
 
     def close(self) -> None:
-        """Stop everything and leave nothing."""
+        """Stop both servers and remove their folder."""
         for process in filter(None, (self._pooler, self._database)):
-            _end(process)
+            _terminate(process)
         shutil.rmtree(self.folder)
 
     def admin(self, statement: LiteralString, *values: Any, database: str = DATABASE) -> list[tuple[Any, ...]]:
-        """Do `statement` as the superuser; its rows."""
-        with psycopg.connect(self._door(database), autocommit=True, connect_timeout=5) as connection:
+        """Run `statement` as the superuser and return its rows."""
+        with psycopg.connect(self._superuser_dsn(database), autocommit=True, connect_timeout=5) as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def options(self, user: str = "gh_reader", **changed: Any) -> dict[str, Any]:
-        """The module's options to reach the table as `user`, changed as said; None takes an option away."""
+        """The module's options to reach the table as `user`, with `changed` ones; None removes an option."""
         options = {
             "host": "localhost",
             "port": self.port,
@@ -164,21 +164,21 @@ class Server:
         return {name: value for name, value in options.items() if value is not None}
 
     @contextmanager
-    def held(self, statement: LiteralString) -> Iterator[None]:
-        """A superuser's transaction in which `statement` was done, open for the time of the block."""
-        with psycopg.connect(self._door(DATABASE)) as connection:
+    def open_transaction(self, statement: LiteralString) -> Iterator[None]:
+        """A superuser's transaction that ran `statement` and stays open during the block."""
+        with psycopg.connect(self._superuser_dsn(DATABASE)) as connection:
             connection.execute(statement)
             yield
             connection.rollback()
 
     @contextmanager
     def without_tls(self) -> Iterator[None]:
-        """The server offers no TLS for the time of the block."""
+        """The server offers no TLS during the block."""
         self._set_tls("off")
         yield
         self._set_tls("on")
 
-    def _door(self, database: str) -> str:
+    def _superuser_dsn(self, database: str) -> str:
         return psycopg.conninfo.make_conninfo(host=str(self.folder), port=self.port, user="postgres", dbname=database)
 
     def _set_tls(self, value: LiteralString) -> None:
@@ -220,7 +220,7 @@ class Server:
             configuration.writelines(f"{name} = {value}\n" for name, value in settings.items())
 
     def _start_pooler(self) -> None:
-        """One server connection for everybody: what a client leaves behind, the next one would find."""
+        """With one server connection for all clients, so that the next client finds what the last one left."""
         folder = self.folder
         users = folder / "users.txt"
         users.write_text("".join(f'"{user}" "{password}"\n' for user, password in PASSWORDS.items()), encoding="utf-8")
@@ -253,8 +253,8 @@ class Server:
         _until(lambda: socket.create_connection(("127.0.0.1", self.pooler_port)).close(), folder / "pgbouncer.log")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """An interrupt: PostgreSQL's fast shutdown, pgbouncer's safe one; if need be a kill."""
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt (PostgreSQL's fast shutdown, pgbouncer's safe one), and kill after 30 s."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(30)
@@ -273,31 +273,12 @@ def _certificates(folder: Path) -> None:
     request, names = folder / "server.csr", folder / "names.txt"
     names.write_text("subjectAltName = DNS:localhost\n", encoding="utf-8")
     _openssl(
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        "/CN=localhost",
-        "-keyout",
-        folder / "server.key",
-        "-out",
-        request,
+        *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
+        *("-keyout", folder / "server.key", "-out", request),
     )
     _openssl(
-        *(
-            "x509",
-            "-req",
-            "-in",
-            request,
-            "-days",
-            "2",
-            "-CA",
-            folder / "authority.crt",
-            "-CAkey",
-            folder / "authority.key",
-        ),
-        *("-CAcreateserial", "-extfile", names, "-out", folder / "server.crt"),
+        *("x509", "-req", "-in", request, "-days", "2", "-CAcreateserial", "-extfile", names),
+        *("-CA", folder / "authority.crt", "-CAkey", folder / "authority.key", "-out", folder / "server.crt"),
     )
     (folder / "server.key").chmod(0o600)
 
@@ -307,7 +288,7 @@ def _openssl(*words: str | Path) -> None:
 
 
 def _until(look: Callable[[], object], log: Path) -> None:
-    """Look until it raises nothing. Raises TimeoutError with the end of `log` after 30 s."""
+    """Call `look` until it raises nothing. Raises TimeoutError with the end of `log` after 30 s."""
     limit = time.monotonic() + 30
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The module as Ansible runs it: what is printed, what fails, what is hidden."""
+"""The module run by Ansible: output, failure, and hidden passwords."""
 
 from __future__ import annotations
 
@@ -18,23 +18,11 @@ Run = tuple[int, dict[str, Any], str]
 
 
 def ansible(options: dict[str, Any], home: Path, *words: str) -> Run:
-    """(exit code, the module's result, all that was printed) of one task on the controller."""
+    """Exit code, the module's result and all output of one ad-hoc task on the controller."""
     command = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "wekruit.ghosthands.worker_registry_info"]
+    interpreter = ["-e", json.dumps({"ansible_python_interpreter": sys.executable})]
     done = subprocess.run(
-        [
-            *command,
-            "-a",
-            json.dumps(options),
-            "-o",
-            "-vvv",
-            "-i",
-            "localhost,",
-            "-c",
-            "local",
-            "-e",
-            json.dumps({"ansible_python_interpreter": sys.executable}),
-            *words,
-        ],
+        [*command, "-a", json.dumps(options), "-o", "-vvv", "-i", "localhost,", "-c", "local", *interpreter, *words],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_HOME": str(home), "ANSIBLE_LOCAL_TEMP": str(home / "tmp"), "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
@@ -47,8 +35,8 @@ def ansible(options: dict[str, Any], home: Path, *words: str) -> Run:
     return done.returncode, json.loads(found[0]), printed
 
 
-def without_password(printed: str, user: str) -> None:
-    """Nothing of the password was printed, as it is or as a dsn has it."""
+def assert_no_password(printed: str, user: str) -> None:
+    """The password was not printed, neither as it is nor escaped as in a DSN."""
     assert PASSWORDS[user] not in printed
     assert quote(PASSWORDS[user], safe="") not in printed
 
@@ -56,29 +44,31 @@ def without_password(printed: str, user: str) -> None:
 @pytest.mark.parametrize("check", [[], ["--check"]])
 def test_rows_are_returned_and_nothing_changes(server: Server, tmp_path: Path, check: list[str]) -> None:
     server.admin(
-        "INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id) VALUES ('{{ 1 + 1 }}', 'active', 'i-01234567')"
+        "INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id)"
+        " VALUES ('{{ 1 + 1 }}', 'active', 'i-01234567')"
     )
     code, result, printed = ansible(server.options(), tmp_path, *check)
     assert (code, result["changed"], result["reachable"], result["may_write"]) == (0, False, True, False)
     assert [row["worker_id"] for row in result["rows"]] == ["{{ 1 + 1 }}"]
-    without_password(printed, "gh_reader")
+    assert_no_password(printed, "gh_reader")
 
 
-def test_a_dsn_and_its_password_are_printed_nowhere(server: Server, tmp_path: Path) -> None:
+def test_a_dsn_and_its_password_are_never_printed(server: Server, tmp_path: Path) -> None:
     dsn = f"postgresql://gh_reader:{quote(PASSWORDS['gh_reader'], safe='')}@localhost:{server.port}/{DATABASE}"
     code, result, printed = ansible({"dsn": dsn, "sslrootcert": str(server.authority)}, tmp_path)
     assert (code, result["reachable"]) == (0, True)
     assert "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in printed
-    without_password(printed, "gh_reader")
-    code, result, printed = ansible(
-        {"dsn": dsn, "sslmode": "verify-full"}, tmp_path
-    )  # the tests' authority is not the system's
+    assert_no_password(printed, "gh_reader")
+    # The tests' authority is not one of the system's.
+    code, result, printed = ansible({"dsn": dsn, "sslmode": "verify-full"}, tmp_path)
     assert code != 0
     assert "name the provider's root certificate" in result["msg"]
-    without_password(printed, "gh_reader")
+    assert_no_password(printed, "gh_reader")
 
 
-def test_an_unreachable_registry_fails_unless_told_not_to_with_the_same_keys(server: Server, tmp_path: Path) -> None:
+def test_an_unreachable_registry_fails_unless_fail_is_false_and_returns_the_same_keys(
+    server: Server, tmp_path: Path
+) -> None:
     options = server.options(table="no_such_table")
     code, failed, _printed = ansible(options, tmp_path)
     assert code != 0
@@ -90,7 +80,7 @@ def test_an_unreachable_registry_fails_unless_told_not_to_with_the_same_keys(ser
     assert "no table no_such_table" in passed["error"]
 
 
-def test_a_python_without_the_driver_is_told_how_to_get_it(server: Server, tmp_path: Path) -> None:
+def test_without_the_driver_the_error_says_how_to_install_it(server: Server, tmp_path: Path) -> None:
     blind = tmp_path / "psycopg"
     blind.mkdir()
     (blind / "__init__.py").write_text("raise ImportError('not here')\n", encoding="utf-8")
