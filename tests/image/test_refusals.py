@@ -150,7 +150,7 @@ UNANSWERED = "==> golden.amazon-ebs.worker: Timeout waiting for SSH.\n==> golden
         (
             "==> golden.amazon-ebs.worker: Authorizing access to port 22 from [203.0.113.7/32] in the temporary security groups...\n"
             f"{CONNECTING}10.9.1.23\n{UNANSWERED}",
-            "the builder did not answer at 10.9.1.23, port 22, which is open to 203.0.113.7/32: is that where you come from (access.cidrs), "
+            "the builder did not answer at 10.9.1.23, port 22, which is open to 203.0.113.7/32: is that your address (access.cidrs), "
             "and has its subnet a route to you (subnet_id)?",
         ),
         (
@@ -161,7 +161,7 @@ UNANSWERED = "==> golden.amazon-ebs.worker: Timeout waiting for SSH.\n==> golden
             "[ERROR]: Task failed: rescued\n[ERROR]: Task failed: there is no room\nError executing Ansible: exit status 2\n",
             "no image was made. Task failed: there is no room",
         ),
-        ("[ERROR]: Task failed: rescued\nError creating AMI: no\n", "no image was made: Packer says why, above"),
+        ("[ERROR]: Task failed: rescued\nError creating AMI: no\n", "no image was made: see Packer's error above"),
     ],
     ids=["no route", "no session", "a task", "the cloud"],
 )
@@ -191,7 +191,7 @@ def test_an_interrupt_is_packers_to_clean_up_after(tmp_path: Path) -> None:
     assert (running.returncode, out, error) == (
         1,
         "==> Terminating\n==> Deleting\n",
-        "image: no image was made: Packer says why, above\n",
+        "image: no image was made: see Packer's error above\n",
     )
 
 
