@@ -27,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import example
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Unavailable
 from ghosthands_agent.worker import HttpWorker
@@ -124,14 +125,12 @@ class Instance:
 
     def by_agent(self, image: str) -> float:
         """Seconds of a process of `ghosthands-agent boot`, which ends when the worker is registered."""
-        lines = [
-            f"REGION={REGION}",
-            f"GROUP={GROUP}",
-            f"TERMINATION_HOOK={HOOK}",
-            f"SECRET_ID={SECRET}",
-            f"ENDPOINT_URL={self.fleet.url}",
-        ]
-        self.paths.config.write_text("\n".join(["SCHEMA=1", *lines, f"IMAGE={self.images[image]}\n"]))
+        self.paths.config.write_text(
+            example.conf(
+                **{"REGION": REGION, "GROUP": GROUP, "TERMINATION_HOOK": HOOK, "SECRET_ID": SECRET},
+                **{"ENDPOINT_URL": self.fleet.url, "IMAGE": self.images[image]},
+            )
+        )
         agent = [sys.executable, "-P", "-m", "ghosthands_agent", "--root", str(self.paths.root)]
         ports = ["--worker-port", str(self.paths.worker_port), "--api-port", str(self.paths.api_port)]
         seconds = self._timed([*agent, *ports, "boot"], {"PYTHONPATH": str(AGENT)})

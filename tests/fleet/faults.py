@@ -278,7 +278,7 @@ def _images() -> Iterator[Fault]:
     yield Fault(
         "the image's agent reads another schema",
         "image-schema",
-        lambda f: f.tag(IMAGE, "ghosthands:agent-schema", "2"),
+        lambda f: f.tag(IMAGE, "ghosthands:agent-schema", "1"),
         by_hand=lambda f: f.add_image(),
         remaining=REPLACE,
         slow=True,
@@ -522,7 +522,7 @@ def _agents() -> Iterator[Fault]:
         fleet.relaunch_with(lambda data: data.pop("UserData"))
 
     yield Fault("there is no user data", "agent-conf", silent, remaining=REPLACE, playbook=True)
-    yield told("agent.conf has another schema", "agent-conf", "SCHEMA", "2")
+    yield told("agent.conf has another schema", "agent-conf", "SCHEMA", "1")
     yield told("agent.conf lacks a key", "agent-conf", "SECRET_ID", "")
     yield told("agents complete a hook of another name", "agent-hook", "TERMINATION_HOOK", "gh-worker-termination")
     yield told("agents ask for another group", "agent-group", "GROUP", "gh-worker-asg")
@@ -530,7 +530,7 @@ def _agents() -> Iterator[Fault]:
         "agents beat for a longer timeout than the hook's", "agent-heartbeat", "HEARTBEAT_TIMEOUT_SECONDS", "3600"
     )
     yield Fault(
-        "agents beat by their own default, and the hook's timeout is another",
+        "the hook's timeout was changed, but agents keep the old one",
         "agent-heartbeat",
         lambda f: f.hook(TERMINATION, HeartbeatTimeout=60),
         seen(fleet_termination_hook_timeout=60),

@@ -218,7 +218,7 @@ class HealthyFleet(Fleet):
         made = self.aws("ec2").copy_image(
             SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000"
         )["ImageId"]
-        self.tag(made, "ghosthands:agent-schema", "1")
+        self.tag(made, "ghosthands:agent-schema", "2")
 
     def finish_refresh(self) -> None:
         """Until the refresh that was started is over: agents drain at once, and time flies, though never past an agent."""

@@ -135,7 +135,7 @@ SAID = {
         ("arm64", "fleet_image"),
     ),
     "an image whose agent reads another schema": Case(
-        {"fleet_image": "SCHEMA_2"}, ("schema 2", "agent.conf", "Bake an image")
+        {"fleet_image": "SCHEMA_1"}, ("schema 1", "agent.conf", "Bake an image")
     ),
     "an instance type that is none": Case(
         {"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")
@@ -206,12 +206,12 @@ def tried(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]
         "SAME_ZONE": ec2.create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")["Subnet"][
             "SubnetId"
         ],
-        "SCHEMA_2": ec2.copy_image(
+        "SCHEMA_1": ec2.copy_image(
             SourceImageId="ami-010ca1c10d000a001", SourceRegion="us-east-1", Name="another schema"
         )["ImageId"],
         "NO_GRANT": kms.create_key()["KeyMetadata"]["KeyId"],
     }
-    ec2.create_tags(Resources=[stands["SCHEMA_2"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "2"}])
+    ec2.create_tags(Resources=[stands["SCHEMA_1"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
     secrets.create_secret(Name="ghosthands/worker/leaving", SecretString="{}")
     secrets.delete_secret(SecretId="ghosthands/worker/leaving")
     hosts = {host: {"fleet_name": f"gh-{host}"} | SAID[name].variables for name, host in HOSTS.items()}

@@ -35,7 +35,7 @@ def newer_image(cloud: PlaybookCloud) -> str:
     image = str(
         ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"]
     )
-    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
+    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "2"}])
     return image
 
 
@@ -147,7 +147,7 @@ def test_user_data_is_configuration_only(built: PlaybookCloud) -> None:
     assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
     assert "runcmd" not in text
     assert (
-        "      SCHEMA=1\n      REGION=us-east-1\n      GROUP=gh-worker-local-asg\n      TERMINATION_HOOK=gh-worker-local-termination\n"
+        "      SCHEMA=2\n      REGION=us-east-1\n      GROUP=gh-worker-local-asg\n      TERMINATION_HOOK=gh-worker-local-termination\n"
         in text
     )
 

@@ -71,7 +71,7 @@ def test_a_bake_leaves_an_image_with_its_lineage_that_boots_and_nothing_else(
     lineage = {
         "Name": "gh-worker-golden",
         "Project": "wekruit",
-        "ghosthands:agent-schema": "1",
+        "ghosthands:agent-schema": "2",
         "ghosthands:git-revision": REVISION,
         "ghosthands:compose-version": "2.40.3",
         "ghosthands:worker-image": "none",

@@ -1,7 +1,7 @@
-"""/etc/ghosthands/agent.conf: what this instance is told. Pure.
+"""/etc/ghosthands/agent.conf: the settings of this instance. Pure.
 
-KEY=value lines, `#` comments on lines of their own, no quoting, no expansion: a value is what stands after the first `=`.
-plugins/module_utils/_fleet/compare/agent_conf.py writes it; a contract test holds REQUIRED and DEFAULTS of both equal.
+KEY=value lines, with `#` comments on lines of their own. There is no quoting and no expansion: the value is everything
+after the first `=`. The launch template's user data states every key, so the agent has no default of its own.
 """
 
 from __future__ import annotations
@@ -11,32 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SCHEMA = 1
-REQUIRED = ("SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE")
-DEFAULTS: Mapping[str, Any] = {
-    "LAUNCH_HOOK": None,
-    "ENDPOINT_URL": None,
-    "IMAGE_FALLBACK": "never",
-    "DRAIN_POLICY": "wait_idle",
-    "DRAIN_LIMIT_SECONDS": 2100,
-    "SPOT_LIMIT_SECONDS": 110,
-    "HEARTBEAT_TIMEOUT_SECONDS": 300,
-    "STOP_GRACE_SECONDS": 60,
-    "BOOT_TIMEOUT_SECONDS": 900,
-    "REQUIRED_KEYS": None,
-    "WORKER_COMPLETES_HOOK": False,
-    "LOG_GROUP": None,
-}
-GLOBAL_TIMEOUT_SECONDS = (
-    48 * 3600
-)  # LifecycleHook, GlobalTimeout: 172800 s or 100 times HeartbeatTimeout, whichever is smaller
-
-#: RUNBOOK section 9: "Required: Yes", and "at least one required" of the LLM providers' keys. `A|B`: one of them (today's worker reads GH_CREDENTIAL_KEY).
-REQUIRED_KEYS = (
-    *("SUPABASE_URL", "SUPABASE_SECRET_KEY", "SUPABASE_PUBLISHABLE_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"),
-    *("GH_SERVICE_SECRET", "GH_ENCRYPTION_KEY|GH_CREDENTIAL_KEY", "GH_DEPLOY_SECRET", "GH_ENVIRONMENT"),
-    "SILICONFLOW_API_KEY|OPENAI_API_KEY|ANTHROPIC_API_KEY|GOOGLE_API_KEY|DEEPSEEK_API_KEY",
+SCHEMA = "2"
+#: All are required. The plugins that write the file know the same ones, and the same SCHEMA; a test compares them.
+KEYS = (
+    *("SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE", "LAUNCH_HOOK", "ENDPOINT_URL"),
+    *("IMAGE_FALLBACK", "DRAIN_POLICY", "DRAIN_LIMIT_SECONDS", "SPOT_LIMIT_SECONDS", "HEARTBEAT_TIMEOUT_SECONDS"),
+    *("STOP_GRACE_SECONDS", "BOOT_TIMEOUT_SECONDS", "REQUIRED_KEYS", "WORKER_COMPLETES_HOOK", "LOG_GROUP"),
 )
+OPTIONAL_KEYS = ("LAUNCH_HOOK", "ENDPOINT_URL", "REQUIRED_KEYS", "LOG_GROUP")  # an empty value means none
+
+#: LifecycleHook, GlobalTimeout: 172800 s or 100 times HeartbeatTimeout, whichever is smaller.
+GLOBAL_TIMEOUT_SECONDS = 48 * 3600
 
 RANGES = {  # seconds, both ends included
     "DRAIN_LIMIT_SECONDS": (30, GLOBAL_TIMEOUT_SECONDS),
@@ -50,7 +35,7 @@ CHOICES = {
     "DRAIN_POLICY": ("wait_idle", "http", "sigterm"),
     "WORKER_COMPLETES_HOOK": ("false", "true"),
 }
-SHAPES = {  # key -> what the whole value must match, and that in words
+SHAPES = {  # key -> the pattern of the whole value, and its description
     "REGION": (r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", "a region such as us-east-1"),
     "GROUP": (r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
     "TERMINATION_HOOK": (r"[A-Za-z0-9_/-]{1,255}", "letters, digits and - _ /, 255 at most"),
@@ -70,12 +55,12 @@ SHAPES = {  # key -> what the whole value must match, and that in words
 
 
 class BadSettings(ValueError):
-    """agent.conf cannot be followed: the text names every key concerned and what to write."""
+    """agent.conf is not valid. The text names every key concerned and what to write."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """agent.conf, understood. Durations in seconds.
+    """The values of agent.conf. Durations are in seconds.
 
     Attributes:
         required_keys: keys that the secret must hold; `A|B`: one of them.
@@ -86,66 +71,70 @@ class Settings:
     termination_hook: str
     secret_id: str
     image: str
-    launch_hook: str | None = None
-    endpoint_url: str | None = None
-    image_fallback: Literal["never", "baked"] = "never"
-    drain_policy: Literal["wait_idle", "http", "sigterm"] = "wait_idle"
-    drain_limit_seconds: int = 2100
-    spot_limit_seconds: int = 110
-    heartbeat_timeout_seconds: int = 300
-    stop_grace_seconds: int = 60
-    boot_timeout_seconds: int = 900
-    required_keys: tuple[str, ...] = REQUIRED_KEYS
-    worker_completes_hook: bool = False
-    log_group: str | None = None
+    launch_hook: str | None
+    endpoint_url: str | None
+    image_fallback: Literal["never", "baked"]
+    drain_policy: Literal["wait_idle", "http", "sigterm"]
+    drain_limit_seconds: int
+    spot_limit_seconds: int
+    heartbeat_timeout_seconds: int
+    stop_grace_seconds: int
+    boot_timeout_seconds: int
+    required_keys: tuple[str, ...]
+    worker_completes_hook: bool
+    log_group: str | None
 
     @property
     def worker_hook(self) -> str:
-        """The hook's name that the worker is told: another one than the hook's, unless the worker is to complete it.
+        """The hook's name in the worker's environment: a name that no hook has, unless the worker is to complete it.
 
-        The worker completes that hook on every SIGTERM, deploys and a running job included (docs/agent.md).
+        The worker completes the hook of that name on every SIGTERM, also for deployments and while a job runs
+        (docs/agent.md).
         """
         return self.termination_hook if self.worker_completes_hook else f"{self.termination_hook}-is-the-agents"
 
 
 def parse(text: str) -> Settings:
-    """agent.conf's text, understood.
+    """The settings in agent.conf's text.
 
     :raises BadSettings: with every problem at once, a sentence each.
     """
-    given: dict[str, str] = {}
-    problems = list(_lines(text, given))
-    problems += [f"{key} is not a key of agent.conf." for key in given if key not in (*REQUIRED, *DEFAULTS)]
-    problems += [f"{key} is missing." for key in REQUIRED if key not in given]
-    schema = given.get("SCHEMA", str(SCHEMA))
-    if schema != str(SCHEMA):
+    values: dict[str, str] = {}
+    problems = list(_read_lines(text, values))
+    schema = values.get("SCHEMA", SCHEMA)
+    if schema != SCHEMA:
         problems.append(
-            f"SCHEMA is {schema!r}, this agent reads {SCHEMA}: build the machine image and the launch template from one release."
+            f"SCHEMA is {schema!r}, this agent reads {SCHEMA}: "
+            "build the machine image and the launch template from one release."
         )
-    problems += [problem for key, value in given.items() for problem in _invalid(key, value)]
+    problems += [f"{key} is not a key of agent.conf." for key in values if key not in KEYS]
+    problems += [f"{key} is missing." for key in KEYS if key not in values]
+    problems += [problem for key, value in values.items() for problem in _invalid(key, value)]
     if not problems:
-        problems = list(_conflicts(settings := _settings(given)))
+        problems = list(_conflicts(settings := _settings(values)))
     if problems:
         raise BadSettings(" ".join(problems))
     return settings
 
 
-def _lines(text: str, given: dict[str, str]) -> Iterator[str]:
-    """Fill `given`; yields what is wrong with lines."""
+def _read_lines(text: str, values: dict[str, str]) -> Iterator[str]:
+    """Fill `values`; yields what is wrong with lines."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         key, equals, value = line.partition("=")
         if not equals or not re.fullmatch(r"[A-Z][A-Z0-9_]*", key):
             yield f"Line {number} is not KEY=value."
-        elif key in given:
+        elif key in values:
             yield f"{key} is given twice."
         else:
-            given[key] = value
+            values[key] = value
 
 
 def _invalid(key: str, value: str) -> Iterator[str]:
-    """What is wrong with one known key's value."""
+    """What is wrong with one key's value."""
+    if not value and key in OPTIONAL_KEYS:
+        return
     if key in CHOICES and value not in CHOICES[key]:
         yield f"{key} is {value!r}: write {' or '.join(CHOICES[key])}."
     if key in SHAPES and not re.fullmatch(SHAPES[key][0], value):
@@ -156,25 +145,24 @@ def _invalid(key: str, value: str) -> Iterator[str]:
             yield f"{key} is {value!r}: write whole seconds from {low} to {high}."
 
 
-def _settings(given: Mapping[str, str]) -> Settings:
-    values: dict[str, Any] = {key.lower(): value for key, value in given.items() if key != "SCHEMA"}
-    values |= {key.lower(): int(given[key]) for key in RANGES if key in given}
-    if "REQUIRED_KEYS" in given:
-        values["required_keys"] = tuple(given["REQUIRED_KEYS"].split(","))
-    if "WORKER_COMPLETES_HOOK" in given:
-        values["worker_completes_hook"] = given["WORKER_COMPLETES_HOOK"] == "true"
-    return Settings(**values)
+def _settings(values: Mapping[str, str]) -> Settings:
+    converted: dict[str, Any] = {key.lower(): value or None for key, value in values.items() if key != "SCHEMA"}
+    converted |= {key.lower(): int(values[key]) for key in RANGES}
+    converted["required_keys"] = tuple(filter(None, values["REQUIRED_KEYS"].split(",")))
+    converted["worker_completes_hook"] = values["WORKER_COMPLETES_HOOK"] == "true"
+    return Settings(**converted)
 
 
 def _conflicts(settings: Settings) -> Iterator[str]:
     """Rules across keys; plugins/module_utils/_fleet/checks/settings.py states the same ones for `fleet_*`."""
     heartbeat = settings.heartbeat_timeout_seconds
-    ceiling, drain = (
-        min(GLOBAL_TIMEOUT_SECONDS, 100 * heartbeat),
-        settings.drain_limit_seconds + settings.stop_grace_seconds,
-    )
+    ceiling = min(GLOBAL_TIMEOUT_SECONDS, 100 * heartbeat)
+    drain = settings.drain_limit_seconds + settings.stop_grace_seconds
     if drain > ceiling:
-        yield f"DRAIN_LIMIT_SECONDS and STOP_GRACE_SECONDS need {drain} s, but HEARTBEAT_TIMEOUT_SECONDS {heartbeat} holds an instance for {ceiling} s at most."
+        yield (
+            f"DRAIN_LIMIT_SECONDS and STOP_GRACE_SECONDS need {drain} s, "
+            f"but HEARTBEAT_TIMEOUT_SECONDS {heartbeat} holds an instance for {ceiling} s at most."
+        )
     if settings.launch_hook == settings.termination_hook:
         yield "LAUNCH_HOOK and TERMINATION_HOOK are the same: a hook has one transition."
     if settings.worker_completes_hook and settings.drain_policy == "wait_idle":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import example
 import yaml
 from schedules.shared_ledger import SharedLedger
 
@@ -58,7 +59,9 @@ class Fleet:
 
     machine = "processes.machine"  # what an instance runs
 
-    def __init__(self, folder: Path, mode: str = "queue", pace: float = 1.0, conf: str = "") -> None:
+    def __init__(
+        self, folder: Path, mode: str = "queue", pace: float = 1.0, conf: dict[str, str] | None = None
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -78,8 +81,10 @@ class Fleet:
         ]
         (folder / "project.json").write_text(json.dumps({"worker": worker, "cwd": str(ROOT)}))
         (folder / "agent.conf").write_text(
-            f"SCHEMA=1\nREGION={REGION}\nGROUP={GROUP}\nTERMINATION_HOOK={HOOK}\nSECRET_ID={SECRET}\nIMAGE={IMAGE}\n"
-            f"ENDPOINT_URL={self.url}\nHEARTBEAT_TIMEOUT_SECONDS=30\n{conf}"
+            example.conf(
+                **{"REGION": REGION, "GROUP": GROUP, "TERMINATION_HOOK": HOOK, "SECRET_ID": SECRET, "IMAGE": IMAGE},
+                **{"ENDPOINT_URL": self.url, "HEARTBEAT_TIMEOUT_SECONDS": "30", **(conf or {})},
+            )
         )
 
     # --- the cloud -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from example import REQUIRED_KEYS
 from ghosthands_agent.ports import (
     API,
     DEPLOY_SERVER,
@@ -25,7 +26,6 @@ from ghosthands_agent.ports import (
     Unavailable,
     WorkerStatus,
 )
-from ghosthands_agent.settings import REQUIRED_KEYS
 
 from localcloud import fleet
 

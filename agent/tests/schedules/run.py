@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from ghosthands_agent.settings import Settings
+import example
 
 from schedules.agent import AgentMachine, Procedures
 from schedules.cloud import HOOK, LAUNCH_HOOK
@@ -23,16 +23,14 @@ def run_kit(
     schedule: Schedule, procedures: Procedures | None = None, say: Callable[[str], None] | None = None
 ) -> Outcome:
     """The schedule under the kit's agent."""
-    settings = Settings(
-        region="us-east-1",
-        group="workers",
-        termination_hook=HOOK,
-        secret_id="ghosthands/worker/env",
-        image="registry.test/ghosthands@sha256:" + "0" * 64,
-        launch_hook=LAUNCH_HOOK if schedule.launch_hook else None,
-        drain_policy=schedule.policy,
-        drain_limit_seconds=schedule.drain_limit,
-        heartbeat_timeout_seconds=schedule.heartbeat_timeout,
+    settings = example.settings(
+        GROUP="workers",
+        TERMINATION_HOOK=HOOK,
+        IMAGE="registry.test/ghosthands@sha256:" + "0" * 64,
+        LAUNCH_HOOK=LAUNCH_HOOK if schedule.launch_hook else "",
+        DRAIN_POLICY=schedule.policy,
+        DRAIN_LIMIT_SECONDS=str(schedule.drain_limit),
+        HEARTBEAT_TIMEOUT_SECONDS=str(schedule.heartbeat_timeout),
     )
     host = partial(AgentMachine, procedures=procedures or Procedures(), settings=settings)
     return World(schedule, host, kit=True, say=say).run()

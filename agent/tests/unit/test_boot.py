@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from ghosthands_agent.boot import back_off, boot
 from ghosthands_agent.ports import BootRecord, Refused, Service, Unavailable
-from ghosthands_agent.settings import REQUIRED_KEYS, Settings
+from ghosthands_agent.settings import Settings
 from unit.world import BAKED, INSTANCE, SETTINGS, WANTED, World
 
 DOWN = Unavailable("somewhere", "Timeout")
@@ -310,7 +310,3 @@ def test_a_boot_that_was_killed_anywhere_and_begun_again_comes_to_the_same_end()
 def test_a_service_between_two_lives_neither_runs_nor_is_down() -> None:
     assert (Service("restarting").runs, Service("restarting").down) == (False, False)
     assert (Service("running").runs, Service("exited").down) == (True, True)
-
-
-def test_the_default_secret_of_these_tests_is_complete() -> None:
-    assert all(rule.split("|")[0] in World().secret for rule in REQUIRED_KEYS)

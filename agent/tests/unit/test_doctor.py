@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from example import conf
 from ghosthands_agent.doctor import CHECKS, NO_HOOK, NO_INSTANCE, Finding, doctor, examine, table
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import BootRecord
@@ -120,10 +121,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
             monkeypatch.setenv(name, value)
         for file in (paths.config, paths.compose_file, tmp_path / "bin/docker", tmp_path / "tmp/.X11-unix/X99"):
             file.parent.mkdir(parents=True)
-        paths.config.write_text(
-            "SCHEMA=1\nREGION=us-east-1\nGROUP=g\nTERMINATION_HOOK=h\nSECRET_ID=s\nIMAGE=registry.internal:5000/ghosthands:1\n"
-            f"ENDPOINT_URL={api.url}\n"
-        )
+        paths.config.write_text(conf(GROUP="g", TERMINATION_HOOK="h", SECRET_ID="s", ENDPOINT_URL=api.url))
         paths.compose_file.write_text("services: {}\n")
         paths.environment.touch(0o600)
         (tmp_path / "bin/docker").write_text(DOCKER)
@@ -240,7 +238,7 @@ def test_a_display_that_nobody_serves_is_found(ward: Ward) -> None:
 
 
 def test_without_a_configuration_nothing_else_is_looked_at(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
-    ward.paths.config.write_text("SCHEMA=1\nTYPO=x\n")
+    ward.paths.config.write_text(conf() + "TYPO=x\n")
     assert doctor(ward.paths.config, ward.paths, as_json=False) == 1
     said = capsys.readouterr().out
     assert "TYPO" in said

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from example import REQUIRED_KEYS
 from ghosthands_agent.environment import INSTANCE_KEYS, VALUE_BYTES, BadSecret, environment, quoted
-from ghosthands_agent.settings import REQUIRED_KEYS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ghosthands_agent
 import pytest
+from example import conf
 from ghosthands_agent import __main__ as program
 from ghosthands_agent.__main__ import FAILED, FAULT, MISCONFIGURED, TERMINATED, VERBS, main, run
 from ghosthands_agent.paths import Paths
@@ -20,9 +21,7 @@ from ghosthands_agent.ports import Procedure, Refused, Unavailable
 from unit.listening import Listening, listening
 from unit.test_imds import Service
 
-CONF = (
-    "SCHEMA=1\nREGION=us-east-1\nGROUP=g\nTERMINATION_HOOK=h\nSECRET_ID=s\nIMAGE=registry.internal:5000/ghosthands:1\n"
-)
+CONF = conf()
 SOURCES = Path(ghosthands_agent.__file__).parents[1]
 
 
@@ -71,7 +70,7 @@ def test_a_command_line_that_is_wrong_ends_with_two(words: list[str]) -> None:
     ("conf", "said"),
     [
         (None, "cannot be read"),
-        (b"SCHEMA=1\n", "REGION is missing"),
+        (b"SCHEMA=2\n", "REGION is missing"),
         (CONF.encode() + b"TYPO=1\n", "TYPO is not a key"),
         (b"\xff", "not UTF-8"),
     ],
@@ -110,8 +109,7 @@ def test_a_login_that_is_refused_is_one_line(
     paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths.config.write_text(
-        CONF.replace("registry.internal:5000", "123456789012.dkr.ecr.us-east-1.amazonaws.com")
-        + "ENDPOINT_URL=http://127.0.0.1:1\n"
+        conf(IMAGE="123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1", ENDPOINT_URL="http://127.0.0.1:1")
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key-for-tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
+from example import REQUIRED_KEYS, settings
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import (
     NO_ACTIVE_ACTION,
@@ -26,13 +27,13 @@ from ghosthands_agent.ports import (
     Unavailable,
     WorkerStatus,
 )
-from ghosthands_agent.settings import REQUIRED_KEYS, Settings
+from ghosthands_agent.settings import Settings
 
 T = TypeVar("T")
 
 INSTANCE = Instance("i-0123456789abcdef0", "10.0.0.5", "198.51.100.7")
 WANTED, BAKED = f"registry/ghosthands@sha256:{'a' * 64}", f"registry/ghosthands@sha256:{'b' * 64}"
-SETTINGS = Settings("us-east-1", "gh-worker-asg", "gh-worker-termination", "ghosthands/worker/env", WANTED)
+SETTINGS = settings(IMAGE=WANTED)
 SECRET = "".join(f"{rule.split('|')[0]}=value\n" for rule in REQUIRED_KEYS)
 
 

@@ -75,7 +75,7 @@ VPCS = (
     ),
 )
 
-_GOLDEN = {"Name": "gh-worker-golden", "Project": "wekruit", "ghosthands:agent-schema": "1"}
+_GOLDEN = {"Name": "gh-worker-golden", "Project": "wekruit", "ghosthands:agent-schema": "2"}
 _AL2023 = "Amazon Linux 2023 AMI (seeded)"
 
 IMAGES = (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import DEFAULTS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 
 PLAYBOOK = "lifecycle_hook.yml"
@@ -89,9 +88,9 @@ def _budget(view: View) -> str:
     """
     agent_conf, hook = view.agent_conf, view.hook
     try:
-        drain = sum(int(agent_conf.get(key) or DEFAULTS[key]) for key in ("DRAIN_LIMIT_SECONDS", "STOP_GRACE_SECONDS"))
-    except ValueError:
-        raise Skipped("agent.conf's limits are not numbers") from None
+        drain = sum(int(agent_conf[key]) for key in ("DRAIN_LIMIT_SECONDS", "STOP_GRACE_SECONDS"))
+    except (KeyError, ValueError):
+        raise Skipped("agent.conf's limits are missing or not numbers") from None
     if drain > hook.ceiling:
         raise Failed(
             f"Agents may drain for {drain} s, but {hook.name} holds an instance for {hook.ceiling} s at most, "

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import AGENT_SCHEMA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 
@@ -65,10 +65,10 @@ def _schema(view: View) -> str:
     found = view.image.agent_schema
     if found is None:
         raise Skipped("the image does not say which agent.conf it reads")
-    if found != AGENT_SCHEMA:
+    if found != agent_conf.SCHEMA:
         raise Failed(
             f"The agent in image {view.image.id} reads schema {found} of agent.conf, "
-            f"these playbooks write {AGENT_SCHEMA}.",
+            f"these playbooks write {agent_conf.SCHEMA}.",
             adopt_newest(view),
         )
     return f"schema {found}"

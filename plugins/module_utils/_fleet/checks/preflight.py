@@ -16,10 +16,10 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
     Problem,
     precondition,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Subnet, Surroundings
 
-AGENT_SCHEMA = "1"
 LAUNCHES = frozenset({"launch_template", "autoscaling_group"})
 NETWORK = frozenset({"security_group", "autoscaling_group"})
 PRECONDITIONS: list[Precondition] = []
@@ -205,10 +205,10 @@ def _image_origin(inputs: Inputs) -> Iterator[Problem]:
 def _image_schema(inputs: Inputs) -> Iterator[Problem]:
     """The image's agent reads the schema of agent.conf that these playbooks write."""
     image = inputs.prerequisites.image
-    if image and image.agent_schema not in (None, AGENT_SCHEMA):
+    if image and image.agent_schema not in (None, agent_conf.SCHEMA):
         yield Problem(
             f"The agent in image {image.id} reads schema {image.agent_schema} of agent.conf, "
-            f"but these playbooks write {AGENT_SCHEMA}.",
+            f"but these playbooks write {agent_conf.SCHEMA}.",
             Remedy("Bake an image with this release, or use the release that the image was baked with."),
         )
 

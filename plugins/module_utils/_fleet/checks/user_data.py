@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import AGENT_SCHEMA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import DEFAULTS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import (
+    KEYS,
+    OPTIONAL_KEYS,
+    SCHEMA,
+)
 
 
 @check("agent-conf", 8)
@@ -17,13 +20,13 @@ def _agent_conf(view: View) -> str:
     template = view.template
     if template.agent_problem:
         raise Failed(f"Instances boot no worker: {template.agent_problem}.", view.run("site.yml"))
-    if (schema := template.agent.get("SCHEMA")) != AGENT_SCHEMA:
+    if (schema := template.agent.get("SCHEMA")) != SCHEMA:
         raise Failed(
-            f"agent.conf has schema {schema or '(none)'}, not {AGENT_SCHEMA}: every agent refuses it.",
+            f"agent.conf has schema {schema or '(none)'}, not {SCHEMA}: every agent refuses it.",
             view.run("site.yml"),
         )
-    required = ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE")
-    if missing := [key for key in required if not template.agent.get(key)]:
+    present = {key for key, value in template.agent.items() if value or key in OPTIONAL_KEYS}
+    if missing := [key for key in KEYS if key not in present]:
         raise Failed(
             f"agent.conf lacks {', '.join(missing)}: every agent refuses it.", view.run("site.yml"), missing=missing
         )
@@ -31,8 +34,8 @@ def _agent_conf(view: View) -> str:
 
 
 def _value(view: View, key: str, desired: str, consequence: str) -> str:
-    """Passes if the key has that value. That a required key is missing is agent-conf's finding."""
-    found = view.agent_conf.get(key, "") or str(DEFAULTS.get(key) or "")
+    """Passes if the key has that value. That a key is missing is agent-conf's finding."""
+    found = view.agent_conf.get(key, "")
     if found and found != desired:
         raise Failed(
             f"agent.conf has {key}={found}, but should have {desired}: {consequence}.",

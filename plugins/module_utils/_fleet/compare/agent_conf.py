@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the agent on an instance is told: /etc/ghosthands/agent.conf, and the user data that writes it. Pure.
+"""The text of /etc/ghosthands/agent.conf, and the user data that writes it. Pure.
 
 User data is configuration, never a program: the agent refuses keys that it does not know.
 """
@@ -13,47 +13,32 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import (
+    KEYS,
+    OPTIONAL_KEYS,
+    SCHEMA,
+)
+
 USER_DATA_BYTES = 16384  # RunInstances, UserData: "limited to 16 KB, in raw form"
-REQUIRED = ("SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE")
-# What the agent takes a missing key to be. None: nothing, the key says something only where it is written.
-DEFAULTS: Mapping[str, Any] = {
-    "LAUNCH_HOOK": None,
-    "ENDPOINT_URL": None,
-    "IMAGE_FALLBACK": "never",
-    "DRAIN_POLICY": "wait_idle",
-    "DRAIN_LIMIT_SECONDS": 2100,
-    "SPOT_LIMIT_SECONDS": 110,
-    "HEARTBEAT_TIMEOUT_SECONDS": 300,
-    "STOP_GRACE_SECONDS": 60,
-    "BOOT_TIMEOUT_SECONDS": 900,
-    "REQUIRED_KEYS": None,
-    "WORKER_COMPLETES_HOOK": False,
-    "LOG_GROUP": None,
-}
 
 
 def agent_conf(settings: Mapping[str, Any]) -> str:
-    """The file's text: the required keys, then those that differ from the agent's defaults, in the order given.
+    """The text of agent.conf: SCHEMA, then every key of `settings`, in its order.
 
-    Values are text, numbers, booleans, or lists (written with commas); an empty text or list counts as not given.
-
-    :raises ValueError: a key is unknown or missing, or a value would not come back as it went in.
+    :param settings: a value for each key except SCHEMA: text, a number, a boolean, or a list (written with commas).
+    :raises ValueError: a key is unknown or missing, or the agent would not read a value as it is given.
     """
-    if unknown := sorted(settings.keys() - {*REQUIRED, *DEFAULTS}):
+    values = {"SCHEMA": SCHEMA} | {key: _text(value) for key, value in settings.items()}
+    if unknown := sorted(values.keys() - set(KEYS)):
         raise ValueError(f"agent.conf has no key {', '.join(unknown)}")
-    if missing := [key for key in REQUIRED if settings.get(key) in (None, "")]:
+    if missing := [key for key in KEYS if not values.get(key) and (key not in OPTIONAL_KEYS or key not in values)]:
         raise ValueError(f"agent.conf needs {', '.join(missing)}")
-    lines = []
-    for key, value in settings.items():
-        text = _text(value)
-        if key not in REQUIRED and (text == "" or text == _text(DEFAULTS[key])):
-            continue
+    for key, text in values.items():
         if text != text.strip() or re.search(r"[\x00-\x1f\x7f]", text):
             raise ValueError(
                 f"agent.conf cannot hold {text!r} as {key}: no blanks around it, no line breaks, no control characters"
             )
-        lines.append(f"{key}={text}\n")
-    return "".join(lines)
+    return "".join(f"{key}={text}\n" for key, text in values.items())
 
 
 def _text(value: Any) -> str:

@@ -25,5 +25,5 @@ def test_a_filter_does_what_its_function_does() -> None:
 
 
 def test_what_a_function_refuses_is_an_error_of_the_template() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"agent\.conf needs SCHEMA"):
+    with pytest.raises(AnsibleFilterError, match=r"agent\.conf needs REGION"):
         FILTERS["agent_conf"]({})

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from example import settings
 from ghosthands_agent.log_shipper import JOURNAL
 from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
 from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
-from ghosthands_agent.settings import RANGES, Settings
+from ghosthands_agent.settings import RANGES
 from ghosthands_agent.stop import unit_limits
 from journal_file import UNITS
 
 ROLE = Path(__file__).parents[4] / "roles/ghosthands"
-SLOWEST = replace(
-    Settings("us-east-1", "group", "hook", "secret", "image"),
-    boot_timeout_seconds=RANGES["BOOT_TIMEOUT_SECONDS"][1],
-    stop_grace_seconds=RANGES["STOP_GRACE_SECONDS"][1],
-    drain_policy="sigterm",
+SLOWEST = settings(
+    BOOT_TIMEOUT_SECONDS=str(RANGES["BOOT_TIMEOUT_SECONDS"][1]),
+    STOP_GRACE_SECONDS=str(RANGES["STOP_GRACE_SECONDS"][1]),
+    DRAIN_POLICY="sigterm",
 )
 
 

@@ -13,20 +13,14 @@ import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import fleet as observe
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import KEYS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Template, Unread
 
 Settings = dict[str, Any]
 ARN = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/gh-worker-asg"
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands"
 DIGEST = f"sha256:{'a' * 64}"
-CONF = {
-    "SCHEMA": 1,
-    "REGION": "us-east-1",
-    "GROUP": "g",
-    "TERMINATION_HOOK": "h",
-    "SECRET_ID": "s",
-    "IMAGE": f"{REPOSITORY}:v1",
-}
+CONF = dict.fromkeys(KEYS[1:], "x") | {"IMAGE": f"{REPOSITORY}:v1"}
 RAW: dict[str, Any] = {
     "AutoScalingGroupName": "gh-worker-asg",
     "AutoScalingGroupARN": ARN,

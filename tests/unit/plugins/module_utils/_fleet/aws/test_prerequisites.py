@@ -181,7 +181,7 @@ def test_an_image_that_is_gone_is_none_and_what_was_wanted_is_told(answers: Any,
 
 
 def test_an_image_says_which_schema_its_agent_reads(answers: Any, settings: Settings) -> None:
-    tags = [{"Key": "ghosthands:agent-schema", "Value": "1"}]
+    tags = [{"Key": "ghosthands:agent-schema", "Value": "2"}]
     raw = {
         "ImageId": "ami-1",
         "Name": "n",
@@ -192,7 +192,7 @@ def test_an_image_says_which_schema_its_agent_reads(answers: Any, settings: Sett
     }
     answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
     found, _wanted = read.image(answers.call, settings | {"fleet_image": "ami-1"})
-    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "1")
+    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "2")
 
 
 def test_a_group_is_its_sizes_and_its_version(answers: Any, settings: Settings) -> None:

@@ -28,7 +28,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
 )
 
 KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
-IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "1")
+IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "2")
 NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a", True), Subnet("subnet-b", "vpc-1", "us-east-1b", True))
 SOUND = Surroundings(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
@@ -85,7 +85,7 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ({}, {"image": replace(IMAGE, state="pending")}, "image-state", "error", LAUNCHES),
         ({}, {"image": replace(IMAGE, architecture="arm64")}, "image-architecture", "error", LAUNCHES),
         ({}, {"image": replace(IMAGE, agent_schema=None)}, "image-origin", "warning", LAUNCHES),
-        ({}, {"image": replace(IMAGE, agent_schema="2")}, "image-schema", "error", LAUNCHES),
+        ({}, {"image": replace(IMAGE, agent_schema="1")}, "image-schema", "error", LAUNCHES),
         ({}, {"key_pair": False}, "key-pair", "error", LAUNCHES),
         ({}, {"secret": Secret("arn:s", being_deleted=True)}, "secret-deleted", "error", GROUP_ONLY),
         ({}, {"secret": None}, "secret", "warning", NONE),

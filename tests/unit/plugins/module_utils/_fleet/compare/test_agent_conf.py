@@ -1,32 +1,32 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""agent.conf, the contract with the program on the instance, and the user data that writes it."""
+"""agent.conf: the contract with the agent, its text, and the user data that writes it."""
 
 from __future__ import annotations
 
 import base64
-from itertools import permutations
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import (
-    DEFAULTS,
-    REQUIRED,
     USER_DATA_BYTES,
     agent_conf,
     user_data,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import (
+    KEYS,
+    OPTIONAL_KEYS,
+    SCHEMA,
+)
+from example import VALUES
+from ghosthands_agent import settings as agent
 
-LEAST = {
-    "SCHEMA": 1,
-    "REGION": "us-east-1",
-    "GROUP": "g",
-    "TERMINATION_HOOK": "h",
-    "SECRET_ID": "a/b",
-    "IMAGE": "r/i:1",
-}
+ROOT = Path(__file__).parents[6]
+SETTINGS = {key: value for key, value in VALUES.items() if key != "SCHEMA"}
 
 
 def read(conf: str) -> dict[str, str]:
@@ -34,85 +34,60 @@ def read(conf: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in conf.splitlines())
 
 
-def test_the_keys_are_those_that_the_agent_knows() -> None:
-    assert set(REQUIRED) == {"SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE"}
-    assert DEFAULTS == {
-        "LAUNCH_HOOK": None,
-        "ENDPOINT_URL": None,
-        "IMAGE_FALLBACK": "never",
-        "DRAIN_POLICY": "wait_idle",
-        "DRAIN_LIMIT_SECONDS": 2100,
-        "SPOT_LIMIT_SECONDS": 110,
-        "HEARTBEAT_TIMEOUT_SECONDS": 300,
-        "STOP_GRACE_SECONDS": 60,
-        "BOOT_TIMEOUT_SECONDS": 900,
-        "REQUIRED_KEYS": None,
-        "WORKER_COMPLETES_HOOK": False,
-        "LOG_GROUP": None,
-    }
+def test_plugins_agent_and_image_agree_on_schema_and_keys() -> None:
+    assert (SCHEMA, KEYS, OPTIONAL_KEYS) == (agent.SCHEMA, agent.KEYS, agent.OPTIONAL_KEYS)
+    assert agent.parse(agent_conf(SETTINGS)) == agent.parse("".join(f"{k}={v}\n" for k, v in VALUES.items()))
+    image = (ROOT / "packer/variables.pkr.hcl").read_text()
+    assert re.findall(r'"ghosthands:agent-schema" *= "(\d+)"', image) == [SCHEMA]
 
 
-def test_required_keys_alone_make_a_file() -> None:
-    assert read(agent_conf(LEAST)) == {k: str(v) for k, v in LEAST.items()}
-
-
-def test_a_value_that_the_agent_assumes_anyway_is_not_written() -> None:
-    assert agent_conf({**LEAST, **DEFAULTS}) == agent_conf(LEAST)
-
-
-def test_numbers_mean_the_same_as_text() -> None:
-    assert agent_conf({**LEAST, "DRAIN_LIMIT_SECONDS": "2100"}) == agent_conf(LEAST)
-
-
-def test_other_values_are_written_each_in_its_form() -> None:
+def test_values_are_written_each_in_its_form() -> None:
     conf = agent_conf(
-        {
-            **LEAST,
+        SETTINGS
+        | {
             "DRAIN_LIMIT_SECONDS": 60,
             "WORKER_COMPLETES_HOOK": True,
             "REQUIRED_KEYS": ["A", "B|C"],
-            "LOG_GROUP": "/l",
+            "LAUNCH_HOOK": None,
         }
     )
-    more = {"DRAIN_LIMIT_SECONDS": "60", "WORKER_COMPLETES_HOOK": "true", "REQUIRED_KEYS": "A,B|C", "LOG_GROUP": "/l"}
-    assert read(conf) == {**{k: str(v) for k, v in LEAST.items()}, **more}
+    changed = {"DRAIN_LIMIT_SECONDS": "60", "WORKER_COMPLETES_HOOK": "true", "REQUIRED_KEYS": "A,B|C"}
+    assert read(conf) == VALUES | changed
 
 
-def test_the_order_means_nothing_to_the_reader() -> None:
-    some = list(LEAST.items())[:4]
-    rest = dict(list(LEAST.items())[4:])
-    assert len({frozenset(read(agent_conf({**dict(order), **rest})).items()) for order in permutations(some)}) == 1
-
-
-@pytest.mark.parametrize("key", REQUIRED)
-@pytest.mark.parametrize("nothing", [None, "", "left out"])
-def test_a_missing_key_is_refused_by_name(key: str, nothing: str | None) -> None:
-    settings = {k: v for k, v in {**LEAST, key: nothing}.items() if v != "left out"}
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_missing_key_is_refused_by_name(key: str) -> None:
     with pytest.raises(ValueError, match=f"needs {key}$"):
-        agent_conf(settings)
+        agent_conf({k: v for k, v in SETTINGS.items() if k != key})
+
+
+@pytest.mark.parametrize("key", sorted(set(SETTINGS) - set(OPTIONAL_KEYS)))
+def test_a_key_that_needs_a_value_is_refused_without_one(key: str) -> None:
+    with pytest.raises(ValueError, match=f"needs {key}$"):
+        agent_conf(SETTINGS | {key: ""})
 
 
 def test_unknown_keys_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"no key COLOUR, MODE$"):
-        agent_conf({**LEAST, "MODE": 1, "COLOUR": "red"})
+        agent_conf(SETTINGS | {"MODE": 1, "COLOUR": "red"})
 
 
 @pytest.mark.parametrize("value", ["a\nGROUP=other", "a\r", "a\x00", "\x7f", " a", "a ", "\ta", ["a", "b\n"]])
 def test_a_value_that_would_not_come_back_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="REQUIRED_KEYS"):
-        agent_conf({**LEAST, "REQUIRED_KEYS": value})
+        agent_conf({**SETTINGS, "REQUIRED_KEYS": value})
 
 
 @pytest.mark.parametrize("value", ["a=b", "a #b", '"a"', "$HOME", "{{ a }}", "ä", "a: b", "- a"])
 def test_odd_values_come_back_through_cloud_config_as_they_went_in(value: str) -> None:
-    conf = agent_conf({**LEAST, "LOG_GROUP": value})
+    conf = agent_conf({**SETTINGS, "LOG_GROUP": value})
     (file,) = yaml.safe_load(base64.b64decode(user_data(conf)))["write_files"]
     assert read(file["content"])["LOG_GROUP"] == value
     assert file["content"] == conf
 
 
 def test_user_data_is_configuration_and_starts_nothing() -> None:
-    text = base64.b64decode(user_data(agent_conf(LEAST))).decode()
+    text = base64.b64decode(user_data(agent_conf(SETTINGS))).decode()
     assert text.startswith("#cloud-config\n")
     parsed = yaml.safe_load(text)
     assert parsed.keys() == {"write_files"}
