@@ -24,7 +24,7 @@ PROCEDURES = ("boot", "watch", "monitor", "scale_in_protection", "drain", "termi
 AGENT_VALUES = ("ports", "settings", "paths", "environment", "compose_override", "log_shipper")
 
 #: The rooms of localcloud that answer AWS's calls.
-SERVICES = ("authorization", "autoscaling", "ec2", "iam", "machines", "patches", "server", "services")
+SERVICES = ("authorization", "autoscaling", "ec2", "iam", "machines", "patches", "server", "services", "world")
 
 #: Folder of _fleet -> the folders of _fleet that it may import besides itself.
 FLEET_FOLDERS = {

@@ -1,4 +1,7 @@
-"""The embedded AWS: what the kit's playbooks, images and workers call, on one machine and without an account.
+"""An emulator of EC2 Auto Scaling with its instances, on one machine and without an AWS account.
 
-Start it with ``python -m localcloud up``. The product never imports this package.
+``localcloud up`` starts it; ``localcloud.testing`` starts it in tests.
 """
+
+#: What the server calls itself in its status, by which a client knows it from any other program on the port.
+NAME = "wekruit-localcloud"

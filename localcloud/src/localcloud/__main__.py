@@ -1,24 +1,20 @@
-"""``python -m localcloud up|down|status|events|serve``: start, end and look at the embedded AWS."""
+"""``localcloud up|down|status|events|serve``: start, stop and watch the emulator. Also ``python -m localcloud``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
-import os
 import shlex
 import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localcloud import seed
+from localcloud.daemon import PROGRESS, Daemon, NotRunning
 from localcloud.instances import process
 from localcloud.instances.docker import Refused
 
@@ -27,198 +23,69 @@ if TYPE_CHECKING:
     from localcloud.world import World
 
 PORT = 5566
-#: What ``localcloud.server.application`` calls itself; importing it here would cost every command moto's start.
-NAME = "wekruit-localcloud"
-#: Importing moto takes one to two seconds, several on a busy machine.
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 10.0
-#: A base image for containers takes minutes to build; each line of progress starts this anew.
-PROGRESS_TIMEOUT_SECONDS = 900.0
-#: How long machines may take to end once the server listens no more.
-CLOSE_TIMEOUT_SECONDS = 120.0
-#: What a line of progress begins with in the log.
-PROGRESS = "  "
-EXIT_USAGE, EXIT_NOT_UP = 2, 3
+EXIT_FAILED, EXIT_USAGE, EXIT_NOT_UP = 1, 2, 3
 #: What an instance can be.
 KINDS = {
     "simulated": "simulated: nothing but time",
     "process": "processes of this machine",
     "container": "systemd containers",
 }
-#: How often `events` asks.
-FOLLOW_SECONDS = 0.5
-#: Loopback is never asked for through a proxy.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class Daemon:
-    """The server process of one port, known by its pid file and by what answers there."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        folder = runtime_folder()
-        self.pid_file = folder / f"{port}.pid"
-        self.log_file = folder / f"{port}.log"
-        self.machines = folder / str(port)
-        self.containers_file = folder / f"{port}.containers"  # there may be some, also after a crash
-
-    def status(self) -> dict[str, Any] | None:
-        """What localcloud on this port says of itself; None when nothing of ours answers."""
-        try:
-            with DIRECT.open(f"{self.url}/localcloud/status", timeout=3) as answer:
-                said = json.load(answer)
-        except (OSError, ValueError):
-            return None
-        return said if isinstance(said, dict) and said.get("name") == NAME else None
-
-    def taken(self) -> bool:
-        """Whether anything at all listens on the port."""
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def start(self, options: Sequence[str]) -> None:
-        """Start the server in the background and wait until it answers.
-
-        Raises:
-            SystemExit: it ended before it answered, or did not answer in time; the log's end is shown.
-        """
-        with self.log_file.open("w", encoding="utf-8") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "localcloud", "serve", "--port", str(self.port), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.pid_file.write_text(f"{server.pid}\n", encoding="utf-8")
-        deadline, shown = time.monotonic() + START_TIMEOUT_SECONDS, 0
-        while time.monotonic() < deadline:
-            if self.status():
-                return
-            progress = [
-                line for line in self.log_file.read_text(encoding="utf-8").splitlines() if line.startswith(PROGRESS)
-            ]
-            if progress[shown:]:
-                print("\n".join(progress[shown:]), flush=True)
-                deadline, shown = time.monotonic() + PROGRESS_TIMEOUT_SECONDS, len(progress)
-            if server.poll() is not None:
-                break
-            time.sleep(0.05)
-        else:
-            server.terminate()
-        self.pid_file.unlink(missing_ok=True)
-        tail = "\n".join(self.log_file.read_text(encoding="utf-8").splitlines()[-15:])
-        raise SystemExit(f"localcloud did not start on port {self.port}; its log {self.log_file} ends:\n{tail}")
-
-    def stuck(self) -> int | None:
-        """The pid of a server of ours that runs and does not answer; a number that has passed to another process is not ours."""
-        try:
-            pid = int(self.pid_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        found = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
-        return pid if f"localcloud serve --port {self.port}" in found.stdout else None
-
-    def stop(self, pid: int) -> None:
-        """End the server and wait until it is gone, and its machines with it."""
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        heard = False
-        while _runs(pid):
-            if not heard and not self.taken():  # it is at work: ending its machines
-                deadline, heard = time.monotonic() + CLOSE_TIMEOUT_SECONDS, True
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-                break
-            time.sleep(0.05)
-        self.pid_file.unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """End the processes and containers that a server which was killed has left."""
-        process.sweep(self.machines)
-        if self.containers_file.exists():
-            from localcloud.instances import container  # looks for Docker's tools, which nobody else needs
-
-            container.sweep(container.label_of(self.port))
-            self.containers_file.unlink()
-
-
-def _runs(pid: int) -> bool:
-    """Whether the process lives; the remains of one that nobody has waited for do not."""
-    found = subprocess.run(["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True, check=False)
-    return bool(found.stdout.strip()) and not found.stdout.startswith("Z")
-
-
-def runtime_folder() -> Path:
-    """This user's folder for pid and log files; made when missing, readable by nobody else."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "localcloud" if base else Path(f"/tmp/localcloud-{os.getuid()}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise SystemExit(f"{folder} belongs to somebody else")
-    return folder
+#: How often `events` asks for new ones.
+EVENTS_SECONDS = 0.5
 
 
 def up(daemon: Daemon, kind: str, options: Sequence[str]) -> int:
-    """Start localcloud unless it is up."""
-    said = daemon.status()
-    if said and said["instances"] != kind:
-        print(f"localcloud is up with instances of the kind {said['instances']}: end it first (down)", file=sys.stderr)
-        return 1
-    if said:
+    """Start localcloud in the background unless it is up."""
+    status = daemon.status()
+    if status and status["instances"] != kind:
+        print(f"localcloud is up with {status['instances']} instances; run `localcloud down` first", file=sys.stderr)
+        return EXIT_FAILED
+    if status:
         print(f"localcloud is already up: {daemon.url}")
-    elif daemon.taken():
+    elif daemon.port_taken():
         print(
-            f"port {daemon.port} is taken by something that is not localcloud; end it, or choose another --port",
+            f"port {daemon.port} is taken by something that is not localcloud; stop that, or choose another --port",
             file=sys.stderr,
         )
-        return 1
+        return EXIT_FAILED
     else:
         print(f"starting localcloud on port {daemon.port} ...", flush=True)
         if kind == "container":
             daemon.containers_file.touch()
-        daemon.start(options)
+        daemon.start(options, report=lambda line: print(line, flush=True))
         print(f"localcloud is up: {daemon.url} (log: {daemon.log_file})")
     print(f"A page that draws it: {daemon.url}")
     print(
         "\nTo use it from this shell:\n"
-        f"  export AWS_ENDPOINT_URL={daemon.url} AWS_DEFAULT_REGION=us-east-1\n"
+        f"  export AWS_ENDPOINT_URL={daemon.url} AWS_DEFAULT_REGION={seed.REGION}\n"
         "  export AWS_ACCESS_KEY_ID=localcloud-access-key AWS_SECRET_ACCESS_KEY=localcloud-secret-key"
     )
     return 0
 
 
 def down(daemon: Daemon) -> int:
-    """End localcloud, if it is up."""
-    said = daemon.status()
-    pid = int(said["pid"]) if said else daemon.stuck()
-    if pid is None:
-        daemon.pid_file.unlink(missing_ok=True)
-        daemon.sweep()
-        print(f"localcloud is not up on port {daemon.port}")
-        return 0
-    daemon.stop(pid)
-    daemon.sweep()
-    print(f"localcloud on port {daemon.port} has ended")
+    """Stop localcloud, if it is up, and end what a killed one has left."""
+    status = daemon.status()
+    pid = int(status["pid"]) if status else daemon.pid()
+    if pid is not None:
+        daemon.stop(pid)
+    daemon.clean_up()
+    print(f"localcloud is not up on port {daemon.port}" if pid is None else f"stopped localcloud on port {daemon.port}")
     return 0
 
 
 def status(daemon: Daemon) -> int:
-    """Say what stands."""
-    said = daemon.status()
-    if said is None:
-        print(f"localcloud is not up on port {daemon.port}")
-        return EXIT_NOT_UP
-    print(
-        f"localcloud is up: {daemon.url}, pid {said['pid']}, for {said['uptime_seconds']:.0f} s, {said['calls']} calls"
-    )
-    print(f"account {said['account']}, region {said['region']}")
-    print(
-        f"latency {said['latency_ms']:g} ms, trace {said['trace'] or 'off'}, IAM {'enforced' if said['enforce_iam'] else 'not enforced'}"
-    )
-    print(f"instances are {KINDS[said['instances']]}")
-    for name, group in said["groups"].items():
+    """Print the settings and the groups with their instances."""
+    status = daemon.status()
+    if status is None:
+        return _not_up(daemon)
+    uptime, calls = f"{status['uptime_seconds']:.0f} s", status["calls"]
+    iam = "enforced" if status["enforce_iam"] else "not enforced"
+    print(f"localcloud is up: {daemon.url}, pid {status['pid']}, for {uptime}, {calls} calls")
+    print(f"account {status['account']}, region {status['region']}")
+    print(f"latency {status['latency_ms']:g} ms, trace {status['trace'] or 'off'}, IAM {iam}")
+    print(f"instances are {KINDS[status['instances']]}")
+    for name, group in status["groups"].items():
         print(f"group {name}: desired {group['desired']}")
         for instance, state in group["instances"].items():
             print(f"  {instance}  {state}")
@@ -226,35 +93,45 @@ def status(daemon: Daemon) -> int:
 
 
 def events(daemon: Daemon) -> int:
-    """Follow what happens to instances, one line per transition, until interrupted or localcloud ends."""
+    """Print each change of an instance's lifecycle state as a line, until interrupted or localcloud stops."""
     after = 0
     try:
         while True:
-            with DIRECT.open(f"{daemon.url}/localcloud/events?after={after}", timeout=10) as answer:
-                for event in json.load(answer)["events"]:
-                    after = event["number"]
-                    at = time.strftime("%H:%M:%S", time.gmtime(event["at"]))
-                    print(
-                        f"{at}  {event['group']}  {event['instance_id']}  {event['before'] or '-'} -> {event['after'] or '-'}",
-                        flush=True,
-                    )
-            time.sleep(FOLLOW_SECONDS)
-    except (OSError, ValueError):
-        print(f"localcloud is not up on port {daemon.port}")
-        return EXIT_NOT_UP
+            for event in daemon.events(after):
+                after = event["number"]
+                at = time.strftime("%H:%M:%S", time.gmtime(event["at"]))
+                change = f"{event['before'] or '-'} -> {event['after'] or '-'}"
+                print(f"{at}  {event['group']}  {event['instance_id']}  {change}", flush=True)
+            time.sleep(EVENTS_SECONDS)
+    except NotRunning:
+        return _not_up(daemon)
     except KeyboardInterrupt:
         return 0
 
 
-def serve(given: argparse.Namespace) -> int:
-    """Serve in the foreground until interrupted or told to end."""
-    from localcloud.server import application as server
-    from localcloud.world import World  # moto: one to two seconds that the other commands need not pay
+def _not_up(daemon: Daemon) -> int:
+    print(f"localcloud is not up on port {daemon.port}")
+    return EXIT_NOT_UP
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve in the foreground until interrupted or terminated."""
+    try:
+        with Daemon(options.port).hold_pid_file():
+            return _serve(options)
+    except BlockingIOError:
+        print(f"a localcloud of port {options.port} runs already", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from localcloud.server import application  # imports moto: one to two seconds that the other commands need not take
+    from localcloud.world import World
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     world = World()
-    world.clock.run_at(given.speed)
-    httpd = server.make(given.port, given.latency_ms, given.trace, given.enforce_iam, world)
+    world.clock.run_at(options.speed)
+    httpd = application.make(options.port, options.latency_ms, options.trace, options.enforce_iam, world)
 
     def end(*_: object) -> None:
         raise SystemExit(0)
@@ -262,13 +139,13 @@ def serve(given: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        # Only now, as the port is ours: a host begins with an end to what an earlier one of its port left.
-        world.use(_host(given, httpd.server_port, world))
+        # After the port is ours, because a host begins by ending what an earlier one of its port has left.
+        world.use(_host(options, httpd.server_port, world))
         print(f"localcloud serves http://127.0.0.1:{httpd.server_port}", flush=True)
         httpd.serve_forever()
     except (OSError, Refused) as problem:
-        print(f"{given.instances} instances cannot run here: {problem}", file=sys.stderr)
-        return 1
+        print(f"{options.instances} instances cannot run here: {problem}", file=sys.stderr)
+        return EXIT_FAILED
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -277,75 +154,85 @@ def serve(given: argparse.Namespace) -> int:
     return 0
 
 
-def _host(given: argparse.Namespace, port: int, world: World) -> Host:
-    """What runs instances, as the options say."""
-    match given.instances:
+def _host(options: argparse.Namespace, port: int, world: World) -> Host:
+    """What runs instances, by the options."""
+    match options.instances:
         case "process":
-            folder, stop = Daemon(port).machines, given.stop_seconds or process.STOP_SECONDS
             return process.ProcessHost(
                 port,
                 world,
-                process.parsed(given.run),
-                folder,
+                process.parse_command(options.run),
+                Daemon(port).machines_folder,
                 region=seed.REGION,
                 serve=world.metadata.serve,
-                stop_seconds=stop,
+                stop_seconds=options.stop_seconds or process.STOP_SECONDS,
             )
         case "container":
             from localcloud.instances import container  # looks for Docker's tools, which nobody else needs
 
-            return container.open_host(
-                port, world, serve=world.metadata.serve, say=lambda line: print(f"{PROGRESS}{line}", flush=True)
-            )
-    return world.simulated(given.boot_seconds or 0.0, given.agent_seconds)
+            def report(line: str) -> None:
+                print(f"{PROGRESS}{line}", flush=True)
+
+            return container.open_host(port, world, serve=world.metadata.serve, report=report)
+    return world.simulated(options.boot_seconds or 0.0, options.agent_seconds)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(prog="python -m localcloud", description="An embedded AWS on 127.0.0.1.")
-    result.add_argument("command", choices=["up", "down", "status", "events", "serve"])
+    result = argparse.ArgumentParser(
+        prog="localcloud", description="An emulator of EC2 Auto Scaling with its instances, on 127.0.0.1."
+    )
+    result.add_argument(
+        "command",
+        choices=["up", "down", "status", "events", "serve"],
+        help="start in the background, stop, print the status, follow changes of instances, serve in the foreground",
+    )
     result.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     serving = result.add_argument_group("up and serve")
-    serving.add_argument("--latency-ms", type=float, default=0, help="added to every API call")
-    serving.add_argument("--trace", type=Path, metavar="FILE", help="append one JSON line a call")
-    serving.add_argument("--speed", type=_speed, default=1.0, help="how many times as fast groups' time passes")
+    serving.add_argument("--latency-ms", type=float, default=0, help="delay of each API call")
+    serving.add_argument("--trace", type=Path, metavar="FILE", help="append each API call to a file, as a line of JSON")
     serving.add_argument(
-        "--enforce-iam", action="store_true", help="hold users' and roles' calls against their policies"
+        "--speed", type=_speed, default=1.0, help="let the time of groups pass so many times as fast; default: 1"
+    )
+    serving.add_argument(
+        "--enforce-iam", action="store_true", help="refuse what the policies of IAM users and roles do not allow"
     )
     serving.add_argument(
         "--instances", choices=list(KINDS), default="simulated", help="what an instance is; default: %(default)s"
     )
     serving.add_argument("--command", dest="run", metavar="COMMAND", help="what each instance runs (process)")
-    serving.add_argument("--stop-seconds", type=_seconds, help="from SIGTERM to SIGKILL; default: 10 (process)")
     serving.add_argument(
-        "--boot-seconds", type=_seconds, help="until an instance runs, in groups' time; default: 0 (simulated)"
+        "--stop-seconds", type=_seconds, help="from SIGTERM to SIGKILL of an instance's command; default: 10 (process)"
+    )
+    serving.add_argument(
+        "--boot-seconds", type=_seconds, help="until an instance runs, in the groups' time; default: 0 (simulated)"
     )
     serving.add_argument(
         "--agent-seconds",
         type=_seconds,
-        help="have instances complete their hooks: draining takes so long, in groups' time (simulated)",
+        help="instances complete their lifecycle hooks themselves and drain for so long, in the groups' time (simulated)",
     )
     return result
 
 
-def misfit(given: argparse.Namespace) -> str | None:
-    """What is wrong with options that are each right, in one line; None if nothing is."""
+def conflict(options: argparse.Namespace) -> str | None:
+    """Why options that are each valid do not go together, or cannot work here, in one line; None if they do."""
     for option, value, kind in (
-        ("--command", given.run, "process"),
-        ("--stop-seconds", given.stop_seconds, "process"),
-        ("--boot-seconds", given.boot_seconds, "simulated"),
-        ("--agent-seconds", given.agent_seconds, "simulated"),
+        ("--command", options.run, "process"),
+        ("--stop-seconds", options.stop_seconds, "process"),
+        ("--boot-seconds", options.boot_seconds, "simulated"),
+        ("--agent-seconds", options.agent_seconds, "simulated"),
     ):
-        if value is not None and given.instances != kind:
-            return f"{option} is for --instances {kind}, not {given.instances}"
-    if given.instances == "process" and given.run is None:
+        if value is not None and options.instances != kind:
+            return f"{option} is for --instances {kind}, not {options.instances}"
+    if options.instances == "process" and options.run is None:
         return "--instances process needs --command"
-    if given.run is not None:
+    if options.run is not None:
         try:
-            process.parsed(given.run)
+            process.parse_command(options.run)
         except ValueError as problem:
             return f"--command: {problem}"
-    if given.instances == "container":
+    if options.instances == "container":
         from localcloud.instances import container
 
         try:
@@ -367,29 +254,29 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _repeated(given: argparse.Namespace) -> list[str]:
-    """The options for the server in the background."""
-    options = ["--latency-ms", str(given.latency_ms), "--speed", str(given.speed), "--instances", given.instances]
+def _arguments(options: argparse.Namespace) -> list[str]:
+    """The options as arguments of the server in the background."""
+    given = ["--latency-ms", str(options.latency_ms), "--speed", str(options.speed), "--instances", options.instances]
     for option in ("stop_seconds", "boot_seconds", "agent_seconds"):
-        if (value := getattr(given, option)) is not None:
-            options.append(f"--{option.replace('_', '-')}={value}")
-    options += [f"--command={shlex.join(process.parsed(given.run))}"] if given.run else []
-    options += ["--trace", str(given.trace.absolute())] if given.trace else []
-    return [*options, *(["--enforce-iam"] if given.enforce_iam else [])]
+        if (value := getattr(options, option)) is not None:
+            given.append(f"--{option.replace('_', '-')}={value}")
+    given += [f"--command={shlex.join(process.parse_command(options.run))}"] if options.run else []
+    given += ["--trace", str(options.trace.absolute())] if options.trace else []
+    return [*given, *(["--enforce-iam"] if options.enforce_iam else [])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    given = parser().parse_args(arguments)
-    if given.command in ("up", "serve") and (problem := misfit(given)):
+    options = parser().parse_args(arguments)
+    if options.command in ("up", "serve") and (problem := conflict(options)):
         print(f"localcloud: {problem}", file=sys.stderr)
         return EXIT_USAGE
-    if given.command == "serve":
-        return serve(given)
-    daemon = Daemon(given.port)
-    if given.command == "up":
-        return up(daemon, given.instances, _repeated(given))
-    return {"down": down, "status": status, "events": events}[given.command](daemon)
+    if options.command == "serve":
+        return serve(options)
+    daemon = Daemon(options.port)
+    if options.command == "up":
+        return up(daemon, options.instances, _arguments(options))
+    return {"down": down, "status": status, "events": events}[options.command](daemon)
 
 
 if __name__ == "__main__":

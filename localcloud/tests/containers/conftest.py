@@ -62,7 +62,7 @@ def cloud(base: str, key: Key, api: int) -> Iterator[Cloud]:
     """A host with whoever listens to it; closing it must leave nothing."""
     recorder = Recorder()
     metadata = imds.Service(lambda instance_id: cloud.views.get(instance_id))
-    host = container.open_host(api, recorder, serve=metadata.serve, say=print)
+    host = container.open_host(api, recorder, serve=metadata.serve, report=print)
     cloud = Cloud(host, recorder, key, api, itertools.count(10))
     yield cloud
     host.close()

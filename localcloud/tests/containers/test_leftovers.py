@@ -33,7 +33,7 @@ class Teller:
     def image_made(self, image_id, problem):
         print(image_id, problem, flush=True)
 
-host = container.open_host(int(sys.argv[1]), Teller(), serve=imds.Service(lambda id: None).serve, say=print)
+host = container.open_host(int(sys.argv[1]), Teller(), serve=imds.Service(lambda id: None).serve, report=print)
 host.launch(Machine("i-doomed", "ami-published", "172.30.1.5", "172.30.1.0/24", "172.30.0.0/16", "doomed"))
 time.sleep(600)
 """
@@ -62,7 +62,7 @@ def test_what_a_killed_localcloud_left_is_swept_up_by_the_next_of_its_port_alone
         assert doomed.stdout.readline() == "ami-doomed None\n"
         os.kill(doomed.pid, signal.SIGKILL)
     assert len(left(LABEL)) >= 6, "a container, two volumes, a network, an image, a rule"
-    container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, say=print).close()
+    container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, report=print).close()
     assert left(LABEL) == []
     assert sorted(left("localcloud.port=50")) == sorted(somebody_elses)
 
@@ -70,7 +70,7 @@ def test_what_a_killed_localcloud_left_is_swept_up_by_the_next_of_its_port_alone
 def test_addresses_that_another_network_has_are_one_clear_error(cloud: Cloud, base: str) -> None:
     cloud.launch().terminate()  # its network stands from then on
     recorder = Recorder()
-    host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, say=print)
+    host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, report=print)
     second = Cloud(host, recorder, cloud.key, PORT, itertools.count(10))
     machine = second.machine()
     host.launch(machine)
@@ -83,7 +83,7 @@ def test_addresses_that_another_network_has_are_one_clear_error(cloud: Cloud, ba
 
 def test_closing_cuts_the_power_and_leaves_nothing_whatever_is_under_way(base: str) -> None:
     recorder = Recorder()
-    host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, say=print)
+    host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, report=print)
     launched = Machine("i-closing", "ami-published", "172.30.1.5", "172.30.1.0/24", "172.30.0.0/16", "closing")
     host.launch(launched)
     recorder.wait(0, "running", launched.id)
@@ -98,4 +98,4 @@ def test_without_a_docker_that_answers_there_is_one_line_that_says_what_to_do(mo
     with pytest.raises(
         Refused, match=r"container instances need Docker, and it does not answer .*run \.ci/docker as root"
     ):
-        container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, say=print)
+        container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, report=print)

@@ -71,7 +71,7 @@ def test_up_serves_keeps_state_and_down_ends_it(localcloud: Run, port: int, tmp_
     assert json.loads((tmp_path / "calls.jsonl").read_text().splitlines()[0])["action"] == "CreateLaunchTemplate"
 
     ended = localcloud("down")
-    assert (ended.returncode, "has ended" in ended.stdout) == (0, True)
+    assert (ended.returncode, "stopped localcloud" in ended.stdout) == (0, True)
     assert list((tmp_path / "run" / "localcloud").glob("*.pid")) == []
     assert localcloud("down").returncode == 0
     assert localcloud("status").returncode == 3
@@ -110,7 +110,7 @@ def test_down_ends_a_server_that_no_longer_answers(localcloud: Run, port: int, t
             4.5, os.kill, (pid, signal.SIGCONT)
         ).start()  # after `down` has given up asking and said so to the process
         began = time.monotonic()
-        assert "has ended" in localcloud("down").stdout
+        assert "stopped localcloud" in localcloud("down").stdout
         assert time.monotonic() - began > 4
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from localcloud.instances import Host, Machine
-from localcloud.instances.process import ProcessHost, marked, metadata_address, parsed, sweep
+from localcloud.instances.process import ProcessHost, clean_up, marked, metadata_address, parse_command
 from localcloud.testing import Cloud, free_port, wait_until
 from unit.wanted import IMAGE, SUBNETS
 
@@ -297,7 +297,7 @@ def test_a_sweep_ends_whatever_bears_the_mark_and_no_neighbour(tmp_path: Path) -
     ]
     try:
         wait_until(lambda: len(marked(ours)) == 1)
-        sweep(ours)
+        clean_up(ours)
         assert started[0].wait(5) == -signal.SIGKILL
         assert [process.poll() for process in started[1:]] == [None, None]
         assert (ours.exists(), theirs.exists()) == (False, True)
@@ -312,7 +312,7 @@ def test_remains_that_nobody_has_waited_for_hold_no_sweep_up(tmp_path: Path) -> 
     with subprocess.Popen(["true"], env={**os.environ, **mark}) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         began = time.monotonic()
-        sweep(tmp_path / "machines")
+        clean_up(tmp_path / "machines")
         assert time.monotonic() - began < 5
 
 
@@ -326,12 +326,12 @@ def test_a_metadata_address_mirrors_the_private_one(address: str, mirrored: str)
 )
 def test_a_command_that_cannot_run_is_refused(command: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parsed(command)
+        parse_command(command)
 
 
 def test_a_command_is_words_and_its_program_a_path() -> None:
-    assert parsed("sh -c 'echo a b'") == [parsed("sh")[0], "-c", "echo a b"]
-    assert Path(parsed("sh")[0]).is_absolute()
+    assert parse_command("sh -c 'echo a b'") == [parse_command("sh")[0], "-c", "echo a b"]
+    assert Path(parse_command("sh")[0]).is_absolute()
 
 
 # --- under a localcloud -----------------------------------------------------------------------------------------------------

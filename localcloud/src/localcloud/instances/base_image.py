@@ -20,8 +20,8 @@ VARIABLE = "LOCALCLOUD_BASE_IMAGE"
 BUILD_SECONDS = 1800.0
 
 
-def base_image(say: Callable[[str], None]) -> str:
-    """The name of an image that is there; built when it is not, with a line to ``say`` at each step.
+def base_image(report: Callable[[str], None]) -> str:
+    """The name of an image that is there; built when it is not, with a line to ``report`` at each step.
 
     Raises:
         Refused: it cannot be built, or ``LOCALCLOUD_BASE_IMAGE`` names an image that is not there.
@@ -32,7 +32,7 @@ def base_image(say: Callable[[str], None]) -> str:
         return wanted
     name = f"localcloud-base:{recipe_digest(RECIPE)}"
     if not _stands(name):
-        _build(name, say)
+        _build(name, report)
     return name
 
 
@@ -61,17 +61,17 @@ def _stands(image: str) -> bool:
     return True
 
 
-def _build(name: str, say: Callable[[str], None]) -> None:
+def _build(name: str, report: Callable[[str], None]) -> None:
     """A whole archive first, then the import: a build that fails leaves no image, as `docker import` of half a stream might."""
-    say(f"building {name} from Debian packages; this takes a minute or two, once")
+    report(f"building {name} from Debian packages; this takes a minute or two, once")
     with tempfile.TemporaryDirectory(prefix="localcloud-base-") as folder:
         archive = Path(folder, "root.tar")
-        _bootstrap(archive, say)
-        say(f"importing {archive.stat().st_size >> 20} MB into Docker")
+        _bootstrap(archive, report)
+        report(f"importing {archive.stat().st_size >> 20} MB into Docker")
         docker("import", "--change", 'CMD ["/sbin/init"]', str(archive), name, timeout=BUILD_SECONDS)
 
 
-def _bootstrap(archive: Path, say: Callable[[str], None]) -> None:
+def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
     words = [
         *("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages(RECIPE))}"),
         *(f"--aptopt={option}" for option in _apt_options()),
@@ -90,7 +90,7 @@ def _bootstrap(archive: Path, say: Callable[[str], None]) -> None:
         errors = b""
         for line in building.stderr:
             if line.startswith(b"I: "):
-                say(line[3:].decode(errors="replace").strip())
+                report(line[3:].decode(errors="replace").strip())
             elif line.startswith(b"E: "):
                 errors += line
     if building.returncode:

@@ -48,15 +48,15 @@ REBOOTED, SWITCHED_OFF = 128 + 1, 128 + 2
 BY_USER, FROM_WITHIN = "User initiated shutdown", "Instance initiated shutdown"
 
 
-def open_host(port: int, listener: Listener, *, serve: imds.Serve, say: Callable[[str], None]) -> Host:
+def open_host(port: int, listener: Listener, *, serve: imds.Serve, report: Callable[[str], None]) -> Host:
     """A host for the localcloud of this port; what an earlier one of the port left is swept up first.
 
     Raises:
         Refused: containers cannot run here; the message is one line and says what to do.
     """
     check()
-    base = base_image(say)
-    sweep(label_of(port))
+    base = base_image(report)
+    clean_up(label_of(port))
     return Containers(port, base, listener, serve)
 
 
@@ -82,7 +82,7 @@ def check() -> None:
         ) from None
 
 
-def sweep(label: str) -> None:
+def clean_up(label: str) -> None:
     """Remove every container, volume, network, rule and image of a label, by force.
 
     Raises:
@@ -175,10 +175,10 @@ class Containers:
         for place in self._places.values():
             place.api.close()
             place.metadata.close()
-        sweep(self._label)
+        clean_up(self._label)
 
     def _cut_power(self) -> None:
-        with contextlib.suppress(Refused):  # one that ended by itself in between; `sweep` has the last word
+        with contextlib.suppress(Refused):  # one that ended by itself in between; `clean_up` has the last word
             if running := named("ps", label=self._label):
                 docker("kill", *running)
 

@@ -34,11 +34,11 @@ WORKERS = 64
 PROC = Path("/proc")
 
 
-def parsed(command: str) -> list[str]:
+def parse_command(command: str) -> list[str]:
     """The command as a list of words, its program as an absolute path. No shell reads it; ``sh -c '...'`` is one way to have one.
 
     Raises:
-        ValueError: it cannot be parsed, or there is no such program.
+        ValueError: it cannot be parse_command, or there is no such program.
     """
     words = shlex.split(command)
     program = shutil.which(words[0]) if words else None
@@ -114,7 +114,7 @@ class ProcessHost:
         self._folder = folder
         self._lanes = Lanes(WORKERS)
         self._running: dict[str, _Running] = {}
-        sweep(folder)
+        clean_up(folder)
         for name in ("machines", "images", "logs"):
             (folder / name).mkdir(mode=0o700, parents=True)
 
@@ -194,7 +194,7 @@ class ProcessHost:
         for running in self._running.values():
             if running.door:
                 running.door.close()
-        sweep(self._folder)
+        clean_up(self._folder)
 
     # --- the work, in a machine's lane ----------------------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ def _special(folder: str, names: list[str]) -> list[str]:
     ]
 
 
-def sweep(folder: Path) -> None:
+def clean_up(folder: Path) -> None:
     """End every process that a host of this folder left, however that host ended, and remove the folder."""
     kill_marked(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -343,7 +343,7 @@ def marked(place: Path) -> list[tuple[int, str]]:
     """Number and start time of each living process of this user's whose mark is this place or lies in it."""
     exact, inside = f"{MARK}={place}".encode(), f"{MARK}={place}/".encode()
     found = []
-    for entry in PROC.iterdir():
+    for entry in PROC.iterdir() if PROC.exists() else ():
         if not entry.name.isdecimal():
             continue
         started = _started(int(entry.name))

@@ -22,7 +22,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from localcloud import page, seed
+from localcloud import NAME, page, seed
 from localcloud.authorization.guard import Guard
 from localcloud.calls import read_call
 from localcloud.server.faults import Faults
@@ -30,8 +30,8 @@ from localcloud.server.trace import Trace
 from localcloud.world import World
 
 HOST = "127.0.0.1"
-#: What the control endpoint answers to, so that a stranger on the port is told apart.
-NAME = "wekruit-localcloud"
+
+
 log = logging.getLogger(__name__)
 StartResponse = Callable[..., Any]
 
