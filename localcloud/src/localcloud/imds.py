@@ -174,6 +174,8 @@ class Tokens:
             raw = base64.urlsafe_b64decode(token.encode("ascii"))
         except ValueError:
             return False
+        if base64.urlsafe_b64encode(raw).decode() != token:  # Python decodes what is not quite base64 as well
+            return False
         end, signature = raw[:8], raw[8:]
         if len(end) < 8 or not hmac.compare_digest(signature, self._signature(instance_id, end)):
             return False

@@ -106,6 +106,13 @@ def test_a_token_with_one_character_changed_opens_nothing(place: int, other: str
     assert TOKENS.valid(forged, VIEW.instance_id, NOW) == (forged == issued)
 
 
+@pytest.mark.parametrize(("old", "new"), [("_", "/"), ("-", "+"), ("=", "==="), ("=", "=\n"), ("A", "A*")])
+def test_a_token_in_another_spelling_of_base64_opens_nothing(old: str, new: str) -> None:
+    issued = next(t for n in range(1, 21_600) if old in (t := TOKENS.issue(VIEW.instance_id, n, NOW)))
+    assert TOKENS.valid(issued, VIEW.instance_id, NOW)
+    assert not TOKENS.valid(issued.replace(old, new, 1), VIEW.instance_id, NOW)
+
+
 @pytest.mark.parametrize("headers", [{}, {imds.TOKEN_HEADER: "made-up"}])
 @pytest.mark.parametrize("path", ["/", "/latest/meta-data/instance-id", "/latest/nothing/here"])
 def test_without_a_good_token_everything_is_unauthorized(path: str, headers: dict[str, str]) -> None:

@@ -200,7 +200,7 @@ def _why(instance: Any) -> tuple[str, str]:
 
 def user_data_of(instance: Any) -> bytes | None:
     """An instance's user data, decoded."""
-    return base64.b64decode(str(instance.user_data)) if instance.user_data else None
+    return base64.b64decode(str(instance.user_data), validate=True) if instance.user_data else None
 
 
 class InstanceResponse(BaseResponse):

@@ -125,6 +125,10 @@ def _seconds(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def _binary(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
 def _in_network(wanted: str, given: str) -> bool:
     return ipaddress.ip_address(given) in ipaddress.ip_network(_plain(wanted), strict=False)
 
@@ -145,7 +149,7 @@ _TESTS: dict[str, Callable[[str, str], bool]] = {
     "dategreaterthan": _date(lambda given, wanted: given > wanted),
     "dategreaterthanequals": _date(lambda given, wanted: given >= wanted),
     "bool": lambda wanted, given: _plain(wanted).lower() == given.lower(),
-    "binaryequals": lambda wanted, given: base64.b64decode(_plain(wanted)) == base64.b64decode(given),
+    "binaryequals": lambda wanted, given: _binary(_plain(wanted)) == _binary(given),
     "ipaddress": _in_network,
     "arnequals": arn_matches,  # AWS: "ArnEquals and ArnLike behave identically"
     "arnlike": arn_matches,
