@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "collections"))  # as pytest is told in pyproject.toml
+sys.path.insert(0, str(Path(__file__).parents[2] / "collections"))  # as pyproject.toml does for pytest
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_report import documents

@@ -18,22 +18,22 @@ from typing import Any
 PROGRAM = "chromium"
 ANSWER_SECONDS = 60.0  # a page of a thousand instances is printed on a busy machine
 GRACE_SECONDS = 10.0
-#: What a page may say or ask for; any of it is kept.
-LOUD = (
+#: Events of a page that are kept.
+KEPT = (
     *("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Audits.issueAdded"),
     *("Page.javascriptDialogOpening", "Page.windowOpen", "Page.downloadWillBegin"),
 )
 
 
 class Refusal(Exception):
-    """The browser did not do what it was told; its words."""
+    """The browser refused a command; its own message."""
 
 
 class Browser:
     """A browser with one page. Resolves no host name, and keeps what it stores under `home`.
 
     Attributes:
-        said: everything that the page had to say: console, exceptions, violated policies, dialogs.
+        messages: what the page caused: console messages, exceptions, violated policies, dialogs.
         requests: every address that the page asked for, itself included.
     """
 
@@ -41,7 +41,7 @@ class Browser:
         program = shutil.which(PROGRAM)
         if program is None:
             raise Refusal(f"there is no {PROGRAM} here: .ci/chromium installs it")
-        self.said: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self._events: list[dict[str, Any]] = []
         self._number, self._rest, self._session = 0, b"", ""
@@ -85,13 +85,13 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Load the page, and wait for all that it loads."""
-        self.said.clear()
+        self.messages.clear()
         self.requests.clear()
         self._events.clear()
         if problem := self._do("Page.navigate", url=address).get("errorText"):
             raise Refusal(problem)
         self._await("Page.loadEventFired")
-        # What a page asks for late (an icon) or says late (a violated policy) is there by the second frame.
+        # Late requests (an icon) and messages (a violated policy) have arrived by the second frame.
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))")
 
     def run(self, script: str) -> Any:
@@ -130,7 +130,7 @@ class Browser:
             self._do("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
     def tree(self) -> list[dict[str, Any]]:
-        """What a screen reader is told, node by node."""
+        """The accessibility tree, node by node."""
         nodes: list[dict[str, Any]] = self._do("Accessibility.getFullAXTree")["nodes"]
         return [node for node in nodes if not node["ignored"]]
 
@@ -167,7 +167,7 @@ class Browser:
             self._read()
 
     def _read(self) -> dict[str, Any]:
-        """The next message; what it tells of the page is kept. Raises Refusal where none comes in time."""
+        """The next message, which is kept if it is about the page. Raises Refusal where none comes in time."""
         while b"\0" not in self._rest:
             if not select.select([self._out], [], [], ANSWER_SECONDS)[0]:
                 raise Refusal(f"no answer in {ANSWER_SECONDS:g} s")
@@ -179,8 +179,8 @@ class Browser:
         message: dict[str, Any] = json.loads(line)
         if "method" in message:
             self._events.append(message)
-            if message["method"] in LOUD:
-                self.said.append(message)
+            if message["method"] in KEPT:
+                self.messages.append(message)
             if message["method"] == "Network.requestWillBeSent":
                 self.requests.append(message["params"]["request"]["url"])
         return message
@@ -192,8 +192,12 @@ def _spawn(command: list[str], log: Path) -> tuple[int, int, int]:
     (their_in, ours_in), (ours_out, their_out) = (map(_high, pair) for pair in (os.pipe(), os.pipe()))
     actions = [(os.POSIX_SPAWN_DUP2, their_in, 3), (os.POSIX_SPAWN_DUP2, their_out, 4)]
     with log.open("wb") as file:
-        told: list[Any] = [*actions, (os.POSIX_SPAWN_DUP2, file.fileno(), 1), (os.POSIX_SPAWN_DUP2, file.fileno(), 2)]
-        process = os.posix_spawn(command[0], command, dict(os.environ), file_actions=told)
+        redirected: list[Any] = [
+            *actions,
+            (os.POSIX_SPAWN_DUP2, file.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, file.fileno(), 2),
+        ]
+        process = os.posix_spawn(command[0], command, dict(os.environ), file_actions=redirected)
     os.close(their_in)
     os.close(their_out)
     return ours_in, ours_out, process

@@ -1,4 +1,4 @@
-"""The report in a real browser: what it says, asks for, looks like, and prints."""
+"""The report in a real browser: its messages and requests, its looks, and how it prints."""
 
 from __future__ import annotations
 
@@ -35,14 +35,12 @@ def shown(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> B
 
 
 @pytest.mark.parametrize("name", [*PAGES, *HOSTILE])
-def test_the_page_says_nothing_to_the_console_and_asks_nobody_for_anything(
-    browser: Browser, site: Site, name: str
-) -> None:
+def test_the_page_writes_nothing_to_the_console_and_requests_nothing(browser: Browser, site: Site, name: str) -> None:
     site.page = {**PAGES, **HOSTILE}[name]
     browser.look()
     browser.open(site.address)
     browser.run(probes.OPEN_ALL)
-    assert browser.said == []
+    assert browser.messages == []
     assert [request for request in browser.requests if request != "data:,"] == [site.address]
     assert site.asked == ["/"]
 
@@ -55,24 +53,24 @@ def test_the_page_says_nothing_to_the_console_and_asks_nobody_for_anything(
         ('<p style="color: red">', "style-src-attr"),
     ],
 )
-def test_the_policy_stops_what_gets_through_and_it_would_be_seen(
+def test_the_policy_stops_injected_content_and_reports_it(
     browser: Browser, site: Site, planted: str, violated: str
 ) -> None:
     site.page = PAGES["right"].replace("<main>", f"<main>{planted}")
     browser.open(site.address)
-    assert violated in str(browser.said)
+    assert violated in str(browser.messages)
     assert site.asked == ["/"]
 
 
-def test_without_a_policy_a_request_would_be_seen(browser: Browser, site: Site) -> None:
+def test_without_the_policy_a_request_is_seen(browser: Browser, site: Site) -> None:
     page = PAGES["right"].replace("<main>", '<main><img src="/spy">')
     site.page = re.sub(r"<meta http-equiv=[^>]*>", "", page)
     browser.open(site.address)
     assert site.asked == ["/", "/spy"]
-    assert browser.said != []
+    assert browser.messages != []
 
 
-def test_no_word_of_a_stranger_changes_an_element_that_the_browser_sees(browser: Browser, site: Site) -> None:
+def test_no_text_from_outside_changes_an_element_that_the_browser_sees(browser: Browser, site: Site) -> None:
     def skeleton(page: str) -> list[str]:
         site.page = page
         browser.open(site.address)
@@ -87,14 +85,14 @@ def test_no_word_of_a_stranger_changes_an_element_that_the_browser_sees(browser:
 
 @pytest.mark.parametrize("shown", [*PAGES, *HOSTILE], indirect=True)
 @pytest.mark.parametrize("width", [320, 400, 736, 1280])
-def test_nothing_sticks_out_of_a_window_however_narrow(shown: Browser, width: int) -> None:
+def test_nothing_overflows_a_narrow_window(shown: Browser, width: int) -> None:
     shown.look(width=width, height=800)
     shown.run(probes.OPEN_ALL)
     assert shown.run(probes.OVERFLOW) == [0, []]
 
 
 @pytest.mark.parametrize("shown", ["faulty"], indirect=True)
-def test_what_sticks_out_would_be_seen(shown: Browser) -> None:
+def test_overflow_is_seen(shown: Browser) -> None:
     shown.look(width=400, height=800)
     shown.run("document.querySelector('h1').style.width = '500px'")
     beyond, which = shown.run(probes.OVERFLOW)
@@ -106,7 +104,7 @@ def test_what_sticks_out_would_be_seen(shown: Browser) -> None:
 @pytest.mark.parametrize(
     ("dark", "paper"), [(False, False), (True, False), (True, True)], ids=["light", "dark", "paper"]
 )
-def test_every_word_and_shape_stands_out_from_what_is_under_it(shown: Browser, dark: bool, paper: bool) -> None:
+def test_text_and_shapes_have_enough_contrast(shown: Browser, dark: bool, paper: bool) -> None:
     shown.look(dark=dark, paper=paper)
     shown.run(probes.OPEN_ALL)
     words = shown.run(probes.CONTRAST)
@@ -116,7 +114,7 @@ def test_every_word_and_shape_stands_out_from_what_is_under_it(shown: Browser, d
 
 
 @pytest.mark.parametrize("shown", ["faulty"], indirect=True)
-def test_a_word_that_does_not_stand_out_would_be_seen(shown: Browser) -> None:
+def test_too_little_contrast_is_seen(shown: Browser) -> None:
     shown.look(dark=True)
     before = shown.run("getComputedStyle(document.body).backgroundColor")
     shown.run(
@@ -144,7 +142,7 @@ def test_the_page_prints_on_a4(shown: Browser, least: int, most: int) -> None:
 
 
 @pytest.mark.parametrize("shown", ["faulty"], indirect=True)
-def test_paper_shows_what_a_reader_would_have_to_open(shown: Browser) -> None:
+def test_print_shows_what_a_reader_would_have_to_open(shown: Browser) -> None:
     height = "Math.max(...[...document.querySelectorAll('details > :not(summary)')].map((one) => one.checkVisibility() ? one.offsetHeight : 0))"
     shown.look()
     folded = shown.run(
@@ -208,7 +206,7 @@ def test_a_screen_reader_finds_landmarks_headings_names_and_tables(shown: Browse
     ("shown", "cells"), [("right", 7), ("faulty", 12), ("none", 0), ("large", 1_025)], indirect=["shown"]
 )
 @pytest.mark.parametrize("width", [400, 1280])
-def test_every_cell_can_be_made_out(shown: Browser, cells: int, width: int) -> None:
+def test_every_cell_is_large_enough(shown: Browser, cells: int, width: int) -> None:
     shown.look(width=width)
     drawn = """[...document.querySelectorAll('figure use:not([href="#busy"], [href="#unhealthy"])')]"""
     sides = shown.run(f"{drawn}.map((one) => one.getBoundingClientRect().width)")

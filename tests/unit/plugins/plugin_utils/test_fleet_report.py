@@ -66,13 +66,13 @@ PLAIN = Reader(to_html(*samples.hostile("words")))
 
 
 @pytest.mark.parametrize("words", HOSTILE)
-def test_no_word_of_a_stranger_changes_an_element(words: str) -> None:
+def test_no_text_from_outside_changes_an_element(words: str) -> None:
     page = Reader(to_html(*samples.hostile(words)))
     assert page.skeleton == PLAIN.skeleton
     assert any(visible(words)[:40].strip() in part for part in page.words)
 
 
-def test_the_page_runs_nothing_and_asks_nobody() -> None:
+def test_the_page_has_no_script_and_no_address() -> None:
     assert not {
         name
         for _depth, _tag, names in PLAIN.skeleton
@@ -88,7 +88,7 @@ def test_the_page_runs_nothing_and_asks_nobody() -> None:
     assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#stripes"}
 
 
-def test_the_verdict_comes_first() -> None:
+def test_the_conclusion_comes_first() -> None:
     assert Reader(to_html(*samples.right())).text.startswith(
         "gh-worker: The fleet gh-worker is right. Fleet report gh-worker"
     )
@@ -98,7 +98,7 @@ def test_the_verdict_comes_first() -> None:
     assert '<section class="conclusion info"' in to_html(fleet([]), [])
 
 
-def test_what_is_bad_comes_worst_first_with_its_remedy_and_evidence() -> None:
+def test_failed_checks_come_worst_first_with_remedy_and_evidence() -> None:
     text = to_html(*samples.faulty())
     assert text.index("To fix") < text.index("To look at") < text.index("Good to know") < text.index("The fleet</h2>")
     assert "<pre><code>ansible-playbook playbooks/rollout.yml -i staging</code></pre>" in text
@@ -106,7 +106,7 @@ def test_what_is_bad_comes_worst_first_with_its_remedy_and_evidence() -> None:
     assert "To fix" not in to_html(*samples.right())
 
 
-def test_every_check_is_told_under_its_section() -> None:
+def test_every_check_is_listed_under_its_section() -> None:
     page = Reader(to_html(*samples.right()))
     for found in samples.HOLDING:
         assert f"{found.id} Passed {found.detail}" in page.text
@@ -119,7 +119,7 @@ def test_a_thousand_hosts_take_a_row() -> None:
     assert "12 errors: host-disk." in page.text
 
 
-def test_a_drain_longer_than_the_limit_is_told_in_words() -> None:
+def test_a_drain_longer_than_the_limit_is_named_in_words() -> None:
     page = Reader(to_html(*samples.faulty()))
     assert (
         "6 drains, half of them within 3 min 32 s, the longest 46 min. The limit is 35 min; 1 took longer." in page.text
@@ -127,7 +127,7 @@ def test_a_drain_longer_than_the_limit_is_told_in_words() -> None:
     assert page.text.count("longer than the limit") == 1
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_left_out() -> None:
     bare = fleet(
         [],
         drain_limit_seconds=None,

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only preflight.yml tells: quotas, what the caller may do, the price, VALET's policy."""
+"""What only preflight.yml looks at: quotas, the operator's permissions, the price, VALET's policy."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ SCALE = {
 LOOK = {"Effect": "Allow", "Action": "autoscaling:DescribeAutoScalingGroups", "Resource": "*"}
 
 
-def told(
-    settings: dict[str, Any], ahead: Forecast = FINE, around: Surroundings = NEW, policy: Any = None
+def findings(
+    settings: dict[str, Any], forecast: Forecast = FINE, prerequisites: Surroundings = NEW, policy: Any = None
 ) -> dict[str, Finding]:
-    return {f.id: f for f in before_creation(settings, around, ahead, policy)}
+    return {f.id: f for f in before_creation(settings, prerequisites, forecast, policy)}
 
 
-def test_where_nothing_is_in_the_way_only_the_price_is_told(settings: dict[str, Any]) -> None:
-    found = told(settings)
+def test_where_nothing_is_in_the_way_the_price_is_the_only_finding(settings: dict[str, Any]) -> None:
+    found = findings(settings)
     assert set(found) == {"price"}
     assert (found["price"].severity, found["price"].ok) == ("info", True)
     assert "About 37.22 to 372.18 USD a month for 1 to 10 instances" in found["price"].detail
     assert "prices of 2026-01" in found["price"].detail
 
 
-def test_a_price_is_that_of_the_sizes_that_stand(settings: dict[str, Any]) -> None:
+def test_a_price_is_for_the_group_s_own_sizes(settings: dict[str, Any]) -> None:
     policy = {"Statement": [LOOK, SCALE]}
-    assert told(settings, around=BUILT, policy=policy)["price"].evidence["max"] == round(4 * 37.218, 2)
+    assert findings(settings, prerequisites=BUILT, policy=policy)["price"].evidence["max"] == round(4 * 37.218, 2)
 
 
-def test_a_type_without_a_price_says_so(settings: dict[str, Any]) -> None:
-    found = told(settings | {"fleet_instance_type": "m9.large"})["price"]
+def test_a_type_without_a_price_has_no_estimate(settings: dict[str, Any]) -> None:
+    found = findings(settings | {"fleet_instance_type": "m9.large"})["price"]
     assert found.detail == "The table of prices (2026-01) does not have m9.large with gp3 in us-east-1: no estimate."
 
 
-def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not(settings: dict[str, Any]) -> None:
-    assert set(told(settings | {"fleet_max_size": 32})) == {"price"}
-    found = told(settings | {"fleet_max_size": 33})["quota-vcpus"]
+def test_a_fleet_may_use_the_whole_vcpu_quota_and_no_more(settings: dict[str, Any]) -> None:
+    assert set(findings(settings | {"fleet_max_size": 32})) == {"price"}
+    found = findings(settings | {"fleet_max_size": 33})["quota-vcpus"]
     assert (found.severity, found.needed_by, dict(found.evidence)) == (
         "warning",
         frozenset(),
@@ -81,7 +81,7 @@ def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not
 
 
 @pytest.mark.parametrize(
-    ("ahead", "finding", "says"),
+    ("forecast", "finding", "text"),
     [
         (replace(FINE, vcpu_quota=Unread("Not allowed.")), "quota-vcpus", "could not be asked: Not allowed."),
         (replace(FINE, vcpus=Unread("Not allowed.")), "quota-vcpus", "could not be asked: Not allowed."),
@@ -90,28 +90,28 @@ def test_as_many_vcpus_as_the_quota_allows_are_fine_and_one_instance_more_is_not
         (replace(FINE, denied=Unread("Not allowed.")), "operator-permissions", "could not be asked: Not allowed."),
     ],
 )
-def test_what_nobody_may_ask_is_told_and_stops_nothing(
-    settings: dict[str, Any], ahead: Forecast, finding: str, says: str
+def test_what_could_not_be_asked_is_a_note_and_stops_nothing(
+    settings: dict[str, Any], forecast: Forecast, finding: str, text: str
 ) -> None:
-    found = told(settings, ahead)
+    found = findings(settings, forecast)
     assert set(found) == {"price", finding}
     assert (found[finding].severity, found[finding].needed_by) == ("info", frozenset())
-    assert says in found[finding].detail
+    assert text in found[finding].detail
 
 
-def test_an_unknown_type_is_another_findings_business(settings: dict[str, Any]) -> None:
-    assert set(told(settings, replace(FINE, vcpus=None))) == {"price"}
+def test_an_unknown_type_is_reported_by_instance_type_alone(settings: dict[str, Any]) -> None:
+    assert set(findings(settings, replace(FINE, vcpus=None))) == {"price"}
 
 
-def test_a_full_account_stops_a_new_group_and_no_other(settings: dict[str, Any]) -> None:
+def test_an_account_without_room_stops_a_new_group_only(settings: dict[str, Any]) -> None:
     full = replace(FINE, groups=(500, 500))
-    found = told(settings, full)["quota-groups"]
+    found = findings(settings, full)["quota-groups"]
     assert (found.severity, found.needed_by) == ("error", frozenset({"autoscaling_group"}))
-    assert "quota-groups" not in told(settings, full, BUILT)
+    assert "quota-groups" not in findings(settings, full, BUILT)
 
 
-def test_what_the_caller_may_not_call_is_named(settings: dict[str, Any]) -> None:
-    found = told(settings, replace(FINE, denied=("iam:PassRole", "iam:CreateRole")))["operator-permissions"]
+def test_actions_that_the_operator_may_not_call_are_listed(settings: dict[str, Any]) -> None:
+    found = findings(settings, replace(FINE, denied=("iam:PassRole", "iam:CreateRole")))["operator-permissions"]
     assert found.detail == "By IAM's policy simulator these credentials may not call iam:PassRole, iam:CreateRole."
     assert (found.severity, found.evidence["missing"]) == ("warning", ["iam:PassRole", "iam:CreateRole"])
     assert "docs/iam/operator.json" in found.remedy.text
@@ -131,10 +131,10 @@ def test_what_the_caller_may_not_call_is_named(settings: dict[str, Any]) -> None
         ({"Statement": [LOOK, SCALE, {**SCALE, "Effect": "Deny"}]}, ["autoscaling:UpdateAutoScalingGroup"]),
     ],
 )
-def test_valets_policy_is_held_against_what_valet_calls(
+def test_valets_policy_has_to_allow_what_valet_calls(
     settings: dict[str, Any], policy: Any, missing: list[str] | None
 ) -> None:
-    found = told(settings, around=BUILT, policy=policy).get("valet-policy")
+    found = findings(settings, prerequisites=BUILT, policy=policy).get("valet-policy")
     if missing is None:
         assert found is None
     else:
@@ -142,5 +142,5 @@ def test_valets_policy_is_held_against_what_valet_calls(
         assert (found.severity, found.section, found.evidence.get("missing", [])) == ("warning", 10, missing)
 
 
-def test_before_there_is_a_group_valet_has_nothing_to_scale(settings: dict[str, Any]) -> None:
-    assert "valet-policy" not in told(settings, policy=None)
+def test_without_a_group_valets_policy_is_not_looked_at(settings: dict[str, Any]) -> None:
+    assert "valet-policy" not in findings(settings, policy=None)

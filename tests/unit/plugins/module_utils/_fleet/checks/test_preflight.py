@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each finding: when it is told, how grave it is, and which playbooks it stops."""
+"""Each precondition: when it fails, with which severity, and which playbooks it stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
 KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
 IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "2")
 NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a", True), Subnet("subnet-b", "vpc-1", "us-east-1b", True))
-SOUND = Surroundings(
+MET = Surroundings(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
     vpc="vpc-1",
     subnets=NETS,
@@ -51,16 +51,16 @@ KEY = Key("arn:k", usable=True, open_to_groups=True)
 GROUP_ONLY, VALET, NONE = frozenset({"autoscaling_group"}), frozenset({"valet"}), frozenset[str]()
 
 
-def told(settings: dict[str, Any], around: Surroundings, fly: bool = True) -> list[Finding]:
-    return before_anything(settings, around, fly)
+def findings(settings: dict[str, Any], prerequisites: Surroundings, fly: bool = True) -> list[Finding]:
+    return before_anything(settings, prerequisites, fly)
 
 
-def test_sound_surroundings_give_no_finding(settings: dict[str, Any]) -> None:
-    assert told(settings, SOUND) == []
+def test_met_preconditions_give_no_finding(settings: dict[str, Any]) -> None:
+    assert findings(settings, MET) == []
 
 
 def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -> None:
-    assert told(settings, replace(SOUND, group=None, latest_version=None, role=False)) == []
+    assert findings(settings, replace(MET, group=None, latest_version=None, role=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ({"fleet_new_version": "hold"}, {"latest_version": 3}, "version-pending", "info", NONE),
     ],
 )
-def test_a_finding_names_itself_and_the_playbooks_that_it_stops(
+def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
     settings: dict[str, Any],
     variables: dict[str, Any],
     found: dict[str, Any],
@@ -102,7 +102,7 @@ def test_a_finding_names_itself_and_the_playbooks_that_it_stops(
     severity: str,
     needed_by: frozenset[str],
 ) -> None:
-    (only,) = told(settings | variables, replace(SOUND, **found))
+    (only,) = findings(settings | variables, replace(MET, **found))
     assert (only.id, only.severity, only.needed_by) == (finding, severity, needed_by)
     assert only.detail.endswith(".")
     assert only.remedy.text or severity == "info"
@@ -125,24 +125,26 @@ def test_a_finding_names_itself_and_the_playbooks_that_it_stops(
         ({}, {"instance_type": replace(KIND, zones=())}),
     ],
 )
-def test_what_is_right_is_not_told(settings: dict[str, Any], variables: dict[str, Any], found: dict[str, Any]) -> None:
-    assert told(settings | variables, replace(SOUND, **found)) == []
+def test_a_met_precondition_gives_no_finding(
+    settings: dict[str, Any], variables: dict[str, Any], found: dict[str, Any]
+) -> None:
+    assert findings(settings | variables, replace(MET, **found)) == []
 
 
-def test_a_missing_fly_command_stops_valet_alone_and_only_where_it_is_to_be_run(settings: dict[str, Any]) -> None:
-    (only,) = told(settings | {"fleet_valet_apply": True}, SOUND, fly=False)
+def test_a_missing_fly_command_stops_only_valet_and_only_where_it_is_to_be_run(settings: dict[str, Any]) -> None:
+    (only,) = findings(settings | {"fleet_valet_apply": True}, MET, fly=False)
     assert (only.id, only.severity, only.needed_by) == ("fly", "error", VALET)
-    assert told(settings | {"fleet_valet_apply": True}, SOUND, fly=True) == []
-    assert told(settings, SOUND, fly=False) == []
+    assert findings(settings | {"fleet_valet_apply": True}, MET, fly=True) == []
+    assert findings(settings, MET, fly=False) == []
 
 
-def test_a_missing_grant_comes_with_the_command_that_gives_it(settings: dict[str, Any]) -> None:
+def test_the_remedy_of_a_missing_grant_is_the_command_that_creates_it(settings: dict[str, Any]) -> None:
     china = Caller("123456789012", "aws-cn", "arn:aws-cn:iam::123456789012:user/me")
-    (only,) = told(settings | KEYED, replace(SOUND, caller=china, volume_key=replace(KEY, open_to_groups=False)))
+    (only,) = findings(settings | KEYED, replace(MET, caller=china, volume_key=replace(KEY, open_to_groups=False)))
     role = "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     assert f"create-grant --key-id arn:k --grantee-principal {role} " in only.remedy.commands[0]
 
 
-def test_several_findings_are_all_told(settings: dict[str, Any]) -> None:
-    around = replace(SOUND, image=None, key_pair=False, instance_type=None, secret=None)
-    assert {f.id for f in told(settings, around)} == {"instance-type", "image", "key-pair", "secret"}
+def test_all_problems_are_reported(settings: dict[str, Any]) -> None:
+    prerequisites = replace(MET, image=None, key_pair=False, instance_type=None, secret=None)
+    assert {f.id for f in findings(settings, prerequisites)} == {"instance-type", "image", "key-pair", "secret"}

@@ -26,13 +26,13 @@ def test_the_defaults_break_no_rule(settings: Settings) -> None:
     assert problems(settings) == []
 
 
-def test_an_unknown_name_is_told_with_the_nearest_one() -> None:
+def test_the_problem_of_an_unknown_name_has_the_nearest_name() -> None:
     (problem,) = unknown_names(["fleet_min_sise", "fleet_min_size", "other"], ["fleet_min_size", "fleet_max_size"])
     assert "fleet_min_sise" in problem
     assert "fleet_min_size?" in problem
 
 
-def test_an_unknown_name_like_no_other_is_told_with_the_spec() -> None:
+def test_the_problem_of_a_name_like_no_other_has_the_specs_path() -> None:
     (problem,) = unknown_names(["fleet_zzzzzzzzzzzzzzzz"], ["fleet_min_size"])
     assert "fleet_spec.yml" in problem
 
@@ -115,12 +115,12 @@ BAD = {
 }
 
 
-def test_every_shape_is_tried_here() -> None:
+def test_every_format_has_good_and_bad_values() -> None:
     assert GOOD.keys() == BAD.keys() == FORMATS.keys()
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in GOOD.items() for v in values])
-def test_what_aws_takes_is_taken(settings: Settings, name: str, value: str) -> None:
+def test_what_aws_accepts_is_accepted(settings: Settings, name: str, value: str) -> None:
     assert [p for p in problems(settings | {name: value}) if p.startswith(f"{name} is ")] == []
 
 
@@ -132,13 +132,13 @@ def test_what_aws_refuses_is_refused_by_name_and_with_what_to_write(settings: Se
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [(n, least, most) for n, (least, most, _unit) in RANGES.items()])
-def test_a_number_is_taken_at_both_its_limits_and_refused_beyond(
+def test_a_number_is_accepted_at_both_its_limits_and_refused_beyond(
     settings: Settings, name: str, least: int, most: int
 ) -> None:
-    def told(value: int) -> bool:
+    def refused(value: int) -> bool:
         return any(p.startswith(f"{name} is ") for p in problems(settings | {name: value}))
 
-    assert [told(v) for v in (least - 1, least, most, most + 1)] == [True, False, False, True]
+    assert [refused(v) for v in (least - 1, least, most, most + 1)] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("name", CIDRS)
@@ -152,7 +152,7 @@ def test_a_network_that_aws_would_refuse_or_spell_otherwise_is_refused(
 
 
 @pytest.mark.parametrize("name", CIDRS)
-def test_networks_of_both_kinds_are_taken(settings: Settings, name: str) -> None:
+def test_networks_of_both_kinds_are_accepted(settings: Settings, name: str) -> None:
     assert problems(settings | {name: ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::/32"]}) == []
 
 
@@ -177,7 +177,7 @@ def test_ssh_for_the_whole_world_is_refused_and_another_port_is_not(settings: Se
         ("fleet_termination_policies", ["Default"], []),
     ],
 )
-def test_each_element_of_a_list_is_held_to_its_shape(
+def test_each_element_of_a_list_has_to_have_its_format(
     settings: Settings, name: str, good: list[str], bad: list[str]
 ) -> None:
     assert problems(settings | {name: good}) == []
@@ -186,7 +186,7 @@ def test_each_element_of_a_list_is_held_to_its_shape(
     assert len(found) == 1
 
 
-def test_one_subnet_is_no_fleet_in_two_zones(settings: Settings) -> None:
+def test_one_subnet_is_refused(settings: Settings) -> None:
     assert len(problems(settings | {"fleet_subnet_ids": SUBNETS[:1]})) == 1
     assert len(problems(settings | {"fleet_subnet_ids": SUBNETS[:1] * 2})) == 1
 
@@ -206,17 +206,17 @@ def test_one_subnet_is_no_fleet_in_two_zones(settings: Settings) -> None:
         ({"k": "v\n"}, 1),
     ],
 )
-def test_tags_are_what_every_service_takes(settings: Settings, tags: dict[Any, Any], count: int) -> None:
+def test_tags_are_what_every_service_accepts(settings: Settings, tags: dict[Any, Any], count: int) -> None:
     assert len(problems(settings | {"fleet_tags": tags})) == count
 
 
 @pytest.mark.parametrize(
-    ("least", "wanted", "most", "count"),
+    ("least", "desired", "most", "count"),
     [(1, 1, 1, 0), (0, 0, 0, 0), (1, 0, 2, 1), (1, 3, 2, 1), (2, 2, 2, 0), (3, 3, 2, 1), (1, 2, 2, 0)],
 )
-def test_sizes_are_in_order(settings: Settings, least: int, wanted: int, most: int, count: int) -> None:
+def test_sizes_are_in_order(settings: Settings, least: int, desired: int, most: int, count: int) -> None:
     assert (
-        len(problems(settings | {"fleet_min_size": least, "fleet_desired_capacity": wanted, "fleet_max_size": most}))
+        len(problems(settings | {"fleet_min_size": least, "fleet_desired_capacity": desired, "fleet_max_size": most}))
         == count
     )
 
@@ -224,7 +224,7 @@ def test_sizes_are_in_order(settings: Settings, least: int, wanted: int, most: i
 @pytest.mark.parametrize(
     ("low", "high", "count"), [(100, 200, 0), (99, 199, 0), (99, 200, 1), (0, 100, 0), (0, 101, 1)]
 )
-def test_a_replacement_may_span_a_hundred_percent(settings: Settings, low: int, high: int, count: int) -> None:
+def test_maintenance_percentages_may_differ_by_a_hundred(settings: Settings, low: int, high: int, count: int) -> None:
     s = settings | {"fleet_maintenance_min_healthy_percent": low, "fleet_maintenance_max_healthy_percent": high}
     assert len(problems(s)) == count
 
@@ -232,7 +232,7 @@ def test_a_replacement_may_span_a_hundred_percent(settings: Settings, low: int, 
 @pytest.mark.parametrize(
     ("heartbeat", "drain", "count"), [(30, 2990, 0), (30, 2991, 1), (1728, 172790, 0), (7200, 172791, 1)]
 )
-def test_a_drain_fits_into_what_a_hook_holds_at_most(
+def test_a_drain_has_to_end_before_the_hook_s_maximum(
     settings: Settings, heartbeat: int, drain: int, count: int
 ) -> None:
     s = settings | {
@@ -244,7 +244,7 @@ def test_a_drain_fits_into_what_a_hook_holds_at_most(
 
 
 @pytest.mark.parametrize(
-    ("broken", "mended"),
+    ("broken", "fixed"),
     [
         ({"fleet_secret_name": "other/env"}, {"fleet_secret_scope": "other/*"}),
         ({"fleet_access_key": "a"}, {"fleet_secret_key": "s"}),
@@ -259,26 +259,28 @@ def test_a_drain_fits_into_what_a_hook_holds_at_most(
         ({"fleet_worker_completes_hook": True}, {"fleet_drain_policy": "http"}),
     ],
 )
-def test_what_goes_together_is_held_together(settings: Settings, broken: Settings, mended: Settings) -> None:
+def test_variables_that_depend_on_each_other_have_to_agree(
+    settings: Settings, broken: Settings, fixed: Settings
+) -> None:
     assert len(problems(settings | broken)) == 1
-    assert problems(settings | broken | mended) == []
+    assert problems(settings | broken | fixed) == []
 
 
-def test_every_problem_is_told_at_once(settings: Settings) -> None:
+def test_all_problems_are_reported_at_once(settings: Settings) -> None:
     found = problems(
         settings | {"fleet_name": "", "fleet_min_size": -1, "fleet_ssh_cidrs": ["x"], "fleet_access_key": "a"}
     )
     assert len(found) == 4
 
 
-def test_two_fleets_share_what_has_one_name_in_one_region(settings: Settings) -> None:
+def test_two_fleets_in_one_region_share_what_has_the_same_name(settings: Settings) -> None:
     other = {name: f"other-{settings[name]}" for name in UNIQUE} | {"fleet_region": settings["fleet_region"]}
     assert shared_names(settings, other) == []
     for name in UNIQUE:
         assert shared_names(settings, other | {name: settings[name]}) == [f"{name} ({settings[name]})"]
 
 
-def test_across_regions_only_what_iam_knows_is_shared(settings: Settings) -> None:
+def test_across_regions_only_iam_s_names_are_shared(settings: Settings) -> None:
     found = shared_names(settings, settings | {"fleet_region": "eu-west-1"})
     assert found == [f"{name} ({settings[name]})" for name, account_wide in UNIQUE.items() if account_wide]
     assert len(found) == 3

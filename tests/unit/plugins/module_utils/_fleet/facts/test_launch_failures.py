@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AWS's sentences about launches that failed come to what to do."""
+"""AWS's messages about failed launches, and their causes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch_failures import CAUSES, cause
 
 FAILED = "Launching EC2 instance failed."
-# "Troubleshoot issues in Amazon EC2 Auto Scaling" and its pages (docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html); EC2's error codes.
-SAID = {
+# "Troubleshoot issues in Amazon EC2 Auto Scaling" and its pages, and EC2's error codes
+# (docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html).
+MESSAGES = {
     "EC2 has no room for this type there": [
         "We currently do not have sufficient t3.medium capacity in the Availability Zone you requested (us-east-1a). Our system will be "
         "working on provisioning additional capacity. You can currently get t3.medium capacity by not specifying "
@@ -63,21 +64,23 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize(("means", "said"), [(means, said) for means, all_said in SAID.items() for said in all_said])
-def test_a_sentence_of_awss_comes_to_its_cause(means: str, said: str) -> None:
-    found = cause(said)
+@pytest.mark.parametrize(
+    ("means", "message"), [(means, message) for means, messages in MESSAGES.items() for message in messages]
+)
+def test_a_message_has_its_cause(means: str, message: str) -> None:
+    found = cause(message)
     assert found is not None
     assert found.means == means
 
 
-def test_every_cause_is_tried_with_a_sentence_of_awss() -> None:
-    assert {c.means for c in CAUSES} == set(SAID)
+def test_every_cause_has_a_message() -> None:
+    assert {c.means for c in CAUSES} == set(MESSAGES)
 
 
-def test_an_unknown_sentence_has_no_cause() -> None:
+def test_an_unknown_message_has_no_cause() -> None:
     assert cause("Something new has happened.") is None
 
 
-def test_a_cause_that_another_check_names_names_a_check() -> None:
+def test_a_cause_s_check_exists() -> None:
     assert MODULES
     assert {c.check for c in CAUSES} - {""} <= {check.id for check in CHECKS}

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fleets and findings as a report is handed them: right, faulty, of any size, and hostile."""
+"""Fleets and findings for reports: right, faulty, of any size, and hostile."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def finding(
     section: int = 4,
     severity: str = "error",
     ok: bool = True,
-    detail: str = "As wanted.",
+    detail: str = "As it should be.",
     remedy: str = "",
     commands: tuple[str, ...] = (),
     **evidence: Any,
@@ -46,7 +46,7 @@ def finding(
 
 
 def instance(number: int, state: str = "InService", **changes: Any) -> dict[str, Any]:
-    """A healthy idle instance on the wanted version, its worker registered."""
+    """A healthy idle instance on the desired version, its worker registered."""
     return {
         "id": f"i-0{number:016x}",
         "state": state,
@@ -173,12 +173,12 @@ def large(number: int = 1_000) -> tuple[Fleet, list[Finding]]:
 
 
 def none() -> tuple[Fleet, list[Finding]]:
-    """A group that has just been made, with nothing in it and nothing wanted."""
+    """A group that has just been made, with no instance and none desired."""
     return fleet([], min=0), HOLDING[:5]
 
 
 def hostile(words: str) -> tuple[Fleet, list[Finding]]:
-    """The faulty fleet with every text that strangers write replaced by these words. Its skeleton depends on nothing but their being there."""
+    """The faulty fleet with every text from outside replaced by these words. The page's elements do not depend on them."""
     like, findings = faulty()
     members = [
         member
@@ -189,11 +189,11 @@ def hostile(words: str) -> tuple[Fleet, list[Finding]]:
     members[0] |= {"state": words, "template_version": words}
     drains = [drain(n, 10.0) | {"instance": words, "outcome": words, "ended_at": words} for n in range(3)]
     names = dict.fromkeys(("name", "group", "account", "region", "endpoint", "at", "image"), words)
-    told = [
+    replaced = [
         found._replace(detail=words, evidence={"instance": words, words: [words, {"deeper": words}]})
         for found in findings
     ]
-    return like | names | {"instances": members, "drains": drains, "monthly_price": {words: words}}, told
+    return like | names | {"instances": members, "drains": drains, "monthly_price": {words: words}}, replaced
 
 
 HOLDING = [
@@ -205,22 +205,22 @@ HOLDING = [
     finding("image-origin", 2, "warning", detail="Baked by this kit, agent.conf schema 1."),
     finding("imds-v2", 3, detail="Metadata answers IMDSv2 only, hop limit 2.", http_tokens="required"),
     finding("volume-encrypted", 3, detail="30 GiB gp3, encrypted."),
-    finding("group", 4, detail="gh-worker-asg stands in three zones, 1 to 10 instances."),
+    finding("group", 4, detail="gh-worker-asg is in three zones, 1 to 10 instances."),
     finding("group-version", 4, detail="Pinned to version 3."),
     finding("instances-version", 4, "warning", detail="All 7 run version 3."),
     finding("processes", 4, detail="AZRebalance is suspended."),
     finding("sizes-owned-by-valet", 4, "info", detail="1 to 10, as the inventory says."),
     finding("hook", 5, detail="gh-worker-termination: terminating, 300 s, ABANDON.", timeout=300),
-    finding("hook-name", 5, detail="The user data names the hook that stands."),
-    finding("hook-retention", 5, detail="What the hook abandons is retained."),
-    finding("hook-stuck", 5, detail="Nobody waits longer than the hook's time."),
+    finding("hook-name", 5, detail="The user data names the group's hook."),
+    finding("hook-retention", 5, detail="An abandoned instance is retained."),
+    finding("hook-stuck", 5, detail="No instance waits for longer than the hook's timeout."),
     finding("role-actions", 6, detail="Simulated: the role may do all 9 actions that the agent calls."),
     finding("world-open", 7, detail="No port is open to 0.0.0.0/0 or ::/0."),
     finding("agent-conf", 8, detail="The user data is agent.conf, schema 1."),
     finding("secret", 9, detail="ghosthands/worker/env is there, rotated 12 days ago."),
     finding("log-group", 9, "warning", detail="Received 40 s ago."),
     finding("valet-policy", 10, detail="VALET may describe the group and set its sizes."),
-    finding("registry-heartbeat", 11, detail="All 7 workers beat within 30 s."),
+    finding("registry-heartbeat", 11, detail="All 7 workers sent a heartbeat within 30 s."),
     finding("registry-jobs", 11, detail="No job is held by two workers."),
 ]
 FAILING = [
@@ -228,7 +228,7 @@ FAILING = [
         "hook-name",
         5,
         ok=False,
-        detail="The user data of version 3 tells the agent of hook gh-worker-terminate, but the group's hook is "
+        detail="The user data of version 3 gives the agent hook gh-worker-terminate, but the group's hook is "
         "gh-worker-termination: no drain is ever completed.",
         remedy="Write the template again, then replace the instances, which read it at boot:",
         commands=(
@@ -238,7 +238,7 @@ FAILING = [
         ),
         group="gh-worker-asg",
         hook="gh-worker-termination",
-        told="gh-worker-terminate",
+        found="gh-worker-terminate",
         versions=["3"],
     ),
     finding(

@@ -14,7 +14,7 @@ from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fle
 )
 
 
-def test_a_line_a_check_by_section_with_remedies_under_bad_ones() -> None:
+def test_one_line_for_each_check_by_section_with_remedies_under_failed_ones() -> None:
     assert table(
         [
             finding(
@@ -26,7 +26,7 @@ def test_a_line_a_check_by_section_with_remedies_under_bad_ones() -> None:
                 commands=("ansible-playbook playbooks/lifecycle_hook.yml",),
             ),
             finding("image-age", 2, "warning", False, "Baked 200 days ago.", "Bake a new one."),
-            finding("image", 2, detail="ami-1 is available.", remedy="Not to be told."),
+            finding("image", 2, detail="ami-1 is available.", remedy="Not printed."),
             finding("sizes", 4, "info", False, "Left to VALET."),
         ]
     ) == [
@@ -44,7 +44,7 @@ def test_a_line_a_check_by_section_with_remedies_under_bad_ones() -> None:
     ]
 
 
-def test_a_table_of_nothing_says_so() -> None:
+def test_a_table_without_findings_is_its_last_line() -> None:
     assert table([]) == ["0 findings: all as it should be."]
 
 
@@ -55,11 +55,11 @@ def test_lines_end_within_the_terminal_and_commands_stay_whole() -> None:
     assert over[1].endswith("--lifecycle-action-result CONTINUE")
 
 
-def test_a_narrow_terminal_still_gets_words_on_a_line() -> None:
+def test_a_narrow_terminal_still_gets_some_words_on_a_line() -> None:
     assert max(map(len, table(samples.right()[1], width=10))) <= 72
 
 
-def test_a_thousand_hosts_that_say_the_same_take_a_line() -> None:
+def test_a_thousand_hosts_with_the_same_detail_take_a_line() -> None:
     hosts = [finding("host-clock", 8, detail="+0 s", instance=f"i-{n}") for n in range(1_000)]
     assert table(hosts) == [
         "§8 User data",
@@ -68,7 +68,7 @@ def test_a_thousand_hosts_that_say_the_same_take_a_line() -> None:
     ]
 
 
-def test_of_many_bad_hosts_some_are_told_and_their_remedy_once() -> None:
+def test_of_many_bad_hosts_a_few_are_printed_and_their_remedy_once() -> None:
     hosts = [finding("host-disk", 8, ok=False, detail=f"i-{n} is full.", remedy="Grow it.") for n in range(300)]
     lines = table(hosts)
     assert lines[1:7] == [
@@ -84,7 +84,7 @@ def test_of_many_bad_hosts_some_are_told_and_their_remedy_once() -> None:
 
 
 @pytest.mark.parametrize("words", HOSTILE)
-def test_no_word_of_a_stranger_moves_the_cursor_or_makes_a_line(words: str) -> None:
+def test_no_text_from_outside_moves_the_cursor_or_makes_a_line(words: str) -> None:
     lines = table([finding(words, 4, ok=False, detail=words, remedy=words, commands=(words,))])
     assert all(line.isprintable() for line in lines)
     assert lines[0] == "§4 Auto Scaling group"

@@ -17,7 +17,7 @@ from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fle
 )
 
 
-def test_programs_get_what_came_in() -> None:
+def test_programs_get_the_fleet_and_the_findings() -> None:
     like, findings = samples.faulty()
     assert json.loads(to_json(like, findings)) == {
         "fleet": like,
@@ -25,7 +25,7 @@ def test_programs_get_what_came_in() -> None:
     }
 
 
-def test_keys_come_in_one_order_whatever_the_producers() -> None:
+def test_keys_are_always_in_the_same_order() -> None:
     made = finding("hook", seconds=3, group="g")
     turned = made._replace(evidence={"group": "g", "seconds": 3})
     like = fleet([])
@@ -37,13 +37,13 @@ def test_keys_come_in_one_order_whatever_the_producers() -> None:
 
 
 @pytest.mark.parametrize("words", HOSTILE)
-def test_strange_words_come_back_as_they_were(words: str) -> None:
+def test_text_from_outside_comes_back_unchanged(words: str) -> None:
     text = to_json(*samples.hostile(words))
     assert text.isascii()
     assert json.loads(text)["findings"][0]["detail"] == words
 
 
-def test_what_json_has_no_way_to_say_is_refused() -> None:
+def test_values_that_json_lacks_are_refused() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         to_json(fleet([]), [finding("age", seconds=float("nan"))])
     with pytest.raises(TypeError):

@@ -74,26 +74,26 @@ def test_an_error_fails_a_warning_is_skipped_a_note_passes() -> None:
     assert cases == {"a": ["failure"], "b": ["skipped"], "c": ["system-out"], "d": ["system-out"]}
 
 
-def test_what_was_not_looked_at_is_skipped_and_counted_so() -> None:
+def test_a_skipped_check_is_skipped_and_counted() -> None:
     root = ElementTree.fromstring(to_junit(fleet([]), [finding("jobs", severity="info", looked=False)]))
     assert root.find("testsuite").attrib["skipped"] == "1"  # type: ignore[union-attr]
     assert root.find(".//skipped").attrib["type"] == "skipped"  # type: ignore[union-attr]
 
 
-def test_what_is_wrong_and_what_to_do_stand_in_message_and_text() -> None:
+def test_the_detail_is_in_the_message_and_the_text_which_has_the_remedy_too() -> None:
     found = [finding("a", ok=False, detail="No hook.", remedy="Run", commands=("x",), group="g")]
     failure = next(ElementTree.fromstring(to_junit(fleet([]), found)).iter("failure"))
     assert failure.attrib == {"type": "error", "message": "error: No hook."}
     assert failure.text == 'No hook.\nRun\nx\n{\n  "group": "g"\n}'
 
 
-def test_a_suite_a_section_with_the_fleet_it_is_about() -> None:
+def test_one_suite_for_each_section_with_the_fleet_s_properties() -> None:
     root = ElementTree.fromstring(to_junit(*samples.right()))
     assert [suite.attrib["name"] for suite in root][:2] == ["§1 Prerequisites", "§2 Golden AMI"]
     assert {p.attrib["name"]: p.attrib["value"] for p in root[0].iter("property")}["region"] == "us-east-1"
 
 
-def test_no_two_cases_share_a_name_so_that_no_failure_hides_behind_a_success() -> None:
+def test_no_two_cases_share_a_name() -> None:
     found = [
         *(finding("host-disk", 8, instance=f"i-{n}") for n in range(3)),
         finding("subnet", 1, ok=False),
@@ -104,7 +104,7 @@ def test_no_two_cases_share_a_name_so_that_no_failure_hides_behind_a_success() -
 
 
 @pytest.mark.parametrize("words", HOSTILE)
-def test_no_word_of_a_stranger_breaks_the_document(words: str) -> None:
+def test_no_text_from_outside_breaks_the_document(words: str) -> None:
     def skeleton(text: str) -> list[tuple[str, list[str]]]:
         return [(element.tag, list(element.attrib)) for element in ElementTree.fromstring(text.encode("utf-8")).iter()]
 

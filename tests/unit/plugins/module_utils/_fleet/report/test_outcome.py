@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What findings come to."""
+"""What the findings mean together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fle
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import finding
 
 
-def test_a_fleet_of_which_everything_holds_is_right() -> None:
+def test_a_fleet_whose_checks_all_passed_is_right() -> None:
     assert conclusion(*samples.right()) == "The fleet gh-worker is right."
 
 
@@ -26,11 +26,11 @@ def test_a_note_does_not_make_a_fleet_wrong() -> None:
     assert conclusion({"name": "gh"}, [finding("sizes", severity="info", ok=False)]) == "The fleet gh is right."
 
 
-def test_a_fleet_that_nobody_checked_is_not_called_right() -> None:
+def test_a_fleet_without_findings_is_not_called_right() -> None:
     assert conclusion({"name": "gh"}, []) == "Nothing was checked about the fleet gh."
 
 
-def test_the_verdict_counts_what_is_bad_and_names_the_worst_first() -> None:
+def test_the_conclusion_counts_failures_and_names_the_worst_first() -> None:
     found = [
         finding("late", 4, "warning", False),
         finding("hook", 5, ok=False),
@@ -41,20 +41,20 @@ def test_the_verdict_counts_what_is_bad_and_names_the_worst_first() -> None:
     assert conclusion(*samples.faulty()) == "2 errors, 2 warnings: hook-name, hook-stuck, instances-version and 1 more."
 
 
-def test_a_severity_that_nobody_knows_weighs_as_an_error() -> None:
+def test_an_unknown_severity_counts_as_an_error() -> None:
     assert outcome(finding("new", severity="fatal", ok=False)) == "error"
     assert totals([finding("new", severity="fatal", ok=False)]) == "1 error"
     assert outcome(finding("new", severity="fatal")) == "ok"
 
 
-def test_what_nobody_could_look_at_is_neither_right_nor_wrong() -> None:
+def test_a_skipped_check_has_neither_passed_nor_failed() -> None:
     found = finding("jobs", severity="info", detail="Not looked at: there is no group.", looked=False)
     assert outcome(found) == "skipped"
     assert conclusion({"name": "gh"}, [found]) == "The fleet gh is right."
     assert outcome(found._replace(ok=False)) == "info"
 
 
-def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
+def test_findings_of_one_id_and_outcome_are_one_result_by_section() -> None:
     found = [
         finding("b", 9),
         finding("a", 2, instance="i-1"),
@@ -68,7 +68,7 @@ def test_findings_of_one_id_and_outcome_are_one_check_by_section() -> None:
     ]
 
 
-def test_what_holds_is_not_among_the_worst() -> None:
+def test_a_passed_check_is_not_among_the_worst() -> None:
     found = results(
         [finding("a", 1), finding("b", 2, "info", False), finding("c", 3, "warning", False), finding("d", 4, ok=False)]
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a report draws: plain values, and nothing where nobody could read."""
+"""A fleet in short: plain values, empty where something could not be read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.re
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import DRAINS, summary
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
-UNREAD = Unread("nobody may")
+UNREAD = Unread("not allowed")
 GROUP = Group(
     name="gh-worker-asg",
     arn="arn:g",
@@ -53,14 +53,14 @@ def worker(**other: Any) -> WorkerRow:
     )
 
 
-def drawn(settings: dict[str, Any], *rows: WorkerRow, **parts: Any) -> dict[str, Any]:
+def summary_of(settings: dict[str, Any], *rows: WorkerRow, **parts: Any) -> dict[str, Any]:
     fleet = Fleet(**{**dict.fromkeys((field.name for field in fields(Fleet)), UNREAD), **parts})
     registry = Registry(True, "", rows, (), may_write=False) if rows else None
     return summary(settings, fleet, registry, NOW)
 
 
-def test_where_nobody_could_read_the_picture_is_empty_and_still_json(settings: dict[str, Any]) -> None:
-    seen = drawn(settings)
+def test_a_fleet_that_could_not_be_read_is_empty_and_still_json(settings: dict[str, Any]) -> None:
+    seen = summary_of(settings)
     assert (seen["instances"], seen["drains"], seen["desired"], seen["account"], seen["image"]) == (
         [],
         [],
@@ -72,35 +72,35 @@ def test_where_nobody_could_read_the_picture_is_empty_and_still_json(settings: d
     json.dumps(seen)
 
 
-def test_an_instance_is_drawn_with_its_machine_and_its_worker(settings: dict[str, Any]) -> None:
+def test_an_instance_has_its_image_and_its_worker(settings: dict[str, Any]) -> None:
     parts = {"group": GROUP, "template": TEMPLATE, "machines": MACHINES, "activities": ()}
-    first, second = drawn(settings, worker(job_id="job"), **parts)["instances"]
+    first, second = summary_of(settings, worker(job_id="job"), **parts)["instances"]
     assert (first["image"], first["launched_at"], first["state_seconds"]) == ("ami-2", "2027-01-15T07:00:00Z", None)
     assert (first["worker"]["busy"], first["worker"]["heartbeat_age_seconds"]) == (True, 3.0)
     assert (second["image"], second["launched_at"], second["worker"]) == ("", "", None)
 
 
-def test_a_worker_that_says_that_it_is_offline_is_not_drawn(settings: dict[str, Any]) -> None:
-    assert drawn(settings, worker(status="offline"), group=GROUP)["instances"][0]["worker"] is None
+def test_an_offline_worker_is_left_out(settings: dict[str, Any]) -> None:
+    assert summary_of(settings, worker(status="offline"), group=GROUP)["instances"][0]["worker"] is None
 
 
 @pytest.mark.parametrize(
     ("activities", "seconds"),
     [((Activity("InProgress", "", "", NOW - 90, 0.0, "i-2"),), 90.0), ((), None), (UNREAD, None)],
 )
-def test_an_instance_that_waits_is_drawn_with_how_long(
+def test_an_instance_in_a_wait_state_has_its_seconds(
     activities: Any, seconds: float | None, settings: dict[str, Any]
 ) -> None:
-    assert drawn(settings, group=GROUP, activities=activities)["instances"][1]["state_seconds"] == seconds
+    assert summary_of(settings, group=GROUP, activities=activities)["instances"][1]["state_seconds"] == seconds
 
 
-def test_only_drains_that_ended_are_drawn_and_not_too_many(settings: dict[str, Any]) -> None:
+def test_only_finished_drains_are_listed_and_only_the_latest(settings: dict[str, Any]) -> None:
     ended = [Activity("Successful", "Terminating EC2 instance: i-9", "", NOW - 100, NOW - 10, "i-9")] * (DRAINS + 5)
     others = [
         Activity("InProgress", "Terminating EC2 instance: i-8", "", NOW - 100, 0.0, "i-8"),
         Activity("Successful", "Launching a new EC2 instance: i-7", "", NOW - 100, NOW, "i-7"),
     ]
-    drains = drawn(settings, group=GROUP, activities=(*others, *ended))["drains"]
+    drains = summary_of(settings, group=GROUP, activities=(*others, *ended))["drains"]
     assert len(drains) == DRAINS
     assert drains[0] == {
         "instance": "i-9",
