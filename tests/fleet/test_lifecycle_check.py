@@ -128,7 +128,7 @@ def test_a_worker_that_stands_by_is_no_failure(healthy: HealthyFleet) -> None:
     )
     found = healthy.check()
     assert failed(found) == set()
-    assert "1 instance set aside" in next(f.detail for f in found if f.id == "instances-standby")
+    assert "1 instance in standby" in next(f.detail for f in found if f.id == "instances-standby")
 
 
 def test_what_a_refresh_is_about_to_mend_is_no_failure(healthy: HealthyFleet) -> None:
@@ -143,7 +143,7 @@ def test_too_few_in_service_is_not_yet_right_while_others_come(healthy: HealthyF
     healthy.hook("boot", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING")
     healthy.update(MinSize=3, DesiredCapacity=3)
     serving = next(f for f in healthy.check() if f.id == "instances-serving")
-    assert (serving.ok, serving.detail) == (True, "Not looked at: 2 of 3 in service, 1 coming.")
+    assert (serving.ok, serving.detail) == (True, "Not looked at: 2 of 3 in service, 1 launching.")
 
 
 # --- the task's options -------------------------------------------------------------------------------------------------------------------

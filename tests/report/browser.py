@@ -123,8 +123,10 @@ class Browser:
     def click(self, selector: str) -> None:
         """Click into the first such element's middle."""
         place = self.run(
-            f"(one => {{ one.scrollIntoView({{block: 'center', behavior: 'instant'}}); const box = one.getBoundingClientRect();"
-            f" return [box.x + box.width / 2, box.y + box.height / 2] }})(document.querySelector({json.dumps(selector)}))"
+            "(one => { one.scrollIntoView({block: 'center', behavior: 'instant'});"
+            " const box = one.getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2] }"
+            f")(document.querySelector({json.dumps(selector)}))"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self._do("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)

@@ -118,7 +118,8 @@ def test_too_little_contrast_is_seen(shown: Browser) -> None:
     shown.look(dark=True)
     before = shown.run("getComputedStyle(document.body).backgroundColor")
     shown.run(
-        "document.documentElement.style.setProperty('--dim', '#57616d'); document.documentElement.style.setProperty('--old', '#2a3442')"
+        "document.documentElement.style.setProperty('--dim', '#57616d'); "
+        "document.documentElement.style.setProperty('--old', '#2a3442')"
     )
     assert any(word[1] < word[2] for word in shown.run(probes.CONTRAST))
     assert any(shape[1] < 3 for shape in shown.run(probes.SHAPES))
@@ -143,12 +144,11 @@ def test_the_page_prints_on_a4(shown: Browser, least: int, most: int) -> None:
 
 @pytest.mark.parametrize("shown", ["faulty"], indirect=True)
 def test_print_shows_what_a_reader_would_have_to_open(shown: Browser) -> None:
-    height = "Math.max(...[...document.querySelectorAll('details > :not(summary)')].map((one) => one.checkVisibility() ? one.offsetHeight : 0))"
+    folded = "[...document.querySelectorAll('details > :not(summary)')]"
+    height = f"Math.max(...{folded}.map((one) => one.checkVisibility() ? one.offsetHeight : 0))"
     shown.look()
-    folded = shown.run(
-        "[...document.querySelectorAll('details > :not(summary)')].some((one) => one.checkVisibility({contentVisibilityAuto: true}))"
-    )
-    assert folded is False
+    open_on_screen = shown.run(f"{folded}.some((one) => one.checkVisibility({{contentVisibilityAuto: true}}))")
+    assert open_on_screen is False
     shown.look(paper=True)
     assert shown.run(height) > 100
 

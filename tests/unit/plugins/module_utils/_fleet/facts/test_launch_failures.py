@@ -15,13 +15,15 @@ FAILED = "Launching EC2 instance failed."
 # (docs.aws.amazon.com/autoscaling/ec2/userguide/CHAP_Troubleshooting.html).
 MESSAGES = {
     "EC2 has no room for this type there": [
-        "We currently do not have sufficient t3.medium capacity in the Availability Zone you requested (us-east-1a). Our system will be "
+        "We currently do not have sufficient t3.medium capacity in the Availability Zone you requested "
+        "(us-east-1a). Our system will be "
         "working on provisioning additional capacity. You can currently get t3.medium capacity by not specifying "
         "an Availability Zone in your request or choosing us-east-1b. " + FAILED,
         "There is no Spot capacity available that matches your request. " + FAILED,
     ],
     "the account's quota is used up": [
-        "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket that the specified instance type belongs to. "
+        "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket "
+        "that the specified instance type belongs to. "
         "Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit. " + FAILED,
         "20 instance(s) are already running. " + FAILED,
     ],
@@ -32,12 +34,13 @@ MESSAGES = {
     ],
     "the key pair is gone": ["The key pair 'valet-worker' does not exist. " + FAILED],
     "a subnet is full": [
-        "There are not enough free addresses in subnet 'subnet-0123456789abcdef0' to satisfy the requested number of instances. "
-        + FAILED
+        "There are not enough free addresses in subnet 'subnet-0123456789abcdef0' to satisfy the requested number "
+        "of instances. " + FAILED
     ],
     "the security group is gone": ["The security group 'sg-0123456789abcdef0' does not exist. " + FAILED],
     "EC2 could not use the volume's key": [
-        "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: Client.InternalError: Client error on launch",
+        "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: "
+        "Client.InternalError: Client error on launch",
     ],
     "the instance profile is gone": [
         "Value (gh-worker) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name. "
@@ -50,10 +53,11 @@ MESSAGES = {
         "You are not authorized to perform this operation. Encoded authorization failure message: x. " + FAILED
     ],
     "the zone does not offer this type": [
-        "Your requested instance type (t3.medium) is not supported in your requested Availability Zone (us-east-1e). Please retry your request by not "
+        "Your requested instance type (t3.medium) is not supported in your requested Availability Zone "
+        "(us-east-1e). Please retry your request by not "
         "specifying an Availability Zone or choosing us-east-1a. " + FAILED,
-        "The requested configuration is currently not supported. Please check the documentation for supported configurations. "
-        + FAILED,
+        "The requested configuration is currently not supported. Please check the documentation for supported "
+        "configurations. " + FAILED,
     ],
     "AWS holds the account back": [
         "Your account is currently blocked. Contact aws-verification@amazon.com if you have questions. " + FAILED

@@ -178,7 +178,7 @@ def none() -> tuple[Fleet, list[Finding]]:
 
 
 def hostile(words: str) -> tuple[Fleet, list[Finding]]:
-    """The faulty fleet with every text from outside replaced by these words. The page's elements do not depend on them."""
+    """The faulty fleet with every text from outside replaced by these words, on which no element of a page depends."""
     like, findings = faulty()
     members = [
         member
@@ -246,7 +246,7 @@ FAILING = [
         5,
         ok=False,
         detail="i-00000000000000008 has waited in Terminating:Wait for 1 h 10 min; its worker holds a job.",
-        remedy="See what it does, on the instance: journalctl -u ghosthands-watch. Where its job is lost, terminate it:",
+        remedy="See what it does, on the instance: journalctl -u ghosthands-watch. If its job is lost, terminate it:",
         commands=(
             "aws autoscaling complete-lifecycle-action --region us-east-1 --auto-scaling-group-name gh-worker-asg "
             "--lifecycle-hook-name gh-worker-termination --instance-id i-00000000000000008 "
