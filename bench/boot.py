@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,8 +30,9 @@ import example
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Unavailable
 from ghosthands_agent.worker import HttpWorker
-from processes.fleet import GROUP, HOOK, REGION, ROOT, SECRET, VALUES, Fleet, eventually
-from processes.machine import AGENT, free_port
+from localcloud.testing import free_port, wait_until
+from processes.fleet import GROUP, HOOK, REGION, ROOT, SECRET, VALUES, Fleet
+from processes.machine import AGENT
 
 from bench.measure import NOTE, Line, table, verdict
 from bench.packages import import_image, registry
@@ -80,13 +80,7 @@ def compose_file(health_interval: str) -> str:
 class BenchFleet(Fleet):
     """A fleet whose instances do nothing by themselves."""
 
-    machine = "bench.idle_host"
-
-    def latency(self, milliseconds: int) -> None:
-        """Let every call take so much longer from now on."""
-        body, kind = json.dumps({"ms": milliseconds}).encode(), {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/localcloud/latency", body, kind)
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+    machine = ("bench.idle_host",)
 
 
 class Instance:
@@ -217,7 +211,7 @@ def instance(folder: Path) -> Iterator[Instance]:
         fleet.up()
         try:
             fleet.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
-            (file,) = eventually(lambda: list(folder.glob("i-*.json")))
+            (file,) = wait_until(lambda: list(folder.glob("i-*.json")))
             made = Instance(folder, fleet, json.loads(file.read_text()), Path(plugin), host, digest)
             fleet.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=made.secret)
             try:
@@ -238,7 +232,7 @@ def refuse_others() -> None:
 
 def measure(host: Instance, latency: int, rounds: int) -> list[Line]:
     """All ways in turn, with calls that take so many milliseconds longer. A first round warms caches and is dropped."""
-    host.fleet.latency(latency)
+    host.fleet.set_latency(latency)
     ways: dict[str, Callable[[], float]] = {"compose": host.by_compose, "script": host.by_script}
     ways |= {image: partial(host.by_agent, image) for image in host.images}
     for way in ways.values():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes.machine import free_port
+from localcloud.testing import free_port
 
 START_SECONDS = 20.0
 

@@ -1,7 +1,8 @@
 """`python -m tests.molecule.cloud up|down|terminate FOLDER`: a localcloud whose instances are Molecule's containers.
 
-Each member of its group is a process here that does nothing but hand two ports on to the container's network: the API, and the member's own metadata service.
-So what runs in the container has an id, a role's credentials, a group and a hook, as on EC2. `up` prints, a line of JSON, what each member is to be told.
+Each instance of its group is a process here that only forwards two ports to the containers' network: the API, and the
+instance's metadata service. So what runs in the container has an instance id, credentials of a role, a group and a
+hook, as on EC2. `up` prints, as a line of JSON, what each container has to know.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,63 +17,67 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from localcloud.instances.relay import Relay
-from processes.fleet import GROUP, HOOK, IMAGE, REGION, SECRET, Fleet, eventually
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "agent/tests"))
+
+from localcloud.instances.relay import Relay  # noqa: E402
+from localcloud.testing import wait_until  # noqa: E402
+from processes.fleet import GROUP, HOOK, IMAGE, REGION, SECRET, Fleet  # noqa: E402
 
 SUBNET = ("docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}")
 
 
 class Bridged(Fleet):
-    """A fleet whose members are containers that somebody else makes."""
+    """A fleet whose instances are containers that Molecule makes."""
+
+    machine = ("tests.molecule.cloud", "relay")
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder)
-        known = folder / "port"
+        known = folder / "url"
         if known.exists():
-            self.port = int(known.read_text())
-            self.url = f"http://127.0.0.1:{self.port}"
-        known.write_text(str(self.port))
+            self.url = known.read_text()
+        known.write_text(self.url)
 
-    def _localcloud(self, *words: str) -> None:
-        command = shlex.join(
-            [
-                "sh",
-                "-c",
-                "exec " + shlex.join([sys.executable, "-m", "tests.molecule.cloud", "relay", str(self.folder)]),
-            ]
-        )
-        if "--command" in words:
-            words = (*words[: words.index("--command") + 1], command, *words[words.index("--command") + 2 :])
-        self._environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-        super()._localcloud(*words)
+    def launch_instances(self, count: int) -> list[dict[str, Any]]:
+        """Launch so many instances; return what the container of each has to know.
 
-    def told(self, count: int) -> list[dict[str, Any]]:
-        """What so many members are to be told: their id, and where in the containers' network their two services are."""
+        That is the instance's id, the names of the fleet's resources, and where in the containers' network the API and
+        the instance's metadata service answer.
+        """
         group = self.client("autoscaling")
         group.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=count)
-        eventually(lambda: len(self.members()) == count)
-        eventually(lambda: len(list(self.folder.glob("i-*.json"))) == count, 60)
+        wait_until(lambda: len(self.instances()) == count)
+        wait_until(lambda: len(list(self.folder.glob("i-*.json"))) == count, 60)
         files = sorted(self.folder.glob("i-*.json"))
         return [json.loads(file.read_text()) for file in files]
 
 
 def relay(folder: Path) -> None:
-    """What a member runs: it ends when the member does."""
+    """Forward the ports of one instance until it is terminated; this is what an instance runs."""
     subnet = subprocess.run(SUBNET, check=True, capture_output=True, text=True).stdout.strip()
     gateway = str(next(ipaddress.ip_network(subnet).hosts()))
     addresses = {"metadata": os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"], "api": os.environ["AWS_ENDPOINT_URL"]}
-    places = {}
+    endpoints = {}
     for name, address in addresses.items():
         target = urlsplit(address)
         assert target.hostname
         assert target.port
-        places[name] = f"{gateway}:{Relay((gateway, 0), (target.hostname, target.port)).port}"
+        endpoints[name] = f"{gateway}:{Relay((gateway, 0), (target.hostname, target.port)).port}"
     instance = os.environ["INSTANCE_ID"]
     new = folder / f".{instance}"
     new.write_text(
         json.dumps(
-            {"id": instance, "region": REGION, "group": GROUP, "hook": HOOK, "secret": SECRET, "image": IMAGE, **places}
+            {
+                "id": instance,
+                "region": REGION,
+                "group": GROUP,
+                "hook": HOOK,
+                "secret": SECRET,
+                "image": IMAGE,
+                **endpoints,
+            }
         )
     )
     new.rename(folder / f"{instance}.json")
@@ -87,11 +91,11 @@ def main(verb: str, folder: Path, *rest: str) -> None:
     fleet = Bridged(folder)
     if verb == "up":
         fleet.down()  # what a run that was interrupted left; its port may be somebody else's by now
-        for file in (*folder.glob("i-*.json"), *folder.glob("trace.jsonl"), folder / "port"):
+        for file in (*folder.glob("i-*.json"), *folder.glob("trace.jsonl"), folder / "url"):
             file.unlink(missing_ok=True)
         fleet = Bridged(folder)
         fleet.up()
-        print(json.dumps(fleet.told(int(rest[0]))))
+        print(json.dumps(fleet.launch_instances(int(rest[0]))))
     elif verb == "down":
         fleet.down()
     elif verb == "terminate":

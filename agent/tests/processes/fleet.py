@@ -6,23 +6,19 @@ import json
 import os
 import shlex
 import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import boto3
 import example
 import yaml
+from localcloud.testing import Cloud, free_port, wait_until
 from schedules.shared_ledger import SharedLedger
 
-T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
+TESTS = Path(__file__).parents[1]
 REGION, GROUP, HOOK, SECRET, ROLE = (
     "us-east-1",
     "gh-worker-asg",
@@ -30,11 +26,6 @@ REGION, GROUP, HOOK, SECRET, ROLE = (
     "ghosthands/worker/env",
     "gh-worker-role",
 )
-KEYS = {
-    "region_name": REGION,
-    "aws_access_key_id": "localcloud-dummy-key",
-    "aws_secret_access_key": "localcloud-dummy-secret",
-}
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 SUBNETS = "subnet-010ca1c10d00000a1,subnet-010ca1c10d00000b2"
 CANARY = "canary-7f3a91"
@@ -54,19 +45,15 @@ class Completion:
     at: float
 
 
-class Fleet:
-    """Everything lies under `folder`; each instance has a folder of its name in there."""
+class Fleet(Cloud):
+    """A localcloud with process instances; each has a folder of its name in `folder`."""
 
-    machine = "processes.machine"  # what an instance runs
+    machine: tuple[str, ...] = ("processes.machine",)  # what an instance runs: a Python module and its arguments
 
     def __init__(
         self, folder: Path, mode: str = "queue", pace: float = 1.0, conf: dict[str, str] | None = None
     ) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.url, self.folder, self.trace = f"http://127.0.0.1:{self.port}", folder, folder / "trace.jsonl"
-        self._environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+        super().__init__(f"http://127.0.0.1:{free_port()}", folder)
         self.ledger = SharedLedger(folder / "ledger.sqlite")
         worker = [
             sys.executable,
@@ -79,7 +66,7 @@ class Fleet:
             "--pace",
             str(pace),
         ]
-        (folder / "project.json").write_text(json.dumps({"worker": worker, "cwd": str(ROOT)}))
+        (folder / "project.json").write_text(json.dumps({"worker": worker, "cwd": str(TESTS)}))
         (folder / "agent.conf").write_text(
             example.conf(
                 **{"REGION": REGION, "GROUP": GROUP, "TERMINATION_HOOK": HOOK, "SECRET_ID": SECRET, "IMAGE": IMAGE},
@@ -91,9 +78,11 @@ class Fleet:
 
     def up(self) -> None:
         """The cloud, the role with iam.yml's policy, the secret, an empty group with its hook."""
-        command = shlex.join([sys.executable, "-m", self.machine, str(self.folder)])
-        here = shlex.join(["sh", "-c", f"cd {shlex.quote(str(ROOT))} && exec {command}"])
-        self._localcloud("up", "--instances", "process", "--command", here, "--trace", str(self.trace), "--enforce-iam")
+        command = shlex.join([sys.executable, "-m", *self.machine, str(self.folder)])
+        self.run_localcloud(
+            *("up", "--instances=process", f"--command={command}", f"--trace={self.trace_file}", "--enforce-iam"),
+            environment={"PYTHONPATH": f"{ROOT}:{TESTS}"},
+        )
         iam, group = self.client("iam"), self.client("autoscaling")
         iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))
         iam.put_role_policy(
@@ -133,58 +122,42 @@ class Fleet:
         self.client("iam").put_role_policy(RoleName=ROLE, PolicyName="worker", PolicyDocument=document)
 
     def down(self) -> None:
-        self._localcloud("down")
-
-    def client(self, service: str) -> Any:
-        make: Any = boto3.client
-        return make(service, endpoint_url=self.url, **KEYS)
-
-    def _localcloud(self, *words: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "localcloud", *words, "--port", str(self.port)],
-            cwd=ROOT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        """Stop the cloud and its instances."""
+        self.run_localcloud("down")
 
     # --- the group -----------------------------------------------------------------------------------------------------------
 
-    def members(self) -> dict[str, dict[str, Any]]:
-        """Instances of the group by id, as AWS describes them."""
-        return {instance["InstanceId"]: instance for instance in self.group()["Instances"]}
+    def group(self, name: str = GROUP) -> dict[str, Any]:
+        """Return the group as AWS describes it."""
+        return super().group(name)
 
-    def group(self) -> dict[str, Any]:
-        (group,) = self.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])[
-            "AutoScalingGroups"
-        ]
-        return dict(group)
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """Return the group's instances by id, as AWS describes them."""
+        return {instance["InstanceId"]: instance for instance in self.group()["Instances"]}
 
     def launch(self, count: int = 1) -> list[str]:
         """So many more instances, with registered workers; their ids."""
-        before = self.members()
+        before = self.instances()
         self.client("autoscaling").set_desired_capacity(
             AutoScalingGroupName=GROUP, DesiredCapacity=self.group()["DesiredCapacity"] + count
         )
 
         def new_ones() -> list[str]:
-            ids = sorted(self.members().keys() - before.keys())
+            ids = sorted(self.instances().keys() - before.keys())
             return ids if len(ids) == count else []
 
-        new = eventually(new_ones)
+        new = wait_until(new_ones)
         for instance in new:
             self.wait_for(instance, "event=boot_completed", "event=watch_began")
         return new
 
     def wait_for(self, instance: str, *said: str) -> None:
         """Wait until its agent has said all of this."""
-        eventually(lambda: all(words in self.log(instance) for words in said), 120)
+        wait_until(lambda: all(words in self.log(instance) for words in said), 120)
 
-    def wait_for_protection(self, instance: str, wanted: bool) -> None:
-        """Wait until the group spares it at scale-in, or does not."""
-        eventually(lambda: self.members()[instance]["ProtectedFromScaleIn"] == wanted)
+    def wait_for_protection(self, instance: str, protected: bool) -> None:
+        """Wait until the instance is protected from scale-in, or is not."""
+        wait_until(lambda: self.instances()[instance]["ProtectedFromScaleIn"] == protected)
 
     def terminate(self, instance: str) -> None:
         """Scale in by this very instance."""
@@ -192,28 +165,25 @@ class Fleet:
             InstanceId=instance, ShouldDecrementDesiredCapacity=True
         )
 
-    def calls(self, action: str) -> list[dict[str, Any]]:
-        """The calls of one action that worked, of the trace."""
-        lines = self.trace.read_text().splitlines()
-        return [call for line in lines if (call := json.loads(line))["action"] == action and call["status"] == 200]
+    def successful_calls(self, action: str) -> list[dict[str, Any]]:
+        """Return the calls of an action that succeeded."""
+        return [call for call in self.calls(action) if call["status"] == 200]
 
-    def refused(self) -> list[dict[str, Any]]:
-        """The calls that IAM refused."""
-        return [
-            call
-            for line in self.trace.read_text().splitlines()
-            if "AccessDenied" in str((call := json.loads(line))["error"])
-        ]
+    def denied_calls(self) -> list[dict[str, Any]]:
+        """Return the calls that IAM denied."""
+        return [call for call in self.calls() if "AccessDenied" in str(call["error"])]
 
     def completion(self, instance: str, seconds: float = 60) -> Completion:
         """The one completion of an instance's hook."""
-        found = eventually(lambda: self.completions(instance), seconds)
+        found = wait_until(lambda: self.completions(instance), seconds)
         assert len(found) == 1, found
         return found[0]
 
     def completions(self, instance: str) -> list[Completion]:
         calls = [
-            call for call in self.calls("CompleteLifecycleAction") if call["parameters"].get("InstanceId") == instance
+            call
+            for call in self.successful_calls("CompleteLifecycleAction")
+            if call["parameters"].get("InstanceId") == instance
         ]
         return [
             Completion(
@@ -270,12 +240,3 @@ def statements() -> list[dict[str, Any]]:
         text = text.replace(f"{{{{ {name} }}}}", value)
     assert "{{" not in text, text
     return list(json.loads(text))
-
-
-def eventually(find: Callable[[], T], seconds: float = 20.0, every: float = 0.05) -> T:
-    """The first answer that is anything."""
-    until = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < until, "it did not come"
-        time.sleep(every)
-    return found

@@ -5,22 +5,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
+from localcloud.testing import free_port
+
 ROOT = Path(__file__).parents[3]
-AGENT = ROOT / "roles/ghosthands/files"
+AGENT = ROOT / "agent/src"
 RESTART_SECONDS = 0.1  # systemd's default RestartSec
 
 
@@ -58,15 +57,6 @@ def put_program(place: Path, *words: str) -> None:
     """A command that is this Python with `words` and then its own arguments; any of them may hold blanks."""
     place.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *words])} "$@"\n')
     place.chmod(0o755)
-
-
-def free_port() -> int:
-    """One below those that the kernel gives to outgoing connections: else a connection of somebody's could take it before the worker does."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def agent(own: Path) -> list[str]:

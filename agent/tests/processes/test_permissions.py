@@ -57,9 +57,9 @@ def without(action: str) -> list[dict[str, Any]]:
 
 def test_the_policy_is_enough(fleet: Fleet, instance: str) -> None:
     assert bad_findings(fleet, instance) == {}
-    assert fleet.calls("GetAuthorizationToken")
-    assert fleet.calls("GetSecretValue")
-    assert fleet.refused() == []
+    assert fleet.successful_calls("GetAuthorizationToken")
+    assert fleet.successful_calls("GetSecretValue")
+    assert fleet.denied_calls() == []
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from localcloud.testing import repeatedly
+from localcloud.testing import repeatedly, wait_until
 from processes import machine
-from processes.fleet import CANARY, Fleet, eventually
+from processes.fleet import CANARY, Fleet
 from schedules.ledger import DOUBLED_BOUND_SECONDS, Job, judge
 
 REST_SECONDS = 15.0
@@ -34,7 +34,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def submit(fleet: Fleet, name: str, seconds: float) -> str:
     """A job, and the instance whose worker took it."""
     fleet.ledger.put(Job(name, seconds), time.time())
-    taken = eventually(
+    taken = wait_until(
         lambda: [entry for entry in fleet.ledger.entries() if entry.job == name and entry.what == "take"], 30
     )
     return str(taken[0].worker).partition("/")[0]
@@ -42,7 +42,7 @@ def submit(fleet: Fleet, name: str, seconds: float) -> str:
 
 def ended(fleet: Fleet, name: str) -> float:
     """When a job ended well, in seconds since the epoch."""
-    found = eventually(
+    found = wait_until(
         lambda: [entry.at for entry in fleet.ledger.entries() if entry.job == name and entry.what == "finish"], 60
     )
     return float(found[0])
@@ -98,7 +98,7 @@ def test_a_busy_instance_is_shielded_finishes_its_job_and_goes_soon_after_its_wo
     assert min(took.values()) > 0
     assert agents_share(fleet, "busy, last job's end", took) <= SHARE_SECONDS
     verdict_is_clean(fleet)
-    for instance in fleet.members():
+    for instance in fleet.instances():
         fleet.wait_for_protection(instance, False)
 
 
@@ -120,7 +120,7 @@ def test_an_agent_that_is_killed_at_any_moment_is_followed_by_one_that_goes_on(f
     fleet.launch(4)
     for number in range(4):
         submit(fleet, f"long-{number}", chance.uniform(4, 10))
-    leaving = list(fleet.members())
+    leaving = list(fleet.instances())
     for instance in leaving:
         fleet.terminate(instance)
     for victim in chance.sample(leaving * KILLS, len(leaving) * KILLS):
@@ -141,7 +141,7 @@ def test_sigterm_ends_watch_in_order_and_completes_nothing(fleet: Fleet) -> None
     (instance,) = fleet.launch(1)
     pid = fleet.watch_pid(instance)
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: fleet.watch_pid(instance) != pid)
+    wait_until(lambda: fleet.watch_pid(instance) != pid)
     assert fleet.completions(instance) == []
     assert "Traceback" not in fleet.log(instance)
     assert "event=fault" not in fleet.log(instance)
@@ -161,7 +161,7 @@ def test_an_operator_drains_an_instance_which_stays(fleet: Fleet) -> None:
     assert drain.returncode == 0, drain.stderr
     assert "event=drained" in drain.stderr
     assert fleet.completions(instance) == []
-    assert fleet.members()[instance]["LifecycleState"] == "InService"
+    assert fleet.instances()[instance]["LifecycleState"] == "InService"
     fleet.terminate(instance)
     assert fleet.completion(instance).result == "CONTINUE"
 
@@ -197,6 +197,6 @@ def read(path: Path) -> bytes:
 
 
 def test_every_call_that_the_agent_made_was_allowed(fleet: Fleet) -> None:
-    assert fleet.calls("SetInstanceProtection")
-    assert fleet.calls("RecordLifecycleActionHeartbeat")
-    assert fleet.refused() == []
+    assert fleet.successful_calls("SetInstanceProtection")
+    assert fleet.successful_calls("RecordLifecycleActionHeartbeat")
+    assert fleet.denied_calls() == []

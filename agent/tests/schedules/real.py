@@ -7,14 +7,12 @@ queue. The worker's own times pass ``PACE`` times as fast (`worker.Habits.faster
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processes.fleet import Fleet, eventually
+from localcloud.testing import wait_until
+from processes.fleet import Fleet
 
 from schedules.ledger import DOUBLED_BOUND_SECONDS, Job, Verdict, judge
 from schedules.run import Tally, table
@@ -99,10 +98,10 @@ class Wave:
             act()
         self._api([])
         self._metadata(down=False)
-        eventually(partial(self._all_gone, ids), LIMIT_SECONDS)
+        wait_until(partial(self._all_gone, ids), LIMIT_SECONDS)
 
     def _all_gone(self, ids: list[str]) -> bool:
-        members, now = self.fleet.members(), time.time()
+        members, now = self.fleet.instances(), time.time()
         self.gone |= {id: now for id in ids if id not in members and id not in self.gone}
         return self.gone.keys() >= set(ids)
 
@@ -124,7 +123,7 @@ class Wave:
         self.ended[id] = time.time()
 
     def _kill_agent(self, id: str) -> None:
-        if id not in self.fleet.members():
+        if id not in self.fleet.instances():
             return
         try:
             self.fleet.kill_watch(id)
@@ -146,18 +145,13 @@ class Wave:
     def _metadata(self, *, down: bool) -> None:
         if down:
             self.strikes.count("metadata down")
-        self._tell("imds", {"faults": [{"path": "*target-lifecycle-state*", "kind": "error", "status": 503}] * down})
+        faults = [{"path": "*target-lifecycle-state*", "kind": "error", "status": 503}]
+        self.fleet.control("imds", faults=faults if down else [])
 
     def _api(self, faults: list[dict[str, Any]]) -> None:
         if faults:
             self.strikes.count(f"API: {faults[0]['kind']}")
-        self._tell("faults", {"faults": faults})
-
-    def _tell(self, control: str, what: dict[str, Any]) -> None:
-        request = urllib.request.Request(
-            f"{self.fleet.url}/localcloud/{control}", json.dumps(what).encode(), {"Content-Type": "application/json"}
-        )
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+        self.fleet.set_faults(*faults)
 
 
 @dataclass(frozen=True)
@@ -210,7 +204,9 @@ def play(folder: Path, mode: str, schedules: int, seed: int) -> Real:
 def _completed_unheard(fleet: Fleet, id: str, gone: float) -> bool:
     """Whether a completion took effect whose answer was lost (such a call leaves no trace): the instance went before its hook could time out."""
     beats = [
-        call for call in fleet.calls("RecordLifecycleActionHeartbeat") if call["parameters"].get("InstanceId") == id
+        call
+        for call in fleet.successful_calls("RecordLifecycleActionHeartbeat")
+        if call["parameters"].get("InstanceId") == id
     ]
     last = max((datetime.fromisoformat(beat["at"]).timestamp() for beat in beats), default=0.0)
     return gone < last + HOOK_SECONDS
