@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every host of a fleet, asked for its own findings. ../modules/fleet_hosts.py is the documentation."""
+"""Run the agent's doctor on every host of a fleet. ../modules/fleet_hosts.py is the documentation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account, AccountError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts import run_command, ssh
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.answer import Answer, host
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.doctor import Output, host
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
 
-AT_ONCE = 32  # ssh clients; each waits for its host rather than works
+SSH_CLIENTS = 32  # at once; each waits for its host rather than works
 STATES = ("InService", "Pending:Wait", "Terminating:Wait")
 KNOWN_HOSTS = "~/.ssh/ghosthands_known_hosts"
 OPTIONS: dict[str, Any] = {
@@ -26,7 +27,7 @@ OPTIONS: dict[str, Any] = {
 
 
 class ActionModule(FleetAction):
-    """Who is there, asked all at once. What goes wrong is in the result, never a failure."""
+    """Every host at once. A problem is part of the result, never a failure."""
 
     def run(self, tmp: str | None = None, task_vars: Vars | None = None) -> Vars:
         """The result that ../modules/fleet_hosts.py documents."""
@@ -36,38 +37,29 @@ class ActionModule(FleetAction):
         if args["by"] == "ssm" and self._task.check_mode:  # to send a command is a write
             return result | {"changed": False, "skipped": True, "skip_reason": "Run Command is not used in check mode."}
         try:
-            addresses = _addresses(account, name)
-        except AccountError as problem:
-            return result | {"changed": False, "hosts": [host(name, Answer("", str(problem)))]}
+            addresses = _addresses(account.call_now, name)
+        except AwsError as error:
+            return result | {"changed": False, "hosts": [host(name, Output("", str(error)))]}
         self._display.display(f"[{known['inventory_hostname']}] asking {len(addresses)} hosts by {args['by']}")
-        answers = (
-            run_command.ask(account.tell, sorted(addresses), time.monotonic, time.sleep)
+        outputs = (
+            run_command.run_doctor(account.call_now, sorted(addresses), time.monotonic, time.sleep)
             if args["by"] == "ssm"
             else _by_ssh(addresses, args["key_file"])
         )
-        return result | {"changed": False, "hosts": [host(instance, answers[instance]) for instance in sorted(answers)]}
+        return result | {"changed": False, "hosts": [host(instance, outputs[instance]) for instance in sorted(outputs)]}
 
 
-def _addresses(account: Account, group: str) -> dict[str, list[str]]:
-    """instance -> its addresses, the public one first. Raises AccountError."""
-    found = account.tell("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group])[
-        "AutoScalingGroups"
-    ]
-    members = {i["InstanceId"] for g in found for i in g["Instances"] if i["LifecycleState"] in STATES}
-    if not members:
-        return {}
-    tagged = [{"Name": "tag:aws:autoscaling:groupName", "Values": [group]}]
-    there = account.tell("ec2", "describe_instances", Filters=tagged)["Reservations"]
-    seen = {i["InstanceId"]: i for r in there for i in r["Instances"]}
-    return {
-        one: [seen[one][kind] for kind in ("PublicIpAddress", "PrivateIpAddress") if seen.get(one, {}).get(kind)]
-        for one in sorted(members)
-    }
+def _addresses(call: Call, group_name: str) -> dict[str, tuple[str, ...]]:
+    """instance -> its addresses, the public one first. Raises AwsError."""
+    group = autoscaling.group(call, group_name)
+    ids = [i.id for i in group.in_state(*STATES)] if group else []
+    instances = ec2.instances(call, group_name) if ids else {}
+    return {i: instances[i].addresses if i in instances else () for i in ids}
 
 
-def _by_ssh(addresses: Mapping[str, list[str]], key_file: str) -> dict[str, Answer]:
+def _by_ssh(addresses: Mapping[str, tuple[str, ...]], key_file: str) -> dict[str, Output]:
     known_hosts = Path(KNOWN_HOSTS).expanduser()
     known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = {one: pool.submit(ssh.ask, one, where, key_file, known_hosts) for one, where in addresses.items()}
-        return {one: answer.result() for one, answer in asked.items()}
+    with ThreadPoolExecutor(SSH_CLIENTS) as pool:
+        running = {i: pool.submit(ssh.run_doctor, i, where, key_file, known_hosts) for i, where in addresses.items()}
+        return {i: output.result() for i, output in running.items()}

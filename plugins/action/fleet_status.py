@@ -1,13 +1,15 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of the fleet stands, as a table. ../modules/fleet_status.py is the documentation."""
+"""Show a fleet's resources and their state as a table. ../modules/fleet_status.py is the documentation."""
 
 from __future__ import annotations
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import AccountError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report import status as standing
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.status import read_status
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.status import MISSING
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.status import table
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
 
 
@@ -20,15 +22,14 @@ class ActionModule(FleetAction):
         known, args, settings = self._begin(task_vars or {}, {})
         account = self._account(args)
         try:
-            rows = standing.rows(account.start, account.call, settings)
-        except AccountError as error:
+            rows = read_status(account.start, account.call, settings)
+        except AwsError as error:
             raise AnsibleActionFail(str(error)) from None
-        self._display.display(
-            "\n".join([f"[{known['inventory_hostname']}] {settings['fleet_region']}", *standing.table(rows)])
-        )
+        heading = f"[{known['inventory_hostname']}] {settings['fleet_region']}"
+        self._display.display("\n".join([heading, *table(rows)]))
         result.update(
             changed=False,
             rows=[row._asdict() for row in rows],
-            missing=[row.id for row in rows if row.state == standing.MISSING],
+            missing=[row.id for row in rows if row.state == MISSING],
         )
         return result

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import read_fleet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine, Host, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import from_result
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Progress, until_done
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import summary
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils import fleet_report
@@ -67,13 +67,13 @@ class ActionModule(FleetAction):
         hosts = None if args["hosts"] is None else tuple(_host(h) for h in args["hosts"])
         seen: dict[str, Any] = {}
 
-        def look() -> Look:
+        def look() -> Progress:
             account = self._account(args, attempts=ATTEMPTS)
-            fleet = observe(account.start, account.call, settings)
+            fleet = read_fleet(account.start, account.call, settings)
             view = View(settings, fleet, time.time(), command_line, registry, hosts)
             seen.update(view=view, findings=verify(view), calls=seen.get("calls", 0) + account.calls)
             missing = seen["missing"] = self._missing(seen["findings"], args)
-            return Look(not missing, f"waiting for {', '.join(missing[:5])}" if missing else "as wanted")
+            return Progress(not missing, f"waiting for {', '.join(missing[:5])}" if missing else "as wanted")
 
         if args["wait_for"]:
             host = variables["inventory_hostname"]

@@ -136,11 +136,12 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.autoscaling import group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
-    RESOURCE,
+    COMPARISON,
     requests,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import compare
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
 
 try:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -186,11 +187,11 @@ def run(module: AnsibleAWSModule) -> dict[str, Any]:
         answer = getattr(client, operation)(aws_retry=True, **request)
         return answer.get(key) if key else answer
 
-    group = RESOURCE.read(call, p)
-    if group is None and not module.check_mode:
+    found = group(call, p["name"])
+    if found is None and not module.check_mode:
         module.fail_json(msg=f"There is no Auto Scaling group {p['name']}: make it first.")
-    before, after = compare(RESOURCE, p, group) or ({}, {})
-    calls = requests(p, before, after) if group else []
+    before, after = compare(COMPARISON, p, found) or ({}, {})
+    calls = requests(p, before, after) if found else []
     if not module.check_mode:
         for operation, request in calls:
             call("autoscaling", operation, **request)

@@ -15,9 +15,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import (
     ATTEMPTS,
     Account,
-    AccountError,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 
 Vars = dict[str, Any]
 KINDS = {
@@ -56,7 +56,7 @@ class FleetAction(ActionBase):
         """The account that the task's connection options name."""
         try:
             return Account(*(args[c] or "" for c in CONNECTION), attempts=attempts)
-        except AccountError as error:
+        except AwsError as error:
             raise AnsibleActionFail(str(error)) from None
 
     def _settings(self, known: Vars, options: Mapping[str, Any]) -> Vars:

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import observe
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import read_fleet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine, Host, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import user_data
@@ -38,7 +38,7 @@ class ReusableAccount(Account):
 
     def clear(self) -> None:
         """What was answered, and how many calls it took."""
-        self._answers.clear()
+        self._responses.clear()
         self.calls = 0
 
 
@@ -130,7 +130,7 @@ class HealthyFleet(Fleet):
         """Every finding, as lifecycle_check comes to them."""
         asked, settings = account or self.account, self.variables(inputs.variables)
         self.account.clear()
-        fleet = observe(asked.start, asked.call, settings)
+        fleet = read_fleet(asked.start, asked.call, settings)
         command_line = CommandLine("playbooks", "site.yml", str(self.inventory(inputs.variables)), "local")
         return verify(
             View(

@@ -33,7 +33,7 @@ def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud:
     ):
         again = cloud.shell(command, clone)
         assert (again.returncode, again.changed) == (0, 0), again
-        assert "As wanted." in again.stdout
+        assert "Up to date." in again.stdout
     assert cloud.writes() == []
 
 

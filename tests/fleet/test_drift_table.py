@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
 
 from tests.fleet.cloud import BIN, ROOT
 from tests.house.test_completeness import StatedTask, site, tasks_of
@@ -97,7 +97,7 @@ def options(module: str) -> dict[str, Any]:
 def _documentation() -> dict[str, Any]:
     """Of all modules at once: each ansible-doc takes a second."""
     modules = sorted(
-        {task.module for task in site()} | RESOURCES.keys() | {task.module for task in tasks_of("teardown.yml")}
+        {task.module for task in site()} | COMPARISONS.keys() | {task.module for task in tasks_of("teardown.yml")}
     )
     done = subprocess.run(
         [BIN / "ansible-doc", "-t", "module", "-j", *modules], cwd=ROOT, capture_output=True, text=True, check=True
@@ -116,9 +116,9 @@ def undocumented(arguments: Any, documented: dict[str, Any]) -> Iterator[str]:
                     yield from undocumented(value, documented[name]["suboptions"])
 
 
-@pytest.mark.parametrize("module", sorted(RESOURCES))
+@pytest.mark.parametrize("module", sorted(COMPARISONS))
 def test_every_compared_parameter_is_the_modules_own(module: str) -> None:
-    assert set(RESOURCES[module].says) - options(module).keys() == set()
+    assert set(COMPARISONS[module].parameters) - options(module).keys() == set()
 
 
 TASKS = [*site(), *tasks_of("teardown.yml")]
@@ -129,7 +129,7 @@ def test_every_parameter_in_a_task_is_the_modules_own(task: StatedTask) -> None:
     assert list(undocumented(task.parameters, options(task.module))) == []
 
 
-@pytest.mark.parametrize("module", sorted(RESOURCES))
+@pytest.mark.parametrize("module", sorted(COMPARISONS))
 def test_every_default_that_a_module_applies_by_itself_is_accounted_for(module: str) -> None:
     stated = set.intersection(*[set(task.parameters) for task in site() if task.module == module])
     defaults = {name for name, option in options(module).items() if option.get("default") is not None}

@@ -128,7 +128,7 @@ def kept_and_ended(fleet: HealthyFleet, run: Run) -> None:
     assert "drill" in run.message
     found = finding(fleet)
     ended = found["evidence"]["ended"]
-    assert f"{ended} was kept after" in found["detail"]
+    assert f"{ended} was retained after" in found["detail"]
     assert found["detail"].endswith("desired capacity is 2 as before")
     (command,) = found["commands"]
     done = fleet.run_command(command)

@@ -134,7 +134,7 @@ def the_same_again(cloud: PlaybookCloud, book: str, ways: list[str], **variables
         cloud.clear_trace()
         again = finished(cloud.play(book, *(["--check"] if way == "check" else []), **variables))
         assert (again.changed, cloud.writes(), again.differs) == (0, [], []), again
-        assert "As wanted." in again.stdout
+        assert "Up to date." in again.stdout
 
 
 def test_the_whole_site_keeps_the_rhythm(cloud: PlaybookCloud) -> None:

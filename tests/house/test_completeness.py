@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
 
 from tests.fleet.changes import CHANGES, TASKS
 from tests.fleet.faults import FAULTS
@@ -23,6 +23,7 @@ UNIT_TESTS = "tests/unit/plugins/module_utils/_fleet"
 #: Files of rules whose tests lie elsewhere.
 TESTED_BY = {
     "table.py": "tests/house/test_completeness.py",
+    "tasks.py": "tests/unit/plugins/action/test_fleet_drift.py",
     "check.py": "tests/fleet/test_verify.py",
     "verify.py": "tests/fleet/test_verify.py",
     "precondition.py": f"{UNIT_TESTS}/checks/test_preflight.py",
@@ -82,24 +83,24 @@ def test_every_option_is_used() -> None:
 
 
 def test_the_comparison_knows_exactly_the_modules_that_the_site_uses() -> None:
-    assert {task.module for task in site()} == RESOURCES.keys() | NOT_COMPARED
+    assert {task.module for task in site()} == COMPARISONS.keys() | NOT_COMPARED
 
 
 def test_the_comparison_knows_every_parameter_of_every_task() -> None:
-    compared = [task for task in site() if task.module in RESOURCES]
-    unknown = {task.name: task.parameters.keys() - RESOURCES[task.module].says.keys() for task in compared}
+    compared = [task for task in site() if task.module in COMPARISONS]
+    unknown = {task.name: task.parameters.keys() - COMPARISONS[task.module].parameters.keys() for task in compared}
     assert {name: parameters for name, parameters in unknown.items() if parameters} == {}
 
 
 def test_every_task_and_every_parameter_with_a_meaning_is_changed_in_the_differential_test() -> None:
     tasks = {task.name: task for task in site()}
     assert {key for change in CHANGES for key in change.differs} == TASKS.keys()
-    assert set(TASKS.values()) == {task.name for task in tasks.values() if task.module in RESOURCES}
+    assert set(TASKS.values()) == {task.name for task in tasks.values() if task.module in COMPARISONS}
     stated = {
         (key, parameter)
         for key, name in TASKS.items()
         for parameter in tasks[name].parameters
-        if RESOURCES[tasks[name].module].says.get(parameter) is not None
+        if COMPARISONS[tasks[name].module].parameters.get(parameter) is not None
     }
     changed = {(key, name) for change in CHANGES for key, names in change.differs.items() for name in names.split()}
     assert stated - changed == NOT_CHANGED.keys()
@@ -124,7 +125,7 @@ def test_every_check_is_documented() -> None:
 def test_every_file_of_rules_has_a_test_file() -> None:
     """Checks with an id are tested by their planted faults, modules of the table by the differential test."""
     rules = [file for file in repository.matching(CHECK_FILES, COMPARE_FILES) if not file.endswith("/__init__.py")]
-    by_id = {file for file in rules if re.search(r"^@check\(|\bResource\(", repository.text(file), re.MULTILINE)}
+    by_id = {file for file in rules if re.search(r"^@check\(|\bComparison\(", repository.text(file), re.MULTILINE)}
     expected = {file: TESTED_BY.get(PurePath(file).name, unit_tests(file)) for file in rules if file not in by_id}
     assert {file: test for file, test in expected.items() if test not in repository.files()} == {}
 

@@ -32,8 +32,8 @@ FLEET_FOLDERS = {
     "compare": ("facts",),
     "checks": ("facts",),
     "report": ("facts",),
-    "aws": ("facts", "compare"),
-    "hosts": ("facts",),
+    "aws": ("facts",),
+    "hosts": ("facts", "procedures"),
     "procedures": ("facts",),
 }
 PURE_FOLDERS = ("facts", "compare", "checks", "report")

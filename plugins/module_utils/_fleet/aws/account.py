@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One account, many questions at once. The only place besides the modules that knows botocore."""
+"""One AWS account, called by many threads at once. Only this file and the modules import botocore."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 
 try:
     import botocore.session
@@ -35,32 +34,28 @@ except ImportError:  # ansible-test imports every plugin without it
     HAS_BOTOCORE = False
 
 THREADS = 16  # measured: 1 thread takes twice as long as 16, 4 take 1.16, 32 gain nothing
-ATTEMPTS = 5  # of a call that is throttled or not answered
+ATTEMPTS = 5  # of a call that is throttled, or gets no response
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
-UNTRUSTED = {
-    *(
-        "InvalidClientTokenId",
-        "AuthFailure",
-        "UnrecognizedClientException",
-        "SignatureDoesNotMatch",
-        "InvalidAccessKeyId",
-        "ExpiredToken",
-    ),
-    *("ExpiredTokenException", "RequestExpired"),
+BAD_CREDENTIALS = {
+    "InvalidClientTokenId",
+    "AuthFailure",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
 }
-
-
-class AccountError(CannotAsk):
-    """The account cannot be asked. The text says why, and what to do."""
 
 
 class Account:
     """The account behind one set of credentials, in one region.
 
-    :param region: a region's name; refused where botocore does not know it.
-    :param profile: a profile of the AWS configuration; empty means the environment's credentials.
+    :param region: a region's name that botocore knows.
+    :param endpoint_url: empty: AWS's own.
+    :param profile: a profile of the AWS configuration; empty: the environment's credentials.
     :param attempts: how often a call is tried.
-    :raises AccountError: from here and from `call`.
+    :raises AwsError: from here and from the calls.
     """
 
     def __init__(
@@ -74,17 +69,15 @@ class Account:
         attempts: int = ATTEMPTS,
     ) -> None:
         if not HAS_BOTOCORE:
-            raise AccountError(
-                "Ansible's Python has no botocore. Install it beside Ansible: python -m pip install boto3"
-            )
+            raise AwsError("Ansible's Python has no botocore. Install it beside Ansible: python -m pip install boto3")
         self.region = region
         self.calls = 0
         self._session = botocore.session.Session(profile=profile or None)
         self._endpoint = endpoint_url or None
         self._clients: dict[str, Any] = {}
-        self._answers: dict[Any, tuple[threading.Lock, list[Any]]] = {}
+        self._responses: dict[Any, tuple[threading.Lock, list[Any]]] = {}
         self._lock = threading.Lock()
-        self._making = threading.Lock()  # a session makes one client at a time
+        self._creating = threading.Lock()  # a session creates one client at a time
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="account")
         self._config = Config(
             max_pool_connections=THREADS,
@@ -96,51 +89,49 @@ class Account:
             if access_key:
                 self._session.set_credentials(access_key, secret_key)
             if region not in (known := self._regions()):
-                raise AccountError(f"fleet_region {region!r} is no AWS region. {_nearest(region, known)}")
+                raise AwsError(f"fleet_region {region!r} is not an AWS region. {_nearest(region, known)}")
             if self._session.get_credentials() is None:
                 raise NoCredentialsError
         except BotoCoreError as error:
-            raise AccountError(self._explained(error)) from None
+            raise AwsError(self._explained(error)) from None
 
     def _regions(self) -> list[str]:
-        # STS is where EC2 is, and its model is read in a tenth of the time.
+        # STS has the same regions as EC2, and its model loads in a tenth of the time.
         return sorted(
             {r for p in self._session.get_available_partitions() for r in self._session.get_available_regions("sts", p)}
         )
 
-    def start(self, question: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Run `question(*arguments)` beside the others."""
-        return self._pool.submit(question, *arguments)
+    def start(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run `function(*arguments)` in another thread."""
+        return self._pool.submit(function, *arguments)
 
     def call(
         self, service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **request: Any
     ) -> Any:
-        """AWS's answer, or its part `key`; None where AWS answers with a code in `absent`. The same question is asked once.
+        """As `facts.aws_call.Call`; the same request is sent once, and its response (or error) kept.
 
-        A question that waits for the same one holds no place that the other needs, so threads cannot wait for each other in a ring.
+        A thread that waits for another's response holds nothing that the other needs, so there is no deadlock.
         """
         with self._lock:
-            lock, answer = self._answers.setdefault(
-                (service, operation, repr(sorted(request.items()))), (threading.Lock(), [])
-            )
+            which = (service, operation, repr(sorted(request.items())))
+            lock, response = self._responses.setdefault(which, (threading.Lock(), []))
         with lock:
-            if not answer:
+            if not response:
                 try:
-                    answer.append(
-                        _file(**request) if service == "file" else self._ask(service, operation, absent, request)
-                    )
-                except AccountError as problem:
-                    answer.append(problem)
-        found = answer[0]
-        if isinstance(found, AccountError):
-            raise found
-        return found.get(key) if key and found is not None else found
+                    response.append(self._send(service, operation, absent, request))
+                except AwsError as error:
+                    response.append(error)
+        if isinstance(response[0], AwsError):
+            raise response[0]
+        return _part(response[0], key)
 
-    def tell(self, service: str, operation: str, **request: Any) -> Any:
-        """Ask anew, or change something: nothing is remembered."""
-        return self._ask(service, operation, (), request)
+    def call_now(
+        self, service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **request: Any
+    ) -> Any:
+        """As `facts.aws_call.Call`, sent every time: to see a change, or to make one."""
+        return _part(self._send(service, operation, absent, request), key)
 
-    def _ask(self, service: str, operation: str, absent: tuple[str, ...], request: dict[str, Any]) -> Any:
+    def _send(self, service: str, operation: str, absent: tuple[str, ...], request: dict[str, Any]) -> Any:
         try:
             client = self._client(service)
             with self._lock:
@@ -151,12 +142,12 @@ class Account:
         except ClientError as error:
             if error.response["Error"]["Code"] in absent:
                 return None
-            raise AccountError(self._explained(error, service, operation)) from None
+            raise AwsError(self._explained(error, service, operation)) from None
         except BotoCoreError as error:
-            raise AccountError(self._explained(error, service, operation)) from None
+            raise AwsError(self._explained(error, service, operation)) from None
 
     def _client(self, service: str) -> Any:
-        with self._making:
+        with self._creating:
             if service not in self._clients:
                 self._clients[service] = self._session.create_client(
                     service, region_name=self.region, endpoint_url=self._endpoint, config=self._config
@@ -164,9 +155,12 @@ class Account:
             return self._clients[service]
 
     def _explained(self, error: Exception, service: str = "", operation: str = "") -> str:
-        """One sentence on what is wrong and one on what to do."""
+        """One sentence on what is wrong, and one on what to do."""
         if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-            return "No AWS credentials found. Log in (aws sso login), set AWS_PROFILE or fleet_profile, or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            return (
+                "No AWS credentials found. Log in (aws sso login), set AWS_PROFILE or fleet_profile, "
+                "or export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
         if isinstance(error, ProfileNotFound):
             return f"{error}. fleet_profile (or AWS_PROFILE) has to be a profile of your AWS configuration."
         if isinstance(
@@ -181,14 +175,20 @@ class Account:
                 else "Check the network and fleet_region."
             )
             return f"{error} {remedy}"
+        what = f"{service}:{_api_name(operation)}"
         if isinstance(error, ClientError):
-            code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+            code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+            others = "use others (fleet_profile, AWS_PROFILE)."
             if code in DENIED:
-                return f"These credentials may not call {service}:{_api_name(operation)} ({said}). Let them, or use others (fleet_profile, AWS_PROFILE)."
-            if code in UNTRUSTED:
-                return f"AWS does not accept these credentials ({code}: {said}). Log in again, or use others (fleet_profile, AWS_PROFILE)."
-            return f"{service}:{_api_name(operation)} in {self.region} failed with {code}: {said}"
-        return f"{service}:{_api_name(operation)} in {self.region} failed: {error}" if service else str(error)
+                return f"These credentials may not call {what} ({message}). Let them, or {others}"
+            if code in BAD_CREDENTIALS:
+                return f"AWS does not accept these credentials ({code}: {message}). Log in again, or {others}"
+            return f"{what} in {self.region} failed with {code}: {message}"
+        return f"{what} in {self.region} failed: {error}" if service else str(error)
+
+
+def _part(response: Any, key: str | None) -> Any:
+    return response.get(key) if key and response is not None else response
 
 
 def _api_name(operation: str) -> str:
@@ -196,21 +196,7 @@ def _api_name(operation: str) -> str:
 
 
 def _nearest(region: str, known: list[str]) -> str:
-    import difflib  # only on this way out
+    import difflib  # only for this error
 
     near = difflib.get_close_matches(region, known, 3)
     return f"Did you mean {' or '.join(near)}?" if near else "Write one such as us-east-1."
-
-
-def _file(path: str) -> dict[str, Any] | None:
-    """What stands on this machine under `path`, in the words of ansible.builtin.copy and ansible.builtin.file."""
-    place = Path(path)
-    if not place.exists():
-        return None
-    found: dict[str, Any] = {
-        "state": "directory" if place.is_dir() else "file",
-        "mode": f"{place.stat().st_mode & 0o7777:04o}",
-    }
-    if place.is_file():
-        found["content"] = place.read_text(encoding="utf-8", errors="replace")
-    return found

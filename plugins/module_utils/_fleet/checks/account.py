@@ -16,7 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 def _readable(view: View) -> str:
     """Everything that the checks look at could be read."""
     parts = {field.name: getattr(view.fleet, field.name) for field in fields(view.fleet)}
-    unread = {name.replace("_", " "): part.why for name, part in parts.items() if isinstance(part, Unread)}
+    unread = {name.replace("_", " "): part.reason for name, part in parts.items() if isinstance(part, Unread)}
     if unread:
         reasons = list(dict.fromkeys(unread.values()))
         raise Failed(

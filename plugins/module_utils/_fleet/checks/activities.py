@@ -27,7 +27,7 @@ def failed_launches(view: View) -> list[Activity]:
     launches = (activity for activity in view.activities if activity.description.startswith("Launching"))
     finished = (launch for launch in launches if launch.ended or launch.status == "Failed")
     since = itertools.takewhile(lambda launch: launch.status != "Successful", finished)
-    return [a for a in since if a.status == "Failed" and view.now - a.began < RECENT_SECONDS]
+    return [a for a in since if a.status == "Failed" and view.now - a.started < RECENT_SECONDS]
 
 
 def start_refresh(view: View, text: str) -> Remedy:
@@ -47,7 +47,7 @@ def _activities(view: View) -> str:
         launches = f"{len(failed)} launch{'' if len(failed) == 1 else 'es'}"
         means = f"{known.means}: {message}" if known else message
         raise Failed(
-            f"{launches} failed, the last {duration(view.now - failed[0].began)} ago: {means}",
+            f"{launches} failed, the last {duration(view.now - failed[0].started)} ago: {means}",
             known.remedy
             if known
             else "Look that message up: AWS's guide lists them under troubleshooting Amazon EC2 Auto Scaling.",
@@ -55,13 +55,15 @@ def _activities(view: View) -> str:
             cause=known.means if known else "",
         )
     last = view.activities[0] if view.activities else None
-    return f"the last, {duration(view.now - last.began)} ago: {last.description or last.status}" if last else "none yet"
+    return (
+        f"the last, {duration(view.now - last.started)} ago: {last.description or last.status}" if last else "none yet"
+    )
 
 
 @check("refresh", 4, "warning")
 def _refresh(view: View) -> Passed:
     """The last instance refresh did not fail."""
-    last = max(view.refreshes, key=lambda refresh: refresh.began, default=None)
+    last = max(view.refreshes, key=lambda refresh: refresh.started, default=None)
     if last is None:
         return Passed("none yet")
     if last.status in ("Failed", "RollbackFailed"):

@@ -19,9 +19,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fi
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import STANDARD_QUOTA
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prices import AS_OF, CURRENCY, monthly
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Need, denied
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    Permission,
+    denied_by_documents,
+)
 
 PRECONDITIONS: list[Precondition] = []
 expects = partial(precondition, PRECONDITIONS)
@@ -29,7 +32,7 @@ expects = partial(precondition, PRECONDITIONS)
 
 def before_creation(
     settings: Mapping[str, Any],
-    prerequisites: Surroundings,
+    prerequisites: Prerequisites,
     forecast: Forecast,
     valet_policy: Mapping[str, Any] | None,
 ) -> list[Finding]:
@@ -53,7 +56,7 @@ def _vcpus(inputs: Inputs) -> Iterator[Problem]:
     type, most, region = settings["fleet_instance_type"], settings["fleet_max_size"], settings["fleet_region"]
     each, quota = _forecast(inputs).vcpus, _forecast(inputs).vcpu_quota
     if isinstance(quota, Unread) or isinstance(each, Unread):
-        reasons = " ".join(dict.fromkeys(part.why for part in (quota, each) if isinstance(part, Unread)))
+        reasons = " ".join(dict.fromkeys(part.reason for part in (quota, each) if isinstance(part, Unread)))
         detail = f"Whether the account's quota allows {most} x {type} could not be asked: {reasons}"
         yield Problem(detail, severity="info")
     elif each is None:  # `instance-type` reports it
@@ -79,7 +82,7 @@ def _groups(inputs: Inputs) -> Iterator[Problem]:
     """The account may have another Auto Scaling group."""
     groups = _forecast(inputs).groups
     if isinstance(groups, Unread):
-        detail = f"How many Auto Scaling groups there may be could not be asked: {groups.why}"
+        detail = f"How many Auto Scaling groups there may be could not be asked: {groups.reason}"
         yield Problem(detail, severity="info")
     elif inputs.prerequisites.group is None and groups[0] >= groups[1]:
         yield Problem(
@@ -94,7 +97,7 @@ def _operator(inputs: Inputs) -> Iterator[Problem]:
     """These credentials may call everything that site.yml calls."""
     denied, remedy = _forecast(inputs).denied, Remedy("docs/iam/operator.json lists what site.yml needs.")
     if isinstance(denied, Unread):
-        detail = f"Whether these credentials may do all that site.yml does could not be asked: {denied.why}"
+        detail = f"Whether these credentials may do all that site.yml does could not be asked: {denied.reason}"
         yield Problem(detail, remedy, "info")
     elif denied:
         yield Problem(
@@ -136,10 +139,13 @@ def _valet(inputs: Inputs) -> Iterator[Problem]:
     name, group, region = settings["fleet_valet_policy_name"], settings["fleet_group_name"], settings["fleet_region"]
     groups = f"arn:{caller.partition}:autoscaling:{region}:{caller.account}:autoScalingGroup"
     arn = f"{groups}:any:autoScalingGroupName/{group}"
-    needed = (Need("autoscaling:DescribeAutoScalingGroups", "*"), Need("autoscaling:UpdateAutoScalingGroup", arn))
+    needed = (
+        Permission("autoscaling:DescribeAutoScalingGroups", "*"),
+        Permission("autoscaling:UpdateAutoScalingGroup", arn),
+    )
     remedy = Remedy("Run playbooks/valet.yml.")
     if inputs.valet_policy is None:
         yield Problem(f"There is no policy {name}: VALET cannot scale {group}.", remedy)
-    elif missing := denied([inputs.valet_policy], needed):
+    elif missing := denied_by_documents([inputs.valet_policy], needed):
         detail = f"{name} does not let VALET call {', '.join(missing)} on {group}."
         yield Problem(detail, remedy, evidence={"missing": list(missing)})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.activities import start_refresh
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Machine
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Instance
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,
     duration,
@@ -27,7 +27,7 @@ def _secret(view: View) -> str:
             f"There is no secret {name}: no worker can boot.",
             view.run("foundation.yml", "-e fleet_secret_create=true", text="Create it, then fill it in (§9):"),
         )
-    if view.secret.being_deleted:
+    if view.secret.deletion_scheduled:
         raise Failed(
             f"Secret {name} is scheduled for deletion: no worker can boot.",
             view.aws("Keep it:", f"secretsmanager restore-secret --secret-id {name}"),
@@ -39,7 +39,7 @@ def _secret(view: View) -> str:
 def _rotated(view: View) -> Passed:
     """Every instance in service booted after the secret's value last changed."""
     changed, serving = view.secret.changed, _serving(view)
-    older = sorted(machine.id for machine in serving if machine.launched < changed)
+    older = sorted(instance.id for instance in serving if instance.launched < changed)
     ago = f"{duration(view.now - changed)} ago"
     if view.refreshing:
         return Passed(
@@ -83,22 +83,22 @@ def _log_group(view: View) -> str:
 def _receiving(view: View) -> str:
     """The log group received an event within the last hour, once an instance has been in service for that long."""
     group = view.log_group
-    longest = max((view.now - machine.launched for machine in _serving(view)), default=0.0)
+    longest = max((view.now - instance.launched for instance in _serving(view)), default=0.0)
     if longest < SILENCE_SECONDS:
         raise Skipped(f"no instance has been in service for {duration(SILENCE_SECONDS)} yet")
-    if not group.heard:
+    if not group.last_event:
         raise Failed(
             f"{group.name} has no event, though an instance has run for {duration(longest)}.",
             "On that instance, see: systemctl status amazon-cloudwatch-agent",
         )
-    if view.now - group.heard > SILENCE_SECONDS:
+    if view.now - group.last_event > SILENCE_SECONDS:
         raise Failed(
-            f"{group.name} has received nothing for {duration(view.now - group.heard)}.",
+            f"{group.name} has received nothing for {duration(view.now - group.last_event)}.",
             "On an instance, see: systemctl status amazon-cloudwatch-agent",
         )
-    return f"last event {duration(view.now - group.heard)} ago"
+    return f"last event {duration(view.now - group.last_event)} ago"
 
 
-def _serving(view: View) -> list[Machine]:
+def _serving(view: View) -> list[Instance]:
     serving = {member.id for member in view.group.in_state("InService")}
-    return [machine for machine in view.machines.values() if machine.id in serving]
+    return [instance for instance in view.instances.values() if instance.id in serving]

@@ -26,8 +26,8 @@ def _exists(view: View) -> str:
             view.run("site.yml", text="Correct fleet_group_name or fleet_region, or create it:"),
         )
     group = view.group
-    instances = count(len(group.members), "instance")
-    return f"{name}: {group.min_size} to {group.max_size}, desired {group.desired}, {instances}"
+    instances = count(len(group.instances), "instance")
+    return f"{name}: {group.min_size} to {group.max_size}, desired {group.desired_capacity}, {instances}"
 
 
 @check("group-sizes", 4)
@@ -53,7 +53,7 @@ def _sizes(view: View) -> str:
 @check("group-subnets", 4)
 def _subnets(view: View) -> str:
     """The group's subnets exist, are the variables' and lie in at least two zones."""
-    found, desired = view.group.subnets, frozenset(view.settings["fleet_subnet_ids"])
+    found, desired = view.group.subnet_ids, frozenset(view.settings["fleet_subnet_ids"])
     if gone := sorted(found - {subnet.id for subnet in view.subnets}):
         raise Failed(
             f"The group launches into subnets that do not exist: {', '.join(gone)}.", view.run(PLAYBOOK), gone=gone
@@ -77,7 +77,7 @@ def _subnets(view: View) -> str:
 @check("group-template", 4)
 def _template(view: View) -> str:
     """The group launches from the launch template."""
-    found, desired = view.group.template, view.settings["fleet_launch_template_name"]
+    found, desired = view.group.template_name, view.settings["fleet_launch_template_name"]
     if found != desired:
         raise Failed(
             f"The group launches from {found or 'no launch template'}, not from {desired}.",
@@ -90,7 +90,7 @@ def _template(view: View) -> str:
 @check("group-version", 4)
 def _version(view: View) -> str:
     """The group names its launch template version as fleet_template_version says."""
-    found, desired = view.group.version, view.settings["fleet_template_version"]
+    found, desired = view.group.template_version, view.settings["fleet_template_version"]
     if desired == "numbered" and not found.isdigit():
         raise Failed(
             f"The group names its launch template version {found or '(none)'}: a refresh could not be rolled back.",
@@ -107,7 +107,7 @@ def _version(view: View) -> str:
 @check("group-processes", 4)
 def _processes(view: View) -> str:
     """Exactly the processes of fleet_suspended_processes are suspended."""
-    found, desired = view.group.suspended, set(view.settings["fleet_suspended_processes"])
+    found, desired = view.group.suspended_processes, set(view.settings["fleet_suspended_processes"])
     if running := desired - found:
         reason = " It terminates busy workers to balance zones." if "AZRebalance" in running else ""
         raise Failed(
@@ -132,8 +132,7 @@ def _metrics(view: View) -> str:
     return "collected" if view.group.metrics else "not collected, as the variables say"
 
 
-def _setting(view: View, name: str, desired: Any, what: str) -> str:
-    found = view.group.settings.get(name)
+def _setting(view: View, found: Any, desired: Any, what: str) -> str:
     if found != desired:
         raise Failed(f"{what} is {found}, but should be {desired}.", view.run(PLAYBOOK), found=found, wanted=desired)
     return f"{found}"
@@ -143,29 +142,31 @@ def _setting(view: View, name: str, desired: Any, what: str) -> str:
 def _policies(view: View) -> str:
     """The termination policies are fleet_termination_policies."""
     desired = list(view.settings["fleet_termination_policies"])
-    return _setting(view, "TerminationPolicies", desired, "The list of termination policies")
+    return _setting(view, list(view.group.termination_policies), desired, "The list of termination policies")
 
 
 @check("group-health-check", 4, "warning")
 def _health(view: View) -> str:
     """The health check is EC2's, with the grace period of fleet_health_check_grace_seconds."""
-    kind = _setting(view, "HealthCheckType", "EC2", "The group's health check")
+    kind = _setting(view, view.group.health_check_type, "EC2", "The group's health check")
     desired = view.settings["fleet_health_check_grace_seconds"]
-    grace = _setting(view, "HealthCheckGracePeriod", desired, "The health check's grace period (seconds)")
+    found = view.group.health_check_grace_seconds
+    grace = _setting(view, found, desired, "The health check's grace period (seconds)")
     return f"{kind}, {grace} s"
 
 
 @check("group-cooldown", 4, "warning")
 def _cooldown(view: View) -> str:
     """The cooldown is fleet_cooldown_seconds."""
-    return _setting(view, "DefaultCooldown", view.settings["fleet_cooldown_seconds"], "The cooldown (seconds)") + " s"
+    desired = view.settings["fleet_cooldown_seconds"]
+    return _setting(view, view.group.cooldown_seconds, desired, "The cooldown (seconds)") + " s"
 
 
 @check("group-warmup", 4, "warning")
 def _warmup(view: View) -> str:
     """The warmup of new instances is fleet_warmup_seconds."""
     desired = view.settings["fleet_warmup_seconds"]
-    return _setting(view, "DefaultInstanceWarmup", desired, "The warmup of new instances (seconds)") + " s"
+    return _setting(view, view.group.warmup_seconds, desired, "The warmup of new instances (seconds)") + " s"
 
 
 @check("group-maintenance", 4, "warning")
@@ -175,7 +176,7 @@ def _maintenance(view: View) -> str:
         "MinHealthyPercentage": view.settings["fleet_maintenance_min_healthy_percent"],
         "MaxHealthyPercentage": view.settings["fleet_maintenance_max_healthy_percent"],
     }
-    found = dict(view.group.settings.get("InstanceMaintenancePolicy") or {})
+    found = dict(view.group.maintenance_policy or {})
     if found != desired:
         raise Failed(
             f"The maintenance policy is {_bounds(found)}, but should be {_bounds(desired)}.",
@@ -193,7 +194,7 @@ def _bounds(policy: Mapping[str, Any]) -> str:
 @check("group-new-instances", 4, "warning")
 def _new_instances(view: View) -> str:
     """New instances are not protected from scale-in: the agent protects busy ones."""
-    if view.group.settings.get("NewInstancesProtectedFromScaleIn"):
+    if view.group.new_instances_protected:
         raise Failed(
             "New instances are protected from scale-in, idle ones too: the agent protects busy workers itself.",
             view.run(PLAYBOOK),
@@ -204,7 +205,7 @@ def _new_instances(view: View) -> str:
 @check("group-deletion-protection", 4, "warning")
 def _deletion_protection(view: View) -> str:
     """The group's deletion protection is fleet_deletion_protection."""
-    found = str(view.group.settings.get("DeletionProtection", "none"))
+    found = view.group.deletion_protection
     desired = view.settings["fleet_deletion_protection"]
     if found != desired:
         raise Failed(

@@ -41,7 +41,7 @@ def _transition(view: View) -> str:
 @check("hook-timeout", 5)
 def _timeout(view: View) -> str:
     """The termination hook's heartbeat timeout is fleet_termination_hook_timeout."""
-    found, desired = view.hook.timeout, view.settings["fleet_termination_hook_timeout"]
+    found, desired = view.hook.heartbeat_timeout, view.settings["fleet_termination_hook_timeout"]
     if found != desired:
         late = f" The agent sends a heartbeat every {duration(desired / 3)}: the hook times out in between."
         raise Failed(
@@ -56,7 +56,7 @@ def _timeout(view: View) -> str:
 @check("hook-result", 5)
 def _result(view: View) -> str:
     """The termination hook's default result is fleet_termination_hook_result."""
-    found, desired = view.hook.result, view.settings["fleet_termination_hook_result"]
+    found, desired = view.hook.default_result, view.settings["fleet_termination_hook_result"]
     if found != desired:
         raise Failed(
             f"When an agent stops sending heartbeats, the hook's result is {found}, but should be {desired}.",
@@ -69,7 +69,7 @@ def _result(view: View) -> str:
 @check("hook-retention", 5)
 def _retention(view: View) -> str:
     """The group retains instances whose hook was abandoned exactly where fleet_retain_on_abandon says so."""
-    found, desired = view.group.retains, view.settings["fleet_retain_on_abandon"]
+    found, desired = view.group.on_hook_abandon == "retain", view.settings["fleet_retain_on_abandon"]
     if found != desired:
         what = (
             "The group keeps instances that were abandoned"
@@ -91,9 +91,9 @@ def _budget(view: View) -> str:
         drain = sum(int(agent_conf[key]) for key in ("DRAIN_LIMIT_SECONDS", "STOP_GRACE_SECONDS"))
     except (KeyError, ValueError):
         raise Skipped("agent.conf's limits are missing or not numbers") from None
-    if drain > hook.ceiling:
+    if drain > hook.global_timeout:
         raise Failed(
-            f"Agents may drain for {drain} s, but {hook.name} holds an instance for {hook.ceiling} s at most, "
+            f"Agents may drain for {drain} s, but {hook.name} holds an instance for {hook.global_timeout} s at most, "
             "however many heartbeats it gets.",
             view.run(
                 "site.yml",
@@ -101,9 +101,9 @@ def _budget(view: View) -> str:
                 "or correct fleet_drain_limit_seconds, then run",
             ),
             drain_seconds=drain,
-            ceiling_seconds=hook.ceiling,
+            ceiling_seconds=hook.global_timeout,
         )
-    return f"a drain of {duration(drain)} within {duration(hook.ceiling)}"
+    return f"a drain of {duration(drain)} within {duration(hook.global_timeout)}"
 
 
 @check("hook-launch", 5)
@@ -124,7 +124,7 @@ def _launch(view: View) -> str:
             f"The group has no launch hook {name}: instances are in service before their worker is registered.",
             view.run(PLAYBOOK),
         )
-    values = (found.transition, found.timeout, found.result)
+    values = (found.transition, found.heartbeat_timeout, found.default_result)
     desired = (LAUNCHING, view.settings["fleet_launch_hook_timeout"], "ABANDON")
     if values != desired:
         raise Failed(

@@ -54,12 +54,12 @@ def _actions(view: View) -> Passed:
     permissions = view.permissions
     if permissions.denied:
         raise Failed(
-            f"{view.profile.role} may not call {', '.join(permissions.denied)}, says {permissions.how}.",
+            f"{view.profile.role} may not call {', '.join(permissions.denied)}, says {permissions.source}.",
             view.run(PLAYBOOK),
             missing=list(permissions.denied),
-            how=permissions.how,
+            how=permissions.source,
         )
-    return Passed(f"all that the agent calls, says {permissions.how}", {"how": permissions.how})
+    return Passed(f"all that the agent calls, says {permissions.source}", {"how": permissions.source})
 
 
 @check("instances-profile", 6)
@@ -67,8 +67,10 @@ def _instances(view: View) -> str:
     """Every instance of the group has an instance profile."""
     if not view.template.profile:
         raise Skipped("the launch template has none, which template-profile reports")
-    members = {member.id for member in view.group.members}
-    if without := [machine.id for machine in view.machines.values() if machine.id in members and not machine.profile]:
+    members = {member.id for member in view.group.instances}
+    if without := [
+        instance.id for instance in view.instances.values() if instance.id in members and not instance.has_profile
+    ]:
         profile = f"--iam-instance-profile Name={view.settings['fleet_instance_profile_name']}"
         raise Failed(
             f"{count(len(without), 'instance')} without an instance profile: {first_of(without)}. "

@@ -33,7 +33,7 @@ def _exists(view: View) -> str:
     id = view.template.image
     if id not in view.images:
         raise Failed(
-            f"Image {id or '(none)'} of launch template version {view.template.number} does not exist: "
+            f"Image {id or '(none)'} of launch template version {view.template.version} does not exist: "
             "no instance can launch.",
             view.run("site.yml", "-e fleet_image=newest", text="Bake one (make image) if there is no other, then run"),
             image=id,

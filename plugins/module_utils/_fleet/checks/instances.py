@@ -29,8 +29,10 @@ SLACK_SECONDS = 120.0  # between what an agent does last and the state that Auto
 @check("instances-healthy", 11)
 def _healthy(view: View) -> str:
     """Every running instance in service is healthy."""
-    machines = {} if isinstance(view.fleet.machines, Unread) else view.fleet.machines
-    stopped = {machine.id for machine in machines.values() if machine.state != "running"}  # instances-ec2 reports them
+    instances = {} if isinstance(view.fleet.instances, Unread) else view.fleet.instances
+    stopped = {
+        instance.id for instance in instances.values() if instance.state != "running"
+    }  # instances-ec2 reports them
     serving = view.group.in_state("InService")
     if unhealthy := [m.id for m in serving if m.health != "Healthy" and m.id not in stopped]:
         raise Failed(
@@ -47,10 +49,10 @@ def _serving(view: View) -> str:
     """At least min size instances are in service, or others are launching."""
     group = view.group
     serving = len(group.in_state("InService"))
-    pending = [member for member in group.members if member.state.startswith("Pending")]
+    pending = [member for member in group.instances if member.state.startswith("Pending")]
     if serving < group.min_size and pending:
         raise Skipped(f"{serving} of {group.min_size} in service, {len(pending)} launching")
-    if serving < group.min_size and "Launch" not in group.suspended:
+    if serving < group.min_size and "Launch" not in group.suspended_processes:
         if not isinstance(view.fleet.activities, Unread) and failed_launches(view):
             raise Skipped("launches fail, which activities reports")
         describe = f"autoscaling describe-scaling-activities --max-items 5 --auto-scaling-group-name {group.name}"
@@ -59,18 +61,18 @@ def _serving(view: View) -> str:
             "and none is launching.",
             view.aws("See why launches fail:", describe),
         )
-    states = Counter(member.state for member in group.members)
+    states = Counter(member.state for member in group.instances)
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no instances"
 
 
 @check("instances-current", 11, "warning")
 def _current(view: View) -> Passed:
     """Every instance was launched from the launch template version that the group uses."""
-    desired = view.template.number
+    desired = view.template.version
     old = {
-        member.id: f"version {member.version or '-'}"
+        member.id: f"version {member.template_version or '-'}"
         for member in view.group.in_state("InService", "Standby")
-        if member.version != str(desired)
+        if member.template_version != str(desired)
     }
     if view.refreshing:
         return Passed(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
@@ -204,9 +206,9 @@ def _set_protection(view: View, option: str, ids: Sequence[str], text: str) -> R
 @check("instances-ec2", 11)
 def _ec2(view: View) -> str:
     """Every instance that the group has in service runs in EC2."""
-    machines = view.machines
+    instances = view.instances
     states = {
-        member.id: machines[member.id].state if member.id in machines else "unknown to EC2"
+        member.id: instances[member.id].state if member.id in instances else "unknown to EC2"
         for member in view.group.in_state("InService")
     }
     if stopped := {id: state for id, state in states.items() if state != "running"}:
@@ -216,6 +218,6 @@ def _ec2(view: View) -> str:
             "The group's health check replaces them within minutes; if it does not, it is suspended.",
             instances=stopped,
         )
-    if not machines and view.group.members:
+    if not instances and view.group.instances:
         raise Skipped("EC2 shows none of them yet")
-    return f"{count(len(machines), 'instance')}"
+    return f"{count(len(instances), 'instance')}"

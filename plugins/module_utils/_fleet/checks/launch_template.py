@@ -15,16 +15,16 @@ def _exists(view: View) -> str:
     if view.fleet.template is None:
         group = view.group  # without a group there is nothing that would launch
         raise Failed(
-            f"Launch template {group.template} has no version {group.version}: no instance can launch.",
+            f"Launch template {group.template_name} has no version {group.template_version}: no instance can launch.",
             view.run("site.yml"),
         )
-    return f"version {view.template.number} of {view.template.latest}"
+    return f"version {view.template.version} of {view.template.latest_version}"
 
 
 @check("template-metadata", 3)
 def _metadata(view: View) -> str:
     """Instances answer IMDSv2 only."""
-    if view.template.tokens != "required":
+    if view.template.http_tokens != "required":
         raise Failed(
             "Instances answer IMDSv1: whoever gets a worker to fetch a page gets the role's credentials.",
             view.run("site.yml"),

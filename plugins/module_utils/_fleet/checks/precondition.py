@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
 
 EVERYTHING = frozenset(
     {"foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"}
@@ -24,7 +24,7 @@ class Inputs:
 
     settings: Mapping[str, Any]
     """Every fleet_* variable."""
-    prerequisites: Surroundings
+    prerequisites: Prerequisites
     fly: bool
     """Whether the `fly` command is installed here."""
     forecast: Forecast | None = None

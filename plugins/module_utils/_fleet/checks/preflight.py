@@ -18,7 +18,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Subnet, Surroundings
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Subnet
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
 
 LAUNCHES = frozenset({"launch_template", "autoscaling_group"})
 NETWORK = frozenset({"security_group", "autoscaling_group"})
@@ -26,7 +27,7 @@ PRECONDITIONS: list[Precondition] = []
 needs = partial(precondition, PRECONDITIONS)
 
 
-def before_anything(settings: Mapping[str, Any], prerequisites: Surroundings, fly: bool) -> list[Finding]:
+def before_anything(settings: Mapping[str, Any], prerequisites: Prerequisites, fly: bool) -> list[Finding]:
     """A finding for each problem; none where everything is right.
 
     :param fly: whether the `fly` command is installed here.
@@ -129,7 +130,7 @@ def _volume_key(inputs: Inputs) -> Iterator[Problem]:
     if name and key is None:
         detail = f"There is no KMS key {name} in {inputs.settings['fleet_region']}."
         yield Problem(detail, Remedy("Correct fleet_volume_kms_key_id."))
-    elif name and key and not key.usable:
+    elif name and key and not key.enabled:
         yield Problem(f"KMS key {name} is not enabled.", Remedy("Enable it, or correct fleet_volume_kms_key_id."))
 
 
@@ -137,7 +138,7 @@ def _volume_key(inputs: Inputs) -> Iterator[Problem]:
 def _volume_key_grant(inputs: Inputs) -> Iterator[Problem]:
     """Auto Scaling may use the volumes' KMS key."""
     name, key = inputs.settings["fleet_volume_kms_key_id"], inputs.prerequisites.volume_key
-    if name and key and key.usable and not key.open_to_groups:
+    if name and key and key.enabled and not key.usable_by_auto_scaling:
         command = (
             f"aws kms create-grant --key-id {key.arn} "
             f"--grantee-principal {inputs.prerequisites.caller.service_linked_role} "
@@ -153,7 +154,7 @@ def _volume_key_grant(inputs: Inputs) -> Iterator[Problem]:
 @needs("image", needed_by=LAUNCHES)
 def _image(inputs: Inputs) -> Iterator[Problem]:
     """There is an image to launch from."""
-    settings, id = inputs.settings, inputs.prerequisites.image_wanted
+    settings, id = inputs.settings, inputs.prerequisites.requested_image
     if inputs.prerequisites.image is None and id:
         which = "The group's image" if settings["fleet_image"] == "keep" else "Image"
         yield Problem(
@@ -217,7 +218,7 @@ def _image_schema(inputs: Inputs) -> Iterator[Problem]:
 def _key_pair(inputs: Inputs) -> Iterator[Problem]:
     """The key pair exists, or its public key is given, or none is named."""
     settings = inputs.settings
-    if settings["fleet_key_name"] and not inputs.prerequisites.key_pair and not settings["fleet_key_public"]:
+    if settings["fleet_key_name"] and not inputs.prerequisites.key_pair_exists and not settings["fleet_key_public"]:
         yield Problem(
             f"There is no key pair {settings['fleet_key_name']} in {settings['fleet_region']}.",
             Remedy(
@@ -231,7 +232,7 @@ def _key_pair(inputs: Inputs) -> Iterator[Problem]:
 def _secret_deleted(inputs: Inputs) -> Iterator[Problem]:
     """The secret is not scheduled for deletion."""
     secret = inputs.prerequisites.secret
-    if secret and secret.being_deleted:
+    if secret and secret.deletion_scheduled:
         name, region = inputs.settings["fleet_secret_name"], inputs.settings["fleet_region"]
         yield Problem(
             f"Secret {name} is scheduled for deletion: no instance can boot with it.",

@@ -64,7 +64,7 @@ def _registered(view: View) -> str:
         member.id
         for member in view.group.in_state("InService")
         if member.id not in known
-        and (member.id not in view.machines or view.now - view.machines[member.id].launched > NEW_SECONDS)
+        and (member.id not in view.instances or view.now - view.instances[member.id].launched > NEW_SECONDS)
     ]
     if missing:
         raise Failed(
@@ -92,7 +92,7 @@ def _heartbeats(view: View) -> str:
 @check("registry-orphans", 11, "warning")
 def _orphans(view: View) -> str:
     """Every worker in the registry that is not offline has an instance in the group."""
-    members = {member.id for member in view.group.members}
+    members = {member.id for member in view.group.instances}
     rows = view.registry.rows
     orphans = [row.worker_id for row in rows if row.status != "offline" and row.instance_id not in members]
     if orphans:

@@ -31,7 +31,7 @@ def _security_group(view: View) -> str:
 @check("security-group-open", 7)
 def _open(view: View) -> str:
     """No port is open to the whole world."""
-    ports = {group.name: list(group.open) for group in view.security_groups.values() if group.open}
+    ports = {group.name: list(group.open_to_world) for group in view.security_groups.values() if group.open_to_world}
     if ports:
         listed = "; ".join(f"{name}: {', '.join(of_group)}" for name, of_group in sorted(ports.items()))
         raise Failed(f"Open to the whole world: {listed}.", view.run("security_group.yml"), open=ports)

@@ -18,19 +18,19 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ag
 def _agent_conf(view: View) -> str:
     """The user data is an agent.conf that the agent accepts."""
     template = view.template
-    if template.agent_problem:
-        raise Failed(f"Instances boot no worker: {template.agent_problem}.", view.run("site.yml"))
-    if (schema := template.agent.get("SCHEMA")) != SCHEMA:
+    if template.agent_conf_problem:
+        raise Failed(f"Instances boot no worker: {template.agent_conf_problem}.", view.run("site.yml"))
+    if (schema := template.agent_conf.get("SCHEMA")) != SCHEMA:
         raise Failed(
             f"agent.conf has schema {schema or '(none)'}, not {SCHEMA}: every agent refuses it.",
             view.run("site.yml"),
         )
-    present = {key for key, value in template.agent.items() if value or key in OPTIONAL_KEYS}
+    present = {key for key, value in template.agent_conf.items() if value or key in OPTIONAL_KEYS}
     if missing := [key for key in KEYS if key not in present]:
         raise Failed(
             f"agent.conf lacks {', '.join(missing)}: every agent refuses it.", view.run("site.yml"), missing=missing
         )
-    return f"{len(template.agent)} keys"
+    return f"{len(template.agent_conf)} keys"
 
 
 def _value(view: View, key: str, desired: str, consequence: str) -> str:

@@ -16,17 +16,18 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Fleet,
     Group,
     Hook,
+    Image,
+    Instance,
+    LaunchTemplate,
     LogGroup,
-    Machine,
     Permissions,
     Profile,
     Refresh,
+    Secret,
     SecurityGroup,
-    Template,
+    Subnet,
     Unread,
-    WorkerSecret,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Image, Subnet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 
 T = TypeVar("T")
@@ -105,12 +106,12 @@ class View:
     """None: the hosts were not to be asked."""
 
     group = Part[Group]("there is no group")
-    template = Part[Template]("there is no launch template")
+    template = Part[LaunchTemplate]("there is no launch template")
     profile = Part[Profile]("there is no instance profile")
     permissions = Part[Permissions]("there is no role to ask about")
-    secret = Part[WorkerSecret]("there is no secret")
+    secret = Part[Secret]("there is no secret")
     log_group = Part[LogGroup]("there is no log group")
-    machines = Part[Mapping[str, Machine]]()
+    instances = Part[Mapping[str, Instance]]()
     images = Part[Mapping[str, Image]]()
     security_groups = Part[Mapping[str, SecurityGroup]]()
     activities = Part[tuple[Activity, ...]]()
@@ -133,9 +134,9 @@ class View:
     @property
     def agent_conf(self) -> Mapping[str, str]:
         """The agent.conf that the launch template's user data writes."""
-        if self.template.agent_problem:
-            raise Skipped(self.template.agent_problem)
-        return self.template.agent
+        if self.template.agent_conf_problem:
+            raise Skipped(self.template.agent_conf_problem)
+        return self.template.agent_conf
 
     @property
     def image(self) -> Image:

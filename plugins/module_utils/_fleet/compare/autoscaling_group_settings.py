@@ -1,80 +1,56 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""wekruit.ghosthands.autoscaling_group_settings, ours: the same comparison plans a run and decides what the module sends."""
+"""wekruit.ghosthands.autoscaling_group_settings: the same comparison plans a run and decides what the module sends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import camel, same, tag_map
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import (
-    Call,
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import (
+    Comparison,
     Meaning,
     Parameters,
-    Resource,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import attribute, camel, tag_map
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 
 
-def _read(call: Call, p: Parameters) -> Any:
-    return next(
-        iter(
-            call("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", AutoScalingGroupNames=[p["name"]])
-        ),
-        None,
-    )
+def _template(group: Group, _p: Parameters) -> dict[str, str]:
+    return {"name": group.template_name, "version": group.template_version}
 
 
-def _template(raw: Mapping[str, Any], _p: Parameters) -> dict[str, str]:
-    found = raw.get("LaunchTemplate") or {}
-    return {"name": found.get("LaunchTemplateName", ""), "version": found.get("Version", "")}
+def _tags(group: Group, p: Parameters) -> dict[str, str]:
+    found = {key: tag for key, tag in group.tags.items() if key in p["tags"]}
+    return {key: tag.value if tag.propagated else "(not propagated)" for key, tag in found.items()}
 
 
-def _tags(raw: Mapping[str, Any], p: Parameters) -> dict[str, str]:
-    return {
-        t["Key"]: t.get("Value", "") if t.get("PropagateAtLaunch") else "(not propagated)"
-        for t in raw.get("Tags", [])
-        if t["Key"] in p["tags"]
-    }
-
-
-RESOURCE = Resource(
-    read=_read,
-    says={
+COMPARISON = Comparison(
+    {
         "name": None,
-        "min_size": same("MinSize", int),
-        "max_size": same("MaxSize", int),
+        "min_size": attribute("min_size", int),
+        "max_size": attribute("max_size", int),
         "launch_template": Meaning(lambda value: {k: str(v) for k, v in value.items()}, _template),
-        "subnet_ids": Meaning(sorted, lambda raw, p: sorted(filter(None, raw.get("VPCZoneIdentifier", "").split(",")))),
-        "health_check_type": same("HealthCheckType"),
-        "health_check_grace_seconds": same("HealthCheckGracePeriod", int),
-        "cooldown_seconds": same("DefaultCooldown", int),
-        "warmup_seconds": same("DefaultInstanceWarmup", int),
-        "termination_policies": same("TerminationPolicies", list),
-        "new_instances_protected": same("NewInstancesProtectedFromScaleIn", bool, default=False),
-        "maintenance_policy": same("InstanceMaintenancePolicy", camel),
-        "deletion_protection": same("DeletionProtection", str, default="none"),
-        "on_hook_abandon": Meaning(
-            str,
-            lambda raw, p: (
-                raw.get("InstanceLifecyclePolicy", {})
-                .get("RetentionTriggers", {})
-                .get("TerminateHookAbandon", "terminate")
-            ),
-        ),
-        "suspended_processes": Meaning(
-            sorted, lambda raw, p: sorted(s["ProcessName"] for s in raw.get("SuspendedProcesses", []))
-        ),
-        "metrics": Meaning(bool, lambda raw, p: bool(raw.get("EnabledMetrics"))),
+        "subnet_ids": Meaning(sorted, lambda group, p: sorted(group.subnet_ids)),
+        "health_check_type": attribute("health_check_type"),
+        "health_check_grace_seconds": attribute("health_check_grace_seconds", int),
+        "cooldown_seconds": attribute("cooldown_seconds", int),
+        "warmup_seconds": attribute("warmup_seconds", int),
+        "termination_policies": Meaning(list, lambda group, p: list(group.termination_policies)),
+        "new_instances_protected": attribute("new_instances_protected", bool),
+        "maintenance_policy": attribute("maintenance_policy", camel),
+        "deletion_protection": attribute("deletion_protection", str),
+        "on_hook_abandon": attribute("on_hook_abandon", str),
+        "suspended_processes": Meaning(sorted, lambda group, p: sorted(group.suspended_processes)),
+        "metrics": attribute("metrics", bool),
         "tags": Meaning(tag_map, _tags),
     },
 )
 
 GRANULARITY = "1Minute"  # the only one that EnableMetricsCollection takes
-UPDATES: Mapping[
-    str, tuple[str, Callable[[Any], Any]]
-] = {  # parameter -> its key in UpdateAutoScalingGroup, and the form of its value there
+# parameter -> its key in UpdateAutoScalingGroup, and the form of its value there
+UPDATES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "min_size": ("MinSize", int),
     "max_size": ("MaxSize", int),
     "launch_template": (
@@ -103,11 +79,11 @@ def requests(p: Parameters, before: Mapping[str, Any], after: Mapping[str, Any])
     update = {key: form(p[name]) for name, (key, form) in UPDATES.items() if name in after}
     calls = [("update_auto_scaling_group", {**group, **update})] if update else []
     if "suspended_processes" in after:
-        wanted, there = set(after["suspended_processes"]), set(before["suspended_processes"])
-        if wanted - there:
-            calls.append(("suspend_processes", {**group, "ScalingProcesses": sorted(wanted - there)}))
-        if there - wanted:
-            calls.append(("resume_processes", {**group, "ScalingProcesses": sorted(there - wanted)}))
+        desired, actual = set(after["suspended_processes"]), set(before["suspended_processes"])
+        if desired - actual:
+            calls.append(("suspend_processes", {**group, "ScalingProcesses": sorted(desired - actual)}))
+        if actual - desired:
+            calls.append(("resume_processes", {**group, "ScalingProcesses": sorted(actual - desired)}))
     if "metrics" in after:
         calls.append(
             ("enable_metrics_collection", {**group, "Granularity": GRANULARITY})

@@ -1,9 +1,10 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""amazon.aws.ec2_launch_template with source_version: "", so that a parameter no longer stated goes away with the next version.
+"""amazon.aws.ec2_launch_template with source_version: "": the next version has the stated parameters only.
 
-The module makes a version when the latest one is not exactly what it would write; what AWS holds beyond the stated parameters counts too.
+The module creates a version when the latest one is not exactly what it would write. What the latest version has beyond
+the stated parameters therefore counts too.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import TAGS, camel, tag_map
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import (
-    Call,
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import (
+    Comparison,
     Meaning,
     Parameters,
-    Resource,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import TAGS, camel, tag_map
 
-ABSENT = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
-METADATA_DEFAULTS = {  # what the module sends where a task is silent
+METADATA_DEFAULTS = {  # what the module sends where a task states nothing
     "HttpEndpoint": "enabled",
     "HttpPutResponseHopLimit": 1,
     "HttpTokens": "optional",
@@ -30,42 +29,16 @@ METADATA_DEFAULTS = {  # what the module sends where a task is silent
 }
 
 
-def templates(call: Call, name: str) -> Any:
-    """The template of that name, as a list of one; None where there is none."""
-    return call("ec2", "describe_launch_templates", "LaunchTemplates", absent=ABSENT, LaunchTemplateNames=[name])
-
-
-def versions(call: Call, name: str) -> Any:
-    """Its latest version and its default version, as a list; None where there is no such template."""
-    return call(
-        "ec2",
-        "describe_launch_template_versions",
-        "LaunchTemplateVersions",
-        absent=ABSENT,
-        LaunchTemplateName=name,
-        Versions=["$Latest", "$Default"],
-    )
-
-
-def _read(call: Call, p: Parameters) -> Any:
-    found, numbered = templates(call, p["template_name"]), versions(call, p["template_name"])
-    return (
-        None
-        if not found or not numbered
-        else {**found[0], "Latest": max(numbered, key=lambda version: version["VersionNumber"])}
-    )
-
-
 def _bare(found: Any) -> Any:
-    """What AWS answers, without what it may add to what was written: empty parts, and the state of the metadata options."""
+    """A part of the template without what AWS may add to it: empty values, and the state of the metadata options."""
     if isinstance(found, Mapping):
         bare = {key: _bare(value) for key, value in found.items() if key != "State"}
         return {key: value for key, value in bare.items() if value not in (None, "", [], {})}
     return [_bare(value) for value in found] if isinstance(found, list) else found
 
 
-def _data(key: str, wanted: Any = camel, found: Any = _bare) -> Meaning:
-    return Meaning(wanted, lambda raw, p: found(raw["Latest"]["LaunchTemplateData"].get(key)))
+def _data(key: str, desired: Any = camel, actual: Any = _bare) -> Meaning:
+    return Meaning(desired, lambda raw, p: actual(raw["Latest"]["LaunchTemplateData"].get(key)))
 
 
 def _profile(found: Mapping[str, str] | None) -> str:
@@ -82,7 +55,7 @@ def _default_version(raw: Mapping[str, Any], _p: Parameters) -> str:
     )
 
 
-DATA = {  # parameter -> the key under which the version holds it, and its meaning
+DATA = {  # parameter -> the key of LaunchTemplateData, and its meaning
     "image_id": ("ImageId", _data("ImageId")),
     "instance_type": ("InstanceType", _data("InstanceType")),
     "key_name": ("KeyName", _data("KeyName")),
@@ -110,14 +83,13 @@ def _unstated(raw: Mapping[str, Any], p: Parameters) -> Mapping[str, Any]:
     return {key: value for key, value in raw["Latest"]["LaunchTemplateData"].items() if key not in stated}
 
 
-def _gives(raw: Mapping[str, Any], differs: frozenset[str]) -> Mapping[str, Any]:
+def _outputs(raw: Mapping[str, Any], differs: frozenset[str]) -> Mapping[str, Any]:
     new = bool(differs - {"tags", "default_version"})
     return {"latest_version": raw["Latest"]["VersionNumber"] + new}
 
 
-RESOURCE = Resource(
-    read=_read,
-    says={
+COMPARISON = Comparison(
+    {
         "template_name": None,
         "source_version": None,
         "purge_tags": None,
@@ -126,6 +98,6 @@ RESOURCE = Resource(
         "tags": TAGS,
         **{name: meaning for name, (_key, meaning) in DATA.items()},
     },
-    rest=_unstated,
-    gives=_gives,
+    unstated=_unstated,
+    outputs=_outputs,
 )

@@ -1,33 +1,26 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""amazon.aws.ec2_security_group, purging unknown rules. A group's description cannot be changed once it is made."""
+"""amazon.aws.ec2_security_group, purging unknown rules. A group's description cannot be changed once it exists."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import TAGS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import (
-    Call,
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import (
+    Comparison,
     Meaning,
     Parameters,
-    Resource,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import TAGS
 
-TARGETS = {  # a rule's key -> where and as what a permission holds it
+TARGETS = {  # a rule's key -> the list and the key of its targets in IpPermissions
     "cidr_ip": ("IpRanges", "CidrIp"),
     "cidr_ipv6": ("Ipv6Ranges", "CidrIpv6"),
     "group_id": ("UserIdGroupPairs", "GroupId"),
     "ip_prefix": ("PrefixListIds", "PrefixListId"),
 }
-
-
-def _read(call: Call, p: Parameters) -> Any:
-    return call(
-        "ec2", "describe_security_groups", "SecurityGroups", Filters=[{"Name": "group-name", "Values": [p["name"]]}]
-    )
 
 
 def _in_the_vpc(raw: Iterable[Mapping[str, Any]], p: Parameters) -> Any:
@@ -38,7 +31,7 @@ def _ports(protocol: str, first: Any, last: Any) -> tuple[int, int]:
     return (-1, -1) if protocol == "-1" or first is None else (int(first), int(last))
 
 
-def _wanted(rules: Iterable[Mapping[str, Any]]) -> list[Any]:
+def _desired(rules: Iterable[Mapping[str, Any]]) -> list[Any]:
     return sorted(
         {
             (
@@ -54,7 +47,7 @@ def _wanted(rules: Iterable[Mapping[str, Any]]) -> list[Any]:
     )
 
 
-def _flat(permissions: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+def _actual(permissions: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
     for p in permissions:
         for place, key in TARGETS.values():
             for target in p.get(place) or []:
@@ -67,17 +60,16 @@ def _flat(permissions: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
                 )
 
 
-RESOURCE = Resource(
-    read=_read,
-    among=_in_the_vpc,
-    says={
+COMPARISON = Comparison(
+    {
         "name": None,
         "description": None,
         "vpc_id": None,
         "purge_tags": None,
-        "rules": Meaning(_wanted, lambda raw, p: sorted(_flat(raw.get("IpPermissions", [])))),
-        "rules_egress": Meaning(_wanted, lambda raw, p: sorted(_flat(raw.get("IpPermissionsEgress", [])))),
+        "rules": Meaning(_desired, lambda raw, p: sorted(_actual(raw.get("IpPermissions", [])))),
+        "rules_egress": Meaning(_desired, lambda raw, p: sorted(_actual(raw.get("IpPermissionsEgress", [])))),
         "tags": TAGS,
     },
-    gives=lambda raw, differs: {"group_id": raw["GroupId"]},
+    select=_in_the_vpc,
+    outputs=lambda raw, differs: {"group_id": raw["GroupId"]},
 )

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The forms to which both sides of a comparison are brought. Pure."""
+"""The forms in which desired and actual values are compared. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import Meaning, Parameters
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import Meaning, Parameters
 
 
 def same(key: str, form: Any = lambda value: value, default: Any = None) -> Meaning:
-    """The parameter stands under `key` of the answer, `default` where it is not there."""
+    """The parameter is `key` of AWS's answer, `default` where the answer has no such key."""
     return Meaning(form, lambda raw, p: raw.get(key, default))
+
+
+def attribute(name: str, form: Any = lambda value: value) -> Meaning:
+    """The parameter is this attribute of the value that was read."""
+    return Meaning(form, lambda found, p: getattr(found, name))
 
 
 def listed(value: Any) -> list[Any]:
@@ -23,9 +28,9 @@ def listed(value: Any) -> list[Any]:
 
 
 def document(value: Any) -> Any:
-    """A policy, in the one form that all its spellings share: as text or parsed, one or a list of one, in any order.
+    """A policy in the same form for all its spellings: text or parsed, a value or a list of one, in any order.
 
-    IAM holds these as equal, and amazon.aws's compare_policies does (amazon.aws plugins/module_utils/policy.py).
+    IAM treats these as equal, and so does amazon.aws's compare_policies (plugins/module_utils/policy.py).
     """
     parsed = json.loads(value) if isinstance(value, (str, bytes)) else value
     if isinstance(parsed, Mapping) and "Statement" in parsed:
@@ -57,11 +62,11 @@ def _tags_found(raw: Mapping[str, Any], p: Parameters) -> dict[str, str]:
 
 
 TAGS = Meaning(lambda value: {str(k): str(v) for k, v in value.items()}, _tags_found)
-"""`tags` of a module with `purge_tags`: foreign tags count only where the module would remove them."""
+"""`tags` of a module with `purge_tags`: other tags count only where the module would remove them."""
 
 
 def camel(value: Any) -> Any:
-    """A module's snake_case structure as AWS's CamelCase one; what is None is left out, as the modules leave it out."""
+    """A module's snake_case structure as AWS's CamelCase one. None is left out, as the modules leave it out."""
     if isinstance(value, Mapping):
         return {
             "".join(word[:1].upper() + word[1:] for word in k.split("_")): camel(v)

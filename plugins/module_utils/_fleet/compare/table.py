@@ -1,42 +1,86 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every module that the playbooks' tasks use, by its full name."""
+"""Every module that the playbooks' tasks use, by its full name, and what its parameters mean. Pure.
+
+A module whose parameters mean nothing here (`_created`) is used in tasks that run only where the thing is missing, as
+their `when` states: the parameters count at creation and never again. On every run, ec2_key would import a temporary
+key, secretsmanager_secret read the secret's value, iam_access_key create another key and autoscaling_group send a
+desired capacity.
+"""
 
 from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import (
     autoscaling_group_settings,
-    autoscaling_lifecycle_hook,
-    cloudwatchlogs_log_group,
-    creation,
     ec2_launch_template,
     ec2_security_group,
-    ecs_ecr,
-    iam_instance_profile,
-    iam_managed_policy,
-    iam_policy,
-    iam_role,
-    iam_user,
-    local_file,
+    iam,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import Comparison, Meaning
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import (
+    TAGS,
+    attribute,
+    document,
+    same,
 )
 
-RESOURCES = {
-    "amazon.aws.autoscaling_group": creation.GROUP,
-    "amazon.aws.cloudwatchlogs_log_group": cloudwatchlogs_log_group.RESOURCE,
-    "amazon.aws.ec2_key": creation.EC2_KEY,
-    "amazon.aws.ec2_launch_template": ec2_launch_template.RESOURCE,
-    "amazon.aws.ec2_security_group": ec2_security_group.RESOURCE,
-    "amazon.aws.iam_access_key": creation.ACCESS_KEY,
-    "amazon.aws.iam_instance_profile": iam_instance_profile.RESOURCE,
-    "amazon.aws.iam_managed_policy": iam_managed_policy.RESOURCE,
-    "amazon.aws.iam_policy": iam_policy.RESOURCE,
-    "amazon.aws.iam_role": iam_role.RESOURCE,
-    "amazon.aws.iam_user": iam_user.RESOURCE,
-    "ansible.builtin.copy": local_file.COPY,
-    "ansible.builtin.file": local_file.FILE,
-    "community.aws.autoscaling_lifecycle_hook": autoscaling_lifecycle_hook.RESOURCE,
-    "community.aws.ecs_ecr": ecs_ecr.RESOURCE,
-    "community.aws.secretsmanager_secret": creation.SECRET,
-    "wekruit.ghosthands.autoscaling_group_settings": autoscaling_group_settings.RESOURCE,
+
+def _created(*parameters: str) -> Comparison:
+    return Comparison(dict.fromkeys(parameters))
+
+
+COMPARISONS = {
+    "amazon.aws.autoscaling_group": _created(
+        "name",
+        "launch_template",
+        "min_size",
+        "max_size",
+        "desired_capacity",
+        "vpc_zone_identifier",
+        "health_check_type",
+        "health_check_period",
+        "default_cooldown",
+        "termination_policies",
+        "suspend_processes",
+        "wait_for_instances",
+        "tags",
+    ),
+    "amazon.aws.cloudwatchlogs_log_group": Comparison(
+        {"log_group_name": None, "purge_tags": None, "retention": same("retentionInDays", int), "tags": TAGS}
+    ),
+    "amazon.aws.ec2_key": _created("name", "key_material", "tags", "purge_tags"),
+    "amazon.aws.ec2_launch_template": ec2_launch_template.COMPARISON,
+    "amazon.aws.ec2_security_group": ec2_security_group.COMPARISON,
+    "amazon.aws.iam_access_key": _created("user_name", "state"),
+    "amazon.aws.iam_instance_profile": iam.INSTANCE_PROFILE,
+    "amazon.aws.iam_managed_policy": iam.MANAGED_POLICY,
+    "amazon.aws.iam_policy": iam.ROLE_POLICY,
+    "amazon.aws.iam_role": iam.ROLE,
+    "amazon.aws.iam_user": iam.USER,
+    "ansible.builtin.copy": Comparison({"dest": None, "content": same("content"), "mode": same("mode")}),
+    "ansible.builtin.file": Comparison({"path": None, "state": same("state"), "mode": same("mode")}),
+    "community.aws.autoscaling_lifecycle_hook": Comparison(
+        {
+            "autoscaling_group_name": None,
+            "lifecycle_hook_name": None,
+            "state": None,
+            "transition": attribute("transition"),
+            "heartbeat_timeout": attribute("heartbeat_timeout", int),
+            "default_result": attribute("default_result"),
+        }
+    ),
+    # What encrypts a repository is settled when it is created.
+    "community.aws.ecs_ecr": Comparison(
+        {
+            "name": None,
+            "image_tag_mutability": same("imageTagMutability", str.upper),
+            "scan_on_push": Meaning(bool, lambda raw, p: raw["imageScanningConfiguration"]["scanOnPush"]),
+            "lifecycle_policy": Meaning(document, lambda raw, p: document(raw["lifecycle"] or "null")),
+        }
+    ),
+    "community.aws.secretsmanager_secret": _created(
+        "name", "description", "json_secret", "overwrite", "tags", "purge_tags"
+    ),
+    "wekruit.ghosthands.autoscaling_group_settings": autoscaling_group_settings.COMPARISON,
 }

@@ -1,105 +1,157 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fleet as it stands, as frozen values. Standard library only. Moments are seconds since the epoch, times seconds."""
+"""A fleet's resources on AWS, as frozen values. Standard library only.
+
+Points in time are seconds since the epoch, durations are seconds. Versions are those of the launch template.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Image, Subnet
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A part that could not be asked for."""
+    """A part of the fleet that could not be read."""
 
-    why: str
+    reason: str
     """one sentence, and what to do"""
 
 
 @dataclass(frozen=True)
-class Member:
-    """An instance, as its group sees it."""
+class GroupInstance:
+    """An instance, as its Auto Scaling group reports it."""
 
     id: str
     state: str
+    """LifecycleState"""
     health: str
     zone: str
     type: str
-    version: str
-    """of the launch template; empty: none"""
+    template_version: str
+    """empty: none"""
     protected: bool
+    """from scale-in"""
 
 
 @dataclass(frozen=True)
-class Machine:
-    """An instance, as EC2 sees it."""
+class Instance:
+    """An instance, as EC2 reports it."""
 
     id: str
     state: str
     image: str
     type: str
     launched: float
-    profile: bool
-    """whether it carries an instance profile"""
+    has_profile: bool
+    """whether it has an instance profile"""
+    addresses: tuple[str, ...] = ()
+    """the public address, then the private one"""
+
+
+class Tag(NamedTuple):
+    """A tag of a group."""
+
+    value: str
+    propagated: bool
+    """whether new instances get it"""
 
 
 @dataclass(frozen=True)
 class Group:
+    """An Auto Scaling group. A setting is None where AWS reports none."""
+
     name: str
     arn: str
     min_size: int
     max_size: int
-    desired: int
-    template: str
-    version: str
-    """of the launch template, as the group names it: a number, $Latest or $Default"""
-    subnets: frozenset[str]
-    settings: Mapping[str, Any]
-    """what the group was told, in AWS's words: DefaultCooldown, HealthCheckType, ..."""
-    suspended: frozenset[str]
-    metrics: bool
-    retains: bool
-    """whether an instance whose termination hook was abandoned is kept"""
-    members: tuple[Member, ...]
+    desired_capacity: int
+    template_id: str = ""
+    template_name: str = ""
+    """empty: the group has no launch template"""
+    template_version: str = ""
+    """as the group states it: a number, $Latest or $Default"""
+    subnet_ids: frozenset[str] = frozenset()
+    health_check_type: str | None = None
+    health_check_grace_seconds: int | None = None
+    cooldown_seconds: int | None = None
+    warmup_seconds: int | None = None
+    termination_policies: tuple[str, ...] = ()
+    new_instances_protected: bool = False
+    maintenance_policy: Mapping[str, int] | None = None
+    """{MinHealthyPercentage, MaxHealthyPercentage}"""
+    deletion_protection: str = "none"
+    on_hook_abandon: str = "terminate"
+    """what happens to an instance whose termination hook was abandoned: terminate or retain"""
+    suspended_processes: frozenset[str] = frozenset()
+    metrics: bool = False
+    """whether any of its metrics are collected"""
+    tags: Mapping[str, Tag] = field(default_factory=dict)
+    status: str = ""
+    """empty unless the group is being deleted"""
+    instances: tuple[GroupInstance, ...] = ()
+    """by id"""
 
-    def in_state(self, *states: str) -> tuple[Member, ...]:
-        """The members in one of these lifecycle states."""
-        return tuple(m for m in self.members if m.state in states)
+    def in_state(self, *states: str) -> tuple[GroupInstance, ...]:
+        """The instances in one of these lifecycle states."""
+        return tuple(i for i in self.instances if i.state in states)
 
 
 @dataclass(frozen=True)
 class Hook:
+    """A lifecycle hook."""
+
     name: str
     transition: str
-    timeout: int
-    ceiling: int
-    """the longest that it holds an instance, however often it is told to wait on"""
-    result: str
+    heartbeat_timeout: int
+    global_timeout: int
+    """how long it holds an instance at most, heartbeats or not"""
+    default_result: str
 
 
 @dataclass(frozen=True)
-class Template:
+class LaunchTemplate:
     """The version of the launch template that the group uses."""
 
-    number: int
-    latest: int
+    version: int
+    latest_version: int
     image: str
     type: str
     key: str
     profile: str
-    tokens: str
+    http_tokens: str
     """required: IMDSv2 only"""
     unencrypted: tuple[str, ...]
     """devices whose volume is not encrypted"""
     security_groups: tuple[str, ...]
-    agent: Mapping[str, str]
+    agent_conf: Mapping[str, str]
     """agent.conf, as the user data writes it"""
-    agent_problem: str
-    """why there is none; empty: it was understood"""
+    agent_conf_problem: str
+    """why there is no agent.conf; empty: there is one"""
+
+
+@dataclass(frozen=True)
+class Image:
+    id: str
+    name: str
+    architecture: str
+    state: str
+    created: str
+    """ISO 8601"""
+    agent_schema: str | None
+    """the schema of agent.conf that the image's agent reads; None: the image was not built by this kit"""
+    deprecated: str = ""
+    """since when EC2 lists it as deprecated, ISO 8601; empty: never"""
+
+
+@dataclass(frozen=True)
+class Subnet:
+    id: str
+    vpc: str
+    zone: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +160,7 @@ class Profile:
 
     name: str
     role: str
-    """the role that it carries; empty: none"""
+    """the role in it; empty: none"""
     role_arn: str
     trust: Mapping[str, Any]
     """the role's trust policy"""
@@ -116,9 +168,9 @@ class Profile:
 
 @dataclass(frozen=True)
 class Permissions:
-    """Which of the agent's actions the role may call."""
+    """Which of the agent's actions the role may not call."""
 
-    how: str
+    source: str
     """who says so"""
     denied: tuple[str, ...]
 
@@ -127,66 +179,70 @@ class Permissions:
 class SecurityGroup:
     id: str
     name: str
-    open: tuple[str, ...]
-    """what the whole world may reach, in words"""
+    open_to_world: tuple[str, ...]
+    """the ports that are open to every address, in words"""
 
 
 @dataclass(frozen=True)
-class WorkerSecret:
+class Secret:
     arn: str
-    being_deleted: bool
-    changed: float
-    """when its value was last changed; 0: not known"""
+    deletion_scheduled: bool
+    changed: float = 0.0
+    """when its value last changed; 0: not known"""
 
 
 @dataclass(frozen=True)
 class LogGroup:
     name: str
-    heard: float
-    """when the last event came; 0: never"""
+    last_event: float
+    """0: never"""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """A scaling activity, the newest first."""
+    """A scaling activity."""
 
     status: str
     description: str
     message: str
-    began: float
+    started: float
     ended: float
     """0: not yet"""
     instance: str
-    """the one it is about; empty: none, or not known"""
+    """the instance that it concerns; empty: none, or not known"""
+    id: str = ""
 
 
 @dataclass(frozen=True)
 class Refresh:
+    """An instance refresh."""
+
     id: str
     status: str
     reason: str
     percent: int
-    began: float
+    started: float
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Everything, each part of it None where it is not there and Unread where nobody could look."""
+    """Everything that verify.yml reads. A part is None where it does not exist, Unread where it could not be read."""
 
     account: str | Unread | None
     group: Group | Unread | None
     hooks: tuple[Hook, ...] | Unread
-    template: Template | Unread | None
-    machines: Mapping[str, Machine] | Unread
+    template: LaunchTemplate | Unread | None
+    instances: Mapping[str, Instance] | Unread
     images: Mapping[str, Image] | Unread
     profile: Profile | Unread | None
     permissions: Permissions | Unread | None
     security_groups: Mapping[str, SecurityGroup] | Unread
-    secret: WorkerSecret | Unread | None
+    secret: Secret | Unread | None
     worker_image: str | Unread | None
-    """the digest that the agent's image comes to; empty: the image is not in this account's repository, and so nobody asked"""
+    """the digest of the worker's image; empty: the image is not in a repository of this account"""
     log_group: LogGroup | Unread | None
     activities: tuple[Activity, ...] | Unread
+    """the newest first"""
     refreshes: tuple[Refresh, ...] | Unread
     subnets: tuple[Subnet, ...] | Unread
     key_pairs: frozenset[str] | Unread
@@ -194,5 +250,5 @@ class Fleet:
 
 def waiting_since(activities: tuple[Activity, ...], instance: str) -> float:
     """When the activity that is under way for an instance began, in seconds since the epoch. 0: none is listed."""
-    began = (activity.began for activity in activities if activity.instance == instance and not activity.ended)
+    began = (activity.started for activity in activities if activity.instance == instance and not activity.ended)
     return next(began, 0.0)

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fleet may meet once it is made, as frozen values: what `preflight.yml` asks besides. Standard library only."""
+"""What may stand in a fleet's way once it is built: what only preflight.yml reads. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 
 @dataclass(frozen=True)
 class Forecast:
-    """Each part is Unread where nobody could look."""
+    """Each part is Unread where it could not be read."""
 
     vcpus: int | Unread | None
-    """of one instance; None: there is no such type"""
+    """of one instance; None: there is no such instance type"""
     vcpu_quota: float | Unread | None
-    """how many the account's standard instances may have at once; None: the type falls under another quota"""
+    """how many vCPUs the account's standard instances may have in total; None: the type falls under another quota"""
     groups: tuple[int, int] | Unread
-    """how many Auto Scaling groups there are, how many there may be"""
+    """how many Auto Scaling groups exist, and how many may exist"""
     denied: tuple[str, ...] | Unread
-    """what `site.yml` calls and the caller may not"""
+    """the actions of `site.yml` that the caller may not call"""

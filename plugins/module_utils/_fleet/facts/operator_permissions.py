@@ -1,22 +1,23 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an operator needs to be allowed: docs/iam/operator.json, held against one fleet's names. Pure.
+"""What an operator has to be allowed: docs/iam/operator.json, for one fleet's names. Pure.
 
-The document speaks of every fleet whose names begin as the defaults do (`gh-worker*`), and of any region and account; a fleet has its own.
+The document names every fleet whose names begin as the defaults do (`gh-worker*`), in any region and account.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Need
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Permission
 
 STANDARD = frozenset("a c d h i im is m r t z".split())
 STANDARD_QUOTA = "L-1216C47A"  # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
-BUILDING = "Build"  # how the Sids of statements begin whose actions site.yml calls to change something
-#: how an ARN's last part begins -> (the names in the document, the variable with a fleet's own)
+BUILDING = "Build"  # the prefix of the Sids whose actions site.yml calls to change something
+#: prefix of an ARN's last part -> (the names in the document, the variable with this fleet's name)
 NAMES = {
     "autoScalingGroup:*:autoScalingGroupName/": ("gh-worker*", "fleet_group_name"),
     "instance-profile/": ("gh-worker*", "fleet_instance_profile_name"),
@@ -27,14 +28,14 @@ NAMES = {
     "secret:": ("ghosthands/worker/*", "fleet_secret_name"),
     "user/": ("valet*", "fleet_valet_user_name"),
 }
-#: how an ARN's last part begins -> the variable without which a fleet makes none
+#: prefix of an ARN's last part -> the variable without which a fleet creates none
 OPTIONAL = {"key-pair/": "fleet_key_public", "secret:": "fleet_secret_create", "user/": "fleet_valet_user_name"}
 
 
-def needs(document: Mapping[str, Any], s: Mapping[str, Any], account: str, partition: str) -> tuple[Need, ...]:
-    """What `site.yml` needs to build this fleet."""
+def needed(document: Mapping[str, Any], s: Mapping[str, Any], account: str, partition: str) -> tuple[Permission, ...]:
+    """What `site.yml` calls to build this fleet."""
     found = [
-        Need(action, arn)
+        Permission(action, arn)
         for statement in document["Statement"]
         if statement["Sid"].startswith(BUILDING)
         for resource in _listed(statement["Resource"])
@@ -45,7 +46,7 @@ def needs(document: Mapping[str, Any], s: Mapping[str, Any], account: str, parti
 
 
 def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> Iterator[str]:
-    """The document's resource as this fleet has it; nothing where it has none."""
+    """This fleet's ARN of the document's resource; nothing where the fleet has no such resource."""
     if resource == "*":
         yield resource
         return
@@ -54,15 +55,14 @@ def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> I
         return
     for kind, (_names, variable) in NAMES.items():
         if last.startswith(kind):
-            last = f"{kind}{s[variable]}" + (
-                "-aaaaaa" if kind == "secret:" else ""
-            )  # Secrets Manager adds six characters to the name
+            suffix = "-aaaaaa" if kind == "secret:" else ""  # Secrets Manager adds six characters to the name
+            last = f"{kind}{s[variable]}{suffix}"
     place = f"{s['fleet_region'] if region else ''}:{account if owner else ''}"
     yield f"arn:{partition}:{service}:{place}:{last}"
 
 
 def context(s: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What IAM's simulator has to be told of the calls, as ContextEntries."""
+    """What IAM's simulator has to know of the calls, as ContextEntries."""
     keys = {"iam:PassedToService": "ec2.amazonaws.com"}
     for tag, value in s["fleet_tags"].items():
         keys |= {f"aws:ResourceTag/{tag}": str(value), f"aws:RequestTag/{tag}": str(value)}
@@ -73,9 +73,7 @@ def context(s: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def family(instance_type: str) -> str:
     """`t` of t3a.medium."""
-    return instance_type[
-        : next((at for at, letter in enumerate(instance_type) if not letter.isalpha()), len(instance_type))
-    ]
+    return "".join(itertools.takewhile(str.isalpha, instance_type))
 
 
 def _listed(value: Any) -> list[Any]:

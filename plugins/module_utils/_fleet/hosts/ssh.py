@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a host for its doctor by the operator's own ssh: its configuration, agent and jump hosts count."""
+"""Run the doctor on a host with the operator's own ssh client: its configuration, agent and jump hosts apply."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.answer import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.doctor import (
     DOCTOR,
     HOST_SECONDS,
     MOST_BYTES,
-    Answer,
+    Output,
 )
 
 USER = "ec2-user"
 CONNECT_SECONDS = 10
-FAILED = 255  # ssh's own exit code for "could not connect"; anything else comes from the host
+FAILED = 255  # ssh's own exit code for "could not connect"; any other is the command's
 OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": str(CONNECT_SECONDS),
     "StrictHostKeyChecking": "accept-new",
-    "HashKnownHosts": "no",  # ids of instances hide nothing, and an operator can strike one out
-    "ControlMaster": "no",  # one that stays behind keeps our pipes open
+    "HashKnownHosts": "no",  # instance ids are not secret, and an operator can find and remove one
+    "ControlMaster": "no",  # a master connection that stays keeps our pipes open
     "ForwardAgent": "no",
     "ForwardX11": "no",
     "LogLevel": "ERROR",
@@ -36,75 +36,74 @@ OPTIONS = {
 }
 
 
-class Unanswered(Exception):
-    """No answer, and why."""
+class NoAnswer(Exception):
+    """The host gave no answer; the text says why."""
 
 
-def ask(
+def run_doctor(
     instance: str, addresses: Sequence[str], key_file: str, known_hosts: Path, seconds: float = HOST_SECONDS
-) -> Answer:
-    """What the doctor on this host says; its addresses are tried in turn until one connects.
+) -> Output:
+    """What the doctor prints on this host; its addresses are tried in turn until one connects.
 
-    A host's key is trusted at first sight, held under the instance's id (addresses are used again), and refused when it is another later.
+    A host's key is trusted on first use and stored under the instance's id, as addresses are used again by others.
+    A key that changes later is refused.
     """
     if not addresses:
-        return Answer("", "it has no address")
+        return Output("", "it has no address")
     problems = []
     for address in addresses:
         try:
-            code, out, err = bounded(words(instance, address, key_file, known_hosts), seconds, MOST_BYTES)
-        except Unanswered as why:
-            return Answer("", f"{address}: {why}")
+            code, out, err = run(command_line(instance, address, key_file, known_hosts), seconds, MOST_BYTES)
+        except NoAnswer as why:
+            return Output("", f"{address}: {why}")
         problems.append(f"{address}: {_last_line(err) or f'exit code {code}'}")
         if code != FAILED or out:
-            return Answer(out, "" if out else problems[-1])
-    return Answer("", "; ".join(problems))
+            return Output(out, "" if out else problems[-1])
+    return Output("", "; ".join(problems))
 
 
-def words(instance: str, address: str, key_file: str, known_hosts: Path) -> list[str]:
+def command_line(instance: str, address: str, key_file: str, known_hosts: Path) -> list[str]:
     """The command line."""
-    told = {**OPTIONS, "HostKeyAlias": instance, "UserKnownHostsFile": f'"{known_hosts}"'}
+    options = {**OPTIONS, "HostKeyAlias": instance, "UserKnownHostsFile": f'"{known_hosts}"'}
     key = ["-i", str(Path(key_file).expanduser()), "-o", "IdentitiesOnly=yes"] if key_file else []
     return [
         "ssh",
         "-T",
-        *(w for name, value in told.items() for w in ("-o", f"{name}={value}")),
+        *(w for name, value in options.items() for w in ("-o", f"{name}={value}")),
         *key,
         f"{USER}@{address}",
         f"sudo -n {DOCTOR}",
     ]
 
 
-def bounded(command: Sequence[str], seconds: float, most: int) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of a command that gets so many seconds and may say so many bytes. Raises Unanswered."""
+def run(command: Sequence[str], seconds: float, most: int) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command, which may take `seconds` and print `most` bytes. Raises NoAnswer."""
     until = time.monotonic() + seconds
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as problem:
-        raise Unanswered(f"{command[0]} cannot be run here: {problem.strerror}") from None
+        raise NoAnswer(f"{command[0]} cannot be run here: {problem.strerror}") from None
     with process:
         try:
-            out, err = _read(
-                [pipe for pipe in (process.stdout, process.stderr) if pipe], until, most
-            )  # both were asked for
+            out, err = _read([pipe for pipe in (process.stdout, process.stderr) if pipe], until, most)
             code = process.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            raise Unanswered(f"no answer within {seconds:.0f} s") from None
+            raise NoAnswer(f"no answer within {seconds:.0f} s") from None
         except Overflow:
-            raise Unanswered(f"it said more than {most // 1024} KiB") from None
+            raise NoAnswer(f"it printed more than {most // 1024} KiB") from None
         finally:
             process.kill()
     return code, out, err
 
 
 class Overflow(Exception):
-    """More than anybody wants to hear."""
+    """The command prints too much."""
 
 
 def _read(outputs: Sequence[IO[bytes]], until: float, most: int) -> tuple[str, str]:
-    said = {pipe.fileno(): bytearray() for pipe in outputs}
+    read = {pipe.fileno(): bytearray() for pipe in outputs}
     with selectors.DefaultSelector() as pipes:
-        for number in said:
+        for number in read:
             pipes.register(number, selectors.EVENT_READ)
         while pipes.get_map():
             left = until - time.monotonic()
@@ -113,12 +112,12 @@ def _read(outputs: Sequence[IO[bytes]], until: float, most: int) -> tuple[str, s
                 raise subprocess.TimeoutExpired("ssh", 0)
             for key, _events in ready:
                 piece = os.read(key.fd, 65536)
-                said[key.fd] += piece
+                read[key.fd] += piece
                 if not piece:
                     pipes.unregister(key.fd)
-                if len(said[key.fd]) > most:
+                if len(read[key.fd]) > most:
                     raise Overflow
-    out, err = (bytes(text).decode("utf-8", errors="replace") for text in said.values())
+    out, err = (bytes(text).decode("utf-8", errors="replace") for text in read.values())
     return out, err
 
 

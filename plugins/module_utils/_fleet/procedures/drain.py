@@ -1,48 +1,45 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Emptying a group before it is deleted: what is left in it, and what has to be done about it. Pure."""
+"""What is left in a group that is drained before it is deleted. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 
 RETAINED = "Terminating:Retained"
 
 
-class Rest(NamedTuple):
-    """What a group still holds."""
+class Remaining(NamedTuple):
+    """The instances that a group still has."""
 
     instances: int
     retained: tuple[str, ...]
-    """kept after a hook was abandoned; they do not count and do not go by themselves"""
+    """kept after a hook was abandoned: not counted in desired capacity, and never terminated by the group"""
     protected: tuple[str, ...]
-    """shielded from scale-in; losing the shield costs no job, the termination hook still drains the worker"""
+    """from scale-in. Without the protection no job is lost: the termination hook still drains the worker"""
     standby: tuple[str, ...]
-    """not counted in desired capacity, so no scale-in reaches them"""
-    says: str
+    """not counted in desired capacity, so scale-in never chooses them"""
+    summary: str
 
     @property
     def drained(self) -> bool:
-        """Nothing is left that goes by itself."""
+        """Nothing is left that the group terminates."""
         return self.instances == len(self.retained)
 
 
-def rest(instances: Iterable[Mapping[str, Any]]) -> Rest:
-    """What DescribeAutoScalingGroups' `Instances` come to."""
-    found = sorted(instances, key=lambda i: i["InstanceId"])
-    states = Counter(i["LifecycleState"] for i in found)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-
-    def those(which: Any) -> tuple[str, ...]:
-        return tuple(i["InstanceId"] for i in found if which(i))
-
-    return Rest(
-        instances=len(found),
-        retained=those(lambda i: i["LifecycleState"] == RETAINED),
-        protected=those(lambda i: i.get("ProtectedFromScaleIn") and i["LifecycleState"] == "InService"),
-        standby=those(lambda i: i["LifecycleState"] == "Standby"),
-        says=told or "no instances",
+def remaining(group: Group | None) -> Remaining:
+    """What is left in the group; nothing where there is no group."""
+    instances = group.instances if group else ()
+    states = Counter(instance.state for instance in instances)
+    counts = (f"{count} {state}" for state, count in sorted(states.items()))
+    return Remaining(
+        instances=len(instances),
+        retained=tuple(i.id for i in instances if i.state == RETAINED),
+        protected=tuple(i.id for i in instances if i.protected and i.state == "InService"),
+        standby=tuple(i.id for i in instances if i.state == "Standby"),
+        summary=", ".join(counts) or "no instances",
     )

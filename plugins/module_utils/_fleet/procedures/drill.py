@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drill: one instance more, one instance less, the right way, with the time that each step takes. Pure: the group and the clock are handed in."""
+"""A drill: launch one instance, drain and terminate one, and time each step. Pure: group and clock are handed in."""
 
 from __future__ import annotations
 
@@ -10,385 +10,387 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch_failures import cause
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Progress, until_done
 
 KINDS = ("scale_in", "terminate")
 STEPS = {  # what is timed, in order
     "launch": "launched in",
     "boot": "in service in",
-    "wait": "told to end in",
+    "wait": "terminating in",
     "drain": "drained in",
     "gone": "gone in",
 }
 EVERY_SECONDS = 1.0
-SETTLE_SECONDS = 5.0  # DescribeAutoScalingGroups may lag behind a write; another's write stays
-RETRY_SECONDS = (
-    30.0  # after a launch that failed Auto Scaling tries another zone at once; later on it would only fail again
-)
-ORDER_SECONDS = 300.0  # Auto Scaling acts upon a smaller desired capacity within a minute or so
+SETTLE_SECONDS = 5.0  # DescribeAutoScalingGroups may lag behind a write; somebody else's write stays
+RETRY_SECONDS = 30.0  # after a failed launch Auto Scaling tries another zone at once; later it would only fail again
+CHOOSE_SECONDS = 300.0  # Auto Scaling acts on a smaller desired capacity within a minute or so
 GONE_SECONDS = 600.0  # EC2 gives a system minutes to shut down
 RETAINED = "Terminating:Retained"
 PRODUCTION = re.compile(r"(?<![a-z])prod(uction)?(?![a-z])", re.IGNORECASE)
 
 
-class Member(NamedTuple):
-    """An instance, as its group sees it."""
-
-    state: str
-    healthy: bool
-    protected: bool
-
-
-class Standing(NamedTuple):
-    """The group at one look."""
-
-    least: int
-    most: int
-    desired: int
-    suspended: frozenset[str]
-    members: Mapping[str, Member]
-
-
-class Group(Protocol):
-    """A group, to look at and to act upon. Every call raises CannotAsk."""
+class GroupClient(Protocol):
+    """A group to read and to change, each time anew. Every call raises AwsError."""
 
     name: str
 
-    def look(self) -> Standing:
-        """How it stands now."""
+    def read(self) -> Group:
+        """The group as it is now."""
 
-    def hook(self) -> bool:
-        """Whether its termination hook is there."""
+    def has_hook(self) -> bool:
+        """Whether its termination hook exists."""
 
-    def failures(self) -> Mapping[str, str]:
-        """Its latest launches that failed: activity -> what AWS says."""
+    def failed_launches(self) -> Mapping[str, str]:
+        """Its latest launches that failed: activity id -> the reason that AWS gives."""
 
-    def resize(self, desired: int) -> None:
+    def set_desired_capacity(self, desired: int) -> None:
         """Write its desired capacity."""
 
-    def end(self, instance: str) -> None:
-        """End this instance, hook and all, and lower desired capacity by one."""
+    def terminate(self, instance: str, decrement: bool) -> None:
+        """Terminate this instance, after its hook; `decrement` lowers desired capacity by one."""
 
-    def command(self, words: str) -> str:
-        """aws-cli's `autoscaling` command for people."""
+    def cli_command(self, words: str) -> str:
+        """The AWS CLI's `autoscaling` command, for people."""
 
 
 class Limits(NamedTuple):
-    """How long what may take, in seconds."""
+    """How long each step may take, in seconds."""
 
     launch: float
     drain: float
     hook: float
-    """the hook's timeout: who is silent for so long is given up"""
+    """the hook's timeout: an agent without a heartbeat for so long is given up"""
 
 
 class Refused(Exception):
-    """There is no drill, and nothing was changed. The text says why, and what to do."""
+    """The drill did not begin, and nothing was changed. The text says why, and what to do."""
 
 
-class Amiss(Exception):
+class DrillFailed(Exception):
     """The drill did not go as it should: what happened, and what to do."""
 
-    def __init__(self, detail: str, remedy: Remedy | str, severity: str = "error") -> None:
+    def __init__(self, detail: str, remedy: str, *commands: str, severity: str = "error") -> None:
         super().__init__(detail)
-        self.remedy, self.severity = Remedy(remedy) if isinstance(remedy, str) else remedy, severity
+        self.remedy, self.severity = Remedy(remedy, commands), severity
 
 
 def production(names: Iterable[str]) -> str:
-    """The first of a fleet's names that says that it is production; empty: none does."""
+    """The first of a fleet's names that marks it as production; empty: none does."""
     return next((name for name in names if PRODUCTION.search(name)), "")
 
 
 @dataclass
 class Drill:
-    """One drill, and what came of it so far.
+    """One drill, and its result so far.
 
-    `busy` are instances known to work on a job beside those that their agents protect. `run` may be interrupted by any exception, also
-    KeyboardInterrupt: desired capacity is put back all the same, after `deafen`, from which on nothing may interrupt.
+    `busy` are instances known to work on a job besides those that their agents protect. Any exception may interrupt
+    `run`, also KeyboardInterrupt: desired capacity is restored all the same, after `ignore_interrupts`.
     """
 
     kind: str
-    group: Group
+    group: GroupClient
     limits: Limits
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
     busy: Collection[str] = ()
-    deafen: Callable[[], None] = lambda: None
+    ignore_interrupts: Callable[[], None] = lambda: None
     launched: str = ""
-    ended: str = ""
+    terminated: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
-    stands: str = ""
+    left: str = ""
     """how desired capacity was left"""
-    _was: int = 0
+    _before: int = 0
+    """desired capacity before the drill"""
     _expected: int = 0
-    """what desired capacity is unless somebody else writes it"""
-    _ours: set[int] = field(default_factory=set)
-    """what we wrote to it, or were about to when something interrupted"""
-    _odd_since: float | None = None
-    _known: str = ""
+    """desired capacity unless somebody else writes it"""
+    _written: set[int] = field(default_factory=set)
+    """what the drill wrote to it, or was about to when something interrupted"""
+    _unexpected_since: float | None = None
+    _last_summary: str = ""
 
-    def check(self) -> Standing:
-        """The group at rest, with room for one more. Raises Refused, CannotAsk."""
-        now, name = self.group.look(), self.group.name
-        if not self.group.hook():
+    def check(self) -> Group:
+        """The group: stable, with room for one more instance. Raises Refused, AwsError."""
+        group, name = self.group.read(), self.group.name
+        if not self.group.has_hook():
             raise Refused(
-                f"{name} has no termination hook: whatever ends in it ends undrained. Run lifecycle_hook.yml first."
+                f"{name} has no termination hook: its instances terminate undrained. Run lifecycle_hook.yml first."
             )
-        if now.desired >= now.most:
+        if group.desired_capacity >= group.max_size:
             raise Refused(
-                f"{name} may have {now.most} instances and wants {now.desired}: a drill needs room for one more. "
+                f"{name} may have {group.max_size} instances and wants {group.desired_capacity}: "
+                "a drill needs room for one more. "
                 "Raise fleet_max_size (-e fleet_size_owner=playbook), or wait until VALET has scaled in."
             )
-        if stopped := sorted({"Launch", "Terminate"} & now.suspended):
+        if stopped := sorted({"Launch", "Terminate"} & group.suspended_processes):
+            resume = self.group.cli_command(f"resume-processes --scaling-processes {' '.join(stopped)}")
+            raise Refused(f"{name} has {' and '.join(stopped)} suspended. Resume them: `{resume}`")
+        stable = {i.id for i in group.in_state("InService", "Standby", RETAINED)}
+        changing = [f"{i.id} is {i.state}" for i in group.instances if i.id not in stable]
+        serving = len(group.in_state("InService"))
+        if changing or serving != group.desired_capacity:
+            state = ", ".join(changing[:3]) or f"{serving} of {group.desired_capacity} in service"
+            raise Refused(f"{name} is not stable: {state}. Run this again when it is.")
+        if self.kind == "terminate" and not self._idle(group):
             raise Refused(
-                f"{name} has {' and '.join(stopped)} suspended. Resume them: {self.group.command('resume-processes --scaling-processes ' + ' '.join(stopped))}"
+                f"Every instance of {name} is busy or protected from scale-in: there is none to terminate. "
+                "Run this again when one is idle."
             )
-        moving = {i: m.state for i, m in now.members.items() if m.state not in ("InService", "Standby", RETAINED)}
-        serving = sum(m.state == "InService" for m in now.members.values())
-        if moving or serving != now.desired:
-            said = (
-                ", ".join(f"{one} is {state}" for one, state in sorted(moving.items())[:3])
-                or f"{serving} of {now.desired} in service"
-            )
-            raise Refused(f"{name} is not at rest: {said}. Run this again when it is.")
-        if self.kind == "terminate" and not self._idle(now):
-            raise Refused(
-                f"Every instance of {name} is busy or protected from scale-in: there is none to end. Run this again when one is idle."
-            )
-        return now
+        return group
 
     def run(self) -> Finding:
-        """Do it; how it went. Raises Refused, and CannotAsk where nothing was changed yet."""
-        before, failed = self.check(), self.group.failures()
-        self._was = self._expected = before.desired
+        """Do the drill; its result. Raises Refused, and AwsError where nothing was changed yet."""
+        group, failed = self.check(), self.group.failed_launches()
+        self._before = self._expected = group.desired_capacity
         try:
-            self._raise(before, failed)
-            self._lower()
+            self._scale_out(group, failed)
+            self._scale_in()
             self._follow()
-        except Amiss as amiss:
-            found = Finding("drill", amiss.severity, f"{self.kind}: {amiss}", amiss.remedy, section=11)
-        except CannotAsk as problem:
-            found = Finding(
-                "drill",
-                "error",
-                f"{self.kind}: {problem}",
-                Remedy("Run verify.yml again to see the result."),
-                section=11,
-            )
+        except DrillFailed as failure:
+            ok, severity, detail, remedy = False, failure.severity, str(failure), failure.remedy
+        except AwsError as error:
+            remedy = Remedy("Run verify.yml to see the fleet as it is.")
+            ok, severity, detail = False, "error", str(error)
         else:
-            found = Finding("drill", "error", f"{self.kind}: {self.said()}", ok=True, section=11)
+            ok, severity, detail, remedy = True, "error", self.times(), Remedy()
         finally:
-            self.deafen()
+            self.ignore_interrupts()
             self._restore()
-        evidence = {
-            "kind": self.kind,
-            "launched": self.launched,
-            "ended": self.ended,
-            "seconds": self.seconds,
-            "stands": self.stands,
-        }
-        return found._replace(detail=f"{found.detail}; {self.stands}", evidence=evidence)
+        return Finding(
+            "drill",
+            severity,
+            f"{self.kind}: {detail}; {self.left}",
+            remedy,
+            ok=ok,
+            section=11,
+            evidence={
+                "kind": self.kind,
+                "launched": self.launched,
+                "ended": self.terminated,
+                "seconds": self.seconds,
+                "stands": self.left,
+            },
+        )
 
-    def said(self) -> str:
-        """The times, for people."""
+    def times(self) -> str:
+        """The time of each step, for people."""
         return ", ".join(f"{words} {self.seconds[step]:.1f} s" for step, words in STEPS.items() if step in self.seconds)
 
-    def _idle(self, now: Standing) -> list[str]:
-        fit = (
-            i
-            for i, m in now.members.items()
-            if m.state == "InService" and m.healthy and not m.protected and i not in self.busy
-        )
-        return sorted(
-            fit, key=lambda i: (i == self.launched, i)
-        )  # one that has served tells more of a drain than one that just booted
+    def _idle(self, group: Group) -> list[str]:
+        """Ids of idle instances, the new one last: one that has served says more about a drain."""
+        idle = [
+            i.id
+            for i in group.in_state("InService")
+            if i.health == "Healthy" and not i.protected and i.id not in self.busy
+        ]
+        return sorted(idle, key=lambda i: (i == self.launched, i))
 
-    def _look(self) -> Standing:
-        """Raises Amiss where somebody else has written desired capacity."""
-        now = self.group.look()
-        if now.desired == self._expected:
-            self._odd_since = None
-        elif self._odd_since is None:
-            self._odd_since = self.clock()
-        elif self.clock() - self._odd_since >= SETTLE_SECONDS:
-            raise self._meddled(now)
-        return now
+    def _read(self) -> Group:
+        """Raises DrillFailed where somebody else has written desired capacity."""
+        group = self.group.read()
+        if group.desired_capacity == self._expected:
+            self._unexpected_since = None
+        elif self._unexpected_since is None:
+            self._unexpected_since = self.clock()
+        elif self.clock() - self._unexpected_since >= SETTLE_SECONDS:
+            raise self._written_by_others(group)
+        return group
 
-    def _meddled(self, now: Standing) -> Amiss:
-        return Amiss(
-            f"somebody else set desired capacity to {now.desired} meanwhile ({self._expected} expected)",
+    def _written_by_others(self, group: Group) -> DrillFailed:
+        return DrillFailed(
+            f"somebody else set desired capacity to {group.desired_capacity} meanwhile ({self._expected} expected)",
             "VALET scales as it likes; run the drill again when the queue is quiet.",
-            "warning",
+            severity="warning",
         )
 
-    def _until(self, done: Callable[[], Look], limit: float) -> Look:
-        """As until_done, but a state in which the wait before this one ended is not told a second time."""
+    def _until(self, check: Callable[[], Progress], limit: float) -> Progress:
+        """As until_done, but the summary with which the last wait ended is not logged again."""
 
-        def tell(said: str) -> None:
-            known, self._known = self._known, ""
-            if said.rpartition(" (")[0] != known:
-                self.tell(said)
+        def log(line: str) -> None:
+            known, self._last_summary = self._last_summary, ""
+            if line.rpartition(" (")[0] != known:
+                self.log(line)
 
-        found = until_done(done, limit, self.clock, self.sleep, tell, EVERY_SECONDS)
-        self._known = found.says
-        return found
+        progress = until_done(check, limit, self.clock, self.sleep, log, EVERY_SECONDS)
+        self._last_summary = progress.summary
+        return progress
 
-    def _write(self, desired: int) -> None:
+    def _set_desired_capacity(self, desired: int) -> None:
         """Never over what somebody else wrote."""
-        now = self.group.look()
-        if now.desired != self._expected:
-            raise self._meddled(now)
+        group = self.group.read()
+        if group.desired_capacity != self._expected:
+            raise self._written_by_others(group)
         self._expected = desired
-        self._ours.add(desired)
-        self.group.resize(desired)
+        self._written.add(desired)
+        self.group.set_desired_capacity(desired)
 
-    def _raise(self, before: Standing, failed: Mapping[str, str]) -> None:
-        """One more, until it serves."""
-        self.tell(f"desired capacity {before.desired} -> {before.desired + 1}")
-        self._write(before.desired + 1)
+    def _scale_out(self, before: Group, failed: Mapping[str, str]) -> None:
+        """One instance more, until it is in service."""
+        self.log(f"desired capacity {before.desired_capacity} -> {before.desired_capacity + 1}")
+        self._set_desired_capacity(before.desired_capacity + 1)
+        known = {i.id for i in before.instances}
         began, appeared, failing_since = self.clock(), 0.0, 0.0
         failure = ""
 
-        def look() -> Look:
+        def progress() -> Progress:
             nonlocal appeared, failing_since, failure
-            new = {i: m for i, m in self._look().members.items() if i not in before.members}
+            new = [i for i in self._read().instances if i.id not in known]
             if new and not appeared:
                 appeared = self.clock()
                 self.seconds["launch"] = appeared - began
-            serving = sorted(i for i, m in new.items() if m.state == "InService")
-            if serving:
+            if serving := [i.id for i in new if i.state == "InService"]:
                 self.launched = serving[0]
-                return Look(True, f"{serving[0]} is in service")
-            failure = next((said for one, said in self.group.failures().items() if one not in failed), "")
+                return Progress(True, f"{self.launched} is in service")
+            reasons = [reason for activity, reason in self.group.failed_launches().items() if activity not in failed]
+            failure = reasons[0] if reasons else ""
             failing_since = (failing_since or self.clock()) if failure else 0.0
-            says = ", ".join(f"{i} is {m.state}" for i, m in sorted(new.items())) or "waiting for the new instance"
+            summary = ", ".join(f"{i.id} is {i.state}" for i in new) or "waiting for the new instance"
             given_up = bool(failure) and self.clock() - failing_since >= RETRY_SECONDS
-            return Look(given_up, f"{says}; a launch failed: {failure}" if failure else says)
+            return Progress(given_up, f"{summary}; a launch failed: {failure}" if failure else summary)
 
-        self._until(look, self.limits.launch)
+        self._until(progress, self.limits.launch)
         if self.launched:
             self.seconds["boot"] = self.clock() - appeared
         elif failure:
-            known = cause(failure)
-            raise Amiss(
-                f"the launch failed{f', {known.means}' if known else ''}: {failure}",
-                known.remedy if known else "See the group's activities.",
+            why = cause(failure)
+            raise DrillFailed(
+                f"the launch failed{f', {why.means}' if why else ''}: {failure}",
+                why.remedy if why else "See the group's activities.",
             )
         else:
-            raise Amiss(
-                f"no new instance served within {duration(self.limits.launch)}",
+            raise DrillFailed(
+                f"no new instance came into service within {duration(self.limits.launch)}",
                 "See the group's activities, and the instance's log.",
             )
 
-    def _lower(self) -> None:
-        """One less, until it is known which."""
-        now = self._look()
+    def _scale_in(self) -> None:
+        """One instance less, until it is known which."""
+        before = self._read()
         if self.kind == "terminate":
-            if not (idle := self._idle(now)):
-                raise Amiss("every instance became busy meanwhile: none was ended", "Run the drill again.", "warning")
-            if now.desired != self._expected:
-                raise self._meddled(now)
-            self.ended = idle[0]
-            self.tell(f"ending {self.ended}, desired capacity {self._expected} -> {self._expected - 1}")
-            self._expected -= 1
-            self.group.end(self.ended)
+            self._terminate(before)
         else:
-            self.tell(f"desired capacity {self._expected} -> {self._expected - 1}")
-            self._write(self._expected - 1)
+            self.log(f"desired capacity {self._expected} -> {self._expected - 1}")
+            self._set_desired_capacity(self._expected - 1)
         began = self.clock()
 
-        def look() -> Look:
-            members = self._look().members
+        def progress() -> Progress:
+            states = self._states(self._read())
             if self.kind == "scale_in":
-                going = [i for i in now.members if i not in members or members[i].state.startswith("Terminating")]
-                self.ended = next((i for i in sorted(going) if now.members[i].state == "InService"), "")
-            state = members[self.ended].state if self.ended in members else "gone" if self.ended else ""
-            waits = bool(self.ended) and state not in ("InService", "Terminating")
-            return Look(
-                waits, f"{self.ended} is {state}" if self.ended else "waiting for Auto Scaling to choose an instance"
-            )
+                leaving = [i.id for i in before.in_state("InService") if _leaves(states.get(i.id))]
+                self.terminated = leaving[0] if leaving else ""
+            if not self.terminated:
+                return Progress(False, "waiting for Auto Scaling to choose an instance")
+            state = states.get(self.terminated, "gone")
+            return Progress(state not in ("InService", "Terminating"), f"{self.terminated} is {state}")
 
-        found = self._until(look, ORDER_SECONDS)
+        found = self._until(progress, CHOOSE_SECONDS)
         self.seconds["wait"] = self.clock() - began
         if not found.done:
-            shielded = sum(m.protected for m in now.members.values())
-            raise Amiss(
-                f"no instance was told to end within {duration(ORDER_SECONDS)} ({shielded} of {len(now.members)} protected from scale-in)",
+            protected = f"{sum(i.protected for i in before.instances)} of {len(before.instances)}"
+            raise DrillFailed(
+                f"no instance began to terminate within {duration(CHOOSE_SECONDS)} ({protected} protected from scale-in)",
                 "See instances-idle-shielded: a fleet whose idle workers are protected cannot shrink.",
             )
 
+    def _terminate(self, group: Group) -> None:
+        """Terminate an idle instance."""
+        if not (idle := self._idle(group)):
+            remedy = "Run the drill again."
+            raise DrillFailed("every instance became busy meanwhile: none was terminated", remedy, severity="warning")
+        if group.desired_capacity != self._expected:
+            raise self._written_by_others(group)
+        self.terminated = idle[0]
+        self.log(f"terminating {self.terminated}, desired capacity {self._expected} -> {self._expected - 1}")
+        self._expected -= 1
+        self.group.terminate(self.terminated, decrement=True)
+
+    @staticmethod
+    def _states(group: Group) -> dict[str, str]:
+        return {i.id: i.state for i in group.instances}
+
     def _follow(self) -> None:
-        """Until it is gone, or kept."""
+        """Until the instance is gone, or retained."""
+
+        def state() -> str:  # desired capacity has been written for the last time, so nobody else's write matters
+            return self._states(self.group.read()).get(self.terminated, "gone")
+
+        def drained() -> Progress:
+            now = state()
+            return Progress(now not in ("Terminating", "Terminating:Wait"), f"{self.terminated} is {now}")
+
+        def gone() -> Progress:
+            now = state()
+            return Progress(now == "gone", f"{self.terminated} is {now}")
+
         began = self.clock()
-
-        def state() -> str:
-            members = self.group.look().members  # desired capacity has been written for the last time
-            return members[self.ended].state if self.ended in members else "gone"
-
-        def drained() -> Look:
-            now = state()
-            return Look(now not in ("Terminating", "Terminating:Wait"), f"{self.ended} is {now}")
-
-        def gone() -> Look:
-            now = state()
-            return Look(now == "gone", f"{self.ended} is {now}")
-
         found = self._until(drained, self.limits.drain)
         self.seconds["drain"] = self.clock() - began
-        took = duration(self.seconds["drain"])
-        if not found.done:
-            raise Amiss(
-                f"{self.ended} was still draining after {took}",
-                "It goes on by itself; instances-terminating follows it.",
-            )
-        if found.says.endswith(RETAINED):
-            words = f"terminate-instance-in-auto-scaling-group --instance-id {self.ended} --no-should-decrement-desired-capacity"
-            raise Amiss(
-                f"{self.ended} was kept after {took}: its agent gave the drain up, or never completed the hook",
-                Remedy(
-                    "Look at it: a job may have been cut short, and journalctl -u ghosthands-watch says why. "
-                    "Then terminate it:",
-                    (self.group.command(words),),
-                ),
-            )
+        self._check_drain(found)
         drained_at = self.clock()
         found = self._until(gone, GONE_SECONDS)
         self.seconds["gone"] = self.clock() - drained_at
         if not found.done:
-            raise Amiss(
-                f"{self.ended} was not gone {duration(self.seconds['gone'])} after its drain",
-                "See what EC2 says of it.",
+            raise DrillFailed(
+                f"{self.terminated} was not gone {duration(self.seconds['gone'])} after its drain",
+                "See the instance in EC2.",
             )
         if self.seconds["drain"] >= self.limits.hook:
-            raise Amiss(
-                f"{self.ended} was idle and waited for {took}, the hook's whole timeout: nobody completed the hook",
+            raise DrillFailed(
+                f"{self.terminated} was idle and waited for {duration(self.seconds['drain'])}, the hook's whole timeout: "
+                "nobody completed the hook",
                 "See its log, and whether its image has the agent (image-origin).",
+            )
+
+    def _check_drain(self, drain: Progress) -> None:
+        """Raises DrillFailed where the drain has not ended, or ended with the instance retained."""
+        took = duration(self.seconds["drain"])
+        if not drain.done:
+            raise DrillFailed(
+                f"{self.terminated} was still draining after {took}",
+                "The drain goes on without the drill; instances-terminating follows it.",
+            )
+        if drain.summary.endswith(RETAINED):
+            command = self.group.cli_command(
+                "terminate-instance-in-auto-scaling-group "
+                f"--instance-id {self.terminated} --no-should-decrement-desired-capacity"
+            )
+            raise DrillFailed(
+                f"{self.terminated} was retained after {took}: its agent gave the drain up, "
+                "or never completed the hook",
+                "Look at it: a job may have been cut short, and journalctl -u ghosthands-watch says why. "
+                "Then terminate it:",
+                command,
             )
 
     def _restore(self) -> None:
         """Desired capacity as it was, unless somebody else wrote it."""
         try:
-            now = self.group.look()
-            for _look in range(3):  # a look right after a write may still show what was before
-                if now.desired != self._was or self._expected == self._was:
+            now = self.group.read().desired_capacity
+            for _attempt in range(3):  # right after a write, the answer may still be the one before it
+                if now != self._before or self._expected == self._before:
                     break
                 self.sleep(EVERY_SECONDS)
-                now = self.group.look()
-            if now.desired == self._was:
-                self.stands = f"desired capacity is {self._was} as before"
-            elif now.desired in self._ours:
-                self.group.resize(self._was)
-                self.stands = f"desired capacity was set back to {self._was}, so one instance ends by the hook"
+                now = self.group.read().desired_capacity
+            if now == self._before:
+                self.left = f"desired capacity is {self._before} as before"
+            elif now in self._written:
+                self.group.set_desired_capacity(self._before)
+                self.left = f"desired capacity was set back to {self._before}, so one instance is drained by the hook"
             else:
-                self.stands = (
-                    f"desired capacity is {now.desired}, which somebody else wrote ({self._was} before), and was left"
+                self.left = (
+                    f"desired capacity is {now}, which somebody else wrote ({self._before} before), and was left"
                 )
-        except CannotAsk as problem:
-            words = f"set-desired-capacity --desired-capacity {self._was}"
-            self.stands = f"desired capacity could not be looked after ({problem}); it was {self._was}: {self.group.command(words)}"
-        self.tell(self.stands)
+        except AwsError as error:
+            command = self.group.cli_command(f"set-desired-capacity --desired-capacity {self._before}")
+            self.left = f"desired capacity could not be restored ({error}); it was {self._before}: `{command}`"
+        self.log(self.left)
+
+
+def _leaves(state: str | None) -> bool:
+    """Whether an instance that was in service is on its way out."""
+    return state is None or state.startswith("Terminating")

@@ -13,9 +13,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Activity,
     Fleet,
     Group,
-    Machine,
-    Member,
-    Template,
+    GroupInstance,
+    Instance,
+    LaunchTemplate,
     Unread,
     waiting_since,
 )
@@ -33,7 +33,7 @@ def summary(settings: Settings, fleet: Fleet, registry: Registry | None, now: fl
     :param now: seconds since the epoch.
     """
     group = fleet.group if isinstance(fleet.group, Group) else None
-    template = fleet.template if isinstance(fleet.template, Template) else None
+    template = fleet.template if isinstance(fleet.template, LaunchTemplate) else None
     return {
         "name": settings["fleet_name"],
         "group": settings["fleet_group_name"],
@@ -41,9 +41,9 @@ def summary(settings: Settings, fleet: Fleet, registry: Registry | None, now: fl
         "account": fleet.account if isinstance(fleet.account, str) else "",
         "endpoint": settings["fleet_endpoint_url"],
         "at": _timestamp(now),
-        "template_version": str(template.number) if template else "",
+        "template_version": str(template.version) if template else "",
         "image": template.image if template else "",
-        "desired": group.desired if group else None,
+        "desired": group.desired_capacity if group else None,
         "min": group.min_size if group else None,
         "max": group.max_size if group else None,
         "hook_timeout_seconds": settings["fleet_termination_hook_timeout"],
@@ -54,7 +54,7 @@ def summary(settings: Settings, fleet: Fleet, registry: Registry | None, now: fl
     }
 
 
-def _price(settings: Settings, fleet: Fleet, group: Group | None, template: Template | None) -> dict[str, Any] | None:
+def _price(settings: Settings, fleet: Fleet, group: Group | None, template: LaunchTemplate | None) -> dict[str, Any] | None:
     """What the fleet costs a month, if its instances run all the time. None: unknown."""
     if group is None or template is None:
         return None
@@ -67,8 +67,8 @@ def _price(settings: Settings, fleet: Fleet, group: Group | None, template: Temp
     )
     if one is None:
         return None
-    machines = None if isinstance(fleet.machines, Unread) else fleet.machines.values()
-    billed = len(group.members) if machines is None else sum(m.state in ("pending", "running") for m in machines)
+    instances = None if isinstance(fleet.instances, Unread) else fleet.instances.values()
+    billed = len(group.instances) if instances is None else sum(m.state in ("pending", "running") for m in instances)
     return {
         "min": round(group.min_size * one.total, 2),
         "max": round(group.max_size * one.total, 2),
@@ -79,28 +79,28 @@ def _price(settings: Settings, fleet: Fleet, group: Group | None, template: Temp
 
 
 def _instances(group: Group, fleet: Fleet, registry: Registry | None, now: float) -> list[dict[str, Any]]:
-    machines = {} if isinstance(fleet.machines, Unread) else fleet.machines
+    instances = {} if isinstance(fleet.instances, Unread) else fleet.instances
     rows = registry.rows if registry else ()
     workers = {row.instance_id: row for row in rows if row.instance_id and row.status != "offline"}
     waiting = {
         member.id: waiting_since(_activities(fleet), member.id)
-        for member in group.members
+        for member in group.instances
         if member.state.endswith(":Wait")
     }
     return [
-        _instance(member, machines.get(member.id), workers.get(member.id))
+        _instance(member, instances.get(member.id), workers.get(member.id))
         | {"state_seconds": round(now - since, 1) if (since := waiting.get(member.id)) else None}
-        for member in group.members
+        for member in group.instances
     ]
 
 
-def _instance(member: Member, machine: Machine | None, worker: WorkerRow | None) -> dict[str, Any]:
+def _instance(member: GroupInstance, machine: Instance | None, worker: WorkerRow | None) -> dict[str, Any]:
     return {
         "id": member.id,
         "state": member.state,
         "health": member.health,
         "zone": member.zone,
-        "template_version": member.version,
+        "template_version": member.template_version,
         "image": machine.image if machine else "",
         "type": member.type,
         "launched_at": _timestamp(machine.launched) if machine else "",
@@ -130,7 +130,7 @@ def _drains(activities: tuple[Activity, ...]) -> list[dict[str, Any]]:
     return [
         {
             "instance": activity.instance,
-            "seconds": round(activity.ended - activity.began, 1),
+            "seconds": round(activity.ended - activity.started, 1),
             "ended_at": _timestamp(activity.ended),
             "outcome": activity.status,
         }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
-    RESOURCE,
+    COMPARISON,
 )
 from ansible_collections.wekruit.ghosthands.plugins.modules.autoscaling_group_settings import (
     DOCUMENTATION,
@@ -20,6 +20,8 @@ from ansible_collections.wekruit.ghosthands.plugins.modules.autoscaling_group_se
 
 GROUP = {
     "AutoScalingGroupName": "g",
+    "AutoScalingGroupARN": "arn:g",
+    "Instances": [],
     "MinSize": 1,
     "MaxSize": 4,
     "DesiredCapacity": 3,
@@ -90,10 +92,10 @@ def test_every_option_is_documented_with_its_type_and_known_to_the_comparison() 
     assert {n: sorted(o.get("suboptions", {})) for n, o in documented.items()} == {
         n: sorted(o.get("options", {})) for n, o in options.items()
     }
-    assert options.keys() == RESOURCE.says.keys()
+    assert options.keys() == COMPARISON.parameters.keys()
 
 
-def test_a_group_as_wanted_is_read_and_not_written_to() -> None:
+def test_a_group_as_desired_is_read_and_not_written_to() -> None:
     client = Client(GROUP)
     found = ran(client, min_size=1, max_size=4, termination_policies=["Default"], suspended_processes=[], tags={})
     assert (found["changed"], found["calls"], found["before"], found["after"]) == (False, [], {}, {})

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The account: one question once, and every error as one sentence on what is wrong and one on what to do. No network."""
+"""The account: one request once, and every error as a sentence on what is wrong and one on what to do. No network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import (
+    BAD_CREDENTIALS,
     DENIED,
-    UNTRUSTED,
     Account,
-    AccountError,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
@@ -28,7 +28,7 @@ from botocore.stub import Stubber
 
 
 @pytest.fixture(autouse=True)
-def nobodys_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the developer's AWS configuration nor an instance's profile gets in."""
     for name in (
         "AWS_PROFILE",
@@ -61,7 +61,7 @@ def failing(account: Account, error: Exception) -> str:
             raise error
 
     account._clients["iam"] = Client()
-    with pytest.raises(AccountError) as told:
+    with pytest.raises(AwsError) as told:
         account.call("iam", "get_role", RoleName="r")
     return str(told.value)
 
@@ -71,22 +71,22 @@ def refusal(code: str) -> ClientError:
 
 
 def test_without_credentials_it_says_how_to_log_in() -> None:
-    with pytest.raises(AccountError, match=r"No AWS credentials found\. Log in .*fleet_profile"):
+    with pytest.raises(AwsError, match=r"No AWS credentials found\. Log in .*fleet_profile"):
         Account("us-east-1")
 
 
 def test_an_unknown_profile_is_named_with_the_variable() -> None:
-    with pytest.raises(AccountError, match=r"nosuch.*fleet_profile"):
+    with pytest.raises(AwsError, match=r"nosuch.*fleet_profile"):
         Account("us-east-1", profile="nosuch")
 
 
 def test_a_misspelt_region_is_refused_with_one_that_is_near() -> None:
-    with pytest.raises(AccountError, match=r"fleet_region 'us-east1'.*us-east-1"):
+    with pytest.raises(AwsError, match=r"fleet_region 'us-east1'.*us-east-1"):
         Account("us-east1", access_key="dummy-access-key", secret_key="dummy-secret-key")
 
 
-def test_a_region_like_no_other_is_refused() -> None:
-    with pytest.raises(AccountError, match="fleet_region 'x'"):
+def test_a_region_that_resembles_no_other_is_refused() -> None:
+    with pytest.raises(AwsError, match="fleet_region 'x'"):
         Account("x", access_key="dummy-access-key", secret_key="dummy-secret-key")
 
 
@@ -100,7 +100,7 @@ def test_a_denied_call_is_named_as_a_policy_would_name_it(account: Account, code
     assert failing(account, refusal(code)).startswith("These credentials may not call iam:GetRole (said so).")
 
 
-@pytest.mark.parametrize("code", sorted(UNTRUSTED))
+@pytest.mark.parametrize("code", sorted(BAD_CREDENTIALS))
 def test_credentials_that_aws_does_not_accept_ask_for_a_login(account: Account, code: str) -> None:
     said = failing(account, refusal(code))
     assert code in said
@@ -123,7 +123,7 @@ def test_an_expired_login_asks_for_another(account: Account, error: Exception) -
     assert "aws sso login" in failing(account, error)
 
 
-def test_an_endpoint_that_is_down_is_named_with_the_way_to_start_it() -> None:
+def test_an_endpoint_that_is_down_is_named_with_the_command_that_starts_it() -> None:
     account = Account("us-east-1", "http://127.0.0.1:1", access_key="dummy-access-key", secret_key="dummy-secret-key")
     said = failing(account, EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
     assert "fleet_endpoint_url is http://127.0.0.1:1" in said
@@ -145,7 +145,7 @@ def test_a_code_that_means_absent_is_none(account: Account) -> None:
         assert account.call("iam", "get_role", "Role", absent=("NoSuchEntity",), RoleName="r") is None
 
 
-def test_the_same_question_is_asked_once_and_its_parts_served_from_it(account: Account) -> None:
+def test_the_same_request_is_sent_once_and_its_parts_are_taken_from_the_response(account: Account) -> None:
     with Stubber(account._client("sts")) as stub:
         stub.add_response(
             "get_caller_identity", {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"}
@@ -155,7 +155,7 @@ def test_the_same_question_is_asked_once_and_its_parts_served_from_it(account: A
     assert account.calls == 1
 
 
-def test_another_request_is_another_question(account: Account) -> None:
+def test_another_request_is_sent_too(account: Account) -> None:
     role = {
         "Path": "/",
         "RoleName": "rrr",
@@ -170,7 +170,7 @@ def test_another_request_is_another_question(account: Account) -> None:
         assert account.call("iam", "get_role", "Role", absent=("NoSuchEntity",), RoleName="b") is None
 
 
-def test_an_answer_in_pages_comes_whole(account: Account) -> None:
+def test_every_page_of_a_response_is_fetched(account: Account) -> None:
     with Stubber(account._client("autoscaling")) as stub:
         group = {
             "AutoScalingGroupName": "g",
@@ -187,17 +187,17 @@ def test_an_answer_in_pages_comes_whole(account: Account) -> None:
         assert len(account.call("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups")) == 2
 
 
-def test_what_changes_something_is_never_remembered(account: Account) -> None:
+def test_call_now_is_sent_every_time(account: Account) -> None:
     me = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"}
     with Stubber(account._client("sts")) as stub:
         stub.add_response("get_caller_identity", me)
         stub.add_response("get_caller_identity", me)
-        account.tell("sts", "get_caller_identity")
-        account.tell("sts", "get_caller_identity")
+        account.call_now("sts", "get_caller_identity")
+        account.call_now("sts", "get_caller_identity")
     assert account.calls == 2
 
 
-def test_threads_that_ask_the_same_wait_for_one_answer(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_with_the_same_request_wait_for_one_response(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, free = [], threading.Event()
 
     def slowly(*question: Any) -> dict[str, str]:
@@ -205,19 +205,8 @@ def test_threads_that_ask_the_same_wait_for_one_answer(account: Account, monkeyp
         assert free.wait(10)
         return {"Role": "r"}
 
-    monkeypatch.setattr(account, "_ask", slowly)
+    monkeypatch.setattr(account, "_send", slowly)
     under_way = [account.start(account.call, "iam", "get_role", "Role") for _turn in range(8)]
     free.set()
     assert [answer.result(10) for answer in under_way] == ["r"] * 8
     assert len(asked) == 1
-
-
-def test_files_are_read_in_the_words_of_the_modules_that_write_them(account: Account, tmp_path: Path) -> None:
-    file = tmp_path / "f"
-    file.write_text("a\n")
-    file.chmod(0o600)
-    tmp_path.chmod(0o700)
-    assert account.call("file", "read", path=str(file)) == {"state": "file", "mode": "0600", "content": "a\n"}
-    assert account.call("file", "read", path=str(tmp_path)) == {"state": "directory", "mode": "0700"}
-    assert account.call("file", "read", path=str(tmp_path / "none")) is None
-    assert account.calls == 0

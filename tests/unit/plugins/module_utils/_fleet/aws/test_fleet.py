@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AWS's answers become a fleet as it stands; what cannot be read says why, and what is odd is not taken for right."""
+"""AWS's answers as a fleet. A part that cannot be read says why, and what AWS does not report is not taken for right."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import fleet as observe
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import fleet as read
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import KEYS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Template, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    LaunchTemplate,
+    Unread,
+)
 
 Settings = dict[str, Any]
 ARN = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/gh-worker-asg"
@@ -37,7 +41,7 @@ RAW: dict[str, Any] = {
 }
 
 
-def there(answers: Any, **other: Any) -> None:
+def group(answers: Any, **other: Any) -> None:
     answers.on(
         "describe_auto_scaling_groups",
         {"AutoScalingGroups": [{**RAW, **other}]},
@@ -45,7 +49,7 @@ def there(answers: Any, **other: Any) -> None:
     )
 
 
-def absent(answers: Any) -> None:
+def no_group(answers: Any) -> None:
     answers.on("describe_auto_scaling_groups", {"AutoScalingGroups": []}, AutoScalingGroupNames=["gh-worker-asg"])
 
 
@@ -62,13 +66,13 @@ def version(number: int, default: bool = False, **data: Any) -> dict[str, Any]:
     return {"VersionNumber": number, "DefaultVersion": default, "LaunchTemplateData": data}
 
 
-def template(answers: Any, settings: Settings) -> Template:
-    found = observe.template(answers.call, settings)
+def template(answers: Any, settings: Settings) -> LaunchTemplate:
+    found = read.template(answers.call, settings)
     assert found is not None
     return found
 
 
-# --- agent.conf, out of user data -----------------------------------------------------------------------------------------------
+# --- agent.conf from user data ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -82,11 +86,11 @@ def template(answers: Any, settings: Settings) -> Template:
 )
 def test_what_user_data_writes_is_read_back(more: dict[str, Any], answers: Any, settings: Settings) -> None:
     conf = agent_conf({**CONF, **more})
-    there(answers)
+    group(answers)
     versions(answers, version(2, True, UserData=user_data(conf)))
     seen = template(answers, settings)
-    assert seen.agent_problem == ""
-    assert "".join(f"{key}={value}\n" for key, value in seen.agent.items()) == conf
+    assert seen.agent_conf_problem == ""
+    assert "".join(f"{key}={value}\n" for key, value in seen.agent_conf.items()) == conf
 
 
 def encoded(text: str | bytes) -> str:
@@ -97,8 +101,8 @@ def encoded(text: str | bytes) -> str:
     ("data", "problem"),
     [
         ("", "there is no user data"),
-        ("%%%", "the user data is no base64 of a text"),
-        (encoded(b"\xff\xfe"), "the user data is no base64 of a text"),
+        ("%%%", "the user data is not the base64 of a text"),
+        (encoded(b"\xff\xfe"), "the user data is not the base64 of a text"),
         (encoded("#!/bin/sh\ncurl x | sh\n"), "the user data does not write /etc/ghosthands/agent.conf"),
         (encoded("#cloud-config\nruncmd: []\n"), "the user data does not write /etc/ghosthands/agent.conf"),
     ],
@@ -106,40 +110,40 @@ def encoded(text: str | bytes) -> str:
 def test_user_data_of_another_kind_says_why_there_is_no_agent_conf(
     data: str, problem: str, answers: Any, settings: Settings
 ) -> None:
-    there(answers)
+    group(answers)
     versions(answers, version(2, True, UserData=data))
     seen = template(answers, settings)
-    assert (dict(seen.agent), seen.agent_problem) == ({}, problem)
+    assert (dict(seen.agent_conf), seen.agent_conf_problem) == ({}, problem)
 
 
-# --- the template ---------------------------------------------------------------------------------------------------------------
+# --- the launch template ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("named", "number"), [("2", 2), ("$Latest", 3), ("$Default", 1)])
 def test_the_version_that_the_group_names_is_the_one_that_is_read(
     named: str, number: int, answers: Any, settings: Settings
 ) -> None:
-    there(answers, LaunchTemplate={"LaunchTemplateName": "gh-worker-lt", "Version": named})
+    group(answers, LaunchTemplate={"LaunchTemplateName": "gh-worker-lt", "Version": named})
     found = [version(3, ImageId="ami-3"), version(1, True, ImageId="ami-1"), version(2, ImageId="ami-2")]
     versions(answers, *found, wanted=tuple(sorted({"$Default", "$Latest", named})))
     seen = template(answers, settings)
-    assert (seen.number, seen.latest, seen.image) == (number, 3, f"ami-{number}")
+    assert (seen.version, seen.latest_version, seen.image) == (number, 3, f"ami-{number}")
 
 
-def test_a_version_that_is_gone_is_no_template(answers: Any, settings: Settings) -> None:
-    there(answers)
+def test_a_version_that_does_not_exist_is_no_template(answers: Any, settings: Settings) -> None:
+    group(answers)
     versions(answers)
-    assert observe.template(answers.call, settings) is None
+    assert read.template(answers.call, settings) is None
 
 
 def test_without_a_group_the_fleets_latest_version_is_read(answers: Any, settings: Settings) -> None:
-    absent(answers)
+    no_group(answers)
     versions(answers, version(5, True), wanted=("$Default", "$Latest"))
-    assert template(answers, settings).number == 5
+    assert template(answers, settings).version == 5
 
 
-def test_what_a_template_does_not_say_is_not_taken_for_right(answers: Any, settings: Settings) -> None:
-    there(answers)
+def test_what_a_template_does_not_state_is_not_taken_for_right(answers: Any, settings: Settings) -> None:
+    group(answers)
     disks = [
         {"DeviceName": "/dev/xvda", "Ebs": {}},
         {"DeviceName": "/dev/xvdb", "Ebs": {"Encrypted": True}},
@@ -147,11 +151,16 @@ def test_what_a_template_does_not_say_is_not_taken_for_right(answers: Any, setti
     ]
     versions(answers, version(2, True, BlockDeviceMappings=disks))
     seen = template(answers, settings)
-    assert (seen.tokens, seen.unencrypted, seen.profile, seen.security_groups) == ("optional", ("/dev/xvda",), "", ())
+    assert (seen.http_tokens, seen.unencrypted, seen.profile, seen.security_groups) == (
+        "optional",
+        ("/dev/xvda",),
+        "",
+        (),
+    )
 
 
 def test_a_profile_may_be_named_by_its_arn_and_groups_by_card_or_by_instance(answers: Any, settings: Settings) -> None:
-    there(answers)
+    group(answers)
     arn = "arn:aws:iam::123456789012:instance-profile/path/gh"
     cards = [{"Groups": ["sg-2"]}, {}]
     versions(
@@ -161,32 +170,31 @@ def test_a_profile_may_be_named_by_its_arn_and_groups_by_card_or_by_instance(ans
     assert (seen.profile, seen.security_groups) == ("gh", ("sg-1", "sg-2"))
 
 
-# --- the group, and what stands around it -----------------------------------------------------------------------------------------
+# --- the group and its environment --------------------------------------------------------------------------------
 
 
-def test_a_group_is_read_with_its_members_in_order(answers: Any, settings: Settings) -> None:
-    there(answers)
-    seen = observe.group(answers.call, settings)
+def test_a_group_is_read_with_its_instances_in_order(answers: Any, settings: Settings) -> None:
+    group(answers)
+    seen = prerequisites.group(answers.call, settings)
     assert seen is not None
-    assert [m.id for m in seen.members] == ["i-1", "i-2"]
-    assert (seen.retains, seen.metrics, seen.suspended, seen.subnets) == (
-        True,
+    assert [m.id for m in seen.instances] == ["i-1", "i-2"]
+    assert (seen.on_hook_abandon, seen.metrics, seen.subnet_ids) == (
+        "retain",
         False,
-        frozenset[str](),
         frozenset({"subnet-a", "subnet-b"}),
     )
 
 
-def test_a_group_that_is_not_there_is_asked_nothing_more(answers: Any, settings: Settings) -> None:
-    absent(answers)
-    for part in (observe.hooks, observe.activities, observe.refreshes, observe.subnets):
+def test_without_a_group_nothing_else_of_it_is_read(answers: Any, settings: Settings) -> None:
+    no_group(answers)
+    for part in (read.hooks, read.activities, read.refreshes, read.subnets):
         assert part(answers.call, settings) == ()
     assert set(answers.asked) == {"describe_auto_scaling_groups"}
 
 
 def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
-    there(answers)
-    assert observe.account(answers.call, settings) == "123456789012"
+    group(answers)
+    assert read.account(answers.call, settings) == "123456789012"
 
 
 @pytest.mark.parametrize(
@@ -207,14 +215,14 @@ def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
         ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": "sg-2"}]}, ""),
     ],
 )
-def test_only_what_the_whole_world_may_reach_is_open(
+def test_only_ports_that_every_address_may_reach_are_open_to_the_world(
     rule: dict[str, Any], said: str, answers: Any, settings: Settings
 ) -> None:
-    there(answers)
+    group(answers)
     versions(answers, version(2, True, SecurityGroupIds=["sg-1"]))
     raw = {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": [rule]}]}
     answers.on("describe_security_groups", raw, Filters=[{"Name": "group-id", "Values": ["sg-1"]}])
-    assert observe.security_groups(answers.call, settings)["sg-1"].open == ((said,) if said else ())
+    assert read.security_groups(answers.call, settings)["sg-1"].open_to_world == ((said,) if said else ())
 
 
 @pytest.mark.parametrize(
@@ -225,26 +233,26 @@ def test_only_what_the_whole_world_may_reach_is_open(
         (f"{REPOSITORY}:v1@{DIGEST}", {"imageDigest": DIGEST}),
     ],
 )
-def test_the_worker_image_is_asked_for_as_docker_would(
+def test_the_worker_image_is_found_as_docker_finds_it(
     image: str, wanted: dict[str, str], answers: Any, settings: Settings
 ) -> None:
-    there(answers)
+    group(answers)
     versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
     answers.on(
         "describe_images", {"imageDetails": [{"imageDigest": DIGEST}]}, repositoryName="ghosthands", imageIds=[wanted]
     )
-    assert observe.worker_image(answers.call, settings) == DIGEST
+    assert read.worker_image(answers.call, settings) == DIGEST
 
 
 @pytest.mark.parametrize("image", ["docker.io/library/busybox:1", REPOSITORY.replace("123456789012", "210987654321")])
-def test_an_image_elsewhere_is_not_asked_for(image: str, answers: Any, settings: Settings) -> None:
-    there(answers)
+def test_an_image_in_another_registry_is_not_looked_up(image: str, answers: Any, settings: Settings) -> None:
+    group(answers)
     versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
-    assert observe.worker_image(answers.call, settings) == ""
+    assert read.worker_image(answers.call, settings) == ""
     assert "describe_images" not in answers.asked
 
 
-def test_a_log_stream_was_heard_when_its_latest_stamp_says(answers: Any, settings: Settings) -> None:
+def test_the_last_event_is_the_latest_of_a_streams_timestamps(answers: Any, settings: Settings) -> None:
     answers.on(
         "describe_log_streams",
         {"logStreams": [{"lastEventTimestamp": 1000, "lastIngestionTime": 5000}]},
@@ -253,13 +261,13 @@ def test_a_log_stream_was_heard_when_its_latest_stamp_says(answers: Any, setting
         descending=True,
         PaginationConfig={"MaxItems": 1, "PageSize": 1},
     )
-    heard = observe.log_group(answers.call, settings)
+    heard = read.log_group(answers.call, settings)
     assert heard is not None
-    assert heard.heard == 5.0
+    assert heard.last_event == 5.0
 
 
-def test_images_beyond_what_one_filter_takes_leave_the_templates_own_in(answers: Any, settings: Settings) -> None:
-    there(answers)
+def test_the_templates_image_is_among_those_that_one_filter_takes(answers: Any, settings: Settings) -> None:
+    group(answers)
     versions(answers, version(2, True, ImageId="ami-zzz"))
     one = {"State": {"Name": "running"}, "InstanceType": "t3.medium", "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC)}
     running = [{**one, "InstanceId": f"i-{n:03}", "ImageId": f"ami-{n:03}"} for n in range(300)]
@@ -272,21 +280,21 @@ def test_images_beyond_what_one_filter_takes_leave_the_templates_own_in(answers:
     answers.on(
         "describe_images", {"Images": []}, Filters=[{"Name": "image-id", "Values": first}], IncludeDeprecated=True
     )
-    assert observe.images(answers.call, settings) == {}
+    assert read.images(answers.call, settings) == {}
 
 
-# --- what cannot be read ------------------------------------------------------------------------------------------------------------
+# --- what cannot be read ------------------------------------------------------------------------------------------
 
 
 class Refusing:
-    """An account that lets nobody read anything."""
+    """An account that may not be read."""
 
     def call(self, service: str, operation: str, *_more: Any, **_request: Any) -> Any:
-        raise CannotAsk(f"These credentials may not call {service}:{operation}.")
+        raise AwsError(f"These credentials may not call {service}:{operation}.")
 
 
-def test_what_may_not_be_read_says_why_and_raises_nothing(answers: Any, settings: Settings) -> None:
-    seen = observe.observe(answers.start, Refusing().call, settings)
+def test_a_part_that_may_not_be_read_is_unread_and_nothing_is_raised(answers: Any, settings: Settings) -> None:
+    seen = read.read_fleet(answers.start, Refusing().call, settings)
     parts = {name: getattr(seen, name) for name in seen.__dataclass_fields__}
     assert {name for name, part in parts.items() if not isinstance(part, Unread)} == set()
-    assert "may not call logs:describe_log_streams" in parts["log_group"].why
+    assert "may not call logs:describe_log_streams" in parts["log_group"].reason

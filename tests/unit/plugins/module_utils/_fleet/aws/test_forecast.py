@@ -1,15 +1,15 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only preflight.yml asks: AWS's answers become the outlook, and nothing that is refused stops it."""
+"""What only preflight.yml reads, and that nothing which is refused stops it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import start_forecast
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import context
@@ -29,7 +29,7 @@ DOCUMENT = {
 LIMITS = {"NumberOfAutoScalingGroups": 3, "MaxNumberOfAutoScalingGroups": 500}
 
 
-def others(answers: Any) -> None:
+def answer_all_but_the_caller(answers: Any) -> None:
     """Everything but the caller."""
     answers.on(
         "describe_instance_types", {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 2}}]}, InstanceTypes=["t3.medium"]
@@ -38,7 +38,7 @@ def others(answers: Any) -> None:
     answers.on("describe_account_limits", LIMITS)
 
 
-def simulated(answers: Any, settings: dict[str, Any], source: str, **decisions: str) -> None:
+def simulate(answers: Any, settings: dict[str, Any], source: str, **decisions: str) -> None:
     """What the simulator says of CreateRole and PutRolePolicy."""
     results = [
         {"EvalActionName": f"iam:{action}", "EvalResourceName": ROLE, "EvalDecision": decision}
@@ -55,68 +55,70 @@ def simulated(answers: Any, settings: dict[str, Any], source: str, **decisions: 
     )
 
 
-def me(answers: Any, what: str) -> None:
+def caller(answers: Any, what: str) -> None:
     answers.on("get_caller_identity", {"Account": ACCOUNT, "Arn": f"arn:aws:{what}"})
 
 
-def looked(answers: Any, settings: dict[str, Any]) -> Forecast:
-    return read.outlook(answers.start, answers.call, settings, DOCUMENT)()
+def forecast(answers: Any, settings: dict[str, Any]) -> Forecast:
+    return start_forecast(answers.start, answers.call, settings, DOCUMENT)()
 
 
-def test_a_user_is_asked_about_by_its_own_name(answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"iam::{ACCOUNT}:user/me")
-    simulated(answers, settings, f"arn:aws:iam::{ACCOUNT}:user/me", CreateRole="allowed", PutRolePolicy="implicitDeny")
-    assert looked(answers, settings) == Forecast(2, 64.0, (3, 500), ("iam:PutRolePolicy",))
+def test_a_user_is_simulated_by_its_arn(answers: Any, settings: dict[str, Any]) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"iam::{ACCOUNT}:user/me")
+    simulate(answers, settings, f"arn:aws:iam::{ACCOUNT}:user/me", CreateRole="allowed", PutRolePolicy="implicitDeny")
+    assert forecast(answers, settings) == Forecast(2, 64.0, (3, 500), ("iam:PutRolePolicy",))
 
 
-def test_a_session_is_asked_about_by_its_roles_whole_name(answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"sts::{ACCOUNT}:assumed-role/deployer/me")
+def test_a_session_is_simulated_by_its_roles_arn_with_the_path(answers: Any, settings: dict[str, Any]) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"sts::{ACCOUNT}:assumed-role/deployer/me")
     arn = f"arn:aws:iam::{ACCOUNT}:role/teams/deployer"
     answers.on("get_role", {"Role": {"Arn": arn}}, RoleName="deployer")
-    simulated(answers, settings, arn, CreateRole="allowed", PutRolePolicy="allowed")
-    assert looked(answers, settings).denied == ()
+    simulate(answers, settings, arn, CreateRole="allowed", PutRolePolicy="allowed")
+    assert forecast(answers, settings).denied == ()
 
 
-def test_an_accounts_root_may_do_everything_and_nobody_is_asked(answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"iam::{ACCOUNT}:root")
-    assert looked(answers, settings).denied == ()
+def test_the_root_user_may_do_everything_and_is_not_simulated(answers: Any, settings: dict[str, Any]) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"iam::{ACCOUNT}:root")
+    assert forecast(answers, settings).denied == ()
     assert "simulate_principal_policy" not in answers.asked
 
 
-def test_a_caller_whom_iam_cannot_simulate_is_unread(answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"sts::{ACCOUNT}:federated-user/me")
-    assert looked(answers, settings).denied == Unread("IAM simulates no federated-user.")
+def test_a_caller_that_iam_cannot_simulate_is_unread(answers: Any, settings: dict[str, Any]) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"sts::{ACCOUNT}:federated-user/me")
+    assert forecast(answers, settings).denied == Unread("IAM cannot simulate a federated-user.")
 
 
-def test_what_is_refused_is_unread_and_the_rest_is_there(answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"iam::{ACCOUNT}:root")
+def test_a_part_that_is_refused_is_unread_and_the_others_are_read(answers: Any, settings: dict[str, Any]) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"iam::{ACCOUNT}:root")
 
     def call(service: str, operation: str, *arguments: Any, **request: Any) -> Any:
         if operation in ("get_service_quota", "describe_account_limits"):
-            raise CannotAsk(f"no {operation}")
+            raise AwsError(f"no {operation}")
         return answers.call(service, operation, *arguments, **request)
 
-    found = read.outlook(answers.start, call, settings, DOCUMENT)()
+    found = start_forecast(answers.start, call, settings, DOCUMENT)()
     assert found == Forecast(2, Unread("no get_service_quota"), Unread("no describe_account_limits"), ())
 
 
-def test_a_quota_that_was_never_raised_is_the_default(answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"iam::{ACCOUNT}:root")
+def test_a_quota_that_is_not_applied_is_the_default(answers: Any, settings: dict[str, Any]) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"iam::{ACCOUNT}:root")
     answers.on("get_service_quota", None, **STANDARD)
     answers.on("get_aws_default_service_quota", {"Quota": {"Value": 5.0}}, **STANDARD)
-    assert looked(answers, settings).vcpu_quota == 5.0
+    assert forecast(answers, settings).vcpu_quota == 5.0
 
 
 @pytest.mark.parametrize("kind", ["g5.xlarge", "inf1.xlarge", "p4d.24xlarge"])
-def test_a_type_of_another_quota_is_not_asked_about(kind: str, answers: Any, settings: dict[str, Any]) -> None:
-    others(answers)
-    me(answers, f"iam::{ACCOUNT}:root")
+def test_the_quota_of_a_type_that_is_not_standard_is_not_read(
+    kind: str, answers: Any, settings: dict[str, Any]
+) -> None:
+    answer_all_but_the_caller(answers)
+    caller(answers, f"iam::{ACCOUNT}:root")
     answers.on("describe_instance_types", {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 4}}]}, InstanceTypes=[kind])
-    assert looked(answers, settings | {"fleet_instance_type": kind}).vcpu_quota is None
+    assert forecast(answers, settings | {"fleet_instance_type": kind}).vcpu_quota is None
     assert "get_service_quota" not in answers.asked

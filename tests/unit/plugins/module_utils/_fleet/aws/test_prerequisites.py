@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AWS's answers become the model, over an account that refuses questions which it was not told about."""
+"""AWS's answers as a fleet's prerequisites, from an account that fails every request that a test does not expect."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Image, Secret
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
-    Group,
-    Image,
     InstanceType,
-    Key,
-    Secret,
+    KmsKey,
 )
 
 Settings = dict[str, Any]
@@ -49,10 +48,17 @@ def kind(answers: Any) -> None:
 
 
 def group(answers: Any, **raw: Any) -> None:
-    sizes = {"MinSize": 1, "MaxSize": 10, "DesiredCapacity": 3}
+    group = {
+        "AutoScalingGroupName": "gh-worker-asg",
+        "AutoScalingGroupARN": "arn:g",
+        "MinSize": 1,
+        "MaxSize": 10,
+        "DesiredCapacity": 3,
+        "Instances": [],
+    }
     answers.on(
         "describe_auto_scaling_groups",
-        {"AutoScalingGroups": [{**sizes, **raw}] if raw else []},
+        {"AutoScalingGroups": [{**group, **raw}] if raw else []},
         AutoScalingGroupNames=["gh-worker-asg"],
     )
 
@@ -78,17 +84,17 @@ def me(answers: Any) -> None:
 def test_the_caller_names_account_and_partition(answers: Any, partition: str, suffix: str) -> None:
     arn = f"arn:{partition}:sts::123456789012:assumed-role/r/s"
     answers.on("get_caller_identity", {"Account": "123456789012", "Arn": arn})
-    found = read.caller(answers.call)
+    found = caller(answers.call)
     assert found == Caller("123456789012", partition, arn)
     assert found.dns_suffix == suffix
 
 
-def test_the_default_vpc_is_taken_where_none_is_named(answers: Any, settings: Settings) -> None:
+def test_the_default_vpc_is_used_where_none_is_named(answers: Any, settings: Settings) -> None:
     answers.on("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]}, Filters=[{"Name": "is-default", "Values": ["true"]}])
     assert read.vpc(answers.call, settings) == "vpc-1"
 
 
-def test_a_vpc_that_is_named_and_not_there_is_none(answers: Any, settings: Settings) -> None:
+def test_a_vpc_that_is_named_and_does_not_exist_is_none(answers: Any, settings: Settings) -> None:
     answers.on("describe_vpcs", {"Vpcs": []}, Filters=[{"Name": "vpc-id", "Values": ["vpc-9"]}])
     assert read.vpc(answers.call, settings | {"fleet_vpc_id": "vpc-9"}) is None
 
@@ -104,23 +110,23 @@ def test_a_vpc_that_is_named_and_not_there_is_none(answers: Any, settings: Setti
         ),
     ],
 )
-def test_subnets_come_in_the_order_of_their_zones(
+def test_subnets_are_sorted_by_zone(
     answers: Any, settings: Settings, variables: Settings, filters: list[tuple[str, list[str]]]
 ) -> None:
     raw = [{"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ba"]
     answers.on("describe_subnets", {"Subnets": raw}, Filters=[{"Name": n, "Values": v} for n, v in filters])
     found = read.subnets(answers.call, settings | variables)
-    assert [(n.id, n.zone_default) for n in found] == [("subnet-a", False), ("subnet-b", False)]
+    assert [n.id for n in found] == ["subnet-a", "subnet-b"]
 
 
-def test_an_instance_type_comes_with_the_zones_that_offer_it(answers: Any, settings: Settings) -> None:
+def test_an_instance_type_has_the_zones_that_offer_it(answers: Any, settings: Settings) -> None:
     kind(answers)
     assert read.instance_type(answers.call, settings) == InstanceType(
         "t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b")
     )
 
 
-def test_an_instance_type_that_nobody_knows_is_none(answers: Any, settings: Settings) -> None:
+def test_an_unknown_instance_type_is_none(answers: Any, settings: Settings) -> None:
     answers.on("describe_instance_types", None, InstanceTypes=["t9.huge"])
     assert read.instance_type(answers.call, settings | {"fleet_instance_type": "t9.huge"}) is None
 
@@ -166,7 +172,7 @@ def test_keep_takes_the_image_of_an_older_version_that_the_group_uses(answers: A
     assert read.image(answers.call, settings)[1] == "ami-2"
 
 
-def test_a_template_that_was_made_anew_is_not_the_groups(answers: Any, settings: Settings) -> None:
+def test_a_template_that_was_created_again_is_not_the_groups(answers: Any, settings: Settings) -> None:
     group(answers, LaunchTemplate={"LaunchTemplateId": "lt-gone", "Version": "3"})
     template(answers, latest=3, image="ami-3")
     answers.on("describe_launch_template_versions", None, LaunchTemplateId="lt-gone", Versions=["3"])
@@ -175,7 +181,7 @@ def test_a_template_that_was_made_anew_is_not_the_groups(answers: Any, settings:
     assert read.image(answers.call, settings)[1] == "ami-9"
 
 
-def test_an_image_that_is_gone_is_none_and_what_was_wanted_is_told(answers: Any, settings: Settings) -> None:
+def test_an_image_that_does_not_exist_is_none_and_its_id_is_kept(answers: Any, settings: Settings) -> None:
     answers.on("describe_images", None, ImageIds=["ami-01234567"])
     assert read.image(answers.call, settings | {"fleet_image": "ami-01234567"}) == (None, "ami-01234567")
 
@@ -195,12 +201,7 @@ def test_an_image_says_which_schema_its_agent_reads(answers: Any, settings: Sett
     assert found == Image("ami-1", "n", "x86_64", "available", "2026", "2")
 
 
-def test_a_group_is_its_sizes_and_its_version(answers: Any, settings: Settings) -> None:
-    group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": "7"})
-    assert read.group(answers.call, settings) == Group(1, 10, 3, "7")
-
-
-def test_a_group_that_is_not_there_is_none(answers: Any, settings: Settings) -> None:
+def test_a_group_that_does_not_exist_is_none(answers: Any, settings: Settings) -> None:
     group(answers)
     assert read.group(answers.call, settings) is None
 
@@ -218,7 +219,7 @@ def test_the_latest_version_is_the_templates(answers: Any, settings: Settings) -
         ({"ARN": "arn:s", "DeletedDate": "2026"}, Secret("arn:s", True)),
     ],
 )
-def test_a_secret_is_described_and_its_value_not_asked_for(
+def test_a_secret_is_described_and_its_value_never_read(
     answers: Any, settings: Settings, raw: Any, found: Secret | None
 ) -> None:
     answers.on("describe_secret", raw, SecretId="ghosthands/worker/env")
@@ -226,38 +227,44 @@ def test_a_secret_is_described_and_its_value_not_asked_for(
     assert answers.asked == ["describe_secret"]
 
 
-def test_what_is_not_wanted_is_not_asked_for(answers: Any, settings: Settings) -> None:
+def test_what_is_not_configured_is_not_read(answers: Any, settings: Settings) -> None:
     s = settings | {"fleet_key_name": ""}
-    found = [read.key_pair(answers.call, s), read.volume_key(answers.call, s), read.user_has_key(answers.call, s)]
+    found = [
+        read.key_pair_exists(answers.call, s),
+        read.volume_key(answers.call, s),
+        read.user_has_access_key(answers.call, s),
+    ]
     assert found == [False, None, False]
     assert answers.asked == []
 
 
 @pytest.mark.parametrize(("raw", "found"), [(None, False), ({"KeyPairs": [{"KeyName": "valet-worker"}]}, True)])
-def test_a_key_pair_is_there_or_not(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
+def test_whether_a_key_pair_exists(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
     answers.on("describe_key_pairs", raw, KeyNames=["valet-worker"])
-    assert read.key_pair(answers.call, settings) is found
+    assert read.key_pair_exists(answers.call, settings) is found
 
 
 @pytest.mark.parametrize(
     ("raw", "found"), [(None, False), ({"AccessKeyMetadata": []}, False), ({"AccessKeyMetadata": [{}]}, True)]
 )
-def test_valets_user_has_a_key_or_not(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
+def test_whether_valets_user_has_an_access_key(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
     answers.on("list_access_keys", raw, UserName="valet")
     assert (
-        read.user_has_key(answers.call, settings | {"fleet_valet_access_key": True, "fleet_valet_user_name": "valet"})
+        read.user_has_access_key(
+            answers.call, settings | {"fleet_valet_access_key": True, "fleet_valet_user_name": "valet"}
+        )
         is found
     )
 
 
 @pytest.mark.parametrize(("raw", "found"), [(None, False), ({"Role": {}}, True)])
-def test_the_role_is_there_or_not(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
+def test_whether_the_role_exists(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
     answers.on("get_role", raw, RoleName="gh-worker-role")
-    assert read.role(answers.call, settings) is found
+    assert read.role_exists(answers.call, settings) is found
 
 
 @pytest.mark.parametrize(
-    ("policy", "grants", "open_to_groups"),
+    ("policy", "grants", "usable_by_auto_scaling"),
     [
         ("{}", [], False),
         (f'{{"AWS": "{LINKED}"}}', [], True),
@@ -265,8 +272,8 @@ def test_the_role_is_there_or_not(answers: Any, settings: Settings, raw: Any, fo
         ("{}", [{"GranteePrincipal": "x"}], False),
     ],
 )
-def test_a_customers_key_is_open_by_its_policy_or_by_a_grant(
-    answers: Any, settings: Settings, policy: str, grants: list[dict[str, str]], open_to_groups: bool
+def test_a_customers_key_is_usable_by_its_policy_or_by_a_grant(
+    answers: Any, settings: Settings, policy: str, grants: list[dict[str, str]], usable_by_auto_scaling: bool
 ) -> None:
     me(answers)
     answers.on(
@@ -276,18 +283,18 @@ def test_a_customers_key_is_open_by_its_policy_or_by_a_grant(
     )
     answers.on("get_key_policy", {"Policy": policy}, KeyId="arn:k", PolicyName="default")
     answers.on("list_grants", {"Grants": grants}, KeyId="arn:k")
-    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/k"}) == Key(
-        "arn:k", True, open_to_groups
+    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/k"}) == KmsKey(
+        "arn:k", True, usable_by_auto_scaling
     )
 
 
-def test_amazons_own_key_is_open_to_groups_unasked(answers: Any, settings: Settings) -> None:
+def test_an_aws_managed_key_is_usable_and_its_policy_is_not_read(answers: Any, settings: Settings) -> None:
     answers.on(
         "describe_key",
         {"KeyMetadata": {"Arn": "arn:k", "KeyState": "Disabled", "KeyManager": "AWS"}},
         KeyId="alias/aws/ebs",
     )
-    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/aws/ebs"}) == Key(
+    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/aws/ebs"}) == KmsKey(
         "arn:k", False, True
     )
 
@@ -313,28 +320,23 @@ def everything(answers: Any) -> None:
     answers.on("get_role", None, RoleName="gh-worker-role")
 
 
-def test_surroundings_are_asked_for_at_once_and_put_together(answers: Any, settings: Settings) -> None:
+def test_prerequisites_are_read_at_once(answers: Any, settings: Settings) -> None:
     everything(answers)
-    found = read.surroundings(answers.start, answers.call, settings)()
-    assert (found.image and found.image.id, found.image_wanted, found.vpc) == ("ami-1", "ami-1", "vpc-1")
-    assert (found.group, found.latest_version, found.secret, found.role, found.key_pair) == (
-        None,
-        None,
-        None,
-        False,
-        False,
-    )
+    found = read.start_prerequisites(answers.start, answers.call, settings)()
+    assert (found.image and found.image.id, found.requested_image, found.vpc) == ("ami-1", "ami-1", "vpc-1")
+    assert (found.group, found.latest_version, found.secret) == (None, None, None)
+    assert (found.role_exists, found.key_pair_exists) == (False, False)
 
 
 def test_of_the_default_subnets_only_those_of_the_vpc_that_offer_the_type_are_used(
     answers: Any, settings: Settings
 ) -> None:
     everything(answers)
-    assert [n.id for n in read.surroundings(answers.start, answers.call, settings)().subnets] == ["subnet-a"]
+    assert [n.id for n in read.start_prerequisites(answers.start, answers.call, settings)().subnets] == ["subnet-a"]
 
 
-def test_a_question_that_fails_fails_the_reading(answers: Any, settings: Settings) -> None:
+def test_a_request_that_fails_fails_the_reading(answers: Any, settings: Settings) -> None:
     everything(answers)
     del answers.told[next(q for q in answers.told if q[0] == "get_role")]
     with pytest.raises(AssertionError, match="nobody told what get_role"):
-        read.surroundings(answers.start, answers.call, settings)()
+        read.start_prerequisites(answers.start, answers.call, settings)()

@@ -11,30 +11,29 @@ from typing import Any
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.creation import before_creation
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
-    Group,
-    Surroundings,
+    Prerequisites,
 )
 
-NEW = Surroundings(
+NEW = Prerequisites(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
     vpc="vpc-1",
     subnets=(),
     instance_type=None,
     image=None,
-    image_wanted="",
-    key_pair=True,
+    requested_image="",
+    key_pair_exists=True,
     secret=None,
     volume_key=None,
-    role=False,
-    user_has_key=False,
+    role_exists=False,
+    user_has_access_key=False,
     group=None,
     latest_version=None,
 )
-BUILT = replace(NEW, group=Group(2, 4, 3, "2"))
+BUILT = replace(NEW, group=Group("gh-worker-asg", "arn:g", 2, 4, 3, template_version="2"))
 FINE = Forecast(vcpus=2, vcpu_quota=64.0, groups=(3, 500), denied=())
 GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/gh-worker-asg"
 SCALE = {
@@ -46,7 +45,7 @@ LOOK = {"Effect": "Allow", "Action": "autoscaling:DescribeAutoScalingGroups", "R
 
 
 def findings(
-    settings: dict[str, Any], forecast: Forecast = FINE, prerequisites: Surroundings = NEW, policy: Any = None
+    settings: dict[str, Any], forecast: Forecast = FINE, prerequisites: Prerequisites = NEW, policy: Any = None
 ) -> dict[str, Finding]:
     return {f.id: f for f in before_creation(settings, prerequisites, forecast, policy)}
 

@@ -16,42 +16,40 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
     before_anything,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Image, Secret, Subnet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
-    Group,
-    Image,
     InstanceType,
-    Key,
-    Secret,
-    Subnet,
-    Surroundings,
+    KmsKey,
+    Prerequisites,
 )
 
 KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
 IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "2")
-NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a", True), Subnet("subnet-b", "vpc-1", "us-east-1b", True))
-MET = Surroundings(
+NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a"), Subnet("subnet-b", "vpc-1", "us-east-1b"))
+GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_version="2")
+MET = Prerequisites(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
     vpc="vpc-1",
     subnets=NETS,
     instance_type=KIND,
     image=IMAGE,
-    image_wanted="ami-1",
-    key_pair=True,
-    secret=Secret("arn:s", being_deleted=False),
+    requested_image="ami-1",
+    key_pair_exists=True,
+    secret=Secret("arn:s", deletion_scheduled=False),
     volume_key=None,
-    role=True,
-    user_has_key=False,
-    group=Group(1, 10, 3, "2"),
+    role_exists=True,
+    user_has_access_key=False,
+    group=GROUP,
     latest_version=2,
 )
 KEYED = {"fleet_volume_kms_key_id": "alias/k"}
 NAMED = {"fleet_subnet_ids": ["subnet-a", "subnet-b"]}
-KEY = Key("arn:k", usable=True, open_to_groups=True)
+KEY = KmsKey("arn:k", enabled=True, usable_by_auto_scaling=True)
 GROUP_ONLY, VALET, NONE = frozenset({"autoscaling_group"}), frozenset({"valet"}), frozenset[str]()
 
 
-def findings(settings: dict[str, Any], prerequisites: Surroundings, fly: bool = True) -> list[Finding]:
+def findings(settings: dict[str, Any], prerequisites: Prerequisites, fly: bool = True) -> list[Finding]:
     return before_anything(settings, prerequisites, fly)
 
 
@@ -60,7 +58,7 @@ def test_met_preconditions_give_no_finding(settings: dict[str, Any]) -> None:
 
 
 def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -> None:
-    assert findings(settings, replace(MET, group=None, latest_version=None, role=False)) == []
+    assert findings(settings, replace(MET, group=None, latest_version=None, role_exists=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -77,20 +75,38 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ({}, {"subnets": ()}, "zones", "error", NETWORK),
         ({}, {"instance_type": None}, "instance-type", "error", LAUNCHES),
         (KEYED, {}, "volume-key", "error", LAUNCHES),
-        (KEYED, {"volume_key": replace(KEY, usable=False)}, "volume-key", "error", LAUNCHES),
-        (KEYED, {"volume_key": replace(KEY, open_to_groups=False)}, "volume-key-grant", "error", LAUNCHES),
+        (KEYED, {"volume_key": replace(KEY, enabled=False)}, "volume-key", "error", LAUNCHES),
+        (KEYED, {"volume_key": replace(KEY, usable_by_auto_scaling=False)}, "volume-key-grant", "error", LAUNCHES),
         ({}, {"image": None}, "image", "error", LAUNCHES),
-        ({}, {"image": None, "image_wanted": ""}, "image", "error", LAUNCHES),
-        ({"fleet_image": "ami-01234567"}, {"image": None, "image_wanted": "ami-01234567"}, "image", "error", LAUNCHES),
+        ({}, {"image": None, "requested_image": ""}, "image", "error", LAUNCHES),
+        (
+            {"fleet_image": "ami-01234567"},
+            {"image": None, "requested_image": "ami-01234567"},
+            "image",
+            "error",
+            LAUNCHES,
+        ),
         ({}, {"image": replace(IMAGE, state="pending")}, "image-state", "error", LAUNCHES),
         ({}, {"image": replace(IMAGE, architecture="arm64")}, "image-architecture", "error", LAUNCHES),
         ({}, {"image": replace(IMAGE, agent_schema=None)}, "image-origin", "warning", LAUNCHES),
         ({}, {"image": replace(IMAGE, agent_schema="1")}, "image-schema", "error", LAUNCHES),
-        ({}, {"key_pair": False}, "key-pair", "error", LAUNCHES),
-        ({}, {"secret": Secret("arn:s", being_deleted=True)}, "secret-deleted", "error", GROUP_ONLY),
+        ({}, {"key_pair_exists": False}, "key-pair", "error", LAUNCHES),
+        ({}, {"secret": Secret("arn:s", deletion_scheduled=True)}, "secret-deleted", "error", GROUP_ONLY),
         ({}, {"secret": None}, "secret", "warning", NONE),
-        ({}, {"group": Group(2, 10, 3, "2")}, "sizes-owned-by-valet", "info", NONE),
-        ({}, {"group": Group(1, 5, 3, "2")}, "sizes-owned-by-valet", "info", NONE),
+        (
+            {},
+            {"group": replace(GROUP, min_size=2)},
+            "sizes-owned-by-valet",
+            "info",
+            NONE,
+        ),
+        (
+            {},
+            {"group": replace(GROUP, max_size=5)},
+            "sizes-owned-by-valet",
+            "info",
+            NONE,
+        ),
         ({"fleet_new_version": "hold"}, {"latest_version": 3}, "version-pending", "info", NONE),
     ],
 )
@@ -114,14 +130,14 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
         ({"fleet_account_id": "123456789012"}, {}),
         (NAMED, {}),
         (KEYED, {"volume_key": KEY}),
-        ({"fleet_key_name": ""}, {"key_pair": False}),
-        ({"fleet_key_public": "ssh-rsa AAAA"}, {"key_pair": False}),
+        ({"fleet_key_name": ""}, {"key_pair_exists": False}),
+        ({"fleet_key_public": "ssh-rsa AAAA"}, {"key_pair_exists": False}),
         ({"fleet_secret_create": True}, {"secret": None}),
-        ({"fleet_size_owner": "playbook"}, {"group": Group(2, 5, 3, "2")}),
+        ({"fleet_size_owner": "playbook"}, {"group": replace(GROUP, min_size=2, max_size=5)}),
         ({"fleet_new_version": "adopt"}, {"latest_version": 3}),
         ({"fleet_new_version": "hold"}, {"latest_version": 2}),
-        ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": Group(1, 10, 3, "$Latest")}),
-        ({"fleet_new_version": "hold"}, {"latest_version": None, "group": Group(1, 10, 3, "")}),
+        ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": replace(GROUP, template_version="$Latest")}),
+        ({"fleet_new_version": "hold"}, {"latest_version": None, "group": replace(GROUP, template_version="")}),
         ({}, {"instance_type": replace(KIND, zones=())}),
     ],
 )
@@ -140,11 +156,13 @@ def test_a_missing_fly_command_stops_only_valet_and_only_where_it_is_to_be_run(s
 
 def test_the_remedy_of_a_missing_grant_is_the_command_that_creates_it(settings: dict[str, Any]) -> None:
     china = Caller("123456789012", "aws-cn", "arn:aws-cn:iam::123456789012:user/me")
-    (only,) = findings(settings | KEYED, replace(MET, caller=china, volume_key=replace(KEY, open_to_groups=False)))
+    (only,) = findings(
+        settings | KEYED, replace(MET, caller=china, volume_key=replace(KEY, usable_by_auto_scaling=False))
+    )
     role = "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     assert f"create-grant --key-id arn:k --grantee-principal {role} " in only.remedy.commands[0]
 
 
 def test_all_problems_are_reported(settings: dict[str, Any]) -> None:
-    prerequisites = replace(MET, image=None, key_pair=False, instance_type=None, secret=None)
+    prerequisites = replace(MET, image=None, key_pair_exists=False, instance_type=None, secret=None)
     assert {f.id for f in findings(settings, prerequisites)} == {"instance-type", "image", "key-pair", "secret"}

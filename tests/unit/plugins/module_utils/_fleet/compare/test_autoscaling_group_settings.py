@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
-    RESOURCE,
+    COMPARISON,
     UPDATES,
     requests,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import compare
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Tag
 
-WANTED: dict[str, Any] = {
+DESIRED: dict[str, Any] = {
     "name": "g",
     "min_size": 1,
     "max_size": 10,
@@ -50,50 +52,50 @@ SENT: dict[str, dict[str, Any]] = {
     "deletion_protection": {"DeletionProtection": "prevent-force-deletion"},
     "on_hook_abandon": {"InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}},
 }
-GROUP = {"AutoScalingGroupName": "g"}
-BARE = {"MinSize": 0, "DesiredCapacity": 5, "NewInstancesProtectedFromScaleIn": True}
+NAME = {"AutoScalingGroupName": "g"}
+BARE = Group("g", "arn:g", 0, 0, 5, new_instances_protected=True)
 """A group that differs in everything."""
 
 
-def sent(wanted: dict[str, Any], group: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    before, after = compare(RESOURCE, wanted, group) or ({}, {})
-    return requests(wanted, before, after)
+def sent(desired: dict[str, Any], group: Group) -> list[tuple[str, dict[str, Any]]]:
+    before, after = compare(COMPARISON, desired, group) or ({}, {})
+    return requests(desired, before, after)
 
 
 def test_every_parameter_is_tried_here() -> None:
-    assert WANTED.keys() == RESOURCE.says.keys()
+    assert DESIRED.keys() == COMPARISON.parameters.keys()
     assert SENT.keys() == UPDATES.keys()
 
 
 @pytest.mark.parametrize("name", SENT)
 def test_one_setting_that_differs_is_sent_alone(name: str) -> None:
-    assert sent({"name": "g", name: WANTED[name]}, BARE) == [("update_auto_scaling_group", {**GROUP, **SENT[name]})]
+    assert sent({"name": "g", name: DESIRED[name]}, BARE) == [("update_auto_scaling_group", {**NAME, **SENT[name]})]
 
 
 def test_settings_go_in_one_call_and_desired_capacity_in_none() -> None:
-    calls = sent(WANTED, BARE)
+    calls = sent(DESIRED, BARE)
     assert [operation for operation, _request in calls] == [
         "update_auto_scaling_group",
         "suspend_processes",
         "enable_metrics_collection",
         "create_or_update_tags",
     ]
-    assert calls[0][1] == {**GROUP, **{k: v for part in SENT.values() for k, v in part.items()}}
+    assert calls[0][1] == {**NAME, **{k: v for part in SENT.values() for k, v in part.items()}}
 
 
 @pytest.mark.parametrize("pair", list(combinations(SENT, 2)))
 def test_no_combination_of_settings_carries_a_desired_capacity(pair: tuple[str, str]) -> None:
-    ((_operation, request),) = sent({"name": "g", **{name: WANTED[name] for name in pair}}, BARE)
-    assert request == {**GROUP, **SENT[pair[0]], **SENT[pair[1]]}
+    ((_operation, request),) = sent({"name": "g", **{name: DESIRED[name] for name in pair}}, BARE)
+    assert request == {**NAME, **SENT[pair[0]], **SENT[pair[1]]}
     assert "DesiredCapacity" not in request
 
 
-def test_a_group_as_wanted_is_not_written_to() -> None:
-    assert requests(WANTED, {}, {}) == []
+def test_a_group_as_desired_is_not_written_to() -> None:
+    assert requests(DESIRED, {}, {}) == []
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "calls"),
+    ("there", "desired", "calls"),
     [
         ([], ["Launch"], [("suspend_processes", ["Launch"])]),
         (["Launch"], [], [("resume_processes", ["Launch"])]),
@@ -104,27 +106,23 @@ def test_a_group_as_wanted_is_not_written_to() -> None:
         ),
     ],
 )
-def test_processes_are_suspended_and_resumed_as_wanted(
-    there: list[str], wanted: list[str], calls: list[tuple[str, list[str]]]
+def test_processes_are_suspended_and_resumed(
+    there: list[str], desired: list[str], calls: list[tuple[str, list[str]]]
 ) -> None:
-    group = {"SuspendedProcesses": [{"ProcessName": p} for p in there]}
-    found = sent({"name": "g", "suspended_processes": wanted}, group)
-    assert found == [(operation, {**GROUP, "ScalingProcesses": processes}) for operation, processes in calls]
+    group = replace(BARE, suspended_processes=frozenset(there))
+    found = sent({"name": "g", "suspended_processes": desired}, group)
+    assert found == [(operation, {**NAME, "ScalingProcesses": processes}) for operation, processes in calls]
 
 
 def test_metrics_are_turned_on_and_off() -> None:
     on, off = {"name": "g", "metrics": True}, {"name": "g", "metrics": False}
-    assert sent(on, {}) == [("enable_metrics_collection", {**GROUP, "Granularity": "1Minute"})]
-    assert sent(off, {"EnabledMetrics": [{"Metric": "GroupMinSize"}]}) == [("disable_metrics_collection", GROUP)]
+    assert sent(on, BARE) == [("enable_metrics_collection", {**NAME, "Granularity": "1Minute"})]
+    assert sent(off, replace(BARE, metrics=True)) == [("disable_metrics_collection", NAME)]
 
 
 def test_only_the_tags_that_differ_are_written_and_none_removed() -> None:
-    there = [
-        {"Key": "a", "Value": "1", "PropagateAtLaunch": True},
-        {"Key": "b", "Value": "2", "PropagateAtLaunch": False},
-        {"Key": "theirs", "Value": "x"},
-    ]
-    ((operation, request),) = sent({"name": "g", "tags": {"a": "1", "b": "2", "c": "3"}}, {"Tags": there})
+    group = replace(BARE, tags={"a": Tag("1", True), "b": Tag("2", False), "theirs": Tag("x", False)})
+    ((operation, request),) = sent({"name": "g", "tags": {"a": "1", "b": "2", "c": "3"}}, group)
     assert operation == "create_or_update_tags"
     assert [(t["Key"], t["Value"], t["PropagateAtLaunch"]) for t in request["Tags"]] == [
         ("b", "2", True),

@@ -116,12 +116,12 @@ def test_tags_are_a_map_without_what_aws_adds() -> None:
 @pytest.mark.parametrize(("purge", "found"), [(False, {"a": "b"}), (True, {"a": "b", "c": "d"})])
 def test_foreign_tags_count_only_where_they_would_be_removed(purge: bool, found: dict[str, str]) -> None:
     raw = {"Tags": [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]}
-    assert TAGS.found(raw, {"tags": {"a": 1}, "purge_tags": purge}) == found
-    assert TAGS.wanted({"a": 1}) == {"a": "1"}
+    assert TAGS.actual(raw, {"tags": {"a": 1}, "purge_tags": purge}) == found
+    assert TAGS.desired({"a": 1}) == {"a": "1"}
 
 
 def test_a_module_purges_tags_unless_told_otherwise() -> None:
-    assert TAGS.found({"Tags": {"c": "d"}}, {"tags": {}}) == {"c": "d"}
+    assert TAGS.actual({"Tags": {"c": "d"}}, {"tags": {}}) == {"c": "d"}
 
 
 def test_snake_case_becomes_camel_case_all_the_way_down() -> None:
@@ -130,9 +130,9 @@ def test_snake_case_becomes_camel_case_all_the_way_down() -> None:
 
 
 def test_a_key_that_is_not_there_is_its_default() -> None:
-    assert [same("a").found({"a": 1}, {}), same("a").found({}, {}), same("a", default="none").found({}, {})] == [
+    assert [same("a").actual({"a": 1}, {}), same("a").actual({}, {}), same("a", default="none").actual({}, {})] == [
         1,
         None,
         "none",
     ]
-    assert same("a", int).wanted("3") == 3
+    assert same("a", int).desired("3") == 3

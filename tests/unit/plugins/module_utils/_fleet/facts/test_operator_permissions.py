@@ -11,9 +11,9 @@ import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import (
     context,
     family,
-    needs,
+    needed,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Need
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Permission
 
 GROUP = "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/gh-worker*"
 
@@ -22,8 +22,8 @@ def document(resource: str | list[str], sid: str = "BuildThis", action: str | li
     return {"Statement": [{"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}]}
 
 
-def of(settings: dict[str, Any], resource: str | list[str], **options: Any) -> tuple[Need, ...]:
-    return needs(document(resource, **options), settings, "123456789012", "aws-cn")
+def of(settings: dict[str, Any], resource: str | list[str], **options: Any) -> tuple[Permission, ...]:
+    return needed(document(resource, **options), settings, "123456789012", "aws-cn")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def of(settings: dict[str, Any], resource: str | list[str], **options: Any) -> t
     ],
 )
 def test_a_fleet_has_names_of_its_own(settings: dict[str, Any], resource: str, own: str) -> None:
-    assert of(settings, resource) == (Need("s:Do", own),)
+    assert of(settings, resource) == (Permission("s:Do", own),)
 
 
 def test_every_action_is_needed_on_every_resource_of_its_statement(settings: dict[str, Any]) -> None:

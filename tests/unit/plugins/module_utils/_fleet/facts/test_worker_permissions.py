@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
-    Need,
-    denied,
-    needs,
-    simulated,
+    Permission,
+    denied_by_documents,
+    denied_by_simulator,
+    needed,
     trusts,
 )
 
 GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/gh"
-COMPLETE = Need("autoscaling:CompleteLifecycleAction", GROUP)
+COMPLETE = Permission("autoscaling:CompleteLifecycleAction", GROUP)
 
 
 def statement(effect: str = "Allow", **other: Any) -> dict[str, Any]:
@@ -62,30 +62,30 @@ DENIES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("how", ALLOWS)
 def test_an_action_is_allowed(how: str) -> None:
-    assert denied([document(*ALLOWS[how])], [COMPLETE]) == ()
+    assert denied_by_documents([document(*ALLOWS[how])], [COMPLETE]) == ()
 
 
 @pytest.mark.parametrize("how", DENIES)
 def test_an_action_is_denied(how: str) -> None:
-    assert denied([document(*DENIES[how])], [COMPLETE]) == (COMPLETE.action,)
+    assert denied_by_documents([document(*DENIES[how])], [COMPLETE]) == (COMPLETE.action,)
 
 
 def test_one_statement_need_not_be_in_a_list() -> None:
-    assert denied([{"Statement": statement()}], [COMPLETE]) == ()
+    assert denied_by_documents([{"Statement": statement()}], [COMPLETE]) == ()
 
 
 def test_documents_are_read_together() -> None:
-    assert denied([document(statement()), document(statement("Deny"))], [COMPLETE]) == (COMPLETE.action,)
+    assert denied_by_documents([document(statement()), document(statement("Deny"))], [COMPLETE]) == (COMPLETE.action,)
 
 
 def test_the_simulator_is_believed_for_each_resource_by_itself() -> None:
-    other = Need("autoscaling:SetInstanceHealth", GROUP)
+    other = Permission("autoscaling:SetInstanceHealth", GROUP)
     answer = [
         {"EvalActionName": COMPLETE.action, "EvalResourceName": GROUP, "EvalDecision": "allowed"},
         {"EvalActionName": other.action, "EvalResourceName": "arn:another", "EvalDecision": "allowed"},
         {"EvalActionName": other.action, "EvalResourceName": GROUP, "EvalDecision": "explicitDeny"},
     ]
-    assert simulated(answer, [COMPLETE, other]) == (other.action,)
+    assert denied_by_simulator(answer, [COMPLETE, other]) == (other.action,)
 
 
 def test_the_simulators_results_by_resource_are_read() -> None:
@@ -94,15 +94,15 @@ def test_the_simulators_results_by_resource_are_read() -> None:
         {"EvalResourceName": "arn:another", "EvalResourceDecision": "implicitDeny"},
     ]
     answer = [{"EvalActionName": COMPLETE.action, "EvalDecision": "implicitDeny", "ResourceSpecificResults": specific}]
-    assert simulated(answer, [COMPLETE, Need(COMPLETE.action, "arn:another")]) == (COMPLETE.action,)
+    assert denied_by_simulator(answer, [COMPLETE, Permission(COMPLETE.action, "arn:another")]) == (COMPLETE.action,)
 
 
 def test_what_the_simulator_does_not_answer_is_denied() -> None:
-    assert simulated([], [COMPLETE]) == (COMPLETE.action,)
+    assert denied_by_simulator([], [COMPLETE]) == (COMPLETE.action,)
 
 
 def test_what_a_worker_needs_names_its_own_group_repository_secret_and_logs() -> None:
-    wanted = needs(GROUP, "123456789012", "aws-cn", "cn-north-1", "ghosthands", "arn:secret", "/logs")
+    wanted = needed(GROUP, "123456789012", "aws-cn", "cn-north-1", "ghosthands", "arn:secret", "/logs")
     by_service = {
         service: {n.resource for n in wanted if n.action.startswith(service)}
         for service in ("autoscaling", "secrets", "logs")
@@ -112,7 +112,7 @@ def test_what_a_worker_needs_names_its_own_group_repository_secret_and_logs() ->
         "secrets": {"arn:secret"},
         "logs": {"arn:aws-cn:logs:cn-north-1:123456789012:log-group:/logs:log-stream:any"},
     }
-    assert Need("ecr:GetAuthorizationToken", "*") in wanted
+    assert Permission("ecr:GetAuthorizationToken", "*") in wanted
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.answer import Answer
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.run_command import ask
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.doctor import Output
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.run_command import run_doctor
 
 
 class Manager:
@@ -24,7 +24,7 @@ class Manager:
         self.looks = 0
         self.now = 0.0
 
-    def tell(self, service: str, operation: str, **request: Any) -> Any:
+    def call(self, service: str, operation: str, key: str | None = None, **request: Any) -> Any:
         self.asked.append(operation)
         calls: dict[str, Callable[..., Any]] = {
             "describe_instance_information": self._managed,
@@ -33,7 +33,8 @@ class Manager:
             "get_command_invocation": self._invocation,
         }
         assert service == "ssm"
-        return calls[operation](**request)
+        answer = calls[operation](**request)
+        return answer[key] if key else answer
 
     def _managed(self, Filters: list[dict[str, Any]]) -> Any:
         (only,) = Filters
@@ -64,7 +65,7 @@ class Manager:
 
     def _invocation(self, CommandId: str, InstanceId: str) -> Any:
         if self.hosts[InstanceId].get("denied"):
-            raise CannotAsk("These credentials may not call ssm:GetCommandInvocation")
+            raise AwsError("These credentials may not call ssm:GetCommandInvocation")
         said = self.hosts[InstanceId]
         return {
             "StandardOutputContent": said.get("out", ""),
@@ -75,13 +76,13 @@ class Manager:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def ask(self, *instances: str) -> dict[str, Answer]:
-        return ask(self.tell, instances, lambda: self.now, self.sleep)
+    def run(self, *instances: str) -> dict[str, Output]:
+        return run_doctor(self.call, instances, lambda: self.now, self.sleep)
 
 
 def test_each_host_answers_for_itself_also_where_its_doctor_finds_something() -> None:
     manager = Manager(i_1={"out": "well"}, i_2={"out": "ill", "status": "Failed", "after": 2})
-    assert manager.ask("i-1", "i-2") == {"i-1": Answer("well"), "i-2": Answer("ill")}
+    assert manager.run("i-1", "i-2") == {"i-1": Output("well"), "i-2": Output("ill")}
     (sent,) = manager.sent
     assert sent["DocumentName"] == "AWS-RunShellScript"
     assert sent["Parameters"] == {
@@ -91,63 +92,63 @@ def test_each_host_answers_for_itself_also_where_its_doctor_finds_something() ->
     assert sent["TimeoutSeconds"] >= 30, "SendCommand's least"
 
 
-def test_hosts_that_are_not_managed_or_not_there_are_told_and_spoil_nothing() -> None:
+def test_hosts_that_are_not_managed_or_offline_say_so_and_the_others_answer() -> None:
     manager = Manager(i_1={"out": "well"}, i_2={"ping": "ConnectionLost"})
-    assert manager.ask("i-1", "i-2", "i-3") == {
-        "i-1": Answer("well"),
-        "i-2": Answer("", "Systems Manager says ConnectionLost of it"),
-        "i-3": Answer("", "Systems Manager does not manage it"),
+    assert manager.run("i-1", "i-2", "i-3") == {
+        "i-1": Output("well"),
+        "i-2": Output("", "Systems Manager reports it as ConnectionLost"),
+        "i-3": Output("", "Systems Manager does not manage it"),
     }
     assert manager.sent[0]["InstanceIds"] == ["i-1"]
 
 
 def test_where_no_host_is_managed_no_command_is_sent() -> None:
     manager = Manager()
-    assert manager.ask("i-1") == {"i-1": Answer("", "Systems Manager does not manage it")}
+    assert manager.run("i-1") == {"i-1": Output("", "Systems Manager does not manage it")}
     assert manager.asked == ["describe_instance_information"]
 
 
 @pytest.mark.parametrize("status", ["TimedOut", "Cancelled"])
 def test_a_host_that_did_not_run_it_says_so(status: str) -> None:
-    assert Manager(i_1={"status": status}).ask("i-1") == {"i-1": Answer("", "no answer by Run Command in time")}
+    assert Manager(i_1={"status": status}).run("i-1") == {"i-1": Output("", "no answer by Run Command in time")}
 
 
 def test_a_host_that_never_ends_is_left_and_the_others_are_read() -> None:
     manager = Manager(i_1={"out": "well"}, i_2={"after": 10**9})
-    assert manager.ask("i-1", "i-2") == {"i-1": Answer("well"), "i-2": Answer("", "no answer by Run Command in time")}
+    assert manager.run("i-1", "i-2") == {"i-1": Output("well"), "i-2": Output("", "no answer by Run Command in time")}
     assert manager.now == 150
 
 
 def test_a_silent_host_is_told_by_its_errors_or_its_status() -> None:
     manager = Manager(i_1={"err": "not found", "status": "Failed"}, i_2={"status": "Failed"})
-    assert manager.ask("i-1", "i-2") == {"i-1": Answer("", "not found"), "i-2": Answer("", "Run Command: Failed")}
+    assert manager.run("i-1", "i-2") == {"i-1": Output("", "not found"), "i-2": Output("", "Run Command: Failed")}
 
 
 def test_an_answer_that_was_cut_off_is_told_as_such() -> None:
     assert (
-        Manager(i_1={"out": "x" * 24_000}).ask("i-1")["i-1"].problem
+        Manager(i_1={"out": "x" * 24_000}).run("i-1")["i-1"].problem
         == "Run Command cuts answers off at 24000 characters"
     )
 
 
 def test_an_answer_that_may_not_be_read_is_that_hosts_problem() -> None:
     manager = Manager(i_1={"denied": True}, i_2={"out": "well"})
-    assert manager.ask("i-1", "i-2") == {
-        "i-1": Answer("", "These credentials may not call ssm:GetCommandInvocation"),
-        "i-2": Answer("well"),
+    assert manager.run("i-1", "i-2") == {
+        "i-1": Output("", "These credentials may not call ssm:GetCommandInvocation"),
+        "i-2": Output("well"),
     }
 
 
 def test_a_hundred_and_twenty_hosts_take_three_commands() -> None:
     manager = Manager(**{f"i_{n}": {"out": str(n)} for n in range(120)})
-    assert manager.ask(*(f"i-{n}" for n in range(120))) == {f"i-{n}": Answer(str(n)) for n in range(120)}
+    assert manager.run(*(f"i-{n}" for n in range(120))) == {f"i-{n}": Output(str(n)) for n in range(120)}
     assert [len(sent["InstanceIds"]) for sent in manager.sent] == [50, 50, 20]
 
 
 def test_a_call_that_is_refused_is_the_problem_of_each_host_it_was_for() -> None:
-    def tell(_service: str, operation: str, **_request: Any) -> Any:
-        raise CannotAsk(f"may not call {operation}")
+    def call(_service: str, operation: str, *_key: str, **_request: Any) -> Any:
+        raise AwsError(f"may not call {operation}")
 
-    assert ask(tell, ["i-1", "i-2"], lambda: 0.0, lambda _seconds: None) == dict.fromkeys(
-        ("i-1", "i-2"), Answer("", "may not call describe_instance_information")
+    assert run_doctor(call, ["i-1", "i-2"], lambda: 0.0, lambda _seconds: None) == dict.fromkeys(
+        ("i-1", "i-2"), Output("", "may not call describe_instance_information")
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The operator's ssh, in whose place small programs stand: told the right things, bounded in time and in words."""
+"""The operator's ssh, in whose place small programs stand: told the right things, run in time and in words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts import ssh
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.answer import Answer
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.ssh import Unanswered, bounded
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.doctor import Output
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.ssh import NoAnswer, run
 
 WORD = "answer"
 
@@ -28,13 +28,13 @@ def does(client: Path, script: str) -> None:
     client.chmod(0o755)
 
 
-def ask(client: Path, *addresses: str, key_file: str = "", seconds: float = 5.0) -> Answer:
-    return ssh.ask("i-1", addresses, key_file, client.parent / "known hosts", seconds)
+def ask(client: Path, *addresses: str, key_file: str = "", seconds: float = 5.0) -> Output:
+    return ssh.run_doctor("i-1", addresses, key_file, client.parent / "known hosts", seconds)
 
 
 def test_it_is_asked_in_batch_with_a_key_kept_under_the_instances_id(client: Path) -> None:
     does(client, f"printf '%s\\n' \"$@\" > {client.parent}/words; echo {WORD}")
-    assert ask(client, "10.0.0.7", key_file="~/.ssh/key.pem") == Answer(f"{WORD}\n")
+    assert ask(client, "10.0.0.7", key_file="~/.ssh/key.pem") == Output(f"{WORD}\n")
     words = (client.parent / "words").read_text().splitlines()
     options = [words[i + 1] for i, word in enumerate(words) if word == "-o"]
     assert {"BatchMode=yes", "ConnectTimeout=10", "StrictHostKeyChecking=accept-new", "ControlMaster=no"} <= set(
@@ -55,34 +55,34 @@ def test_without_a_key_file_the_clients_own_keys_count(client: Path) -> None:
 
 def test_an_address_that_does_not_connect_is_followed_by_the_next(client: Path) -> None:
     does(client, f'case "$*" in *@54.*) echo "Connection timed out" >&2; exit 255;; esac; echo {WORD}')
-    assert ask(client, "54.0.0.1", "10.0.0.7") == Answer(f"{WORD}\n")
+    assert ask(client, "54.0.0.1", "10.0.0.7") == Output(f"{WORD}\n")
 
 
 def test_where_none_connects_each_says_why(client: Path) -> None:
     does(client, 'echo "debug" >&2; for last; do :; done; echo "Connection refused" >&2; exit 255')
-    assert ask(client, "54.0.0.1", "10.0.0.7") == Answer(
+    assert ask(client, "54.0.0.1", "10.0.0.7") == Output(
         "", "54.0.0.1: Connection refused; 10.0.0.7: Connection refused"
     )
 
 
 def test_what_the_host_refuses_is_not_tried_at_its_other_address(client: Path) -> None:
     does(client, f"echo tried >> {client.parent}/tries; echo 'sudo: a password is required' >&2; exit 1")
-    assert ask(client, "54.0.0.1", "10.0.0.7") == Answer("", "54.0.0.1: sudo: a password is required")
+    assert ask(client, "54.0.0.1", "10.0.0.7") == Output("", "54.0.0.1: sudo: a password is required")
     assert (client.parent / "tries").read_text() == "tried\n"
 
 
 def test_findings_are_read_whatever_the_doctors_exit_code(client: Path) -> None:
     does(client, f"echo {WORD}; echo noise >&2; exit 1")
-    assert ask(client, "10.0.0.7") == Answer(f"{WORD}\n")
+    assert ask(client, "10.0.0.7") == Output(f"{WORD}\n")
 
 
 def test_a_silent_failure_is_told_by_its_exit_code(client: Path) -> None:
     does(client, "exit 3")
-    assert ask(client, "10.0.0.7") == Answer("", "10.0.0.7: exit code 3")
+    assert ask(client, "10.0.0.7") == Output("", "10.0.0.7: exit code 3")
 
 
 def test_a_host_without_an_address_is_not_asked(client: Path) -> None:
-    assert ask(client) == Answer("", "it has no address")
+    assert ask(client) == Output("", "it has no address")
 
 
 def test_a_machine_without_ssh_says_so(client: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,15 +102,15 @@ def test_a_host_that_does_not_come_to_an_end_is_left(script: str, client: Path) 
 def test_a_host_that_says_too_much_is_cut_off(script: str, client: Path) -> None:
     does(client, f"exec {script}")
     began = time.monotonic()
-    assert ask(client, "10.0.0.7", seconds=30).problem == "10.0.0.7: it said more than 256 KiB"
+    assert ask(client, "10.0.0.7", seconds=30).problem == "10.0.0.7: it printed more than 256 KiB"
     assert time.monotonic() - began < 5
 
 
 def test_bytes_that_are_no_text_are_read_all_the_same() -> None:
-    assert bounded(["printf", r"\377\000a"], 5, 100) == (0, "\ufffd\x00a", "")
+    assert run(["printf", r"\377\000a"], 5, 100) == (0, "\ufffd\x00a", "")
 
 
 def test_exactly_as_much_as_is_allowed_is_allowed() -> None:
-    assert bounded(["printf", "12345"], 5, 5)[1] == "12345"
-    with pytest.raises(Unanswered, match="more than 0 KiB"):
-        bounded(["printf", "123456"], 5, 5)
+    assert run(["printf", "12345"], 5, 5)[1] == "12345"
+    with pytest.raises(NoAnswer, match="more than 0 KiB"):
+        run(["printf", "123456"], 5, 5)

@@ -1,30 +1,33 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drill on a group that lives on a clock which moves only when somebody sleeps."""
+"""A drill on a group whose clock moves only when the drill sleeps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import CannotAsk
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, GroupInstance
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drill import (
+    CHOOSE_SECONDS,
     EVERY_SECONDS,
-    ORDER_SECONDS,
     RETRY_SECONDS,
     Drill,
     Limits,
-    Member,
     Refused,
-    Standing,
     production,
 )
 
 LIMITS = Limits(launch=900, drain=2220, hook=300)
-IDLE, BUSY = Member("InService", True, False), Member("InService", True, True)
+Instance = tuple[str, bool, bool]
+"""state, whether it is healthy, whether it is protected"""
+IDLE: Instance = ("InService", True, False)
+BUSY: Instance = ("InService", True, True)
 
 
 class Fleet:
@@ -34,7 +37,8 @@ class Fleet:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.standing = Standing(1, 10, 2, frozenset(), {"i-1": IDLE, "i-2": IDLE})
+        self.group = Group("gh-asg", "arn:g", 1, 10, 2)
+        self.instances = {"i-1": IDLE, "i-2": IDLE}
         self.hooked = True
         self.launches = True
         self.comes = IDLE
@@ -43,52 +47,58 @@ class Fleet:
         self.after_drain = "Terminating:Proceed"
         self.failed: dict[str, str] = {}
         self.written: list[Any] = []
-        self.told: list[str] = []
+        self.logged: list[str] = []
         self._due: list[tuple[float, Callable[[], None]]] = []
 
-    # --- a Group -------------------------------------------------------------------------------------------------------------
+    # --- a GroupClient ----------------------------------------------------------------------------------------------
 
-    def look(self) -> Standing:
-        return self.standing
+    def read(self) -> Group:
+        instances = tuple(
+            GroupInstance(i, state, "Healthy" if healthy else "Unhealthy", "us-east-1a", "t3.medium", "1", protected)
+            for i, (state, healthy, protected) in sorted(self.instances.items())
+        )
+        return replace(self.group, instances=instances)
 
-    def hook(self) -> bool:
+    def has_hook(self) -> bool:
         return self.hooked
 
-    def failures(self) -> Mapping[str, str]:
+    def failed_launches(self) -> Mapping[str, str]:
         return dict(self.failed)
 
-    def resize(self, desired: int) -> None:
+    def set_desired_capacity(self, desired: int) -> None:
         self.written.append(desired)
-        before = self.standing.desired
-        self.set(desired=desired)
+        before = self.group.desired_capacity
+        self.set(desired_capacity=desired)
         if desired > before and self.launches:
-            self.at(4, lambda: self.member("i-new", Member("Pending", True, False)))
-            self.at(34, lambda: self.member("i-new", self.comes))
+            self.at(4, lambda: self.put("i-new", ("Pending", True, False)))
+            self.at(34, lambda: self.put("i-new", self.comes))
         if desired < before and self.chosen:
             self._ends(self.chosen)
 
-    def end(self, instance: str) -> None:
+    def terminate(self, instance: str, decrement: bool) -> None:
+        assert decrement
         self.written.append(instance)
-        self.set(desired=self.standing.desired - 1)
+        self.set(desired_capacity=self.group.desired_capacity - 1)
         self._ends(instance)
 
-    def command(self, words: str) -> str:
-        return f"`aws autoscaling {words}`"
+    def cli_command(self, words: str) -> str:
+        return f"aws autoscaling {words}"
 
     # --- what happens in it --------------------------------------------------------------------------------------------------
 
     def _ends(self, instance: str) -> None:
-        self.at(2, lambda: self.member(instance, Member("Terminating:Wait", True, False)))
-        self.at(2 + self.drain, lambda: self.member(instance, Member(self.after_drain, True, False)))
+        self.at(2, lambda: self.put(instance, ("Terminating:Wait", True, False)))
+        self.at(2 + self.drain, lambda: self.put(instance, (self.after_drain, True, False)))
         if self.after_drain != "Terminating:Retained":
-            self.at(22 + self.drain, lambda: self.member(instance, None))
+            self.at(22 + self.drain, lambda: self.put(instance, None))
 
     def set(self, **values: Any) -> None:
-        self.standing = self.standing._replace(**values)
+        self.group = replace(self.group, **values)
 
-    def member(self, instance: str, member: Member | None) -> None:
-        others = {i: m for i, m in self.standing.members.items() if i != instance}
-        self.set(members={**others, **({instance: member} if member else {})})
+    def put(self, name: str, instance: Instance | None) -> None:
+        self.instances.pop(name, None)
+        if instance:
+            self.instances[name] = instance
 
     def at(self, seconds: float, action: Callable[[], None]) -> None:
         """In so many seconds."""
@@ -103,7 +113,7 @@ class Fleet:
     # --- the drill -----------------------------------------------------------------------------------------------------------
 
     def prepared(self, kind: str = "scale_in", **more: Any) -> Drill:
-        return Drill(kind, self, LIMITS, lambda: self.now, self.sleep, self.told.append, **more)
+        return Drill(kind, self, LIMITS, lambda: self.now, self.sleep, self.logged.append, **more)
 
     def drill(self, kind: str = "scale_in", **more: Any) -> Finding:
         return self.prepared(kind, **more).run()
@@ -118,7 +128,7 @@ def test_scale_in_is_timed_step_by_step_and_leaves_desired_capacity_as_it_was(fl
     found = fleet.drill()
     assert (found.ok, found.id, found.section) == (True, "drill", 11)
     assert found.detail == (
-        "scale_in: launched in 4.0 s, in service in 30.0 s, told to end in 2.0 s, drained in 10.0 s, gone in 20.0 s; desired capacity is 2 as before"
+        "scale_in: launched in 4.0 s, in service in 30.0 s, terminating in 2.0 s, drained in 10.0 s, gone in 20.0 s; desired capacity is 2 as before"
     )
     assert found.evidence == {
         "kind": "scale_in",
@@ -128,12 +138,12 @@ def test_scale_in_is_timed_step_by_step_and_leaves_desired_capacity_as_it_was(fl
         "stands": "desired capacity is 2 as before",
     }
     assert fleet.written == [3, 2]
-    assert fleet.standing.desired == 2
+    assert fleet.group.desired_capacity == 2
 
 
-def test_each_step_is_told(fleet: Fleet) -> None:
+def test_each_step_is_logged(fleet: Fleet) -> None:
     fleet.drill()
-    assert [said.partition(" (")[0] for said in fleet.told] == [
+    assert [said.partition(" (")[0] for said in fleet.logged] == [
         "desired capacity 2 -> 3",
         "waiting for the new instance",
         "i-new is Pending",
@@ -148,62 +158,62 @@ def test_each_step_is_told(fleet: Fleet) -> None:
 
 
 def test_terminate_ends_an_idle_instance_that_has_served_and_writes_desired_capacity_once(fleet: Fleet) -> None:
-    fleet.set(members={"i-1": BUSY, "i-2": IDLE})
+    fleet.instances = {"i-1": BUSY, "i-2": IDLE}
     found = fleet.drill("terminate")
     assert found.ok
     assert fleet.written == [3, "i-2"]
-    assert fleet.standing.desired == 2
+    assert fleet.group.desired_capacity == 2
 
 
-def test_terminate_spares_whom_the_registry_calls_busy(fleet: Fleet) -> None:
+def test_terminate_spares_instances_that_the_registry_calls_busy(fleet: Fleet) -> None:
     fleet.drill("terminate", busy=["i-1"])
     assert fleet.written == [3, "i-2"]
 
 
 def test_terminate_takes_the_new_one_where_all_others_became_busy(fleet: Fleet) -> None:
-    fleet.at(10, lambda: fleet.set(members={**fleet.standing.members, "i-1": BUSY, "i-2": BUSY}))
+    fleet.at(10, lambda: fleet.instances.update({"i-1": BUSY, "i-2": BUSY}))
     assert fleet.drill("terminate").evidence["ended"] == "i-new"
 
 
 def test_where_everybody_became_busy_nobody_is_ended_and_desired_capacity_goes_back(fleet: Fleet) -> None:
     fleet.comes = BUSY
-    fleet.at(20, lambda: fleet.set(members={**fleet.standing.members, "i-1": BUSY, "i-2": BUSY}))
+    fleet.at(20, lambda: fleet.instances.update({"i-1": BUSY, "i-2": BUSY}))
     found = fleet.drill("terminate")
     assert (found.ok, found.severity) == (False, "warning")
-    assert "every instance became busy meanwhile: none was ended" in found.detail
+    assert "every instance became busy meanwhile: none was terminated" in found.detail
     assert fleet.written == [3, 2]
 
 
 REFUSALS: dict[str, tuple[Callable[[Fleet], None], str, str]] = {
     "no hook": (lambda f: setattr(f, "hooked", False), "scale_in", "has no termination hook"),
     "no room": (
-        lambda f: f.set(most=2),
+        lambda f: f.set(max_size=2),
         "scale_in",
         "may have 2 instances and wants 2: a drill needs room for one more",
     ),
     "launch suspended": (
-        lambda f: f.set(suspended=frozenset({"Launch", "AZRebalance"})),
+        lambda f: f.set(suspended_processes=frozenset({"Launch", "AZRebalance"})),
         "scale_in",
         "--scaling-processes Launch",
     ),
     "one is booting": (
-        lambda f: f.member("i-2", Member("Pending", True, False)),
+        lambda f: f.put("i-2", ("Pending", True, False)),
         "scale_in",
-        "not at rest: i-2 is Pending",
+        "not stable: i-2 is Pending",
     ),
     "one is draining": (
-        lambda f: f.member("i-3", Member("Terminating:Wait", True, False)),
+        lambda f: f.put("i-3", ("Terminating:Wait", True, False)),
         "scale_in",
         "i-3 is Terminating:Wait",
     ),
-    "one is missing": (lambda f: f.member("i-2", None), "scale_in", "not at rest: 1 of 2 in service"),
+    "one is missing": (lambda f: f.put("i-2", None), "scale_in", "not stable: 1 of 2 in service"),
     "all busy": (
-        lambda f: f.set(members={"i-1": BUSY, "i-2": BUSY}),
+        lambda f: f.instances.update({"i-1": BUSY, "i-2": BUSY}),
         "terminate",
         "Every instance of gh-asg is busy or protected",
     ),
     "one unhealthy, one busy": (
-        lambda f: f.set(members={"i-1": Member("InService", False, False), "i-2": BUSY}),
+        lambda f: f.instances.update({"i-1": ("InService", False, False), "i-2": BUSY}),
         "terminate",
         "Every instance of gh-asg is busy or protected",
     ),
@@ -219,9 +229,9 @@ def test_a_drill_that_could_not_go_well_is_refused_before_anything_is_written(wh
     assert fleet.written == []
 
 
-def test_retained_and_standing_by_instances_do_not_count_as_unrest(fleet: Fleet) -> None:
-    fleet.member("i-8", Member("Terminating:Retained", True, False))
-    fleet.member("i-9", Member("Standby", True, False))
+def test_a_group_with_retained_and_standby_instances_is_stable(fleet: Fleet) -> None:
+    fleet.put("i-8", ("Terminating:Retained", True, False))
+    fleet.put("i-9", ("Standby", True, False))
     assert fleet.drill().ok
 
 
@@ -229,12 +239,11 @@ def test_an_instance_whose_drain_is_given_up_is_an_error_with_the_command_that_e
     fleet.after_drain, fleet.drain = "Terminating:Retained", 300
     found = fleet.drill()
     assert (found.ok, found.severity) == (False, "error")
-    assert "i-1 was kept after 5 min" in found.detail
-    assert "`aws autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1 --no-should-decrement" in str(
-        found.remedy
-    )
+    assert "i-1 was retained after 5 min" in found.detail
+    command = "`aws autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1 --no-should-decrement"
+    assert command in str(found.remedy)
     assert found.evidence["seconds"]["drain"] == 300
-    assert fleet.standing.desired == 2
+    assert fleet.group.desired_capacity == 2
 
 
 def test_an_idle_instance_that_waits_for_the_whole_timeout_had_nobody_to_complete_its_hook(fleet: Fleet) -> None:
@@ -258,7 +267,7 @@ def test_a_launch_that_fails_is_given_another_zones_time_and_then_up_with_its_ca
     assert not found.ok
     assert "the launch failed, the image is gone: The image id '[ami-1]' does not exist." in found.detail
     assert str(found.remedy) == "Set fleet_image to newest (image-exists)."
-    assert found.detail.endswith("desired capacity was set back to 2, so one instance ends by the hook")
+    assert found.detail.endswith("desired capacity was set back to 2, so one instance is drained by the hook")
     assert fleet.now - 1000 <= 3 + RETRY_SECONDS + 2 * EVERY_SECONDS
     assert fleet.written == [3, 2]
 
@@ -272,22 +281,22 @@ def test_a_launch_that_fails_in_one_zone_and_works_in_another_is_no_failure(flee
 def test_an_instance_that_never_serves_is_waited_for_as_long_as_a_boot_may_take(fleet: Fleet) -> None:
     fleet.launches = False
     found = fleet.drill()
-    assert "no new instance served within 15 min" in found.detail
+    assert "no new instance came into service within 15 min" in found.detail
     assert fleet.now - 1000 == LIMITS.launch
     assert fleet.written == [3, 2]
 
 
-def test_where_all_are_protected_nobody_goes_and_the_drill_says_so(fleet: Fleet) -> None:
+def test_where_all_are_protected_none_terminates_and_the_drill_fails(fleet: Fleet) -> None:
     fleet.chosen, fleet.comes = "", BUSY
-    fleet.at(20, lambda: fleet.set(members={**fleet.standing.members, "i-1": BUSY, "i-2": BUSY}))
+    fleet.at(20, lambda: fleet.instances.update({"i-1": BUSY, "i-2": BUSY}))
     found = fleet.drill()
-    assert "no instance was told to end within 5 min (3 of 3 protected from scale-in)" in found.detail
-    assert found.evidence["seconds"]["wait"] == ORDER_SECONDS
+    assert "no instance began to terminate within 5 min (3 of 3 protected from scale-in)" in found.detail
+    assert found.evidence["seconds"]["wait"] == CHOOSE_SECONDS
 
 
 @pytest.mark.parametrize("number", [1, 4, 7])
 def test_what_somebody_else_writes_while_the_new_one_boots_stays(number: int, fleet: Fleet) -> None:
-    fleet.at(10, lambda: fleet.set(desired=number))
+    fleet.at(10, lambda: fleet.set(desired_capacity=number))
     found = fleet.drill()
     assert (found.ok, found.severity) == (False, "warning")
     assert f"somebody else set desired capacity to {number} meanwhile (3 expected)" in found.detail
@@ -296,13 +305,13 @@ def test_what_somebody_else_writes_while_the_new_one_boots_stays(number: int, fl
 
 
 def test_what_somebody_else_writes_right_before_we_would_is_not_written_over(fleet: Fleet) -> None:
-    fleet.at(34, lambda: fleet.set(desired=6))
+    fleet.at(34, lambda: fleet.set(desired_capacity=6))
     assert "to 6 meanwhile" in fleet.drill().detail
     assert fleet.written == [3]
 
 
 def test_what_somebody_else_writes_during_the_drain_stays_and_the_drain_is_followed(fleet: Fleet) -> None:
-    fleet.at(40, lambda: fleet.set(desired=5))
+    fleet.at(40, lambda: fleet.set(desired_capacity=5))
     found = fleet.drill()
     assert found.ok
     assert found.evidence["seconds"]["drain"] == 10
@@ -311,13 +320,13 @@ def test_what_somebody_else_writes_during_the_drain_stays_and_the_drain_is_follo
 
 
 def test_an_answer_that_lags_behind_a_write_is_nobodys_write(fleet: Fleet) -> None:
-    fresh = fleet.look
+    fresh = fleet.read
 
-    def look() -> Standing:
+    def read() -> Group:
         now = fresh()
-        return now._replace(desired=2) if 1000 < fleet.now < 1004 else now
+        return replace(now, desired_capacity=2) if 1000 < fleet.now < 1004 else now
 
-    fleet.look = look  # type: ignore[method-assign]
+    fleet.read = read  # type: ignore[method-assign]
     assert fleet.drill().ok
 
 
@@ -331,41 +340,41 @@ def test_an_interrupt_at_any_second_leaves_desired_capacity_as_it_was(second: in
     try:
         drill.run()
     except KeyboardInterrupt:
-        assert fleet.told[-1] == drill.stands
+        assert fleet.logged[-1] == drill.left
     else:
         assert second > 66
-    assert fleet.standing.desired == 2
+    assert fleet.group.desired_capacity == 2
 
 
 def test_an_interrupt_while_the_order_is_on_its_way_is_tidied_up_as_well(fleet: Fleet) -> None:
-    written = fleet.resize
+    written = fleet.set_desired_capacity
 
-    def resize(desired: int) -> None:
+    def set_desired_capacity(desired: int) -> None:
         written(desired)
         if desired == 3:
             raise KeyboardInterrupt
 
-    fleet.resize = resize  # type: ignore[method-assign]
+    fleet.set_desired_capacity = set_desired_capacity  # type: ignore[method-assign]
     drill = fleet.prepared()
     with pytest.raises(KeyboardInterrupt):
         drill.run()
-    assert fleet.standing.desired == 2
-    assert drill.stands == "desired capacity was set back to 2, so one instance ends by the hook"
+    assert fleet.group.desired_capacity == 2
+    assert drill.left == "desired capacity was set back to 2, so one instance is drained by the hook"
 
 
 def test_nothing_may_interrupt_the_tidying_up(fleet: Fleet) -> None:
     seen: list[int] = []
     fleet.launches = False
-    fleet.drill(deafen=lambda: seen.append(fleet.standing.desired))
+    fleet.drill(ignore_interrupts=lambda: seen.append(fleet.group.desired_capacity))
     assert seen == [3]
-    assert fleet.standing.desired == 2
+    assert fleet.group.desired_capacity == 2
 
 
 def test_an_account_that_does_not_answer_half_way_is_told_with_the_command_that_puts_it_right(fleet: Fleet) -> None:
-    def gone() -> Standing:
-        raise CannotAsk("No AWS credentials found.")
+    def gone() -> Group:
+        raise AwsError("No AWS credentials found.")
 
-    fleet.at(10, lambda: setattr(fleet, "look", gone))
+    fleet.at(10, lambda: setattr(fleet, "read", gone))
     found = fleet.drill()
     assert not found.ok
     assert "scale_in: No AWS credentials found." in found.detail

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Look, until_done
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Progress, until_done
 
 
 class Time:
@@ -21,12 +21,12 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def until(self, looks: list[Look], timeout: float) -> Look:
+    def until(self, looks: list[Progress], timeout: float) -> Progress:
         """until_done over these looks; the last one stays."""
         left = iter(looks)
         last = looks[-1]
 
-        def look() -> Look:
+        def look() -> Progress:
             self.now += self.slow
             return next(left, last)
 
@@ -35,37 +35,39 @@ class Time:
 
 def test_what_is_done_at_once_costs_no_time() -> None:
     time = Time()
-    assert time.until([Look(True, "empty")], 10) == Look(True, "empty")
+    assert time.until([Progress(True, "empty")], 10) == Progress(True, "empty")
     assert time.slept == []
     assert time.told == ["empty (0 of 10 s)"]
 
 
 def test_each_state_is_told_once() -> None:
     time = Time()
-    found = time.until([Look(False, "2 left"), Look(False, "2 left"), Look(False, "1 left"), Look(True, "empty")], 60)
+    found = time.until(
+        [Progress(False, "2 left"), Progress(False, "2 left"), Progress(False, "1 left"), Progress(True, "empty")], 60
+    )
     assert found.done
     assert time.told == ["2 left (0 of 60 s)", "1 left (4 of 60 s)", "empty (6 of 60 s)"]
 
 
 def test_an_unchanged_state_is_told_every_half_minute() -> None:
     time = Time()
-    time.until([Look(False, "1 left")], 100)
+    time.until([Progress(False, "1 left")], 100)
     assert time.told == [f"1 left ({gone} of 100 s)" for gone in (0, 30, 60, 90)]
 
 
 def test_the_limit_is_kept_to_the_second_and_the_last_look_returned() -> None:
     time = Time()
-    assert time.until([Look(False, "1 left")], 5) == Look(False, "1 left")
+    assert time.until([Progress(False, "1 left")], 5) == Progress(False, "1 left")
     assert time.slept == [2, 2, 1]
 
 
 def test_a_look_is_taken_even_where_there_is_no_time() -> None:
     time = Time()
-    assert time.until([Look(True, "empty")], 0).done
+    assert time.until([Progress(True, "empty")], 0).done
     assert time.slept == []
 
 
 def test_slow_looks_count_as_waiting() -> None:
     time = Time(slow=4)
-    time.until([Look(False, "1 left")], 10)
+    time.until([Progress(False, "1 left")], 10)
     assert time.now - 1000 <= 10 + 4

@@ -14,9 +14,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Activity,
     Fleet,
     Group,
-    Machine,
-    Member,
-    Template,
+    GroupInstance,
+    Instance,
+    LaunchTemplate,
     Unread,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
@@ -29,21 +29,16 @@ GROUP = Group(
     arn="arn:g",
     min_size=1,
     max_size=4,
-    desired=2,
-    template="gh-worker-lt",
-    version="2",
-    subnets=frozenset(),
-    settings={},
-    suspended=frozenset(),
-    metrics=True,
-    retains=True,
-    members=(
-        Member("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "2", protected=True),
-        Member("i-2", "Terminating:Wait", "Healthy", "us-east-1b", "t3.medium", "1", protected=False),
+    desired_capacity=2,
+    template_name="gh-worker-lt",
+    template_version="2",
+    instances=(
+        GroupInstance("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "2", protected=True),
+        GroupInstance("i-2", "Terminating:Wait", "Healthy", "us-east-1b", "t3.medium", "1", protected=False),
     ),
 )
-TEMPLATE = Template(2, 2, "ami-2", "t3.medium", "", "", "required", (), (), {}, "")
-MACHINES = {"i-1": Machine("i-1", "running", "ami-2", "t3.medium", NOW - 3600, profile=True)}
+TEMPLATE = LaunchTemplate(2, 2, "ami-2", "t3.medium", "", "", "required", (), (), {}, "")
+INSTANCES = {"i-1": Instance("i-1", "running", "ami-2", "t3.medium", NOW - 3600, has_profile=True)}
 
 
 def worker(**other: Any) -> WorkerRow:
@@ -73,7 +68,7 @@ def test_a_fleet_that_could_not_be_read_is_empty_and_still_json(settings: dict[s
 
 
 def test_an_instance_has_its_image_and_its_worker(settings: dict[str, Any]) -> None:
-    parts = {"group": GROUP, "template": TEMPLATE, "machines": MACHINES, "activities": ()}
+    parts = {"group": GROUP, "template": TEMPLATE, "instances": INSTANCES, "activities": ()}
     first, second = summary_of(settings, worker(job_id="job"), **parts)["instances"]
     assert (first["image"], first["launched_at"], first["state_seconds"]) == ("ami-2", "2027-01-15T07:00:00Z", None)
     assert (first["worker"]["busy"], first["worker"]["heartbeat_age_seconds"]) == (True, 3.0)

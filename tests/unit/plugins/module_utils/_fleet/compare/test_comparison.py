@@ -1,19 +1,22 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each module of the table over AWS's answers: as wanted, each parameter differing, absent, unknown."""
+"""Each module of the table: nothing differs, each parameter differs, the resource is missing, a parameter is unknown."""
 
 from __future__ import annotations
 
 import base64
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.modules import READERS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import DATA
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.resource import compare
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import RESOURCES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Hook, Tag
 
 TAGS = {"tags": {"Project": "wekruit"}, "purge_tags": False}
 FOUND_TAGS = [{"Key": "Owner", "Value": "somebody"}, {"Key": "Project", "Value": "wekruit"}]
@@ -29,6 +32,11 @@ class Case(NamedTuple):
     parameters: dict[str, Any]
     answer: Any
     differing: dict[str, Callable[[Any], Any]]
+
+
+def changed(**values: Any) -> Callable[[Any], Any]:
+    """Another value, with these attributes."""
+    return lambda answer: replace(answer, **values)
 
 
 def put(*path: Any, to: Any = None) -> Callable[[Any], Any]:
@@ -245,15 +253,11 @@ CASES = [
             "heartbeat_timeout": "300",
             "default_result": "ABANDON",
         },
+        Hook("h", "autoscaling:EC2_INSTANCE_TERMINATING", 300, 30000, "ABANDON"),
         {
-            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-            "HeartbeatTimeout": 300,
-            "DefaultResult": "ABANDON",
-        },
-        {
-            "transition": put("LifecycleTransition", to="autoscaling:EC2_INSTANCE_LAUNCHING"),
-            "heartbeat_timeout": put("HeartbeatTimeout", to=60),
-            "default_result": put("DefaultResult", to="CONTINUE"),
+            "transition": changed(transition="autoscaling:EC2_INSTANCE_LAUNCHING"),
+            "heartbeat_timeout": changed(heartbeat_timeout=60),
+            "default_result": changed(default_result="CONTINUE"),
         },
     ),
     Case(
@@ -277,41 +281,43 @@ CASES = [
             "metrics": True,
             "tags": {"Project": "wekruit"},
         },
+        Group(
+            name="g",
+            arn="arn:g",
+            min_size=1,
+            max_size=10,
+            desired_capacity=4,
+            template_id="lt-1",
+            template_name="t",
+            template_version="3",
+            subnet_ids=frozenset({"subnet-1", "subnet-2"}),
+            health_check_type="EC2",
+            health_check_grace_seconds=300,
+            cooldown_seconds=300,
+            warmup_seconds=300,
+            termination_policies=("Default",),
+            maintenance_policy={"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110},
+            suspended_processes=frozenset({"AZRebalance"}),
+            metrics=True,
+            tags={"Project": Tag("wekruit", True), "Owner": Tag("x", False)},
+        ),
         {
-            "MinSize": 1,
-            "MaxSize": 10,
-            "DesiredCapacity": 4,
-            "LaunchTemplate": {"LaunchTemplateId": "lt-1", "LaunchTemplateName": "t", "Version": "3"},
-            "VPCZoneIdentifier": "subnet-1,subnet-2",
-            "HealthCheckType": "EC2",
-            "HealthCheckGracePeriod": 300,
-            "DefaultCooldown": 300,
-            "DefaultInstanceWarmup": 300,
-            "TerminationPolicies": ["Default"],
-            "InstanceMaintenancePolicy": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110},
-            "SuspendedProcesses": [{"ProcessName": "AZRebalance", "SuspensionReason": "x"}],
-            "EnabledMetrics": [{"Metric": "GroupMinSize", "Granularity": "1Minute"}],
-            "Tags": [{"Key": "Project", "Value": "wekruit", "PropagateAtLaunch": True}, {"Key": "Owner", "Value": "x"}],
-        },
-        {
-            "min_size": put("MinSize", to=2),
-            "max_size": put("MaxSize", to=2),
-            "launch_template": put("LaunchTemplate", "Version", to="$Latest"),
-            "subnet_ids": put("VPCZoneIdentifier", to="subnet-1"),
-            "health_check_type": put("HealthCheckType", to="ELB"),
-            "health_check_grace_seconds": put("HealthCheckGracePeriod"),
-            "cooldown_seconds": put("DefaultCooldown", to=1),
-            "warmup_seconds": put("DefaultInstanceWarmup"),
-            "termination_policies": put("TerminationPolicies", to=["OldestInstance"]),
-            "new_instances_protected": put("NewInstancesProtectedFromScaleIn", to=True),
-            "maintenance_policy": put("InstanceMaintenancePolicy"),
-            "deletion_protection": put("DeletionProtection", to="prevent-all-deletion"),
-            "on_hook_abandon": put(
-                "InstanceLifecyclePolicy", to={"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
-            ),
-            "suspended_processes": put("SuspendedProcesses", to=[]),
-            "metrics": put("EnabledMetrics", to=[]),
-            "tags": put("Tags", 0, "PropagateAtLaunch", to=False),
+            "min_size": changed(min_size=2),
+            "max_size": changed(max_size=2),
+            "launch_template": changed(template_version="$Latest"),
+            "subnet_ids": changed(subnet_ids=frozenset({"subnet-1"})),
+            "health_check_type": changed(health_check_type="ELB"),
+            "health_check_grace_seconds": changed(health_check_grace_seconds=None),
+            "cooldown_seconds": changed(cooldown_seconds=1),
+            "warmup_seconds": changed(warmup_seconds=None),
+            "termination_policies": changed(termination_policies=("OldestInstance",)),
+            "new_instances_protected": changed(new_instances_protected=True),
+            "maintenance_policy": changed(maintenance_policy=None),
+            "deletion_protection": changed(deletion_protection="prevent-all-deletion"),
+            "on_hook_abandon": changed(on_hook_abandon="retain"),
+            "suspended_processes": changed(suspended_processes=frozenset()),
+            "metrics": changed(metrics=False),
+            "tags": changed(tags={"Project": Tag("wekruit", False)}),
         },
     ),
     Case(
@@ -327,37 +333,50 @@ CASES = [
         {"state": put("state", to="file"), "mode": put("mode", to="0755")},
     ),
 ]
-ONLY_MADE = {
+ONLY_CREATED = {
     "amazon.aws.autoscaling_group",
     "amazon.aws.ec2_key",
     "amazon.aws.iam_access_key",
     "community.aws.secretsmanager_secret",
 }
+
+
+def differing(case: Case, name: str) -> Any:
+    """The case's answer, with this parameter differing."""
+    answer = copy.deepcopy(case.answer)
+    return case.differing[name](answer) or answer
+
+
 by_module = pytest.mark.parametrize("case", [pytest.param(c, id=c.module) for c in CASES])
 
 
-def test_every_module_of_the_table_is_tried_here() -> None:
-    assert {c.module for c in CASES} | ONLY_MADE == RESOURCES.keys()
+def test_every_module_of_the_table_is_tried_here_and_can_be_read() -> None:
+    assert {c.module for c in CASES} | ONLY_CREATED == COMPARISONS.keys() == READERS.keys()
+
+
+@pytest.mark.parametrize("module", sorted(READERS))
+def test_a_resource_is_identified_by_parameters_without_a_meaning(module: str) -> None:
+    parameters = COMPARISONS[module].parameters
+    assert [parameters[name] for name in READERS[module].identity] == [None] * len(READERS[module].identity)
 
 
 @by_module
 def test_every_parameter_with_a_meaning_is_tried_here(case: Case) -> None:
-    assert case.differing.keys() == {name for name, meaning in RESOURCES[case.module].says.items() if meaning}
-    assert case.parameters.keys() == RESOURCES[case.module].says.keys()
+    assert case.differing.keys() == {name for name, meaning in COMPARISONS[case.module].parameters.items() if meaning}
+    assert case.parameters.keys() == COMPARISONS[case.module].parameters.keys()
 
 
 @by_module
-def test_what_is_as_wanted_does_not_differ(case: Case) -> None:
-    assert compare(RESOURCES[case.module], case.parameters, case.answer) is None
+def test_a_resource_as_desired_does_not_differ(case: Case) -> None:
+    assert compare(COMPARISONS[case.module], case.parameters, case.answer) is None
 
 
 @pytest.mark.parametrize(
     ("case", "name"), [pytest.param(c, n, id=f"{c.module}-{n}") for c in CASES for n in c.differing]
 )
 def test_one_parameter_that_differs_is_named_and_no_other(case: Case, name: str) -> None:
-    answer = copy.deepcopy(case.answer)
-    case.differing[name](answer)
-    found = compare(RESOURCES[case.module], case.parameters, answer)
+    answer = differing(case, name)
+    found = compare(COMPARISONS[case.module], case.parameters, answer)
     assert found is not None
     before, after = found
     assert before.keys() == after.keys() == {name}
@@ -374,27 +393,26 @@ WHOLE = {
     [pytest.param(c, n, id=f"{c.module}-{n}") for c in CASES for n in c.differing if (c.module, n) not in WHOLE],
 )
 def test_what_a_task_does_not_state_is_left_alone(case: Case, name: str) -> None:
-    answer = copy.deepcopy(case.answer)
-    case.differing[name](answer)
-    assert compare(RESOURCES[case.module], {k: v for k, v in case.parameters.items() if k != name}, answer) is None
+    answer = differing(case, name)
+    assert compare(COMPARISONS[case.module], {k: v for k, v in case.parameters.items() if k != name}, answer) is None
 
 
 @by_module
-def test_what_is_absent_differs_in_everything(case: Case) -> None:
-    assert compare(RESOURCES[case.module], case.parameters, None) == ({}, case.parameters)
+def test_a_missing_resource_differs_in_everything(case: Case) -> None:
+    assert compare(COMPARISONS[case.module], case.parameters, None) == ({}, case.parameters)
 
 
 @by_module
 def test_an_unknown_parameter_differs_and_is_named(case: Case) -> None:
-    _before, after = compare(RESOURCES[case.module], {**case.parameters, "colour": "red"}, case.answer) or ({}, {})
+    _before, after = compare(COMPARISONS[case.module], {**case.parameters, "colour": "red"}, case.answer) or ({}, {})
     assert after == {"colour": "no comparison known"}
 
 
 @by_module
-def test_what_shall_go_differs_only_where_it_is(case: Case) -> None:
+def test_what_should_be_absent_differs_only_where_it_exists(case: Case) -> None:
     p = {**case.parameters, "state": "absent"}
-    resource = RESOURCES[case.module]
-    if "state" in resource.says:
+    resource = COMPARISONS[case.module]
+    if "state" in resource.parameters:
         assert compare(resource, p, None) is None
         _before, after = compare(resource, p, case.answer) or ({}, {})
         assert after == {"state": "absent"}
@@ -402,23 +420,23 @@ def test_what_shall_go_differs_only_where_it_is(case: Case) -> None:
         assert compare(resource, p, None) == ({}, {"state": "absent"} | {"state": "no comparison known"})
 
 
-@pytest.mark.parametrize("module", sorted(ONLY_MADE))
-def test_what_is_only_ever_made_differs_only_where_it_is_missing(module: str) -> None:
-    p = dict.fromkeys(RESOURCES[module].says, "x")
+@pytest.mark.parametrize("module", sorted(ONLY_CREATED))
+def test_what_is_only_ever_created_differs_only_where_it_is_missing(module: str) -> None:
+    p = dict.fromkeys(COMPARISONS[module].parameters, "x")
     p.pop("state", None)
-    assert compare(RESOURCES[module], p, {"any": "answer"}) is None
-    assert compare(RESOURCES[module], p, None) == ({}, p)
+    assert compare(COMPARISONS[module], p, {"any": "answer"}) is None
+    assert compare(COMPARISONS[module], p, None) == ({}, p)
 
 
-def test_a_security_group_of_that_name_in_another_vpc_is_not_the_one_meant() -> None:
-    among = RESOURCES["amazon.aws.ec2_security_group"].among
+def test_a_security_group_of_that_name_in_another_vpc_is_not_selected() -> None:
+    select = COMPARISONS["amazon.aws.ec2_security_group"].select
     mine, theirs = {"GroupId": "sg-1", "VpcId": "vpc-1"}, {"GroupId": "sg-2", "VpcId": "vpc-2"}
-    assert among([theirs, mine], {"vpc_id": "vpc-1"}) == mine
-    assert among([theirs], {"vpc_id": "vpc-1"}) is None
+    assert select([theirs, mine], {"vpc_id": "vpc-1"}) == mine
+    assert select([theirs], {"vpc_id": "vpc-1"}) is None
 
 
 def test_an_answer_with_no_ports_means_all_of_them() -> None:
-    resource = RESOURCES["amazon.aws.ec2_security_group"]
+    resource = COMPARISONS["amazon.aws.ec2_security_group"]
     everything = {
         "IpPermissions": [{"IpProtocol": "-1", "FromPort": 0, "ToPort": 65535, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     }

@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.answer import (
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.doctor import (
     MOST_CHARACTERS,
     MOST_FINDINGS,
-    Answer,
+    Output,
     host,
+    parsed,
     plain,
-    understood,
 )
 
 GOOD: dict[str, Any] = {"id": "disk", "severity": "error", "ok": True, "detail": "/opt: 12.0 GiB free", "remedy": ""}
@@ -27,15 +27,15 @@ def said(*findings: Any) -> str:
 
 def test_a_doctors_findings_are_taken_as_they_are() -> None:
     bad = {**GOOD, "id": "complete_lifecycle_action", "ok": False, "remedy": "Run iam.yml."}
-    assert host("i-1", Answer(said(GOOD, bad))) == {"instance": "i-1", "findings": [GOOD, bad], "problem": ""}
+    assert host("i-1", Output(said(GOOD, bad))) == {"instance": "i-1", "findings": [GOOD, bad], "problem": ""}
 
 
 def test_what_else_a_finding_holds_is_dropped() -> None:
-    assert understood(said({**GOOD, "__ansible_unsafe": "x", "evidence": ["y" * 100_000]})) == [GOOD]
+    assert parsed(said({**GOOD, "__ansible_unsafe": "x", "evidence": ["y" * 100_000]})) == [GOOD]
 
 
 def test_a_host_that_could_not_be_asked_says_why() -> None:
-    assert host("i-1", Answer("", "Connection refused")) == {
+    assert host("i-1", Output("", "Connection refused")) == {
         "instance": "i-1",
         "findings": [],
         "problem": "Connection refused",
@@ -47,17 +47,17 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "blanks": (" \n ", "it is empty"),
     "words": (
         "bash: ghosthands-agent: command not found",
-        "it is no JSON but 'bash: ghosthands-agent: command not found'",
+        "it is not JSON: 'bash: ghosthands-agent: command not found'",
     ),
-    "escapes": ("\x1b[2J\x1b]0;owned\x07", "it is no JSON but '"),
-    "half an answer": (said(GOOD)[:40], "it is no JSON but"),
-    "a list": ("[]", "it holds no list of findings"),
-    "no findings": ('{"findings": []}', "it holds no list of findings"),
-    "findings of another kind": ('{"findings": {"id": "disk"}}', "it holds no list of findings"),
-    "a number": ("1e999", "it holds no list of findings"),
+    "escapes": ("\x1b[2J\x1b]0;owned\x07", "it is not JSON: '"),
+    "half an answer": (said(GOOD)[:40], "it is not JSON:"),
+    "a list": ("[]", "it has no list of findings"),
+    "no findings": ('{"findings": []}', "it has no list of findings"),
+    "findings of another kind": ('{"findings": {"id": "disk"}}', "it has no list of findings"),
+    "a number": ("1e999", "it has no list of findings"),
     "too deep": ('{"findings":' * 100_000, "it is nested too deeply"),
-    "too many": (said(*[GOOD] * (MOST_FINDINGS + 1)), f"it holds {MOST_FINDINGS + 1} findings"),
-    "a finding that is a text": (said("disk"), "a finding is no mapping"),
+    "too many": (said(*[GOOD] * (MOST_FINDINGS + 1)), f"it has {MOST_FINDINGS + 1} findings"),
+    "a finding that is a text": (said("disk"), "a finding is not a mapping"),
     "an id with a tag": (said({**GOOD, "id": "<script>"}), "a finding's id is '<script>'"),
     "an id that is too long": (said({**GOOD, "id": "a" * 65}), "a finding's id is"),
     "no id": (said({k: v for k, v in GOOD.items() if k != "id"}), "a finding's id is 'None'"),
@@ -72,9 +72,9 @@ HOSTILE: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("what", HOSTILE)
 def test_anything_but_findings_is_a_problem_that_says_what_came(what: str) -> None:
     text, why = HOSTILE[what]
-    found = host("i-1", Answer(text, "exit code 127"))
+    found = host("i-1", Output(text, "exit code 127"))
     if text:
-        assert found["problem"].startswith(f"its answer cannot be understood: {why}")
+        assert found["problem"].startswith(f"its answer cannot be parsed: {why}")
         assert "(exit code 127)" in found["problem"]
     assert found["findings"] == []
     assert found["problem"].isprintable()
@@ -82,7 +82,7 @@ def test_anything_but_findings_is_a_problem_that_says_what_came(what: str) -> No
 
 
 def test_sentences_become_one_printable_line_of_a_bearable_length() -> None:
-    (found,) = understood(
+    (found,) = parsed(
         said({**GOOD, "detail": "a\x1b[31mred\n\nb\x00\u202ec\ud800" + "x" * 10_000, "remedy": "\t{{ 1 }}\r\n"})
     )
     assert found["detail"].startswith("a [31mred b c x")

@@ -1,0 +1,190 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EC2's answers -> values. One function per API call; each asks through a given `call`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.seconds import since_epoch
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    Image,
+    Instance,
+    SecurityGroup,
+    Subnet,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import InstanceType
+
+AGENT_SCHEMA_TAG = "ghosthands:agent-schema"
+NO_TEMPLATE = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
+NO_VERSION = (*NO_TEMPLATE, "InvalidLaunchTemplateId.VersionNotFound")
+NO_INSTANCE_TYPE = ("InvalidInstanceType",)
+NO_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
+NO_KEY_PAIR = ("InvalidKeyPair.NotFound",)
+WORLD = ("0.0.0.0/0", "::/0")
+
+
+def filters(**values: list[str]) -> list[dict[str, Any]]:
+    """EC2's `Filters`; `_` in a name stands for `-`."""
+    return [{"Name": name.replace("_", "-"), "Values": value} for name, value in values.items()]
+
+
+def vpc(call: Call, vpc_id: str) -> str | None:
+    """DescribeVpcs: the id of this VPC, of the default VPC for an empty id."""
+    which = filters(vpc_id=[vpc_id]) if vpc_id else filters(is_default=["true"])
+    found = call("ec2", "describe_vpcs", "Vpcs", Filters=which)
+    return str(found[0]["VpcId"]) if found else None
+
+
+def subnets(call: Call, which: list[dict[str, Any]]) -> tuple[Subnet, ...]:
+    """DescribeSubnets, by zone."""
+    found = call("ec2", "describe_subnets", "Subnets", Filters=which)
+    every = (Subnet(raw["SubnetId"], raw["VpcId"], raw["AvailabilityZone"]) for raw in found)
+    return tuple(sorted(every, key=lambda subnet: (subnet.zone, subnet.id)))
+
+
+def instance_type(call: Call, name: str) -> InstanceType | None:
+    """DescribeInstanceTypes and DescribeInstanceTypeOfferings."""
+    raw = _instance_type(call, name)
+    if raw is None:
+        return None
+    offered = call(
+        "ec2",
+        "describe_instance_type_offerings",
+        "InstanceTypeOfferings",
+        LocationType="availability-zone",
+        Filters=filters(instance_type=[name]),
+    )
+    zones = sorted(offering["Location"] for offering in offered)
+    return InstanceType(name, tuple(raw["ProcessorInfo"]["SupportedArchitectures"]), tuple(zones))
+
+
+def vcpus(call: Call, instance_type: str) -> int | None:
+    """How many vCPUs an instance of this type has; None: there is no such type."""
+    raw = _instance_type(call, instance_type)
+    return int(raw["VCpuInfo"]["DefaultVCpus"]) if raw else None
+
+
+def _instance_type(call: Call, name: str) -> Any:
+    found = call("ec2", "describe_instance_types", "InstanceTypes", absent=NO_INSTANCE_TYPE, InstanceTypes=[name])
+    return found[0] if found else None
+
+
+def image(call: Call, image_id: str) -> Image | None:
+    """DescribeImages, by id."""
+    found = call("ec2", "describe_images", "Images", absent=NO_IMAGE, ImageIds=[image_id])
+    return _image(found[0]) if found else None
+
+
+def images(call: Call, image_ids: list[str]) -> dict[str, Image]:
+    """DescribeImages: those of these images that exist, deprecated ones too."""
+    found = call("ec2", "describe_images", "Images", Filters=filters(image_id=image_ids), IncludeDeprecated=True)
+    return {image.id: image for image in map(_image, found)}
+
+
+def own_images(call: Call, name_pattern: str) -> list[Image]:
+    """DescribeImages: the account's own available images of such a name."""
+    which = filters(name=[name_pattern], state=["available"])
+    return list(map(_image, call("ec2", "describe_images", "Images", Owners=["self"], Filters=which)))
+
+
+def _image(raw: Mapping[str, Any]) -> Image:
+    tags = {t["Key"]: t["Value"] for t in raw.get("Tags", [])}
+    return Image(
+        id=raw["ImageId"],
+        name=raw.get("Name", ""),
+        architecture=raw["Architecture"],
+        state=raw["State"],
+        created=raw.get("CreationDate", ""),
+        agent_schema=tags.get(AGENT_SCHEMA_TAG),
+        deprecated=raw.get("DeprecationTime", ""),
+    )
+
+
+def key_pair(call: Call, name: str) -> bool:
+    """DescribeKeyPairs: whether there is one of this name."""
+    return bool(call("ec2", "describe_key_pairs", "KeyPairs", absent=NO_KEY_PAIR, KeyNames=[name]))
+
+
+def instances(call: Call, group_name: str) -> dict[str, Instance]:
+    """DescribeInstances: those of the group that are not terminated.
+
+    Auto Scaling's own tag finds them, which stays on an instance that is retained after it left the group.
+    """
+    which = [{"Name": "tag:aws:autoscaling:groupName", "Values": [group_name]}]
+    found = call("ec2", "describe_instances", "Reservations", Filters=which)
+    every = [_instance(raw) for reservation in found for raw in reservation["Instances"]]
+    return {instance.id: instance for instance in every if instance.state != "terminated"}
+
+
+def _instance(raw: Mapping[str, Any]) -> Instance:
+    return Instance(
+        id=raw["InstanceId"],
+        state=raw["State"]["Name"],
+        image=raw["ImageId"],
+        type=raw["InstanceType"],
+        launched=since_epoch(raw["LaunchTime"]),
+        has_profile=bool(raw.get("IamInstanceProfile")),
+        addresses=tuple(raw[kind] for kind in ("PublicIpAddress", "PrivateIpAddress") if raw.get(kind)),
+    )
+
+
+def launch_template(call: Call, name: str) -> dict[str, Any] | None:
+    """DescribeLaunchTemplates, with the latest of its versions as `Latest`."""
+    found = call("ec2", "describe_launch_templates", "LaunchTemplates", absent=NO_TEMPLATE, LaunchTemplateNames=[name])
+    versions = launch_template_versions(call, ["$Latest", "$Default"], LaunchTemplateName=name)
+    if not found or not versions:
+        return None
+    return {**found[0], "Latest": max(versions, key=lambda version: version["VersionNumber"])}
+
+
+def launch_template_versions(call: Call, versions: list[str], **template: str) -> list[dict[str, Any]]:
+    """DescribeLaunchTemplateVersions; none where there is no such template or version.
+
+    :param template: LaunchTemplateName or LaunchTemplateId.
+    """
+    found = call(
+        "ec2",
+        "describe_launch_template_versions",
+        "LaunchTemplateVersions",
+        absent=NO_VERSION,
+        **template,
+        Versions=versions,
+    )
+    return found or []
+
+
+def security_groups(call: Call, name: str) -> list[dict[str, Any]]:
+    """DescribeSecurityGroups, by name: one for each VPC that has a group of this name."""
+    found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(group_name=[name]))
+    return list(found)
+
+
+def security_groups_by_id(call: Call, ids: Iterable[str]) -> dict[str, SecurityGroup]:
+    """DescribeSecurityGroups: those of these groups that exist, with the ports that are open to every address."""
+    found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(group_id=list(ids)))
+    return {
+        raw["GroupId"]: SecurityGroup(
+            id=raw["GroupId"],
+            name=raw["GroupName"],
+            open_to_world=tuple(_ports(rule) for rule in raw["IpPermissions"] if _open_to_world(rule)),
+        )
+        for raw in found
+    }
+
+
+def _open_to_world(rule: Mapping[str, Any]) -> bool:
+    sources = {r.get("CidrIp") for r in rule.get("IpRanges", [])} | {
+        r.get("CidrIpv6") for r in rule.get("Ipv6Ranges", [])
+    }
+    return not sources.isdisjoint(WORLD)
+
+
+def _ports(rule: Mapping[str, Any]) -> str:
+    if rule["IpProtocol"] == "-1":
+        return "every port"
+    first, last = rule.get("FromPort"), rule.get("ToPort")
+    return f"{rule['IpProtocol']} {first}" if first == last else f"{rule['IpProtocol']} {first} to {last}"

@@ -1,0 +1,101 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets Manager's, ECR's, CloudWatch Logs', KMS's and Service Quotas' answers -> values.
+
+One function per API call; each asks through a given `call`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.seconds import since_epoch
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import LogGroup, Secret
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import KmsKey
+
+NO_REPOSITORY = ("RepositoryNotFoundException",)
+
+
+def secret(call: Call, name: str) -> Secret | None:
+    """DescribeSecret: never the secret's value."""
+    raw = call("secretsmanager", "describe_secret", absent=("ResourceNotFoundException",), SecretId=name)
+    if raw is None:
+        return None
+    changed = raw.get("LastChangedDate") or raw.get("CreatedDate")
+    return Secret(raw["ARN"], bool(raw.get("DeletedDate")), since_epoch(changed))
+
+
+def repository(call: Call, name: str) -> dict[str, Any] | None:
+    """DescribeRepositories, with its lifecycle policy's text as `lifecycle` (GetLifecyclePolicy)."""
+    found = call("ecr", "describe_repositories", "repositories", absent=NO_REPOSITORY, repositoryNames=[name])
+    if not found:
+        return None
+    absent = ("LifecyclePolicyNotFoundException", *NO_REPOSITORY)
+    lifecycle = call("ecr", "get_lifecycle_policy", "lifecyclePolicyText", absent=absent, repositoryName=name)
+    return {**found[0], "lifecycle": lifecycle}
+
+
+def image_digest(call: Call, repository: str, image: dict[str, str]) -> str | None:
+    """ECR's DescribeImages.
+
+    :param image: {imageDigest} or {imageTag}.
+    """
+    absent = ("ImageNotFoundException", *NO_REPOSITORY)
+    found = call("ecr", "describe_images", "imageDetails", absent=absent, repositoryName=repository, imageIds=[image])
+    return str(found[0]["imageDigest"]) if found else None
+
+
+def log_group(call: Call, name: str) -> dict[str, Any] | None:
+    """DescribeLogGroups, with its tags as `Tags` (ListTagsForResource)."""
+    found = call("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name)
+    group = next((raw for raw in found if raw["logGroupName"] == name), None)
+    if group is None:
+        return None
+    tags = call("logs", "list_tags_for_resource", "tags", resourceArn=group["arn"].removesuffix(":*"))
+    return {**group, "Tags": tags}
+
+
+def last_log_event(call: Call, name: str) -> LogGroup | None:
+    """DescribeLogStreams: the latest stream's. Its lastEventTimestamp lags by up to an hour, the ingestion does not."""
+    found = call(
+        "logs",
+        "describe_log_streams",
+        "logStreams",
+        absent=("ResourceNotFoundException",),
+        logGroupName=name,
+        orderBy="LastEventTime",
+        descending=True,
+        PaginationConfig={"MaxItems": 1, "PageSize": 1},
+    )
+    if found is None:
+        return None
+    times = [raw.get(key, 0) for raw in found for key in ("lastEventTimestamp", "lastIngestionTime")]
+    return LogGroup(name, max(times, default=0) / 1000)
+
+
+def kms_key(call: Call, name: str) -> KmsKey | None:
+    """DescribeKey; whether Auto Scaling may use the key, from GetKeyPolicy and ListGrants.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html
+    """
+    raw = call("kms", "describe_key", "KeyMetadata", absent=("NotFoundException",), KeyId=name)
+    if raw is None:
+        return None
+    enabled = raw.get("KeyState", "Enabled") == "Enabled"
+    if raw.get("KeyManager") == "AWS":
+        return KmsKey(raw["Arn"], enabled, True)
+    role = caller(call).service_linked_role
+    policy = call("kms", "get_key_policy", "Policy", KeyId=raw["Arn"], PolicyName="default")
+    grants = call("kms", "list_grants", "Grants", KeyId=raw["Arn"])
+    granted = any(grant.get("GranteePrincipal") == role for grant in grants or [])
+    return KmsKey(raw["Arn"], enabled, role in (policy or "") or granted)
+
+
+def quota(call: Call, service: str, code: str) -> float:
+    """GetServiceQuota; where no quota is applied, the default (GetAWSDefaultServiceQuota)."""
+    which = {"ServiceCode": service, "QuotaCode": code}
+    found = call("service-quotas", "get_service_quota", "Quota", absent=("NoSuchResourceException",), **which)
+    return float((found or call("service-quotas", "get_aws_default_service_quota", "Quota", **which))["Value"])

@@ -1,0 +1,123 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that the playbooks create, and its state. Asks through a given `call`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, foundation, iam
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, GroupInstance
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.status import MISSING, Row
+
+
+def _repository(call: Call, s: read.Settings) -> Iterator[Row]:
+    name = s["fleet_repository_name"]
+    found = foundation.repository(call, name)
+    yield Row("§1", "repository", name, found["repositoryUri"] if found else MISSING)
+
+
+def _key_pair(call: Call, s: read.Settings) -> Iterator[Row]:
+    if s["fleet_key_name"]:
+        yield Row("§1", "key pair", s["fleet_key_name"], _present(read.key_pair_exists(call, s)))
+
+
+def _secret(call: Call, s: read.Settings) -> Iterator[Row]:
+    secret = read.secret(call, s)
+    state = "scheduled for deletion" if secret and secret.deletion_scheduled else _present(secret)
+    yield Row("§9", "secret", s["fleet_secret_name"], state)
+
+
+def _log_group(call: Call, s: read.Settings) -> Iterator[Row]:
+    name = s["fleet_log_group_name"]
+    found = foundation.log_group(call, name)
+    yield Row("§9", "log group", name, f"{found.get('retentionInDays', 'endless')} days" if found else MISSING)
+
+
+def _identity(call: Call, s: read.Settings) -> Iterator[Row]:
+    role, policy, profile = s["fleet_role_name"], s["fleet_policy_name"], s["fleet_instance_profile_name"]
+    yield Row("§6", "role", role, _present(read.role_exists(call, s)))
+    yield Row("§6", "policy", policy, _present(iam.role_policy(call, role, policy)))
+    found = iam.instance_profile(call, profile)
+    roles = ", ".join(r["RoleName"] for r in found["Roles"]) if found else ""
+    yield Row("§6", "instance profile", profile, f"carries {roles or 'no role'}" if found else MISSING)
+
+
+def _security_group(call: Call, s: read.Settings) -> Iterator[Row]:
+    name, vpc = s["fleet_security_group_name"], read.vpc(call, s)
+    found = next((group for group in ec2.security_groups(call, name) if group.get("VpcId") == vpc), None)
+    state = f"{len(found['IpPermissions'])} ports open" if found else MISSING
+    yield Row("§7", "security group", found["GroupId"] if found else name, state)
+
+
+def _launch_template(call: Call, s: read.Settings) -> Iterator[Row]:
+    found = read.launch_template(call, s)
+    if found is None:
+        yield Row("§3", "launch template", s["fleet_launch_template_name"], MISSING)
+        return
+    latest = found["Latest"]
+    image = latest["LaunchTemplateData"].get("ImageId", "no image")
+    yield Row("§3", "launch template", found["LaunchTemplateId"], f"version {latest['VersionNumber']}, {image}")
+
+
+def _group(call: Call, s: read.Settings) -> Iterator[Row]:
+    group = read.group(call, s)
+    yield Row("§4", "group", s["fleet_group_name"], _group_state(group) if group else MISSING)
+    for instance in group.instances if group else ():
+        yield Row("§4", "instance", instance.id, _instance_state(instance))
+
+
+def _group_state(group: Group) -> str:
+    sizes = f"{group.min_size} to {group.max_size}, desired {group.desired_capacity}"
+    state = f"{sizes}, template version {group.template_version or '-'}"
+    return f"{state}, {group.status}" if group.status else state
+
+
+def _instance_state(i: GroupInstance) -> str:
+    words = [i.state, i.health.lower(), i.zone, f"version {i.template_version or '-'}"]
+    return ", ".join([*words, "protected"] if i.protected else words)
+
+
+def _hooks(call: Call, s: read.Settings) -> Iterator[Row]:
+    names = {"hook": s["fleet_termination_hook_name"]}
+    if s["fleet_launch_hook"]:
+        names["launch hook"] = s["fleet_launch_hook_name"]
+    for resource, name in names.items():
+        hook = autoscaling.hook(call, s["fleet_group_name"], name)
+        yield Row("§5", resource, name, f"{hook.heartbeat_timeout} s, {hook.default_result}" if hook else MISSING)
+
+
+def _valet(call: Call, s: read.Settings) -> Iterator[Row]:
+    name, user = s["fleet_valet_policy_name"], s["fleet_valet_user_name"]
+    policy = iam.managed_policy(call, name)
+    yield Row("§10", "VALET's policy", name, f"{policy.get('AttachmentCount', 0)} attached" if policy else MISSING)
+    if user:
+        yield Row("§10", "VALET's user", user, _present(iam.user(call, user)))
+
+
+def _present(found: object) -> str:
+    return "present" if found else MISSING
+
+
+PARTS = (
+    _group,
+    _hooks,
+    _repository,
+    _key_pair,
+    _secret,
+    _log_group,
+    _identity,
+    _security_group,
+    _launch_template,
+    _valet,
+)
+
+
+def read_status(start: Callable[..., read.Future], call: Call, s: read.Settings) -> list[Row]:
+    """Everything that the playbooks create, in the runbook's order, missing or not. Raises AwsError."""
+    parts = [start(lambda part: list(part(call, s)), part) for part in PARTS]
+    rows = [row for part in parts for row in part.result()]
+    return sorted(rows, key=lambda row: int(row.section[1:]))
