@@ -59,9 +59,9 @@ MADE = (
         "/etc/systemd/system/xvfb.service",
         "/usr/local/lib/xvfb_ready.py",
     ),
-    *("/etc/systemd/system/ghosthands-*", "/usr/local/lib/ghosthands-units.json", "/usr/local/bin/ghosthands-agent"),
+    *("/etc/systemd/system/ghosthands-*", "/usr/local/bin/ghosthands-agent"),
     "/opt/ghosthands/docker-compose.prod.yml",
-    *(f"/opt/ghosthands-agent/{name}" for name in ("agent.json", "disk_guard.py", "journal_file.py")),
+    "/opt/ghosthands-agent/*.whl",
 )
 #: Prints what has to be equal on both hosts: packages, enabled units, the user's groups, and every installed file.
 STATE = (
@@ -188,7 +188,7 @@ class Bench:
             raise RuntimeError(f"the host lacks one of {', '.join(MADE)}")
         shutil.copy(self.plugin, files / "docker-compose")
         shutil.copytree(self.wheels, files / "wheels")
-        for file in (SCRIPT, REQUIREMENTS, REQUIREMENTS.with_name("lay_out.py")):
+        for file in (SCRIPT, REQUIREMENTS):
             shutil.copy(file, files)
         (files / "gone").write_text(" ".join(removed_paths()))
         return files

@@ -24,15 +24,13 @@ agent=/opt/ghosthands-agent
 python3.11 -m venv $agent
 $agent/bin/pip -q install --disable-pip-version-check --no-input --no-deps --require-hashes --only-binary=:all: --no-cache-dir \
     --no-index --find-links=wheels -r requirements.txt
-$agent/bin/python -I lay_out.py $agent/agent.json >/dev/null
+$agent/bin/pip -q install --disable-pip-version-check --no-input --no-deps --no-cache-dir --no-index $agent/*.whl
 
 rm /etc/systemd/system/docker.service /etc/systemd/system/docker.socket
 systemctl daemon-reload
 systemctl -q enable --now docker.service xvfb.service
 systemctl -q enable ghosthands-{boot,watch,stop}.service ghosthands-{registry-login,disk-guard}.timer
-place=$(mktemp -d)
-touch "$place/.env"
-ECR_IMAGE=any docker compose --project-directory "$place" -f /opt/ghosthands/docker-compose.prod.yml config -q
+ghosthands-agent check-compose /opt/ghosthands/docker-compose.prod.yml
 
 # Seal.
 journalctl --relinquish-var
@@ -52,5 +50,5 @@ ghosthands-agent --help >/dev/null
 said=$(ghosthands-agent boot 2>&1) || [ $? = 2 ] || { echo "$said" && false; }
 # shellcheck disable=SC2046
 [ -z "$(ls -d $(cat gone) 2>/dev/null)" ]
-printf '{"compose_version": "2.40.3", "agent_version": "sha256:%s", "built_at": "%s"}\n' \
-    "$(sha256sum $agent/agent.json | cut -d ' ' -f 1)" "$(date -u +%FT%TZ)" >/etc/ghosthands/image.json
+printf '{"compose_version": "2.40.3", "agent_version": "%s", "built_at": "%s"}\n' \
+    "$(ghosthands-agent --version)" "$(date -u +%FT%TZ)" >/etc/ghosthands/image.json

@@ -1,72 +1,101 @@
-"""`python -m ghosthands_agent VERB`: the verbs of the agent, their exit codes, and the sleeping between a procedure's steps."""
+"""`ghosthands-agent VERB`: the agent's verbs, their exit codes, and the sleeping between a procedure's steps."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from . import wiring
+from .log_shipper import JOURNAL
 from .paths import API_PORT, WORKER_PORT, Paths
 from .ports import PortError, Ports, Procedure
 from .settings import BadSettings, Settings, parse
 
 T = TypeVar("T")
 VERBS = {
-    "boot": "bring the worker up; what systemd starts once per boot",
-    "watch": "shield and drain the worker; what systemd keeps running",
-    "drain": "have watch empty and stop the worker, and wait for that",
-    "stop": "stop the worker and the rest, for a shutdown or a reboot",
+    "boot": "bring the worker up; systemd starts it once per boot",
+    "watch": "protect and drain the worker; systemd keeps it running",
+    "drain": "have watch drain and stop the worker, and wait for that",
+    "stop": "stop the worker and the other services, for a shutdown or a reboot",
     "refresh-registry-login": "write a fresh login for the image's registry",
-    "doctor": "say what on this host is not as the agent needs it",
+    "doctor": "check every precondition of the agent on this host",
+    "disk-guard": "remove unused images if Docker's disk is fuller than PERCENT",
+    "journal-file": "follow the journal into the file that is shipped",
+    "check-compose": "check that FILE is a compose file with the three services",
+    "pull-image": "pull IMAGE, logging in where its registry is ECR",
 }
+ARGUMENTS = {"disk-guard": "PERCENT", "check-compose": "FILE", "pull-image": "IMAGE"}
 FAILED, MISCONFIGURED, FAULT, TERMINATED = 1, 2, 70, 128 + signal.SIGTERM
 LOGIN_SECONDS = 40.0
 POLL_SECONDS = 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit code: 0 it is done, 1 it could not be done, 2 agent.conf or the command line is wrong, 70 a fault of the agent."""
-    options = command_line().parse_args(arguments)
+    """Run one verb; its exit code.
+
+    0: done. 1: it could not be done. 2: agent.conf or the command line is wrong. 70: a fault of the agent.
+    """
+    options = parsed(arguments)
     journal = wiring.journal()
     paths = Paths(options.root, api_port=options.api_port, worker_port=options.worker_port)
-    # SIGTERM ends it here and now, with nothing undone or completed. The next life goes on from what the world says; for watch that is an orderly end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if options.verb == "watch" else TERMINATED))
     try:
-        if options.verb == "doctor":
-            from .doctor import doctor
-
-            return doctor(options.config or paths.config, paths, as_json=options.json)
-        try:
-            settings = read(options.config or paths.config)
-            ports = wiring.ports(settings, paths, journal)
-        except ValueError as problem:
-            journal.step("misconfigured", "error", verb=options.verb, reason=str(problem))
-            return MISCONFIGURED
-        return run(procedure(options.verb, ports, settings, paths)) or 0
+        return run_verb(options, paths)
+    except BadSettings as problem:
+        journal.step("misconfigured", "error", verb=options.verb, reason=str(problem))
+        return MISCONFIGURED
     except PortError as problem:
         journal.step("failed", "error", verb=options.verb, call=problem.call, code=problem.code)
         return FAILED
     except Exception as problem:
-        # Its text may quote anything; where it came from may not.
+        # Its text may quote a secret. The place that it came from does not.
         frame = traceback.extract_tb(problem.__traceback__)[-1]
-        journal.step(
-            "fault",
-            "error",
-            verb=options.verb,
-            kind=type(problem).__name__,
-            at=f"{Path(frame.filename).name}:{frame.lineno}",
-        )
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        journal.step("fault", "error", verb=options.verb, kind=type(problem).__name__, at=place)
         return FAULT
 
 
+def run_verb(options: argparse.Namespace, paths: Paths) -> int:
+    """The verb's exit code. Raises BadSettings, PortError."""
+    if options.verb == "disk-guard":
+        from . import disk_guard
+
+        return disk_guard.main(float(options.argument), Path(os.environ["STATE_DIRECTORY"]))
+    if options.verb == "journal-file":
+        from . import journal_file
+
+        return journal_file.main(Path(JOURNAL), Path(os.environ["STATE_DIRECTORY"], "cursor"))
+    if options.verb == "check-compose":
+        from .host_setup import check_compose
+
+        return check_compose(Path(options.argument))
+    if options.verb == "pull-image":
+        from .host_setup import pull_image
+
+        return pull_image(options.argument)
+    # SIGTERM ends the agent at once, with nothing undone or completed. The next one goes on from what it finds.
+    # For watch that is an orderly end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if options.verb == "watch" else TERMINATED))
+    if options.verb == "doctor":
+        from .doctor import doctor
+
+        return doctor(options.config or paths.config, paths, as_json=options.json)
+    settings = read(options.config or paths.config)
+    try:
+        ports = wiring.ports(settings, paths, wiring.journal())
+    except ValueError as problem:
+        raise BadSettings(str(problem)) from None
+    return run(procedure(options.verb, ports, settings, paths)) or 0
+
+
 def procedure(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Procedure[int | None]:
-    """A verb's procedure, imported when it is needed: `watch`, which stays, holds nothing of `boot`."""
+    """A verb's procedure, imported when it is needed: `watch`, which keeps running, loads nothing of `boot`."""
     if verb == "watch":
         from .watch import watch
 
@@ -91,7 +120,7 @@ def refresh_registry_login(ports: Ports, settings: Settings) -> Procedure[int]:
     from .registry import ecr_region, host
 
     if ecr_region(settings.image) is None:
-        ports.journal.step("registry_login_not_needed", registry=host(settings.image), reason="it is no ECR")
+        ports.journal.step("registry_login_not_needed", registry=host(settings.image), reason="not ECR")
         return 0
     task, until = ports.registry.login(), ports.clock.monotonic() + LOGIN_SECONDS
     while not task.done() and ports.clock.monotonic() < until:
@@ -105,7 +134,7 @@ def refresh_registry_login(ports: Ports, settings: Settings) -> Procedure[int]:
 
 
 def run(procedure: Procedure[T]) -> T:
-    """Live a procedure to its end."""
+    """Run a procedure to its end; its result."""
     while True:
         try:
             pause = next(procedure)
@@ -115,7 +144,7 @@ def run(procedure: Procedure[T]) -> T:
 
 
 def read(config: Path) -> Settings:
-    """agent.conf, understood. Raises BadSettings, also where there is no such file."""
+    """The settings in agent.conf. Raises BadSettings, also where there is no such file."""
     try:
         return parse(config.read_text(encoding="utf-8"))
     except OSError as problem:
@@ -124,19 +153,32 @@ def read(config: Path) -> Settings:
         raise BadSettings(f"{config} is not UTF-8.") from None
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The options, the same for all verbs."""
-    verbs = "\n".join(f"  {verb:24}{what}" for verb, what in VERBS.items())
+class _Version(argparse.Action):
+    def __call__(self, *_: Any) -> NoReturn:
+        from importlib.metadata import version  # costs every other verb 20 ms
+
+        print(version("ghosthands-agent"))
+        sys.exit(0)
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, which are the same for all verbs. Exits with 2 where they are wrong."""
+    verbs = "\n".join(f"  {' '.join([verb, ARGUMENTS.get(verb, '')]):24}{text}" for verb, text in VERBS.items())
     parser = argparse.ArgumentParser(
         prog="ghosthands-agent", description=f"verbs:\n{verbs}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("verb", choices=VERBS, metavar="VERB")
+    parser.add_argument("argument", nargs="?", metavar="ARGUMENT", help="what the verb acts on, see above")
     parser.add_argument("--config", type=Path, help="agent.conf; default: /etc/ghosthands/agent.conf under --root")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="what every path lies under; for tests")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="directory above every path; for tests")
     parser.add_argument("--worker-port", type=int, default=WORKER_PORT, help="default: %(default)s")
     parser.add_argument("--api-port", type=int, default=API_PORT, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="doctor: findings as JSON")
-    return parser
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    options = parser.parse_args(arguments)
+    if (options.argument is None) == (options.verb in ARGUMENTS):
+        parser.error(f"{options.verb} takes {ARGUMENTS.get(options.verb, 'no argument')}")
+    return options
 
 
 if __name__ == "__main__":

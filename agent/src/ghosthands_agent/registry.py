@@ -44,9 +44,10 @@ class EcrRegistry:
 
     def login(self) -> Task[None]:
         """See ports.Registry."""
-        return self._background.begin(self._write)
+        return self._background.begin(self.write_login)
 
-    def _write(self) -> None:
+    def write_login(self) -> None:
+        """Write a fresh login, unless the image's registry is not ECR. Raises Unavailable, Refused."""
         if (region := ecr_region(self._image)) is None:
             return
         token = self.token(region)

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, compose_override
+from ghosthands_agent.journal_file import line
 from ghosthands_agent.log_shipper import JOURNAL, log_shipper_configuration
-from journal_file import line
 from unit.world import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -3,7 +3,7 @@
 set -eu
 STATE_DIRECTORY=$(mktemp -d)
 export STATE_DIRECTORY
-guard() { ! /opt/ghosthands-agent/bin/python -I /opt/ghosthands-agent/disk_guard.py 0; }
+guard() { ! ghosthands-agent disk-guard 0; }
 guard
 tar --create --file /tmp/nothing.tar --files-from /dev/null
 docker import /tmp/nothing.tar unused:1

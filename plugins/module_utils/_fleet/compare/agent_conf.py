@@ -28,9 +28,9 @@ def agent_conf(settings: Mapping[str, Any]) -> str:
     :param settings: a value for each key except SCHEMA: text, a number, a boolean, or a list (written with commas).
     :raises ValueError: a key is unknown or missing, or the agent would not read a value as it is given.
     """
-    values = {"SCHEMA": SCHEMA} | {key: _text(value) for key, value in settings.items()}
-    if unknown := sorted(values.keys() - set(KEYS)):
+    if unknown := sorted(settings.keys() - (set(KEYS) - {"SCHEMA"})):
         raise ValueError(f"agent.conf has no key {', '.join(unknown)}")
+    values = {"SCHEMA": SCHEMA} | {key: _text(value) for key, value in settings.items()}
     if missing := [key for key in KEYS if not values.get(key) and (key not in OPTIONAL_KEYS or key not in values)]:
         raise ValueError(f"agent.conf needs {', '.join(missing)}")
     for key, text in values.items():

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 from example import settings
+from ghosthands_agent.__main__ import VERBS
+from ghosthands_agent.journal_file import UNITS
 from ghosthands_agent.log_shipper import JOURNAL
 from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
 from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
 from ghosthands_agent.settings import RANGES
 from ghosthands_agent.stop import unit_limits
-from journal_file import UNITS
 
 ROLE = Path(__file__).parents[4] / "roles/ghosthands"
 SLOWEST = settings(
@@ -56,15 +57,14 @@ def test_what_needs_agent_conf_does_not_start_without_it() -> None:
         assert option(f"{unit}.service", "ConditionPathExists") == "{{ __ghosthands_conf }}"
 
 
-def test_every_program_that_a_unit_starts_is_brought() -> None:
+def test_every_verb_that_a_unit_starts_is_one_of_the_agents() -> None:
     started = {
-        name
+        verb
         for unit in ROLE.glob("templates/*.service.j2")
-        for name in re.findall(r"__ghosthands_venv }}/(\w+)\.py", unit.read_text())
+        for verb in re.findall(r"__ghosthands_agent }} (\S+)", unit.read_text())
     }
-    said = "".join((ROLE / file).read_text() for file in ("tasks/agent.yml", "vars/main.yml"))
-    assert started == {"disk_guard", "journal_file"}
-    assert {name for name in started if not re.search(rf"\b{name}\b", said)} == set()
+    assert started == {"boot", "watch", "stop", "refresh-registry-login", "disk-guard", "journal-file"}
+    assert started <= VERBS.keys()
 
 
 def test_the_journals_file_lies_in_the_folder_that_its_unit_may_write() -> None:
@@ -93,8 +93,7 @@ def test_the_roles_places_are_the_agents() -> None:
     assert names["__ghosthands_conf"] == str(paths.config)
     assert names["__ghosthands_project"] == str(paths.project)
     assert names["__ghosthands_baked"] == str(paths.baked_image)
-    assert str(paths.shipper).startswith(names["__ghosthands_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
-    assert names["__ghosthands_journal_file"] == JOURNAL
+    assert str(paths.shipper).startswith(names["__ghosthands_log_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
     assert paths.compose_file.name == "docker-compose.prod.yml"
 
 

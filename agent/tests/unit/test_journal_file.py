@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import journal_file
 import pytest
-from journal_file import UNITS, append, entries, follow, journalctl, line, main, matches
+from ghosthands_agent import journal_file
+from ghosthands_agent.journal_file import UNITS, append, entries, follow, journalctl, line, main, matches
 
 
 def entry(message: Any, cursor: str = "c", **fields: str) -> dict[str, Any]:

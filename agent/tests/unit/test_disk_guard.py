@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from disk_guard import History, Image, fullness, make_room, removable
+from ghosthands_agent.disk_guard import History, Image, fullness, make_room, removable
 
 OLD, NEW, NEWEST = (
     Image("sha256:1", "2026-01-01T00:00:00Z"),
