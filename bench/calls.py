@@ -48,7 +48,7 @@ def distinct(calls: Sequence[Call]) -> list[Call]:
 
 def environment(cloud: PlaybookCloud) -> dict[str, str]:
     """The environment in which aws-cli and boto3 reach the cloud."""
-    return {**cloud.playbook_environment(), **cloud.environment}
+    return {**cloud.environment, **cloud.playbook_environment()}
 
 
 def by_aws_cli(cloud: PlaybookCloud, calls: Sequence[Call]) -> None:

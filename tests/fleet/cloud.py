@@ -132,8 +132,8 @@ class PlaybookCloud(testing.Cloud):
         aws_cli.parent.mkdir(exist_ok=True)
         aws_cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n', encoding="utf-8")
         aws_cli.chmod(0o755)
-        own = {name: value for name, value in self.environment.items() if name != "AWS_DEFAULT_REGION"}
-        usual = {**self.playbook_environment(), **own}
+        usual = {**self.environment, **self.playbook_environment()}
+        del usual["AWS_DEFAULT_REGION"]
         path = f"{aws_cli.parent}:{usual['PATH']}"
         return self._run(["sh", "-c", command], folder, {**usual, "PATH": path, **environment})
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tests.image.bake import images
 from tests.image.booted import boot
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 from tests.image.proofs import proofs
 
 
 def main() -> int:
     """Exit code 1 where something does not hold."""
-    cloud = Cloud(os.environ["AWS_ENDPOINT_URL"])
+    cloud = ImageCloud(os.environ["AWS_ENDPOINT_URL"])
     image_id = images(Path(sys.argv[1]))[os.environ["AWS_DEFAULT_REGION"]]
     started = time.monotonic()
     with boot(cloud, image_id) as booted:

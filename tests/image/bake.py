@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 
 #: This machine in localcloud's network, whence Packer logs in.
 ACCESS = 'access={session_manager=false,cidrs=["172.28.0.1/32"]}'
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def build(
-    packer: str, template: Path, cloud: Cloud, *variables: str, environment: Mapping[str, str] | None = None
+    packer: str, template: Path, cloud: ImageCloud, *variables: str, environment: Mapping[str, str] | None = None
 ) -> Outcome:
     """``packer build`` of a template that stands in its own tree."""
     manifest = template.parent / "build/image/manifest.json"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from containers.machines import BOOTED, SSH, USER, Key, make_key
+from localcloud.testing.containers import BOOT_RESULT, KeyPair, create_key_pair, ssh_command
 
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 
 #: Docker's volumes of the image are unpacked first; on a busy machine that takes a while.
 SSH_SECONDS = 120
@@ -26,13 +26,12 @@ class Booted:
 
     id: str
     address: str
-    key: Key
+    key: KeyPair
 
     def ssh(self, script: str, *, seconds: float = 60) -> tuple[int, str]:
         """Exit code of a script of the default user, and what it prints, stripped."""
-        words = [*SSH, "-i", str(self.key.file), f"{USER}@{self.address}", script]
         done = subprocess.run(
-            words,
+            ssh_command(self.key.private_key, self.address, script),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -50,20 +49,20 @@ class Booted:
     def wait(self) -> None:
         """Until cloud-init has done all it had to."""
         deadline = time.monotonic() + SSH_SECONDS
-        while self.ssh(f"test -e {BOOTED}") != (0, ""):
+        while self.ssh(f"test -e {BOOT_RESULT}") != (0, ""):
             assert time.monotonic() < deadline, f"{self.id} did not boot within {SSH_SECONDS} s"
             time.sleep(0.2)
-        assert json.loads(self.read(f"cat {BOOTED}"))["v1"]["errors"] == []
+        assert json.loads(self.read(f"cat {BOOT_RESULT}"))["v1"]["errors"] == []
 
 
 @contextlib.contextmanager
-def boot(cloud: Cloud, image_id: str) -> Iterator[Booted]:
+def boot(cloud: ImageCloud, image_id: str) -> Iterator[Booted]:
     """An instance of the image, with a fresh key pair; nothing of it is left afterwards."""
     ec2 = cloud.client("ec2")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as undo:
-        key = make_key(Path(folder, "id"))
+        key = create_key_pair(Path(folder, "id"))
         name = f"booted-{image_id}"
-        ec2.import_key_pair(KeyName=name, PublicKeyMaterial=key.public.encode())
+        ec2.import_key_pair(KeyName=name, PublicKeyMaterial=key.public_key.encode())
         undo.callback(ec2.delete_key_pair, KeyName=name)
         made = ec2.run_instances(ImageId=image_id, InstanceType="t3.large", KeyName=name, MinCount=1, MaxCount=1)[
             "Instances"

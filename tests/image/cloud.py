@@ -1,54 +1,22 @@
-"""A localcloud with container instances, as Packer and its operator see it."""
+"""A localcloud as Packer and its operator see it."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import boto3
-
-from localcloud import seed
-
-#: Access key that stands for the cloud's owner, who may do everything.
-OPERATOR = ("localcloud-dummy-key", "localcloud-dummy-secret")
+from localcloud import seed, testing
 
 
-@dataclass(frozen=True)
-class Cloud:
-    """Where it answers, such as ``http://127.0.0.1:5566``, and the file in which it traces calls, if it does."""
-
-    url: str
-    trace: Path | None = None
+class ImageCloud(testing.Cloud):
+    """A localcloud on which images are built."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the cloud in place of AWS."""
-        return {
-            name: value for name, value in os.environ.items() if name not in ("AWS_PROFILE", "AWS_SESSION_TOKEN")
-        } | {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_DEFAULT_REGION": seed.REGION,
-            "AWS_ACCESS_KEY_ID": OPERATOR[0],
-            "AWS_SECRET_ACCESS_KEY": OPERATOR[1],
-            "AWS_POLL_DELAY_SECONDS": "1",
-            "CHECKPOINT_DISABLE": "1",
-        }
+        """The environment for Packer."""
+        return {**super().environment, "AWS_POLL_DELAY_SECONDS": "1", "CHECKPOINT_DISABLE": "1"}
 
-    def client(self, service: str, region: str = seed.REGION, key: tuple[str, str] = OPERATOR) -> Any:
-        """A boto3 client, with an access key's id and secret."""
-        make: Any = boto3.client  # typed by service name, which is not known here
-        return make(
-            service,
-            endpoint_url=self.url,
-            region_name=region,
-            aws_access_key_id=key[0],
-            aws_secret_access_key=key[1],
-        )
-
-    def holds(self, region: str = seed.REGION) -> set[str]:
-        """Ids of all that a build makes, whether it shall stay or not."""
+    def resources(self, region: str = seed.REGION) -> set[str]:
+        """Return the ids of everything that a build creates, whether it is to stay or not."""
         ec2 = self.client("ec2", region)
         states = [
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from containers.machines import left
+from localcloud.testing.containers import remaining
 
 from tests.image import bake, template
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 
 ROOT = template.ROOT
 
@@ -26,7 +25,7 @@ class Packer:
 
     path: str
     template: Path
-    cloud: Cloud
+    cloud: ImageCloud
     current: bool
 
     def build(self, *variables: str) -> bake.Outcome:
@@ -35,23 +34,17 @@ class Packer:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageCloud]:
     """The cloud, traced; its end must leave nothing."""
     subprocess.run([ROOT / ".ci/docker"], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "localcloud"]
-    trace = tmp_path_factory.mktemp("trace") / "calls.jsonl"
     base = subprocess.run(
         [sys.executable, "-m", "tools.images", "al2023"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
-    environment = {**os.environ, "LOCALCLOUD_BASE_IMAGE": base}
-    up = [*command, "up", "--instances", "container", "--port", str(port), "--trace", str(trace)]
-    subprocess.run(up, cwd=ROOT, env=environment, check=True)
-    yield Cloud(f"http://127.0.0.1:{port}", trace)
-    subprocess.run([*command, "down", "--port", str(port)], cwd=ROOT, check=True)
-    assert left(f"localcloud.port={port}") == []
+    with ImageCloud.start_process(
+        tmp_path_factory.mktemp("cloud"), environment={"LOCALCLOUD_BASE_IMAGE": base}, instances="container"
+    ) as cloud:
+        yield cloud
+    assert remaining(cloud.port) == []
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +70,7 @@ def current() -> str:
 
 
 @pytest.fixture(params=["1.6.6", "current"])
-def packer(request: pytest.FixtureRequest, cloud: Cloud, tmp_path: Path) -> Packer:
+def packer(request: pytest.FixtureRequest, cloud: ImageCloud, tmp_path: Path) -> Packer:
     """Each of the two."""
     is_current = request.param == "current"
     path = request.getfixturevalue("current" if is_current else "legacy")
@@ -88,8 +81,8 @@ def packer(request: pytest.FixtureRequest, cloud: Cloud, tmp_path: Path) -> Pack
 
 
 @pytest.fixture
-def nothing_left(cloud: Cloud) -> Iterator[Callable[[], set[str]]]:
+def nothing_left(cloud: ImageCloud) -> Iterator[Callable[[], set[str]]]:
     """What the account holds more than before; the test must end without any of it."""
-    before = cloud.holds()
-    yield lambda: cloud.holds() - before
-    assert cloud.holds() - before == set()
+    before = cloud.resources()
+    yield lambda: cloud.resources() - before
+    assert cloud.resources() - before == set()

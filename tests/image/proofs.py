@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import NamedTuple
 
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 
 
 class Proof(NamedTuple):
@@ -35,7 +35,7 @@ OWN_IDS = """\
 [ -s /etc/machine-id ] && [ -z "$(sudo find /etc/ssh -name 'ssh_host_*_key' ! -newer /etc/ghosthands/image.json)" ]"""
 
 
-def proofs(image_id: str, cloud: Cloud) -> list[Proof]:
+def proofs(image_id: str, cloud: ImageCloud) -> list[Proof]:
     """For an image that was made on this cloud."""
     tags = {tag["Key"]: tag["Value"] for tag in cloud.image(image_id)["Tags"]}
     lineage = {key: tags[f"ghosthands:{tag}"] for key, tag in LINEAGE.items()}

@@ -17,7 +17,7 @@ from typing import Any
 from localcloud import seed
 from tests.image import template
 from tests.image.booted import boot
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 from tests.image.conftest import ROOT, Packer
 
 SOURCE = "ami-0137112412989a002"
@@ -30,7 +30,7 @@ def tags_of(described: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in described["Tags"]}
 
 
-def remove(cloud: Cloud, image_id: str, region: str = seed.REGION) -> None:
+def remove(cloud: ImageCloud, image_id: str, region: str = seed.REGION) -> None:
     """An image and its snapshot."""
     ec2 = cloud.client("ec2", region)
     snapshot = cloud.image(image_id, region)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
@@ -38,19 +38,13 @@ def remove(cloud: Cloud, image_id: str, region: str = seed.REGION) -> None:
     ec2.delete_snapshot(SnapshotId=snapshot)
 
 
-def calls(cloud: Cloud, after: int = 0) -> list[dict[str, Any]]:
-    """The calls that the cloud has traced."""
-    assert cloud.trace
-    return [json.loads(line) for line in cloud.trace.read_text(encoding="utf-8").splitlines()[after:]]
-
-
 def test_a_bake_leaves_an_image_with_its_lineage_that_boots_and_nothing_else(
-    packer: Packer, cloud: Cloud, nothing_left: Callable[[], set[str]]
+    packer: Packer, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
 ) -> None:
-    before = len(calls(cloud))
+    cloud.clear_trace()
     outcome = packer.build(f"git_revision={REVISION}")
     assert outcome.code == 0, outcome.output
-    made = calls(cloud, before)
+    made = cloud.calls()
     spent = sum(call["ms"] for call in made) / 1000
     print(
         f"{outcome.seconds:.1f} s, of which {len(made)} calls took {spent:.2f} s: {dict(Counter(call['action'] for call in made))}"
@@ -93,11 +87,11 @@ def test_a_bake_leaves_an_image_with_its_lineage_that_boots_and_nothing_else(
     remove(cloud, image_id)
 
 
-def test_the_builder_is_as_closed_as_the_template_says(packer: Packer, cloud: Cloud) -> None:
-    before = len(calls(cloud))
+def test_the_builder_is_as_closed_as_the_template_says(packer: Packer, cloud: ImageCloud) -> None:
+    cloud.clear_trace()
     outcome = packer.build("git_revision=broken")
     assert outcome.code != 0
-    made = {call["action"]: call["parameters"] for call in calls(cloud, before)}
+    made = {call["action"]: call["parameters"] for call in cloud.calls()}
     rule = made["AuthorizeSecurityGroupIngress"]["IpPermissions"][0]
     assert (rule["FromPort"], rule["ToPort"], [r["CidrIp"] for r in rule["IpRanges"]]) == (22, 22, ["172.28.0.1/32"])
     launched = made["RunInstances"]
@@ -109,12 +103,12 @@ def test_the_builder_is_as_closed_as_the_template_says(packer: Packer, cloud: Cl
 
 
 def test_an_image_is_shared_with_accounts_and_copied_to_regions_under_the_keys_given(
-    packer: Packer, cloud: Cloud, nothing_left: Callable[[], set[str]]
+    packer: Packer, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
 ) -> None:
     home, away = (
         cloud.client("kms", region).create_key()["KeyMetadata"]["Arn"] for region in ("us-east-1", "eu-west-1")
     )
-    there = cloud.holds("eu-west-1")
+    there = cloud.resources("eu-west-1")
     wanted = f'distribution={{kms_key_id="{home}",accounts=["111111111111"],regions={{"eu-west-1"="{away}"}}}}'
     outcome = packer.build(wanted)
     assert outcome.code == 0, outcome.output
@@ -132,13 +126,13 @@ def test_an_image_is_shared_with_accounts_and_copied_to_regions_under_the_keys_g
         ]
         assert permissions == volumes == [{"UserId": "111111111111"}]
         assert tags_of(image)["ghosthands:source-image"] == SOURCE
-    assert len(nothing_left()) == len(cloud.holds("eu-west-1") - there) == 2
+    assert len(nothing_left()) == len(cloud.resources("eu-west-1") - there) == 2
     for region, image_id in outcome.images.items():
         remove(cloud, image_id, region)
 
 
 def test_two_builds_of_one_moment_are_two_images(
-    packer: Packer, cloud: Cloud, nothing_left: Callable[[], set[str]], tmp_path: Path
+    packer: Packer, cloud: ImageCloud, nothing_left: Callable[[], set[str]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "other"
     other = replace(packer, template=template.tree(folder, template=packer.template))
@@ -150,15 +144,15 @@ def test_two_builds_of_one_moment_are_two_images(
         remove(cloud, image_id)
 
 
-def image_local(packer: str, cloud: Cloud, *options: str) -> subprocess.CompletedProcess[str]:
+def image_local(packer: str, cloud: ImageCloud, *options: str) -> subprocess.CompletedProcess[str]:
     """``make image-local`` on this cloud."""
-    environment = {**os.environ, "PACKER": packer, "LOCALCLOUD_PORT": cloud.url.rpartition(":")[2]}
+    environment = {**os.environ, "PACKER": packer, "LOCALCLOUD_PORT": str(cloud.port)}
     words = [str(ROOT / ".ci/image"), "local", *options]
     return subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
 def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(
-    current: str, cloud: Cloud, nothing_left: Callable[[], set[str]]
+    current: str, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
 ) -> None:
     done = image_local(current, cloud)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -169,7 +163,7 @@ def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(
 
 
 def test_the_real_image_is_not_made_where_a_proof_fails_and_the_last_line_says_which(
-    current: str, cloud: Cloud, nothing_left: Callable[[], set[str]]
+    current: str, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
 ) -> None:
     done = image_local(current, cloud, "-var", f'compose={{version="9.9.9",sha256={{x86_64="{"0" * 64}"}}}}')
     assert done.returncode == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,25 +10,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.image import bake, template
-from tests.image.cloud import Cloud
+from tests.image.cloud import ImageCloud
 from tests.image.conftest import Packer
-from tests.image.test_bake import SOURCE, calls, remove
+from tests.image.test_bake import SOURCE, remove
 
 DOCUMENT = template.ROOT / "docs/iam/packer.json"
 #: What only sharing, a named subnet or a failure needs.
 NOT_IN_A_PLAIN_BAKE = {"CopyImage", "ModifySnapshotAttribute", "DescribeSubnets", "DeregisterImage", "DeleteSnapshot"}
 
 
-def enforce(cloud: Cloud, on: bool) -> None:
-    """Switch it."""
-    request = urllib.request.Request(
-        f"{cloud.url}/localcloud/enforce-iam", data=json.dumps({"on": on}).encode(), method="POST"
-    )
-    urllib.request.urlopen(request, timeout=10).close()
-
-
 @pytest.fixture
-def baker(cloud: Cloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
+def baker(cloud: ImageCloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
     """Gives a user the document, and returns the user's credentials as an environment."""
     iam = cloud.client("iam")
     iam.create_user(UserName="baker")
@@ -39,9 +30,9 @@ def baker(cloud: Cloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
         iam.put_user_policy(UserName="baker", PolicyName="packer", PolicyDocument=json.dumps(document))
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
-    enforce(cloud, True)
+    cloud.enforce_iam()
     yield given
-    enforce(cloud, False)
+    cloud.enforce_iam(False)
     iam.delete_user_policy(UserName="baker", PolicyName="packer")
     iam.delete_access_key(UserName="baker", AccessKeyId=key["AccessKeyId"])
     iam.delete_user(UserName="baker")
@@ -50,15 +41,15 @@ def baker(cloud: Cloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
 @pytest.mark.parametrize("packer", ["current"], indirect=True)
 def test_the_document_allows_a_bake_and_what_it_grants_is_called(
     packer: Packer,
-    cloud: Cloud,
+    cloud: ImageCloud,
     nothing_left: Callable[[], set[str]],
     baker: Callable[[dict[str, Any]], dict[str, str]],
 ) -> None:
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
-    before = len(calls(cloud))
+    cloud.clear_trace()
     outcome = bake.build(packer.path, packer.template, cloud, environment=baker(document))
     assert outcome.code == 0, outcome.output
-    called = {call["action"] for call in calls(cloud, before) if call["service"] == "ec2"}
+    called = {call["action"] for call in cloud.calls() if call["service"] == "ec2"}
     granted = {action.removeprefix("ec2:") for statement in document["Statement"] for action in statement["Action"]}
     assert called == granted - NOT_IN_A_PLAIN_BAKE
     remove(cloud, outcome.images["us-east-1"])
@@ -67,7 +58,7 @@ def test_the_document_allows_a_bake_and_what_it_grants_is_called(
 @pytest.mark.parametrize("packer", ["current"], indirect=True)
 def test_without_the_right_to_make_images_a_bake_ends_in_awss_words_and_cleans_up(
     packer: Packer,
-    cloud: Cloud,
+    cloud: ImageCloud,
     nothing_left: Callable[[], set[str]],
     baker: Callable[[dict[str, Any]], dict[str, str]],
 ) -> None:
@@ -84,7 +75,7 @@ def test_without_the_right_to_make_images_a_bake_ends_in_awss_words_and_cleans_u
 
 
 def test_what_no_build_made_cannot_be_imaged_renamed_opened_or_ended(
-    cloud: Cloud, nothing_left: Callable[[], set[str]], baker: Callable[[dict[str, Any]], dict[str, str]]
+    cloud: ImageCloud, nothing_left: Callable[[], set[str]], baker: Callable[[dict[str, Any]], dict[str, str]]
 ) -> None:
     operator = cloud.client("ec2")
     others = operator.create_security_group(GroupName="others", Description="of somebody else")["GroupId"]
@@ -92,7 +83,7 @@ def test_what_no_build_made_cannot_be_imaged_renamed_opened_or_ended(
         "InstanceId"
     ]
     given = baker(json.loads(DOCUMENT.read_text(encoding="utf-8")))
-    ec2 = cloud.client("ec2", key=(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"]))
+    ec2 = cloud.client("ec2", **{name.lower(): value for name, value in given.items()})
     named = [{"Key": "Name", "Value": "gh-golden-ami-builder"}]
     everybody = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "0.0.0.0/0"}
     for call, parameters in (

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers.machines import Cloud, Instance, Key, Recorder, make_key
+from containers.machines import Cloud, Instance, Recorder
 from localcloud.instances import container
 from localcloud.instances.base_image import base_image
+from localcloud.testing.containers import KeyPair, create_key_pair
 
 from localcloud import imds
 
@@ -27,9 +28,9 @@ def base() -> str:
 
 
 @pytest.fixture(scope="session")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+def key(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
     """A key pair of this session."""
-    return make_key(tmp_path_factory.mktemp("key") / "id")
+    return create_key_pair(tmp_path_factory.mktemp("key") / "id")
 
 
 class _Api(http.server.BaseHTTPRequestHandler):
@@ -58,7 +59,7 @@ def api() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def cloud(base: str, key: Key, api: int) -> Iterator[Cloud]:
+def cloud(base: str, key: KeyPair, api: int) -> Iterator[Cloud]:
     """A host with whoever listens to it; closing it must leave nothing."""
     recorder = Recorder()
     metadata = imds.Service(lambda instance_id: cloud.views.get(instance_id))

@@ -8,21 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from localcloud.instances import Cause, Host, Machine
 from localcloud.instances.docker import docker
 from localcloud.instances.network import METADATA_ADDRESS
+from localcloud.testing.containers import BOOT_RESULT, KeyPair, remaining, ssh_command
 
 from localcloud import imds
 
 VPC = "172.29.0.0/16"
-#: EC2's own default user on Amazon Linux; the base image has it too.
-USER = "ec2-user"
-SSH = (
-    *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
-    *("-o", "LogLevel=ERROR", "-o", "ConnectTimeout=2", "-o", "IdentitiesOnly=yes"),
-)
 TOKEN = f"http://{METADATA_ADDRESS}/latest/api/token"
 #: The same by hand, for a container that has nothing but busybox.
 TOKEN_BY_NC = (
@@ -30,24 +24,7 @@ TOKEN_BY_NC = (
     f" | timeout 5 nc {METADATA_ADDRESS} 80"
 )
 
-#: Written by cloud-init's last stage, once per boot.
-BOOTED = "/run/cloud-init/result.json"
-
 Event = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key pair: the private half's file, the public half's line."""
-
-    file: Path
-    public: str
-
-
-def make_key(file: Path) -> Key:
-    """A fresh ed25519 key pair."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
-    return Key(file, file.with_suffix(".pub").read_text(encoding="utf-8").strip())
 
 
 class Recorder:
@@ -90,7 +67,7 @@ class Cloud:
 
     host: Host
     recorder: Recorder
-    key: Key
+    key: KeyPair
     port: int
     numbers: Iterator[int]
     views: dict[str, imds.View] = field(default_factory=dict)
@@ -110,7 +87,7 @@ class Cloud:
             vpc_cidr=VPC,
             host_name=f"ip-172-29-1-{number}",
             user_data=user_data,
-            public_keys={"test": self.key.public},
+            public_keys={"test": self.key.public_key},
         )
         self.views[machine.id] = imds.View(
             instance_id=machine.id,
@@ -140,19 +117,8 @@ class Cloud:
         return instance
 
     def left(self) -> list[str]:
-        """Whatever of this cloud is on the machine."""
-        return left(self.label)
-
-
-def left(label: str) -> list[str]:
-    """What bears a label: containers, volumes, networks, images, rules."""
-    found = [
-        line
-        for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("images", "--all"))
-        for line in docker(*listing, "--quiet", "--filter", f"label={label}").split()
-    ]
-    rules = subprocess.run(["iptables", "--wait", "-t", "nat", "-S"], capture_output=True, text=True, check=True).stdout
-    return [*found, *(rule for rule in rules.splitlines() if label in rule.replace('"', "").split())]
+        """What there is of this cloud in Docker."""
+        return remaining(self.port)
 
 
 @dataclass
@@ -169,7 +135,7 @@ class Instance:
 
     def ssh(self, script: str, *, check: bool = True, seconds: float = 60) -> str:
         """What a script of the default user prints, stripped."""
-        words = [*SSH, "-i", str(self.cloud.key.file), f"{USER}@{self.machine.address}", script]
+        words = ssh_command(self.cloud.key.private_key, self.machine.address, script)
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
         )
@@ -185,7 +151,7 @@ class Instance:
 
     def wait_for_boot(self) -> None:
         """Until cloud-init has done all it had to; its own ``status --wait`` also says "done" between two stages."""
-        result = self.ssh(f"until [ -e {BOOTED} ]; do sleep 0.1; done; cat {BOOTED}")
+        result = self.ssh(f"until [ -e {BOOT_RESULT} ]; do sleep 0.1; done; cat {BOOT_RESULT}")
         assert json.loads(result)["v1"]["errors"] == []
 
     def booted_at(self) -> str:

@@ -5,77 +5,31 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from containers.conftest import ROOT
-from containers.machines import SSH, TOKEN, USER, left
+from containers.machines import TOKEN
 from localcloud.instances.docker import docker
+from localcloud.testing import Cloud, wait_until
+from localcloud.testing.containers import remaining, ssh_command
 
 AMAZON_LINUX = "ami-0137112412989a002"
 SUBNET = "subnet-010ca1c10d00000a1"
 
 
-@dataclass
-class Daemon:
-    """A localcloud with containers for instances, in the background, on a port of its own."""
-
-    port: int
-    folder: Path
-
-    def __call__(self, verb: str, *options: str) -> str:
-        """What a verb of the command line says."""
-        words = [sys.executable, "-m", "localcloud", verb, "--port", str(self.port), *options]
-        environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.folder)}
-        done = subprocess.run(
-            words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def up(self) -> None:
-        self("up", "--instances", "container")
-
-    def client(self, service: str) -> Any:
-        make: Any = boto3.client  # typed by service name
-        keys = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
-        return make(service, endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1", **keys)
-
-    def left(self) -> list[str]:
-        return left(f"localcloud.port={self.port}")
-
-
 @pytest.fixture
-def daemon(base: str, tmp_path: Path) -> Iterator[Daemon]:
-    """Up; down at the end, which must leave nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        daemon = Daemon(probe.getsockname()[1], tmp_path)
-    daemon.up()
-    yield daemon
-    daemon("down")
-    assert daemon.left() == []
+def cloud(base: str) -> Iterator[Cloud]:
+    """A localcloud with container instances, which leaves nothing when it is stopped."""
+    with Cloud.start_process(instances="container") as cloud:
+        yield cloud
+    assert remaining(cloud.port) == []
 
 
-def until(what: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; fails where none comes in time."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()):
-        assert time.monotonic() < deadline, f"{what} is not so after {seconds} s"
-        time.sleep(0.1)
-    return answer
-
-
-def test_from_run_instances_to_ssh_and_back_to_nothing_also_after_a_kill(daemon: Daemon, tmp_path: Path) -> None:
-    ec2 = daemon.client("ec2")
+def test_from_run_instances_to_ssh_and_back_to_nothing_also_after_a_kill(cloud: Cloud, tmp_path: Path) -> None:
+    ec2 = cloud.client("ec2")
     key = tmp_path / "key"
     key.write_text(ec2.create_key_pair(KeyName="made-here", KeyType="ed25519")["KeyMaterial"], encoding="utf-8")
     key.chmod(0o600)
@@ -93,12 +47,16 @@ def test_from_run_instances_to_ssh_and_back_to_nothing_also_after_a_kill(daemon:
     )["Instances"][0]
 
     def ssh(script: str) -> str:
-        words = [*SSH, "-i", str(key), f"{USER}@{instance['PrivateIpAddress']}", script]
         return subprocess.run(
-            words, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+            ssh_command(key, instance["PrivateIpAddress"], script),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
         ).stdout.strip()
 
-    until(lambda: ssh("echo here") == "here")
+    wait_until(lambda: ssh("echo here") == "here")
     took = time.perf_counter() - started
     print(f"\nRunInstances to SSH: {took:.2f} s")
     assert took < 10
@@ -112,28 +70,29 @@ def test_from_run_instances_to_ssh_and_back_to_nothing_also_after_a_kill(daemon:
     assert ssh(f"{fetch}meta-data/instance-id") == instance["InstanceId"]
     assert ssh(f"{fetch}meta-data/local-ipv4") == instance["PrivateIpAddress"]
     assert ssh(f"{fetch}user-data") == "#!/bin/sh\necho told >/root/told"
-    assert json.loads(ssh(f"curl -fsS http://127.0.0.1:{daemon.port}/localcloud/status"))["instances"] == "container"
-    until(lambda: ssh("sudo cat /root/told") == "told")
+    assert json.loads(ssh(f"curl -fsS http://127.0.0.1:{cloud.port}/localcloud/status"))["instances"] == "container"
+    wait_until(lambda: ssh("sudo cat /root/told") == "told")
 
-    assert len(daemon.left()) >= 5, "a container, two volumes, a network, a rule"
-    kill(daemon)
+    assert len(remaining(cloud.port)) >= 5, "a container, two volumes, a network, a rule"
+    kill(cloud)
     assert docker("inspect", "--format", "{{.State.Running}}", instance["InstanceId"]) == "true", (
         "it outlives its cloud"
     )
-    daemon.up()
-    assert daemon.left() == []
+    cloud.run_localcloud("up", "--instances=container")
+    assert remaining(cloud.port) == []
 
 
-def kill(daemon: Daemon) -> None:
-    """The cloud ends without a word."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{daemon.port}/localcloud/status") as answer:
-        pid = json.load(answer)["pid"]
+def kill(cloud: Cloud) -> None:
+    """Kill the server, so that it cannot clean up."""
+    pid = cloud.status()["pid"]
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{pid}").exists() or "(Z)" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    wait_until(
+        lambda: not Path(f"/proc/{pid}").exists() or "(Z)" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    )
 
 
-def test_image_of_an_instance_boots_and_terminated_instances_leave_only_the_network(daemon: Daemon) -> None:
-    ec2 = daemon.client("ec2")
+def test_image_of_an_instance_boots_and_terminated_instances_leave_only_the_network(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
     first = ec2.run_instances(ImageId=AMAZON_LINUX, InstanceType="t3.small", SubnetId=SUBNET, MinCount=1, MaxCount=1)[
         "Instances"
     ][0]["InstanceId"]
@@ -156,12 +115,12 @@ def test_image_of_an_instance_boots_and_terminated_instances_leave_only_the_netw
     snapshot = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     ec2.deregister_image(ImageId=image)
     ec2.delete_snapshot(SnapshotId=snapshot)
-    until(lambda: len(daemon.left()) == 2)  # the network and its rule stand until the cloud ends
-    kill(daemon)  # `down`, which follows, finds nobody that could clean up
+    wait_until(lambda: len(remaining(cloud.port)) == 2)  # the network and its rule stand until the cloud ends
+    kill(cloud)  # `down`, which follows, finds nobody that could clean up
 
 
-def test_a_group_replaces_a_container_that_crashed(daemon: Daemon) -> None:
-    ec2, autoscaling = daemon.client("ec2"), daemon.client("autoscaling")
+def test_a_group_replaces_a_container_that_crashed(cloud: Cloud) -> None:
+    ec2, autoscaling = cloud.client("ec2"), cloud.client("autoscaling")
     ec2.create_launch_template(
         LaunchTemplateName="workers", LaunchTemplateData={"ImageId": AMAZON_LINUX, "InstanceType": "t3.small"}
     )
@@ -174,12 +133,11 @@ def test_a_group_replaces_a_container_that_crashed(daemon: Daemon) -> None:
     )
 
     def in_service() -> list[str]:
-        group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["group"])["AutoScalingGroups"][0]
-        return [member["InstanceId"] for member in group["Instances"] if member["LifecycleState"] == "InService"]
+        return [id for id, state in cloud.lifecycle_states("group").items() if state == "InService"]
 
-    [crashing] = until(in_service)
+    [crashing] = wait_until(in_service, 30)
     docker("kill", crashing)
-    until(lambda: in_service() and in_service() != [crashing])
+    wait_until(lambda: in_service() and in_service() != [crashing])
     assert docker("ps", "--all", "--quiet", "--filter", f"name={crashing}") == ""
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="group", ForceDelete=True)
-    until(lambda: len(daemon.left()) == 2)
+    wait_until(lambda: len(remaining(cloud.port)) == 2)

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 
 import pytest
 from containers.conftest import ROOT
-from containers.machines import Cloud, Recorder, left
+from containers.machines import Cloud, Recorder
 from localcloud.instances import Machine, container
 from localcloud.instances.docker import Refused, docker
+from localcloud.testing.containers import remaining
 
 from localcloud import imds
 
 #: A port that nobody listens on: these machines need no API.
-PORT, LABEL = 49, "localcloud.port=49"
+PORT = 49
 #: A localcloud without an API that makes all there is to make, says so, and waits to be killed.
 DOOMED = """
 import sys, time
@@ -61,10 +62,10 @@ def test_what_a_killed_localcloud_left_is_swept_up_by_the_next_of_its_port_alone
         assert doomed.stdout
         assert doomed.stdout.readline() == "ami-doomed None\n"
         os.kill(doomed.pid, signal.SIGKILL)
-    assert len(left(LABEL)) >= 6, "a container, two volumes, a network, an image, a rule"
+    assert len(remaining(PORT)) >= 6, "a container, two volumes, a network, an image, a rule"
     container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, report=print).close()
-    assert left(LABEL) == []
-    assert sorted(left("localcloud.port=50")) == sorted(somebody_elses)
+    assert remaining(PORT) == []
+    assert sorted(remaining(50)) == sorted(somebody_elses)
 
 
 def test_addresses_that_another_network_has_are_one_clear_error(cloud: Cloud, base: str) -> None:
@@ -78,7 +79,7 @@ def test_addresses_that_another_network_has_are_one_clear_error(cloud: Cloud, ba
     host.close()
     assert event[2] == "failed"
     assert f"Docker's network localcloud.port-{cloud.port}-172.29.0.0-16 has 172.29.0.0/16" in event[3]
-    assert left(LABEL) == []
+    assert remaining(PORT) == []
 
 
 def test_closing_cuts_the_power_and_leaves_nothing_whatever_is_under_way(base: str) -> None:
@@ -90,7 +91,7 @@ def test_closing_cuts_the_power_and_leaves_nothing_whatever_is_under_way(base: s
     host.make_image(launched.id, "ami-closing", reboot=True)
     host.launch(Machine("i-late", "ami-published", "172.30.1.6", "172.30.1.0/24", "172.30.0.0/16", "late"))
     host.close()
-    assert left(LABEL) == []
+    assert remaining(PORT) == []
 
 
 def test_without_a_docker_that_answers_there_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ with Cloud.start_thread() as cloud:  # in a thread of this process; instances ar
     assert cloud.writes() == ["CreateLaunchTemplate", "CreateAutoScalingGroup"]
 
 with Cloud.start_process(instances="container") as cloud:  # in a process of its own, with any option of `localcloud up`
-    subprocess.run(["terraform", "apply"], env={**os.environ, **cloud.environment})
+    subprocess.run(["terraform", "apply"], env=cloud.environment)
 
 Cloud("http://127.0.0.1:5566")  # one that is up already
 """
@@ -139,7 +139,7 @@ class Cloud:
             RuntimeError: it failed; with its output.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "localcloud", command, "--port", str(urlsplit(self.url).port), *options],
+            [sys.executable, "-m", "localcloud", command, "--port", str(self.port), *options],
             env={**os.environ, "XDG_RUNTIME_DIR": str(self.folder), **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -151,6 +151,11 @@ class Cloud:
         return done.stdout
 
     # --- clients --------------------------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The TCP port on which the cloud listens."""
+        return urlsplit(self.url).port or 80
 
     @property
     def folder(self) -> Path:
@@ -167,8 +172,9 @@ class Cloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that make an AWS SDK, or the AWS CLI, use this cloud and nothing else."""
+        """The environment for a child process: this process's, with this cloud in place of AWS."""
         return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "AWS_ENDPOINT_URL": self.url,
             "AWS_DEFAULT_REGION": seed.REGION,
             **{name.upper(): value for name, value in CREDENTIALS.items()},
