@@ -13,9 +13,13 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import read_fleet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine, Host, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
+    CHECKS,
+    CommandLine,
+    Host,
+    View,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import from_result
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Progress, until_done

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Host
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 
 from tests.fleet.cloud import ROOT

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
 
 from tests.fleet.changes import CHANGES, TASKS
@@ -26,7 +26,6 @@ TESTED_BY = {
     "tasks.py": "tests/unit/plugins/action/test_fleet_drift.py",
     "check.py": "tests/fleet/test_verify.py",
     "verify.py": "tests/fleet/test_verify.py",
-    "precondition.py": f"{UNIT_TESTS}/checks/test_preflight.py",
 }
 
 #: On purpose not compared: with fleet_valet_apply it differs on every run, and is named.

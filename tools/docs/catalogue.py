@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, preflight
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import ASKED, SECTION
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import MODULES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 from ghosthands_agent import doctor
 
 assert MODULES, "they register CHECKS"
@@ -26,8 +27,8 @@ class Row(NamedTuple):
 
 def verify() -> list[Row]:
     """The checks of verify.yml, by section."""
-    rows = [Row(check.id, check.section, check.severity, check.description) for check in CHECKS]
-    rows += [
+    rows = [
+        *map(_row, CHECKS),
         Row(ASKED, SECTION, "warning", "Every host that is to be asked answers."),
         Row("drill", SECTION, "error", "A drill (fleet_drill) launches an instance and drains one."),
     ]
@@ -41,8 +42,7 @@ def hosts() -> list[Row]:
 
 def preconditions() -> list[Row]:
     """The checks of preflight.yml."""
-    found = [*preflight.PRECONDITIONS, *creation.PRECONDITIONS]
-    return [Row(each.id, each.section, each.severity, each.description) for each in found]
+    return [*map(_row, preflight.CHECKS), *map(_row, creation.CHECKS)]
 
 
 def ids() -> set[str]:
@@ -62,6 +62,10 @@ def tables() -> str:
             _table(preconditions(), "what it makes sure of"),
         ]
     )
+
+
+def _row(check: Check[Any]) -> Row:
+    return Row(check.id, check.section, check.severity, check.description)
 
 
 def _table(rows: Iterable[Row], text: str) -> str:

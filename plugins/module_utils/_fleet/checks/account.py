@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 
 

@@ -7,13 +7,8 @@ from __future__ import annotations
 
 import itertools
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import (
-    CHECKS,
-    Failed,
-    Passed,
-    check,
-)
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Activity
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration

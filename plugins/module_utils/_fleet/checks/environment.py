@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.activities import start_refresh
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Instance
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,

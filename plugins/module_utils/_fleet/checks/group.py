@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
 
 PLAYBOOK = "autoscaling_group.yml"

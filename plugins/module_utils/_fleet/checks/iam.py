@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, first_of
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import trusts
 

@@ -12,8 +12,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.a
     failed_launches,
     start_refresh,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import Skipped, View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread, waiting_since
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (

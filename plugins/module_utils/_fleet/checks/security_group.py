@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 
 
 @check("security-group", 7)

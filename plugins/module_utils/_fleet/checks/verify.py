@@ -19,9 +19,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks i
     security_group,
     user_data,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import from_hosts
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 
 MODULES = (

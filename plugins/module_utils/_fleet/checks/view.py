@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Activity,
@@ -33,10 +34,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.re
 T = TypeVar("T")
 Settings = Mapping[str, Any]
 REFRESHING = ("Pending", "InProgress", "Baking", "RollbackInProgress")
-
-
-class Skipped(Exception):
-    """There is nothing to look at, or it could not be read. Another finding reports that."""
 
 
 @dataclass(frozen=True)
@@ -167,3 +164,8 @@ class View:
         """A remedy: run these commands of the AWS CLI (without `aws`), in the fleet's region."""
         region = self.settings["fleet_region"]
         return Remedy(text, tuple(f"aws {command} --region {region}" for command in commands))
+
+
+CHECKS = CheckList[View]()
+"""The checks of verify.yml."""
+check = CHECKS.check

@@ -54,7 +54,9 @@ def summary(settings: Settings, fleet: Fleet, registry: Registry | None, now: fl
     }
 
 
-def _price(settings: Settings, fleet: Fleet, group: Group | None, template: LaunchTemplate | None) -> dict[str, Any] | None:
+def _price(
+    settings: Settings, fleet: Fleet, group: Group | None, template: LaunchTemplate | None
+) -> dict[str, Any] | None:
     """What the fleet costs a month, if its instances run all the time. None: unknown."""
     if group is None or template is None:
         return None

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.precondition import EVERYTHING
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import (
+    EVERYTHING,
     LAUNCHES,
     NETWORK,
     before_anything,

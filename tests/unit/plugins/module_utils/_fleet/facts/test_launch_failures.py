@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import MODULES
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch_failures import CAUSES, cause
 
 FAILED = "Launching EC2 instance failed."
