@@ -46,7 +46,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action im
 
 OPTIONS: dict[str, Any] = {
     "playbook": {"type": "str", "default": "site.yml"},
-    "outlook": {"type": "bool", "default": False},
+    "forecast": {"type": "bool", "default": False},
 }
 OPERATOR_POLICY = Path(__file__).parents[2] / "docs" / "iam" / "operator.json"
 # The playbooks that have to run before one that runs alone.
@@ -160,7 +160,7 @@ class ActionModule(FleetAction):
         """(the tasks, this play's section, the findings, what the tasks use of the reading). Raises AwsError."""
         prerequisites = start_prerequisites(account.start, account.call, s)
         forecast = None
-        if args["outlook"]:
+        if args["forecast"]:
             policy = json.loads(OPERATOR_POLICY.read_text(encoding="utf-8"))
             forecast = start_forecast(account.start, account.call, s, policy)
         tasks = self._start_reading(account, known, Path(known["playbook_dir"]) / args["playbook"])

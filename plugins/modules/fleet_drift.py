@@ -23,7 +23,7 @@ options:
     description: The playbook whose tasks are read, next to the one that runs.
     type: str
     default: site.yml
-  outlook:
+  forecast:
     description:
       - Ask also what a fleet may meet once it is made, in about four more calls. Quotas, what the caller may do, the price by the month.
       - What nobody may ask becomes a finding.
