@@ -26,13 +26,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import example
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Unavailable
 from ghosthands_agent.worker import HttpWorker
 from localcloud.testing import free_port, wait_until
-from processes.fleet import GROUP, HOOK, REGION, ROOT, SECRET, VALUES, Fleet
-from processes.machine import AGENT
+from model import agent_conf
+from processes.fleet import GROUP, ROOT, SECRET, VALUES, Fleet
+from processes.instance import AGENT
 
 from bench.measure import NOTE, Line, table, verdict
 from bench.packages import import_image, registry
@@ -80,7 +80,7 @@ def compose_file(health_interval: str) -> str:
 class BenchFleet(Fleet):
     """A fleet whose instances do nothing by themselves."""
 
-    machine = ("bench.idle_host",)
+    program = "bench.idle_host"
 
 
 class Instance:
@@ -120,10 +120,7 @@ class Instance:
     def by_agent(self, image: str) -> float:
         """Seconds of a process of `ghosthands-agent boot`, which ends when the worker is registered."""
         self.paths.config.write_text(
-            example.conf(
-                **{"REGION": REGION, "GROUP": GROUP, "TERMINATION_HOOK": HOOK, "SECRET_ID": SECRET},
-                **{"ENDPOINT_URL": self.fleet.url, "IMAGE": self.images[image]},
-            )
+            agent_conf.conf(ENDPOINT_URL=self.fleet.cloud.url, IMAGE=self.images[image])
         )
         agent = [sys.executable, "-P", "-m", "ghosthands_agent", "--root", str(self.paths.root)]
         ports = ["--worker-port", str(self.paths.worker_port), "--api-port", str(self.paths.api_port)]
@@ -232,7 +229,7 @@ def refuse_others() -> None:
 
 def measure(host: Instance, latency: int, rounds: int) -> list[Line]:
     """All ways in turn, with calls that take so many milliseconds longer. A first round warms caches and is dropped."""
-    host.fleet.set_latency(latency)
+    host.fleet.cloud.set_latency(latency)
     ways: dict[str, Callable[[], float]] = {"compose": host.by_compose, "script": host.by_script}
     ways |= {image: partial(host.by_agent, image) for image in host.images}
     for way in ways.values():

@@ -1,5 +1,5 @@
 #!/usr/bin/python3.11
-"""What stands for bun in the tests' image: `bun PROGRAM` runs the real worker's three programs as their stand-ins."""
+"""`bun` in the tests' image: `bun PROGRAM` runs a fake for each of the real worker's three programs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
-class Answers(BaseHTTPRequestHandler):
-    """The api's /health; of the deploy server /docker (whether Docker's socket answers it) and /login (whether it can read the registry login)."""
+class Handler(BaseHTTPRequestHandler):
+    """The api's `/health`, and two checks of the deploy server: `/docker` and `/login`."""
 
     def do_GET(self) -> None:
-        found = {"/health": lambda: True, "/docker": docker_answers, "/login": login_is_there}.get(
-            self.path, lambda: False
-        )()
-        self.send_response(200 if found else 503)
+        check = {"/health": lambda: True, "/docker": docker_answers, "/login": login_is_readable}.get(self.path)
+        self.send_response(200 if check and check() else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -27,32 +25,34 @@ class Answers(BaseHTTPRequestHandler):
 
 
 def docker_answers() -> bool:
-    with socket.socket(socket.AF_UNIX) as there:
+    """Whether Docker answers on its socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
         try:
-            there.connect("/var/run/docker.sock")
+            connection.connect("/var/run/docker.sock")
         except OSError:
             return False
-        there.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-        return b" 200 " in there.recv(64)
+        connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+        return b" 200 " in connection.recv(64)
 
 
-def login_is_there() -> bool:
+def login_is_readable() -> bool:
+    """Whether the registry login can be read."""
     return os.access(Path(os.environ["DOCKER_CONFIG_PATH"]).parent, os.R_OK)
 
 
 def serve(port: int) -> None:
-    """As process 1 a program ends by SIGTERM only if it says so."""
+    """Serve until SIGTERM, for which process 1 of a container needs a handler."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    ThreadingHTTPServer(("127.0.0.1", port), Answers).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 def work() -> int:
-    """The chaos tests' worker. It would complete a hook by boto3, which is not here; and the hook that it is told of is not the hook."""
+    """Run the modelled worker. It does not complete a hook: for that it needs boto3, which is not installed here."""
     os.environ.pop("AWS_ASG_NAME", None)
     sys.path.insert(0, "/srv/worker")
-    from schedules.stand_in import main
+    from model.worker_process import main
 
-    return main(["--ledger", "/tmp/ledger"])
+    return main(["--queue", "/tmp/jobs"])
 
 
 if __name__ == "__main__":
@@ -60,8 +60,8 @@ if __name__ == "__main__":
         case "server.ts":
             serve(int(os.environ["GH_API_PORT"]))
         case "deploy-server.ts":
-            # As the real image's user, with the groups that the compose file adds. The whole image cannot be that user here: for its health check the
-            # engine would need a capability (SYS_PTRACE) that the tests' hosts do not have.
+            # As the real image's user, with the groups that the compose file adds. The whole image cannot have that
+            # user here: for its health check the engine would need SYS_PTRACE, which the tests' hosts do not have.
             os.setgid(1000)
             os.setuid(1000)
             serve(int(os.environ["GH_DEPLOY_PORT"]))

@@ -1,4 +1,4 @@
-"""A localcloud with process instances, a group whose hooks are real, and workers that keep a ledger."""
+"""A localcloud with process instances, a group whose hook is real, and workers with a common job queue."""
 
 from __future__ import annotations
 
@@ -7,89 +7,89 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import example
 import yaml
-from localcloud.testing import Cloud, free_port, wait_until
-from schedules.shared_ledger import SharedLedger
+from localcloud.testing import Cloud, wait_until
+from model import agent_conf
+from model.file_job_queue import FileJobQueue
 
-ROOT = Path(__file__).parents[3]
 TESTS = Path(__file__).parents[1]
-REGION, GROUP, HOOK, SECRET, ROLE = (
-    "us-east-1",
-    "gh-worker-asg",
-    "gh-worker-termination",
-    "ghosthands/worker/env",
-    "gh-worker-role",
+ROOT = TESTS.parents[1]
+REGION, GROUP, HOOK, SECRET = (
+    agent_conf.VALUES[key] for key in ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID")
 )
+ROLE = "gh-worker-role"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 SUBNETS = "subnet-010ca1c10d00000a1,subnet-010ca1c10d00000b2"
+HEARTBEAT_TIMEOUT = 30
 CANARY = "canary-7f3a91"
-REQUIRED = "SUPABASE_URL SUPABASE_SECRET_KEY SUPABASE_PUBLISHABLE_KEY DATABASE_URL DATABASE_DIRECT_URL GH_SERVICE_SECRET".split()
-VALUES = {
-    key: f"{CANARY}-{key}"
-    for key in [*REQUIRED, "GH_ENCRYPTION_KEY", "GH_DEPLOY_SECRET", "GH_ENVIRONMENT", "OPENAI_API_KEY"]
-}
+SECRET_KEYS = (
+    *("SUPABASE_URL", "SUPABASE_SECRET_KEY", "SUPABASE_PUBLISHABLE_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"),
+    *("GH_SERVICE_SECRET", "GH_ENCRYPTION_KEY", "GH_DEPLOY_SECRET", "GH_ENVIRONMENT", "OPENAI_API_KEY"),
+)
+VALUES = {key: f"{CANARY}-{key}" for key in SECRET_KEYS}
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A CompleteLifecycleAction as AWS heard it. `at`: seconds since the epoch."""
+    """A call of CompleteLifecycleAction. `at`: seconds since 1970."""
 
     instance: str
     result: str
     at: float
 
 
-class Fleet(Cloud):
-    """A localcloud with process instances; each has a folder of its name in `folder`."""
+class Fleet:
+    """A fleet whose instances are processes.
 
-    machine: tuple[str, ...] = ("processes.machine",)  # what an instance runs: a Python module and its arguments
+    Everything is under `folder`; each instance has a folder of its own there, named after its id.
+
+    Args:
+        mode: the workers' dispatch mode.
+        speed: how many times as fast as real workers these are.
+        conf: keys of agent.conf that differ.
+    """
+
+    program = "processes.instance"  # what an instance runs
 
     def __init__(
-        self, folder: Path, mode: str = "queue", pace: float = 1.0, conf: dict[str, str] | None = None
+        self, folder: Path, mode: str = "queue", speed: float = 1.0, conf: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(f"http://127.0.0.1:{free_port()}", folder)
-        self.ledger = SharedLedger(folder / "ledger.sqlite")
-        worker = [
-            sys.executable,
-            "-m",
-            "schedules.stand_in",
-            "--ledger",
-            str(folder / "ledger.sqlite"),
-            "--mode",
-            mode,
-            "--pace",
-            str(pace),
-        ]
-        (folder / "project.json").write_text(json.dumps({"worker": worker, "cwd": str(TESTS)}))
-        (folder / "agent.conf").write_text(
-            example.conf(
-                **{"REGION": REGION, "GROUP": GROUP, "TERMINATION_HOOK": HOOK, "SECRET_ID": SECRET, "IMAGE": IMAGE},
-                **{"ENDPOINT_URL": self.url, "HEARTBEAT_TIMEOUT_SECONDS": "30", **(conf or {})},
-            )
-        )
+        self.folder = folder
+        self.cloud: Cloud
+        self.jobs = FileJobQueue(folder / "jobs.sqlite")
+        self._conf = conf or {}
+        options = ["--queue", str(folder / "jobs.sqlite"), "--mode", mode, "--speed", str(speed)]
+        worker = {"worker": [sys.executable, "-m", "model.worker_process", *options], "cwd": str(TESTS)}
+        (folder / "worker.json").write_text(json.dumps(worker))
 
     # --- the cloud -----------------------------------------------------------------------------------------------------------
 
     def up(self) -> None:
-        """The cloud, the role with iam.yml's policy, the secret, an empty group with its hook."""
-        command = shlex.join([sys.executable, "-m", *self.machine, str(self.folder)])
-        self.run_localcloud(
-            *("up", "--instances=process", f"--command={command}", f"--trace={self.trace_file}", "--enforce-iam"),
-            environment={"PYTHONPATH": f"{ROOT}:{TESTS}"},
+        """Start the cloud and create the role with iam.yml's policy, the secret, and an empty group with its hook."""
+        program = shlex.join([sys.executable, "-m", self.program, str(self.folder)])
+        command = shlex.join(["sh", "-c", f"cd {shlex.quote(str(TESTS))} && exec {program}"])
+        self.cloud = Cloud.start_process(
+            self.folder,
+            environment={"PYTHONPATH": os.pathsep.join([str(TESTS), str(ROOT)])},
+            instances="process",
+            command=command,
+            enforce_iam=True,
         )
-        iam, group = self.client("iam"), self.client("autoscaling")
-        iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))
-        iam.put_role_policy(
-            RoleName=ROLE,
-            PolicyName="worker",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements()}),
-        )
+        self.create()
+
+    def create(self) -> None:
+        """Create everything in the cloud."""
+        keys = {"ENDPOINT_URL": self.cloud.url, "HEARTBEAT_TIMEOUT_SECONDS": str(HEARTBEAT_TIMEOUT), "IMAGE": IMAGE}
+        (self.folder / "agent.conf").write_text(agent_conf.conf(**keys, **self._conf))
+        iam, autoscaling = self.client("iam"), self.client("autoscaling")
+        iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST_POLICY))
+        self.allow(iam_statements())
         iam.create_instance_profile(InstanceProfileName=ROLE)
         iam.add_role_to_instance_profile(InstanceProfileName=ROLE, RoleName=ROLE)
         self.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(VALUES))
@@ -100,60 +100,59 @@ class Fleet(Cloud):
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2, "HttpEndpoint": "enabled"},
         }
         self.client("ec2").create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=template)
-        group.create_auto_scaling_group(
+        autoscaling.create_auto_scaling_group(
             AutoScalingGroupName=GROUP,
             LaunchTemplate={"LaunchTemplateName": "workers", "Version": "1"},
             VPCZoneIdentifier=SUBNETS,
             MinSize=0,
             MaxSize=40,
         )
-        group.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["AZRebalance"])
-        group.put_lifecycle_hook(
+        autoscaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["AZRebalance"])
+        autoscaling.put_lifecycle_hook(
             AutoScalingGroupName=GROUP,
             LifecycleHookName=HOOK,
             LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-            HeartbeatTimeout=30,
+            HeartbeatTimeout=HEARTBEAT_TIMEOUT,
             DefaultResult="ABANDON",
         )
 
-    def permit(self, statements: list[dict[str, Any]]) -> None:
+    def allow(self, statements: list[dict[str, Any]]) -> None:
         """Let the role do this and nothing else."""
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
         self.client("iam").put_role_policy(RoleName=ROLE, PolicyName="worker", PolicyDocument=document)
 
     def down(self) -> None:
-        """Stop the cloud and its instances."""
-        self.run_localcloud("down")
+        """Stop the cloud."""
+        self.cloud.stop()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account owner."""
+        return self.cloud.client(service)
 
     # --- the group -----------------------------------------------------------------------------------------------------------
 
-    def group(self, name: str = GROUP) -> dict[str, Any]:
-        """Return the group as AWS describes it."""
-        return super().group(name)
-
     def instances(self) -> dict[str, dict[str, Any]]:
-        """Return the group's instances by id, as AWS describes them."""
-        return {instance["InstanceId"]: instance for instance in self.group()["Instances"]}
+        """Instances of the group by id, as AWS describes them."""
+        return {instance["InstanceId"]: instance for instance in self.cloud.group(GROUP)["Instances"]}
 
     def launch(self, count: int = 1) -> list[str]:
-        """So many more instances, with registered workers; their ids."""
+        """Launch so many more instances, wait until their workers are registered, and return their ids."""
         before = self.instances()
-        self.client("autoscaling").set_desired_capacity(
-            AutoScalingGroupName=GROUP, DesiredCapacity=self.group()["DesiredCapacity"] + count
-        )
+        desired = self.cloud.group(GROUP)["DesiredCapacity"] + count
+        self.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=desired)
 
-        def new_ones() -> list[str]:
+        def launched() -> list[str]:
             ids = sorted(self.instances().keys() - before.keys())
             return ids if len(ids) == count else []
 
-        new = wait_until(new_ones)
+        new = wait_until(launched)
         for instance in new:
-            self.wait_for(instance, "event=boot_completed", "event=watch_began")
+            self.wait_for_log(instance, "event=boot_completed", "event=watch_began")
         return new
 
-    def wait_for(self, instance: str, *said: str) -> None:
-        """Wait until its agent has said all of this."""
-        wait_until(lambda: all(words in self.log(instance) for words in said), 120)
+    def wait_for_log(self, instance: str, *texts: str) -> None:
+        """Wait until the log of its agent contains all of these texts."""
+        wait_until(lambda: all(text in self.log(instance) for text in texts), 120)
 
     def wait_for_protection(self, instance: str, protected: bool) -> None:
         """Wait until the instance is protected from scale-in, or is not."""
@@ -165,78 +164,70 @@ class Fleet(Cloud):
             InstanceId=instance, ShouldDecrementDesiredCapacity=True
         )
 
-    def successful_calls(self, action: str) -> list[dict[str, Any]]:
-        """Return the calls of an action that succeeded."""
-        return [call for call in self.calls(action) if call["status"] == 200]
+    def calls(self, action: str) -> list[dict[str, Any]]:
+        """The successful calls of an action."""
+        return [call for call in self.cloud.calls(action) if call["status"] == 200]
 
     def denied_calls(self) -> list[dict[str, Any]]:
-        """Return the calls that IAM denied."""
-        return [call for call in self.calls() if "AccessDenied" in str(call["error"])]
+        """The calls that IAM denied."""
+        return [call for call in self.cloud.calls() if "AccessDenied" in str(call["error"])]
 
-    def completion(self, instance: str, seconds: float = 60) -> Completion:
-        """The one completion of an instance's hook."""
-        found = wait_until(lambda: self.completions(instance), seconds)
+    def completion(self, instance: str, timeout: float = 60) -> Completion:
+        """Wait for the completion of an instance's hook, which must be the only one."""
+        found = wait_until(lambda: self.completions(instance), timeout)
         assert len(found) == 1, found
         return found[0]
 
     def completions(self, instance: str) -> list[Completion]:
-        calls = [
-            call
-            for call in self.successful_calls("CompleteLifecycleAction")
-            if call["parameters"].get("InstanceId") == instance
-        ]
+        """The completions of an instance's hook so far."""
         return [
-            Completion(
-                instance, call["parameters"]["LifecycleActionResult"], datetime.fromisoformat(call["at"]).timestamp()
-            )
-            for call in calls
+            Completion(instance, parameters["LifecycleActionResult"], datetime.fromisoformat(call["at"]).timestamp())
+            for call in self.calls("CompleteLifecycleAction")
+            if (parameters := call["parameters"]).get("InstanceId") == instance
         ]
 
     # --- an instance ---------------------------------------------------------------------------------------------------------
 
     def watch_pid(self, instance: str) -> int:
+        """The process id of its agent's `watch`."""
         return int((self.folder / instance / "watch.pid").read_text())
 
-    def worker_seconds(self, instance: str) -> float:
-        """How long the worker took to end after SIGTERM. The stand-in tries to complete a hook then, as the real one does, by a second of boto3."""
+    def worker_exit_seconds(self, instance: str) -> float:
+        """How long its worker took to exit after SIGTERM; the call that completes the hook takes a second of boto3."""
         own = self.folder / instance
-        return float((own / "ended").read_text()) - float((own / "told").read_text())
+        return float((own / "exited").read_text()) - float((own / "signalled").read_text())
 
     def kill_watch(self, instance: str) -> None:
-        """kill -9 of the agent; its machine starts another."""
+        """kill -9 of its agent's `watch`, which is started again."""
         os.kill(self.watch_pid(instance), signal.SIGKILL)
 
     def log(self, instance: str) -> str:
-        """What the agent said on this instance."""
-        return "".join(
-            (self.folder / instance / name).read_text()
-            for name in ("boot.log", "watch.log")
-            if (self.folder / instance / name).exists()
-        )
+        """The log of its agent."""
+        logs = (self.folder / instance / name for name in ("boot.log", "watch.log"))
+        return "".join(log.read_text() for log in logs if log.exists())
 
 
-TRUST = {
+TRUST_POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 
 
-def statements() -> list[dict[str, Any]]:
+def iam_statements() -> list[dict[str, Any]]:
     """The worker role's permissions exactly as playbooks/iam.yml grants them."""
     (play,) = yaml.safe_load((ROOT / "playbooks/iam.yml").read_text())
     (task,) = [task for task in play["tasks"] if "amazon.aws.iam_policy" in task]
     text = json.dumps(task["vars"]["__fleet_worker_statements"])
-    names = {
+    values = {
         "fleet_group_name": GROUP,
         "fleet_repository_name": "ghosthands",
         "fleet_secret_scope": "ghosthands/worker/*",
         "fleet_log_group_name": "/wekruit/gh-worker",
     }
     for service in ("autoscaling", "ecr", "secretsmanager", "logs"):
-        text = text.replace(
-            f"{{{{ __fleet_arn | replace('{{service}}', '{service}') }}}}", f"arn:aws:{service}:{REGION}:123456789012"
-        )
-    for name, value in names.items():
+        arn = f"__fleet_arn | replace('{{service}}', '{service}')"
+        text = text.replace(f"{{{{ {arn} }}}}", f"arn:aws:{service}:{REGION}:123456789012")
+    for name, value in values.items():
         text = text.replace(f"{{{{ {name} }}}}", value)
     assert "{{" not in text, text
     return list(json.loads(text))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from processes import machine
-from processes.fleet import Fleet, statements
+from processes import instance as instance_program
+from processes.fleet import Fleet, iam_statements
 
 #: What a process instance has no way to have: Xvfb, and the api's own server.
 NOT_HERE = {"display", "api"}
@@ -33,8 +33,8 @@ def bad_findings(fleet: Fleet, instance: str) -> dict[str, str]:
     """What the doctor finds wrong on this instance."""
     own = fleet.folder / instance
     done = subprocess.run(
-        [*machine.agent(own), "doctor", "--json"],
-        env=machine.environment(own),
+        [*instance_program.agent_command(own), "doctor", "--json"],
+        env=instance_program.environment(own),
         capture_output=True,
         text=True,
         check=False,
@@ -48,17 +48,17 @@ def bad_findings(fleet: Fleet, instance: str) -> dict[str, str]:
 
 def without(action: str) -> list[dict[str, Any]]:
     """The policy less one action."""
-    changed = copy.deepcopy(statements())
+    changed = copy.deepcopy(iam_statements())
     for statement in changed:
         statement["Action"] = [allowed for allowed in statement["Action"] if allowed != action]
-    assert changed != statements()
+    assert changed != iam_statements()
     return [statement for statement in changed if statement["Action"]]
 
 
 def test_the_policy_is_enough(fleet: Fleet, instance: str) -> None:
     assert bad_findings(fleet, instance) == {}
-    assert fleet.successful_calls("GetAuthorizationToken")
-    assert fleet.successful_calls("GetSecretValue")
+    assert fleet.calls("GetAuthorizationToken")
+    assert fleet.calls("GetSecretValue")
     assert fleet.denied_calls() == []
 
 
@@ -74,10 +74,10 @@ def test_the_policy_is_enough(fleet: Fleet, instance: str) -> None:
     ],
 )
 def test_one_action_less_is_found_by_name(fleet: Fleet, instance: str, action: str, finding: str) -> None:
-    fleet.permit(without(action))
+    fleet.allow(without(action))
     try:
         bad = bad_findings(fleet, instance)
     finally:
-        fleet.permit(statements())
+        fleet.allow(iam_statements())
     assert bad.keys() == {finding}
     assert "AccessDenied" in bad[finding]

@@ -1,4 +1,4 @@
-"""``python -m schedules``: randomised schedules in virtual time, under the agent and under the runbook."""
+"""Run randomised schedules in virtual time, with the agent and as the runbook has it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import sys
 import time
 from functools import partial
 
-from schedules.run import Totals, both, run_kit, run_runbook, table
+from schedules.results import Report, run_both, run_with_agent, run_with_runbook, table
 from schedules.schedule import draw
+
+PROGRESS_SECONDS = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it; 1 if any rule was broken."""
+    """Return 1 if any rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m schedules", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=1000, metavar="N", help="how many (default 1000)")
-    parser.add_argument("--seed", type=int, default=None, help="where chance begins (default: random, printed)")
-    parser.add_argument(
-        "--replay", type=int, default=None, metavar="K", help="tell schedule K of the seed line by line"
-    )
-    parser.add_argument("--runbook", action="store_true", help="replay it under the runbook instead of the agent")
+    parser.add_argument("--schedules", type=int, default=1000, metavar="N", help="how many (default: 1000)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of all random numbers (default: random, printed)")
+    parser.add_argument("--replay", type=int, default=None, metavar="K", help="print what happens in schedule K")
+    parser.add_argument("--runbook", action="store_true", help="replay it with the runbook instead of the agent")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once (default: all cores)"
     )
@@ -31,38 +31,36 @@ def main(arguments: list[str] | None = None) -> int:
     if options.replay is not None:
         return _replay(seed, options.replay, runbook=options.runbook)
     print(f"{options.schedules} schedules, seed {seed}", flush=True)
-    totals = run_many(seed, options.schedules, options.processes)
-    for failure in totals.failures[:20]:
+    report = run_many(seed, options.schedules, options.processes)
+    for failure in report.failures[:20]:
         print(failure)
-    if len(totals.failures) > 20:
-        print(f"... and more: {', '.join(str(failure.number) for failure in totals.failures[20:])}")
-    print("\n".join(table(totals.ways)))
-    return 1 if totals.failures else 0
+    if len(report.failures) > 20:
+        print(f"... and more: {', '.join(str(failure.number) for failure in report.failures[20:])}")
+    print("\n".join(table(report.rows)))
+    return 1 if report.failures else 0
 
 
-def run_many(seed: int, schedules: int, processes: int) -> Totals:
-    """Run the schedules 0 to ``schedules`` - 1, several at once, with a line of progress now and then."""
-    totals, began, told = Totals(), time.monotonic(), time.monotonic()
+def run_many(seed: int, schedules: int, processes: int) -> Report:
+    """Run the schedules 0 to `schedules` - 1, several at once, and print a line of progress now and then."""
+    report, began, printed = Report(), time.monotonic(), time.monotonic()
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for done, results in enumerate(pool.imap_unordered(partial(both, seed), range(schedules), chunksize=4), 1):
-            totals.merge(results)
-            if time.monotonic() - told > 5:
-                told = time.monotonic()
-                print(
-                    f"{done} of {schedules} after {told - began:.0f} s, {len(totals.failures)} with broken rules",
-                    flush=True,
-                )
-    totals.failures.sort(key=lambda failure: failure.number)
+        for done, result in enumerate(pool.imap_unordered(partial(run_both, seed), range(schedules), chunksize=4), 1):
+            report.add(result)
+            if time.monotonic() - printed > PROGRESS_SECONDS:
+                printed = time.monotonic()
+                broken = f"rules broken in {len(report.failures)}"
+                print(f"{done} of {schedules} after {printed - began:.0f} s, {broken}", flush=True)
+    report.failures.sort(key=lambda failure: failure.number)
     print(f"{schedules} schedules in {time.monotonic() - began:.1f} s", flush=True)
-    return totals
+    return report
 
 
 def _replay(seed: int, number: int, *, runbook: bool) -> int:
     schedule = draw(seed, number)
     print(schedule)
-    outcome = run_runbook(schedule, print) if runbook else run_kit(schedule, say=print)
+    outcome = run_with_runbook(schedule, print) if runbook else run_with_agent(schedule, log=print)
     print(outcome)
-    return 1 if outcome.violations else 0
+    return 1 if outcome.broken_rules else 0
 
 
 if __name__ == "__main__":

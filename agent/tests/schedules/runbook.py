@@ -1,36 +1,39 @@
-"""An instance as the runbook has it: the unit of section 2, the script of section 8, and nothing that listens to the hook.
+"""An instance as the runbook has it: the unit of section 2, the script of section 8, and nothing that watches the hook.
 
-- The script runs once, at the first boot, and starts the containers after its pull; later boots have them started by
-  ``restart: unless-stopped`` (dockerd) and by the unit.
-- Nothing tells the worker that its instance is to end: it goes on taking jobs until the hook times out, 300 s later. ABANDON
-  ends the instance all the same. Only then does the system shut down: ``docker compose down`` and dockerd send SIGTERM, and
-  SIGKILL 10 s later. The worker would complete the hook then; it is over by that time.
+- The script runs once, at the first boot, and starts the containers after its pull; at later boots they are started by
+  `restart: unless-stopped` (dockerd) and by the unit.
+- Nothing tells the worker that its instance terminates: it goes on taking jobs until the hook times out, 300 s later.
+  ABANDON terminates the instance all the same. Only then does the system shut down: `docker compose down` and dockerd
+  send SIGTERM, and SIGKILL 10 s later. The worker would complete the hook then, which is too late.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from schedules.machine import Machine
+from model.agent_conf import TERMINATION_HOOK
+
+from schedules.fleet_host import FleetHost
 
 if TYPE_CHECKING:
-    from schedules.cloud import Cloud
+    from schedules.simulated_fleet import SimulatedFleet
 
 
-class RunbookMachine(Machine):
+class RunbookHost(FleetHost):
     """An instance without an agent."""
 
-    worker_hook = "gh-worker-termination"
+    restart_policy: Literal["on-failure", "unless-stopped"] = "unless-stopped"
+    worker_hook = TERMINATION_HOOK
 
-    def __init__(self, world: Cloud, id: str, zone: str) -> None:
+    def __init__(self, fleet: SimulatedFleet, id: str, zone: str) -> None:
         self._first_boot = True
-        super().__init__(world, id, zone)
+        super().__init__(fleet, id, zone)
 
-    def system_is_up(self) -> None:
+    def start_units(self) -> None:
         if self._first_boot:
             self._first_boot = False
-            self.world.timeline.after(self.world.dice.uniform(20, 90), self._script_starts_containers)
+            self.timeline.after(self.fleet.delay(20, 90), self._start_containers)
 
-    def _script_starts_containers(self) -> None:
+    def _start_containers(self) -> None:
         if self.up and self.docker_up and not self.shutting_down:
             self.compose_up()

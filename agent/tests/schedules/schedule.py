@@ -1,4 +1,7 @@
-"""Schedules: what people, jobs, zones and faults do to a fleet, drawn from a seed. Frozen values; the same number is the same schedule."""
+"""Schedules: what people, jobs, zones and faults do to a fleet, drawn from a seed.
+
+Frozen values; the same seed and number are the same schedule.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import random
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from schedules.ledger import Job
-from schedules.worker import Mode
+from model.job_queue import Job
+from model.worker import Mode
 
 Policy = Literal["wait_idle", "http", "sigterm"]
-#: What a fleet lives through.
-Life = Literal[
+#: What happens to a fleet in ordinary operation.
+Operation = Literal[
     "scale", "terminate", "terminate and shrink", "refresh", "standby", "zone lost", "spot", "operator drains"
 ]
 Fault = Literal[
@@ -32,11 +35,11 @@ Fault = Literal[
     "secret denied",
     "late jobs",
 ]
-Kind = Life | Fault
-LIFE: tuple[Kind, ...] = get_args(Life)
+Kind = Operation | Fault
+OPERATIONS: tuple[Kind, ...] = get_args(Operation)
 FAULTS: tuple[Kind, ...] = get_args(Fault)
-#: How long a fault lasts, in seconds, at least and at most; the others are moments.
-LASTS: dict[Kind, tuple[float, float]] = {
+#: How long an event lasts, in seconds, at least and at most; the others are moments.
+DURATIONS: dict[Kind, tuple[float, float]] = {
     "metadata down": (2, 240),
     "API down": (5, 400),
     "API throttled": (5, 300),
@@ -51,18 +54,18 @@ LASTS: dict[Kind, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Happening:
+class Event:
     """Something that happens.
 
     Attributes:
         at: seconds after the start.
-        lasts: seconds; 0 for a moment.
-        number: which instance, call or size: whoever acts takes it modulo what there is.
+        seconds: how long it lasts; 0 for a moment.
+        number: which instance, call or size: taken modulo the number that there are.
     """
 
     at: float
     kind: Kind
-    lasts: float = 0.0
+    seconds: float = 0.0
     number: int = 0
 
 
@@ -72,7 +75,11 @@ class Schedule:
 
     Attributes:
         scaler_interval: how often VALET's scaler looks at the queue; it counts waiting jobs only.
-        ends: when people and faults are done; then the fleet is to come to rest.
+        mode: the worker's dispatch mode.
+        policy: the agent's drain policy.
+        retains: whether the group retains an instance whose termination hook ends with ABANDON.
+        jobs: when which job is submitted.
+        ends: when the last event is over; from then on the fleet has to come to rest.
     """
 
     seed: int
@@ -86,34 +93,29 @@ class Schedule:
     launch_hook: bool
     retains: bool
     jobs: tuple[tuple[float, Job], ...]
-    happenings: tuple[Happening, ...]
+    events: tuple[Event, ...]
     ends: float
 
     @property
-    def way(self) -> str:
-        """The kit's way of running it."""
+    def variant(self) -> str:
+        """The policy, and the dispatch mode where the agent's behaviour depends on it."""
         return f"{self.policy}, {self.mode}" if self.policy == "wait_idle" else self.policy
 
-    @property
-    def faulty(self) -> bool:
-        """Whether anything goes wrong in it that is no part of a fleet's ordinary life."""
-        return any(h.kind in FAULTS or h.kind in ("zone lost", "spot") for h in self.happenings)
-
-    def dice(self, purpose: str) -> random.Random:
-        """The schedule's own chance, for latencies and the like."""
+    def random(self, purpose: str) -> random.Random:
+        """The schedule's own random numbers, for latencies and the like."""
         return random.Random(f"{self.seed}/{self.number}/{purpose}")
 
 
 def draw(seed: int, number: int) -> Schedule:
-    """Schedule ``number`` of a seed."""
+    """Return a schedule of a seed."""
     dice = random.Random(f"{seed}/{number}")
     policy: Policy = dice.choices(("wait_idle", "http", "sigterm"), (8, 1, 1))[0]
     ends = dice.uniform(900, 2400)
-    share = dice.choice((0, 0, 1, 2, 3, 5, 9))  # faults by schedule; two of seven have none
-    happenings = [
-        _happening(dice, dice.choices(LIFE, (5, 3, 2, 2, 1, 1, 1, 1))[0], ends) for _ in range(dice.randint(1, 5))
+    share = dice.choice((0, 0, 1, 2, 3, 5, 9))  # faults by schedule; two of seven schedules have none
+    events = [
+        _happening(dice, dice.choices(OPERATIONS, (5, 3, 2, 2, 1, 1, 1, 1))[0], ends) for _ in range(dice.randint(1, 5))
     ]
-    happenings += [_happening(dice, dice.choice(FAULTS), ends) for _ in range(share)]
+    events += [_happening(dice, dice.choice(FAULTS), ends) for _ in range(share)]
     heartbeat_timeout = dice.choice((30, 60, 120, 300, 300))
     return Schedule(
         seed=seed,
@@ -127,7 +129,7 @@ def draw(seed: int, number: int) -> Schedule:
         launch_hook=dice.random() < 0.3,
         retains=dice.random() < 0.7,
         jobs=tuple(sorted((_job(dice, i, ends) for i in range(dice.randint(1, 8))), key=lambda job: job[0])),
-        happenings=tuple(sorted(happenings, key=lambda h: h.at)),
+        events=tuple(sorted(events, key=lambda h: h.at)),
         ends=ends,
     )
 
@@ -140,8 +142,8 @@ def _job(dice: random.Random, number: int, ends: float) -> tuple[float, Job]:
     return dice.uniform(0, ends * 0.9), Job(f"job-{number + 1}", round(seconds, 1))
 
 
-def _happening(dice: random.Random, kind: Kind, ends: float) -> Happening:
-    least, most = LASTS.get(kind, (0, 0))
-    return Happening(
+def _happening(dice: random.Random, kind: Kind, ends: float) -> Event:
+    least, most = DURATIONS.get(kind, (0, 0))
+    return Event(
         round(dice.uniform(60, ends), 2), kind, round(dice.uniform(least, most), 1), dice.randrange(1_000_000)
     )

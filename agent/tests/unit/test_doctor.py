@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from example import conf
 from ghosthands_agent.doctor import CHECKS, NO_HOOK, NO_INSTANCE, Finding, doctor, examine, table
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import BootRecord
 from ghosthands_agent.records import RunRecords
+from model.agent_conf import conf
 from unit.listening import Request, Said, listening
 from unit.test_imds import Service
 from unit.test_worker import STATUS

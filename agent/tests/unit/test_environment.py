@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from example import REQUIRED_KEYS
 from ghosthands_agent.environment import INSTANCE_KEYS, VALUE_BYTES, BadSecret, environment, quoted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from model.agent_conf import REQUIRED_KEYS
 
 ROOT = Path(__file__).resolve().parents[3]
 INSTANCE = {key: f"{key.lower()}-1" for key in INSTANCE_KEYS}

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import ghosthands_agent
 import pytest
-from example import conf
 from ghosthands_agent import __main__ as program
 from ghosthands_agent.__main__ import FAILED, FAULT, MISCONFIGURED, TERMINATED, main, run
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Procedure, Refused, Unavailable
+from model.agent_conf import conf
 from unit.listening import Listening, listening
 from unit.test_imds import Service
 

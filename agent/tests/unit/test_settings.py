@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from example import conf
 from ghosthands_agent.settings import KEYS, OPTIONAL_KEYS, BadSettings, Settings, parse
+from model.agent_conf import conf
 
 
 def problem(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, compose_override
 from ghosthands_agent.journal_file import line
 from ghosthands_agent.log_shipper import JOURNAL, log_shipper_configuration
-from unit.world import SETTINGS
+from model.agent_conf import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICES = {name: {"image": "i", "restart": "unless-stopped"} for name in ("api", "worker", "deploy-server")}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from example import settings
 from ghosthands_agent.__main__ import VERBS
 from ghosthands_agent.journal_file import UNITS
 from ghosthands_agent.log_shipper import JOURNAL
@@ -15,6 +14,7 @@ from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
 from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
 from ghosthands_agent.settings import RANGES
 from ghosthands_agent.stop import unit_limits
+from model.agent_conf import settings
 
 ROLE = Path(__file__).parents[4] / "roles/ghosthands"
 SLOWEST = settings(

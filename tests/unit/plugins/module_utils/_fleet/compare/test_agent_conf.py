@@ -22,8 +22,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ag
     OPTIONAL_KEYS,
     SCHEMA,
 )
-from example import VALUES
 from ghosthands_agent import settings as agent
+from model.agent_conf import VALUES
 
 ROOT = Path(__file__).parents[6]
 SETTINGS = {key: value for key, value in VALUES.items() if key != "SCHEMA"}

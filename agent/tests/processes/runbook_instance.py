@@ -1,6 +1,6 @@
-"""What a process instance runs in place of an operating system set up by the runbook: its script, then its unit's end.
+"""What a process instance runs in place of an operating system set up by the runbook: its script, then the unit's ExecStop.
 
-`python -m schedules.runbook_host FOLDER`: as `processes.machine`, whose stand-in for docker it uses. The worker is section 8's to configure.
+`python -m processes.runbook_instance FOLDER` is used like `processes.instance`, and with the same fake docker command.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from processes import machine
+from processes import instance
 
-SCRIPT = machine.ROOT / "bench/user-data.sh"
+ROOT = Path(__file__).parents[3]
+SCRIPT = ROOT / "bench/user-data.sh"
 
 
 def main(folder: Path) -> int:
     own = folder / os.environ["INSTANCE_ID"]
-    machine.install(folder, own)
+    instance.install(folder, own)
     project = own / "root/opt/ghosthands"
-    environment = machine.environment(own) | {"APP_DIR": str(project), "LOG_FILE": str(own / "user-data.log")}
-    machine.put_program(
-        own / "bin/aws", str(Path(sys.executable).with_name("aws"))
-    )  # pip's own script does not bear a blank in its path
+    environment = instance.environment(own) | {"APP_DIR": str(project), "LOG_FILE": str(own / "user-data.log")}
+    # the script that pip installs does not work in a path with a blank
+    instance.write_program(own / "bin/aws", str(Path(sys.executable).with_name("aws")))
     subprocess.run(["bash", str(SCRIPT)], env=environment, check=True, stdout=subprocess.DEVNULL)
     wait_for_shutdown()
     down = ["compose", "-f", "docker-compose.prod.yml", "down"]  # section 2, ExecStop
@@ -31,7 +31,7 @@ def main(folder: Path) -> int:
 
 
 def wait_for_shutdown() -> None:
-    """Nothing on this instance listens to its group: what ends it is systemd's SIGTERM."""
+    """Nothing on this instance watches its target state: it runs until systemd's SIGTERM."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     signal.sigwait({signal.SIGTERM})
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

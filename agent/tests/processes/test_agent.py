@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from localcloud.testing import repeatedly, wait_until
-from processes import machine
+from model.job_queue import Job
+from model.verdict import DOUBLED_LIMIT_SECONDS, judge
+from processes import instance as instance_program
 from processes.fleet import CANARY, Fleet
-from schedules.ledger import DOUBLED_BOUND_SECONDS, Job, judge
 
 REST_SECONDS = 15.0
 KILLS = 5
@@ -33,9 +34,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def submit(fleet: Fleet, name: str, seconds: float) -> str:
     """A job, and the instance whose worker took it."""
-    fleet.ledger.put(Job(name, seconds), time.time())
+    fleet.jobs.submit(Job(name, seconds), time.time())
     taken = wait_until(
-        lambda: [entry for entry in fleet.ledger.entries() if entry.job == name and entry.what == "take"], 30
+        lambda: [event for event in fleet.jobs.events() if event.job == name and event.action == "take"], 30
     )
     return str(taken[0].worker).partition("/")[0]
 
@@ -43,13 +44,13 @@ def submit(fleet: Fleet, name: str, seconds: float) -> str:
 def ended(fleet: Fleet, name: str) -> float:
     """When a job ended well, in seconds since the epoch."""
     found = wait_until(
-        lambda: [entry.at for entry in fleet.ledger.entries() if entry.job == name and entry.what == "finish"], 60
+        lambda: [event.at for event in fleet.jobs.events() if event.job == name and event.action == "finish"], 60
     )
     return float(found[0])
 
 
 def verdict_is_clean(fleet: Fleet) -> None:
-    verdict = judge(fleet.ledger.entries(), time.time(), bound=DOUBLED_BOUND_SECONDS)
+    verdict = judge(fleet.jobs.events(), time.time(), doubled_limit=DOUBLED_LIMIT_SECONDS)
     assert not verdict.lost, verdict
     assert not verdict.doubled, verdict
     assert not verdict.interrupted, verdict
@@ -66,7 +67,7 @@ SHARE_SECONDS = 3.0
 
 def agents_share(fleet: Fleet, what: str, took: dict[str, float]) -> float:
     """The median of what the agent adds to the time that the worker takes to end; prints both. On a quiet machine the whole is under two seconds."""
-    shares = [seconds - fleet.worker_seconds(instance) for instance, seconds in took.items()]
+    shares = [seconds - fleet.worker_exit_seconds(instance) for instance, seconds in took.items()]
     print(
         f"\n{what} -> CONTINUE: median {statistics.median(took.values()):.2f} s, of which the agent {statistics.median(shares):.2f} s"
     )
@@ -104,7 +105,7 @@ def test_a_busy_instance_is_shielded_finishes_its_job_and_goes_soon_after_its_wo
 
 def test_at_rest_it_takes_little(fleet: Fleet) -> None:
     (instance,) = fleet.launch(1)
-    fleet.wait_for(instance, "event=scale_in_protection")  # botocore is in memory by then
+    fleet.wait_for_log(instance, "event=scale_in_protection")  # botocore is in memory by then
     pid = fleet.watch_pid(instance)
     before, began = cpu_seconds(pid), time.monotonic()
     time.sleep(REST_SECONDS)
@@ -151,8 +152,8 @@ def test_an_operator_drains_an_instance_which_stays(fleet: Fleet) -> None:
     (instance,) = fleet.launch(1)
     own = fleet.folder / instance
     drain = subprocess.run(
-        [*machine.agent(own), "drain"],
-        env=machine.environment(own),
+        [*instance_program.agent_command(own), "drain"],
+        env=instance_program.environment(own),
         capture_output=True,
         text=True,
         timeout=60,
@@ -197,6 +198,6 @@ def read(path: Path) -> bytes:
 
 
 def test_every_call_that_the_agent_made_was_allowed(fleet: Fleet) -> None:
-    assert fleet.successful_calls("SetInstanceProtection")
-    assert fleet.successful_calls("RecordLifecycleActionHeartbeat")
+    assert fleet.calls("SetInstanceProtection")
+    assert fleet.calls("RecordLifecycleActionHeartbeat")
     assert fleet.denied_calls() == []

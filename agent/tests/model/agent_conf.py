@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ghosthands_agent.settings import SCHEMA, Settings, parse
 
 REQUIRED_KEYS = (
@@ -9,11 +11,12 @@ REQUIRED_KEYS = (
     *("GH_SERVICE_SECRET", "GH_ENCRYPTION_KEY|GH_CREDENTIAL_KEY", "GH_DEPLOY_SECRET", "GH_ENVIRONMENT"),
     "SILICONFLOW_API_KEY|OPENAI_API_KEY|ANTHROPIC_API_KEY|GOOGLE_API_KEY|DEEPSEEK_API_KEY",
 )
+TERMINATION_HOOK, LAUNCH_HOOK = "gh-worker-termination", "gh-worker-launch"
 VALUES = {
     "SCHEMA": SCHEMA,
     "REGION": "us-east-1",
     "GROUP": "gh-worker-asg",
-    "TERMINATION_HOOK": "gh-worker-termination",
+    "TERMINATION_HOOK": TERMINATION_HOOK,
     "SECRET_ID": "ghosthands/worker/env",
     "IMAGE": "registry.internal:5000/ghosthands:1",
     "LAUNCH_HOOK": "",
@@ -39,3 +42,9 @@ def conf(**changes: str) -> str:
 def settings(**changes: str) -> Settings:
     """The same as the agent reads it."""
     return parse(conf(**changes))
+
+
+IMAGE, BAKED_IMAGE = f"registry/ghosthands@sha256:{'a' * 64}", f"registry/ghosthands@sha256:{'b' * 64}"
+SETTINGS = settings(IMAGE=IMAGE)
+#: A secret with all keys that these settings require.
+SECRET = json.dumps({rule.partition("|")[0]: "a value" for rule in REQUIRED_KEYS})

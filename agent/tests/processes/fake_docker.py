@@ -1,7 +1,8 @@
-"""`docker` on a process instance: its one container is a process, the stand-in worker. It refuses words that it was not told about.
+"""`docker` on a process instance: its one container is a process, the modelled worker. It refuses commands it does not know.
 
-`docker_stand_in.py FOLDER WORDS`: FOLDER is the instance's. A process of its own (`docker_stand_in.py FOLDER shim`) waits for the worker's end, as
-containerd's shim does, so that the exit code is known whoever asks. api and deploy-server are words in a file.
+`fake_docker.py FOLDER ARGUMENTS`: FOLDER is the instance's. A separate process (`fake_docker.py FOLDER shim`) waits for
+the exit of the worker, as containerd's shim does, so that the exit code is known whoever asks. The states of api and
+deploy-server are only words in a file.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from typing import Any
 
 REFUSED = 64
 OTHERS = ("api", "deploy-server")
-STOP_SECONDS = 10  # compose's own, where nobody names another
+STOP_SECONDS = 10  # Compose's default
 
 
 def main(own: Path, words: list[str]) -> int:
-    verbs = _verbs(words)
-    match verbs:
+    match _without_project_options(words):
         case ["shim"]:
             return shim(own)
         case ["compose", "up", "--detach", "--wait", "--no-build"] | ["compose", "up", "-d"]:
@@ -48,12 +48,12 @@ def main(own: Path, words: list[str]) -> int:
             | ["compose", "version", *_]
         ):
             return 0
-    print(f"the stand-in was not told about: {' '.join(words)}", file=sys.stderr)
+    print(f"fake_docker.py does not know this command: {' '.join(words)}", file=sys.stderr)
     return REFUSED
 
 
-def _verbs(words: list[str]) -> list[str]:
-    """The words without compose's options of the project."""
+def _without_project_options(words: list[str]) -> list[str]:
+    """The arguments without the options that name the Compose project."""
     kept, rest = [], list(words)
     while rest:
         word = rest.pop(0)
@@ -68,10 +68,10 @@ def up(own: Path) -> int:
     if not running(own):
         (own / "exit_code").unlink(missing_ok=True)
         (own / "worker.pid").unlink(missing_ok=True)
-        told = json.loads((own / "machine.json").read_text())
+        instance = json.loads((own / "instance.json").read_text())
         shim = [sys.executable, __file__, str(own), "shim"]
         subprocess.Popen(
-            shim, env=told["environment"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            shim, env=instance["environment"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
         until = time.monotonic() + 10
         while not (own / "worker.pid").exists():
@@ -83,19 +83,19 @@ def up(own: Path) -> int:
 
 
 def shim(own: Path) -> int:
-    told = json.loads((own / "machine.json").read_text())
+    instance = json.loads((own / "instance.json").read_text())
     environment = {
-        **told["environment"],
+        **instance["environment"],
         **dotenv(own / "root/opt/ghosthands/.env"),
-        "GH_WORKER_PORT": str(told["port"]),
+        "GH_WORKER_PORT": str(instance["port"]),
     }
     with (own / "worker.log").open("a") as log:
         worker = subprocess.Popen(
-            told["worker"], env=environment, cwd=told["cwd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            instance["worker"], env=environment, cwd=instance["cwd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     _write(own / "worker.pid", str(worker.pid))
     code = worker.wait()
-    _write(own / "ended", str(time.time()))
+    _write(own / "exited", str(time.time()))
     _write(own / "exit_code", str(code if code >= 0 else 128 - code))
     return 0
 
@@ -135,14 +135,17 @@ def kill(own: Path, pid: int) -> int:
             f"Error response from daemon: Cannot kill container: {pid}: Container {pid} is not running", file=sys.stderr
         )
         return 1
-    if not (own / "told").exists():
-        _write(own / "told", str(time.time()))
+    if not (own / "signalled").exists():
+        _write(own / "signalled", str(time.time()))
     os.kill(pid, signal.SIGTERM)
     return 0
 
 
 def running(own: Path) -> int:
-    """The worker's pid; 0 where its end is known, or there was none. Its shim alone waits for it, so the number stays its own until then."""
+    """The worker's pid; 0 if it has exited, or none was started.
+
+    Only its shim waits for it, so no other process can have this pid until then.
+    """
     if (own / "exit_code").exists() or not (own / "worker.pid").exists():
         return 0
     return int((own / "worker.pid").read_text())

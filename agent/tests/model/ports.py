@@ -1,0 +1,432 @@
+"""The agent's ports on a modelled host: what its metadata service, group, Docker, worker and files do and answer.
+
+What a call does is here. How long it takes, whether it fails and whether the agent is killed in it is up to the `Caller`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from ghosthands_agent.ports import (
+    API,
+    DEPLOY_SERVER,
+    WORKER,
+    BootRecord,
+    FileName,
+    Flag,
+    Instance,
+    Level,
+    PortError,
+    Ports,
+    Result,
+    Scalar,
+    Service,
+    Unavailable,
+    WorkerStatus,
+)
+
+from model.host import Host
+from model.timeline import Timeline
+
+T = TypeVar("T")
+PollForEnd = Callable[[], bool]
+
+#: Names of calls that return at once, as a caller sees them.
+CallName = Literal[
+    "instance",
+    "target_state",
+    "spot_action",
+    "heartbeat",
+    "complete",
+    "protect",
+    "report_unhealthy",
+    "present",
+    "baked",
+    "terminate",
+    "services",
+    "status",
+    "drain",
+    "write",
+    "boot_record",
+    "write_boot",
+    "flags",
+    "set_flag",
+    "clear_flag",
+]
+TaskName = Literal["secret", "login", "pull", "up", "stop", "stop worker", "flush"]
+
+
+class SimulatedTask(Generic[T]):
+    """A task that takes effect after some seconds, unless it is cancelled before.
+
+    Args:
+        seconds: when `effect` happens.
+        is_over: polled from then on; the task is done when this returns true. May raise PortError.
+    """
+
+    def __init__(
+        self, timeline: Timeline, seconds: float, effect: Callable[[], T], is_over: PollForEnd | None = None
+    ) -> None:
+        self._timeline = timeline
+        self._effect = effect
+        self._is_over = is_over
+        self._done = self._cancelled = False
+        self._value: T | None = None
+        self._error: PortError | None = None
+        timeline.after(seconds, self._happen)
+
+    def done(self) -> bool:
+        return self._done
+
+    def result(self) -> T:
+        if not self._done:
+            raise AssertionError("a procedure asked for the result of a task that is not done")
+        if self._error:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # None is T then
+
+    def cancel(self) -> None:
+        if not self._done:
+            self._cancelled = True
+            self._end(Unavailable("task", "cancelled"))
+
+    def _happen(self) -> None:
+        if self._cancelled:
+            return
+        try:
+            self._value = self._effect()
+        except PortError as error:
+            self._end(error)
+            return
+        if self._is_over is None or self._is_over():
+            self._end()
+        else:
+            self._timeline.after(0.2, self._poll, self._is_over)
+
+    def _poll(self, is_over: PollForEnd) -> None:
+        try:
+            over = is_over()
+        except PortError as error:
+            self._end(error)
+            return
+        if over:
+            self._timeline.after(0.1, self._end)
+        elif not self._done:
+            self._timeline.after(0.2, self._poll, is_over)
+
+    def _end(self, error: PortError | None = None) -> None:
+        if not self._done:
+            self._done, self._error = True, error
+
+
+class Caller(Protocol):
+    """The agent's process, which makes the calls."""
+
+    def monotonic(self) -> float:
+        """Seconds since the system began to boot."""
+
+    def wall(self) -> float:
+        """Seconds since 1970; may jump."""
+
+    def call(self, name: CallName, effect: Callable[[], T]) -> T:
+        """Make a call that returns at once."""
+
+    def begin(
+        self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None
+    ) -> SimulatedTask[T]:
+        """Begin a task."""
+
+    def log_step(self, event: str, fields: Mapping[str, Scalar]) -> None:
+        """Write a line to the journal."""
+
+
+class GroupApi(Protocol):
+    """What the Auto Scaling API does for an instance. Raises Refused."""
+
+    def heartbeat(self, host: Any, hook: str) -> None:
+        """RecordLifecycleActionHeartbeat."""
+
+    def complete(self, host: Any, hook: str, result: Result) -> None:
+        """CompleteLifecycleAction."""
+
+    def completion_answered(self, host: Any, hook: str) -> None:
+        """The agent has received the answer that it has completed the hook."""
+
+    def protect(self, host: Any, protected: bool) -> None:
+        """SetInstanceProtection."""
+
+    def report_unhealthy(self, host: Any) -> None:
+        """SetInstanceHealth."""
+
+
+class Port:
+    """What all ports share."""
+
+    def __init__(self, host: Host, caller: Caller) -> None:
+        self.host = host
+        self.caller = caller
+
+
+class SimulatedMetadata(Port):
+    def __init__(self, host: Host, caller: Caller, public_ip: str | None) -> None:
+        super().__init__(host, caller)
+        self._public_ip = public_ip
+
+    def instance(self) -> Instance:
+        return self.caller.call("instance", lambda: Instance(self.host.id, "10.0.0.5", self._public_ip))
+
+    def target_state(self) -> str | None:
+        return self.caller.call("target_state", lambda: self.host.target)
+
+    def spot_action(self) -> str | None:
+        return self.caller.call("spot_action", lambda: self.host.spot_action)
+
+
+class SimulatedGroup(Port):
+    def __init__(self, host: Host, caller: Caller, api: GroupApi) -> None:
+        super().__init__(host, caller)
+        self._api = api
+
+    def heartbeat(self, hook: str) -> None:
+        self.caller.call("heartbeat", lambda: self._api.heartbeat(self.host, hook))
+
+    def complete(self, hook: str, result: Result) -> None:
+        self.caller.call("complete", lambda: self._api.complete(self.host, hook, result))
+        self._api.completion_answered(self.host, hook)
+
+    def protect(self, protected: bool) -> None:
+        self.caller.call("protect", lambda: self._api.protect(self.host, protected))
+
+    def report_unhealthy(self) -> None:
+        self.caller.call("report_unhealthy", lambda: self._api.report_unhealthy(self.host))
+
+
+class SimulatedSecret(Port):
+    def __init__(self, host: Host, caller: Caller, secret: str) -> None:
+        super().__init__(host, caller)
+        self._secret = secret
+
+    def fetch(self) -> SimulatedTask[str]:
+        return self.caller.begin("secret", lambda: self._secret)
+
+
+class SimulatedRegistry(Port):
+    def login(self) -> SimulatedTask[None]:
+        return self.caller.begin("login", lambda: None)
+
+
+class SimulatedImages(Port):
+    def present(self, reference: str) -> bool:
+        def is_present() -> bool:
+            self._check_docker()
+            return reference in self.host.images
+
+        return self.caller.call("present", is_present)
+
+    def pull(self, reference: str) -> SimulatedTask[None]:
+        return self.caller.begin("pull", lambda: self.host.keep_image(reference))
+
+    def baked(self) -> str | None:
+        def baked_image() -> str | None:
+            self._check_docker()
+            return self.host.baked_image
+
+        return self.caller.call("baked", baked_image)
+
+    def _check_docker(self) -> None:
+        if not self.host.docker_up:
+            raise Unavailable("docker image inspect", "exit 1")
+
+
+class SimulatedCompose(Port):
+    def up(self) -> SimulatedTask[None]:
+        configuration = self.host.files.get("environment", "") + self.host.files.get("override", "")
+
+        def up() -> None:
+            self._check_docker("up")
+            if stops != self.host.compose_stops:
+                raise Unavailable("docker compose up", "exit 143")
+            for line in self.host.files.get("environment", "").splitlines():
+                if line.startswith("AWS_LIFECYCLE_HOOK_NAME="):
+                    self.host.worker_hook = line.partition("=")[2].strip("'\"")
+            self.host.compose_up(configuration)
+
+        stops = self.host.compose_stops
+        return self.caller.begin("up", up)
+
+    def terminate(self, service: str) -> None:
+        host = self.host
+
+        def terminate() -> None:
+            self._check_docker("stop")
+            if service != WORKER or host.container.state in ("created", "exited"):
+                return
+            host.container.stopped_by_hand = True  # one that waits to be restarted is not restarted then
+            if host.container.state == "running":
+                host.before_agent_stops_worker()
+                host.signal_worker(host.stop_reason())
+
+        self.caller.call("terminate", terminate)
+
+    def stop(self, services: Collection[str], grace: float) -> SimulatedTask[None]:
+        host = self.host
+        host.compose_stops += 1  # ends an `up` that is under way, also one that a killed agent has left behind
+
+        def stop_others() -> None:
+            self._check_docker("stop")
+            host.others_run = False
+
+        if WORKER not in services:
+            return self.caller.begin("stop", stop_others)
+        life: list[int] = []
+
+        def stop_worker() -> None:
+            self._check_docker("stop")
+            if host.container.state == "running":
+                host.before_agent_stops_worker()
+                host.stop_container(host.stop_reason(), grace)
+            elif host.container.state == "restarting":
+                host.container.stopped_by_hand = True
+            life.append(host.container.life)
+
+        def is_stopped() -> bool:
+            self._check_docker("stop")
+            return host.container.life != life[0] or host.container.state != "running"
+
+        return self.caller.begin("stop worker", stop_worker, is_stopped)
+
+    def services(self) -> Mapping[str, Service]:
+        host = self.host
+
+        def services() -> Mapping[str, Service]:
+            self._check_docker("ps")
+            if not host.containers_exist:
+                return {}
+            others = "running" if host.others_run else "exited"
+            return {
+                WORKER: Service(host.container.state, host.container.exit_code),
+                API: Service(others, health="healthy" if host.others_run else ""),
+                DEPLOY_SERVER: Service(others),
+            }
+
+        return self.caller.call("services", services)
+
+    def _check_docker(self, command: str) -> None:
+        if not self.host.docker_up:
+            raise Unavailable(f"docker compose {command}", "exit 1")
+
+
+class SimulatedWorker(Port):
+    def status(self) -> WorkerStatus:
+        def status() -> WorkerStatus:
+            worker = self.host.worker
+            if worker is None or self.host.now < self.host.worker_hangs_until:
+                raise Unavailable("worker:status", "refused" if worker is None else "Timeout")
+            return WorkerStatus(
+                worker_id=self.host.id,
+                instance_id=self.host.id,
+                active_jobs=worker.active_jobs,
+                is_running=not worker.shutting_down,
+                is_draining=worker.is_draining,
+                dispatch_mode=worker.options.mode,
+            )
+
+        return self.caller.call("status", status)
+
+    def drain(self) -> None:
+        worker = self.host.worker
+
+        def drain() -> None:
+            if worker is None or worker is not self.host.worker:
+                raise Unavailable("worker:drain", "refused")
+            worker.drain(self.host.now)
+            self.host.worker_acted()
+
+        self.caller.call("drain", drain)
+
+
+class SimulatedFiles(Port):
+    def write(self, name: FileName, text: str) -> bool:
+        def write() -> bool:
+            if self.host.now < self.host.disk_full_until:
+                raise Unavailable(f"write {name}", "ENOSPC")
+            changed = self.host.files.get(name) != text
+            self.host.files[name] = text
+            return changed
+
+        return self.caller.call("write", write)
+
+
+class SimulatedRecords(Port):
+    def boot(self) -> BootRecord | None:
+        return self.caller.call("boot_record", lambda: self.host.boot_record)
+
+    def write_boot(self, record: BootRecord) -> None:
+        def write() -> None:
+            self._check_disk()
+            self.host.boot_record = record
+
+        self.caller.call("write_boot", write)
+
+    def flags(self) -> Mapping[Flag, float]:
+        return self.caller.call("flags", lambda: dict(self.host.flags))
+
+    def set_flag(self, flag: Flag, moment: float) -> None:
+        def set_flag() -> None:
+            self._check_disk()
+            self.host.flags.setdefault(flag, moment)
+            self.host.flags_changed()
+
+        self.caller.call("set_flag", set_flag)
+
+    def clear_flag(self, flag: Flag) -> None:
+        def clear_flag() -> None:
+            self._check_disk()
+            self.host.flags.pop(flag, None)
+            self.host.flags_changed()
+
+        self.caller.call("clear_flag", clear_flag)
+
+    def _check_disk(self) -> None:
+        if self.host.now < self.host.disk_full_until:
+            raise Unavailable("write records", "ENOSPC")
+
+
+class SimulatedLogs(Port):
+    def flush(self) -> SimulatedTask[None]:
+        return self.caller.begin("flush", lambda: None)
+
+
+class SimulatedJournal(Port):
+    def step(self, event: str, level: Level = "info", **fields: Scalar) -> None:
+        self.caller.log_step(event, fields)
+
+
+class SimulatedSupervisor:
+    def ready(self) -> None: ...
+
+    def alive(self) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+
+def simulated_ports(
+    host: Host, caller: Caller, api: GroupApi, *, secret: str, public_ip: str | None = None
+) -> Ports:
+    """All ports of an agent's process on this host."""
+    return Ports(
+        clock=caller,
+        metadata=SimulatedMetadata(host, caller, public_ip),
+        group=SimulatedGroup(host, caller, api),
+        secret=SimulatedSecret(host, caller, secret),
+        registry=SimulatedRegistry(host, caller),
+        images=SimulatedImages(host, caller),
+        compose=SimulatedCompose(host, caller),
+        worker=SimulatedWorker(host, caller),
+        files=SimulatedFiles(host, caller),
+        records=SimulatedRecords(host, caller),
+        logs=SimulatedLogs(host, caller),
+        journal=SimulatedJournal(host, caller),
+        supervisor=SimulatedSupervisor(),
+    )

@@ -1,0 +1,79 @@
+"""What a process instance runs in place of an operating system: `boot` once, then `watch`, restarted whenever it exits.
+
+`python -m processes.instance FOLDER` expects FOLDER/agent.conf and FOLDER/worker.json. All files of the instance are in
+FOLDER/INSTANCE_ID.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import ghosthands_agent
+from localcloud.testing import free_port
+
+AGENT = Path(ghosthands_agent.__file__).parents[1]
+RESTART_SECONDS = 0.1  # systemd's default RestartSec
+
+
+def main(folder: Path) -> int:
+    """Run until SIGTERM."""
+    own = folder / os.environ["INSTANCE_ID"]
+    command = agent_command(own) if own.exists() else install(folder, own)
+    signal.signal(signal.SIGTERM, _exit)
+    with (own / "boot.log").open("a") as log:
+        subprocess.run([*command, "boot"], env=environment(own), stderr=log, check=False)
+    while True:
+        with (own / "watch.log").open("a") as log:
+            watch = subprocess.Popen([*command, "watch"], env=environment(own), stderr=log)
+        (own / "watch.pid").write_text(str(watch.pid))
+        watch.wait()
+        time.sleep(RESTART_SECONDS)
+
+
+def install(folder: Path, own: Path) -> list[str]:
+    """Create a root directory for the agent and a fake docker command; return the agent's command line."""
+    root, programs = own / "root", own / "bin"
+    for part in (root / "etc/ghosthands", root / "opt/ghosthands", programs):
+        part.mkdir(parents=True)
+    shutil.copy(folder / "agent.conf", root / "etc/ghosthands/agent.conf")
+    (root / "opt/ghosthands/docker-compose.prod.yml").write_text("# the services are those of fake_docker.py\n")
+    worker = json.loads((folder / "worker.json").read_text())
+    instance = {**worker, "port": free_port(), "environment": dict(os.environ)}
+    (own / "instance.json").write_text(json.dumps(instance))
+    write_program(programs / "docker", "-S", str(Path(__file__).with_name("fake_docker.py")), str(own))
+    return agent_command(own)
+
+
+def write_program(path: Path, *words: str) -> None:
+    """Write a command that runs this Python with `words` and its own arguments; all of them may contain blanks."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *words])} "$@"\n')
+    path.chmod(0o755)
+
+
+def agent_command(own: Path) -> list[str]:
+    """The agent's command line, without the verb."""
+    port = json.loads((own / "instance.json").read_text())["port"]
+    return [sys.executable, "-P", "-m", "ghosthands_agent", "--root", str(own / "root"), "--worker-port", str(port)]
+
+
+def environment(own: Path) -> dict[str, str]:
+    """The environment variables that localcloud gave the instance, with the agent and the fake docker in the paths."""
+    given = json.loads((own / "instance.json").read_text())["environment"]
+    return {**given, "PATH": f"{own / 'bin'}:{given['PATH']}", "PYTHONPATH": str(AGENT)}
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,192 @@
+"""An instance with the agent: the agent's own procedures as systemd services, and what the rules need to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ghosthands_agent import boot, drain, stop, watch
+from ghosthands_agent.paths import Paths
+from ghosthands_agent.ports import Ports
+from ghosthands_agent.settings import Settings
+
+from schedules.agent_service import AgentService, Procedure
+from schedules.fleet_host import FleetHost
+
+if TYPE_CHECKING:
+    from schedules.schedule import Event
+    from schedules.simulated_fleet import SimulatedFleet
+
+NO_REASON = "stopped by the agent with a job inside"
+STOP_LIMIT_SECONDS = 180.0  # after that systemd kills what is still stopping
+
+
+def _boot(ports: Ports, settings: Settings) -> Generator[float, None, int]:
+    return boot.boot(ports, settings, Paths())
+
+
+@dataclass(frozen=True)
+class Procedures:
+    """What the agent does, by verb. Tests put broken ones in their place."""
+
+    boot: Procedure = _boot
+    watch: Procedure = watch.watch
+    drain: Procedure = drain.request_drain
+    stop: Procedure = stop.stop
+
+
+class AgentHost(FleetHost):
+    """An instance with the agent.
+
+    Attributes:
+        boots: how often its system came up.
+        boot_began: when its kernel started.
+        able_seconds: for how long the agent has been able to see the target state and to call the API.
+    """
+
+    restart_policy: Literal["on-failure", "unless-stopped"] = "on-failure"
+
+    def __init__(
+        self, fleet: SimulatedFleet, id: str, zone: str, *, procedures: Procedures, settings: Settings
+    ) -> None:
+        now = fleet.timeline.now
+        self.settings = settings
+        self.boots = 0
+        self.boot_began = now
+        self.able_seconds = 0.0
+        self._able_since = now
+        self._able = False
+        self._able_at_heartbeat = self._able_at_job = 0.0
+        self._completion_known_by: tuple[int, int] | None = None
+        self.services: dict[str, AgentService] = {}
+        super().__init__(fleet, id, zone)
+        self.images = {settings.image} if fleet.image_is_baked else set()
+        self.services = {
+            "boot": AgentService(self, "boot", procedures.boot, "on-failure"),
+            "watch": AgentService(self, "watch", procedures.watch, "always"),
+            "drain": AgentService(self, "drain", procedures.drain, "no"),
+            "stop": AgentService(self, "stop", procedures.stop, "no"),
+        }
+
+    def start_units(self) -> None:
+        self.boots += 1
+        self.boot_began = self.now - 10
+        self.services["boot"].start()
+        self.services["watch"].start()
+
+    def docker_restarted(self) -> None:
+        # The boot unit has Requires=docker.service: a restart of the daemon restarts it.
+        self.services["boot"].kill()
+        self.services["boot"].start()
+
+    def stop_units(self, then: Callable[[], object]) -> None:
+        for name in ("boot", "watch", "drain"):
+            self.services[name].kill()
+        service, done = self.services["stop"], [False]
+
+        def once() -> None:
+            if not done[0]:
+                done[0] = True
+                service.then = None
+                service.kill()
+                then()
+
+        service.then = once
+        service.start()
+        self.timeline.after(STOP_LIMIT_SECONDS, once)
+
+    def system_is_down(self) -> None:
+        super().system_is_down()
+        for service in self.services.values():
+            service.kill()
+
+    def keep_image(self, reference: str) -> None:
+        """Forgets what was pulled: the next boot pulls again, which makes boots longer."""
+
+    # --- what the rules need to know ------------------------------------------------------------------------------------
+
+    def note_ability(self) -> None:
+        now = self.now
+        if self._able:
+            self.able_seconds += now - self._able_since
+        self._able_since = now
+        sees = now >= self.metadata_down_until or "terminated" in self.flags
+        watch = self.services.get("watch")
+        self._able = bool(
+            self.up and not self.shutting_down and watch and watch.active and sees and now >= self.fleet.api_down_until
+        )
+
+    def flags_changed(self) -> None:
+        self.note_ability()
+
+    def able_for(self) -> float:
+        """`able_seconds` as of now."""
+        self.note_ability()
+        return self.able_seconds
+
+    def heartbeat_accepted(self) -> None:
+        self._able_at_heartbeat = self.able_for()
+
+    def worker_took_job(self) -> None:
+        self._able_at_job = self.able_for()
+
+    def able_since_heartbeat(self) -> float:
+        return self.able_for() - self._able_at_heartbeat
+
+    def able_since_busy(self) -> float:
+        hung = self.now - self.worker_hangs_until < 15
+        return 0.0 if hung else self.able_for() - self._able_at_job
+
+    def completion_answered(self) -> None:
+        self._completion_known_by = (self.boots, self.services["watch"].life)
+
+    def knows_completion(self) -> bool:
+        return self._completion_known_by == (self.boots, self.services["watch"].life)
+
+    def stop_reason(self) -> str:
+        if self.shutting_down:
+            return self.shutting_down
+        if self.spot_action:
+            return "spot"
+        now = self.now + self.services["watch"].lag
+        begins = [
+            self.boot_began + moment for flag, moment in self.flags.items() if flag in ("requested", "terminated")
+        ]
+        begins += [self.waiting_since] if self.waiting_since is not None else []
+        if begins and now - min(begins) >= self.settings.drain_limit_seconds:
+            return "hard limit"
+        return NO_REASON
+
+    def before_agent_stops_worker(self) -> None:
+        self.fleet.agent_stops_worker(self)
+
+    def stops_without_reason(self) -> bool:
+        return self.stop_reason() == NO_REASON
+
+    def abandons_without_reason(self) -> bool:
+        return self.stop_reason() == NO_REASON and self.docker_up
+
+    def drained_on_request(self) -> bool:
+        return "requested" in self.flags
+
+    # --- faults -----------------------------------------------------------------------------------------------------------
+
+    def agent_fault(self, event: Event) -> None:
+        number = event.number
+        service = self.services["watch"]
+        if self.services["boot"].active and number % 2:
+            service = self.services["boot"]
+        match event.kind:
+            case "agent killed":
+                service.crash()
+            case "agent killed at a call":
+                service.next_kills = [number // 2 % 40]
+                service.plan_kill()
+            case "operator drains" if self.up and not self.shutting_down:
+                self.services["drain"].then = lambda: self.timeline.after(30, self.fleet.operator_terminates, self)
+                self.services["drain"].start()
+
+    def kill_agent_at_calls(self, pauses: list[int]) -> None:
+        self.services["watch"].next_kills = pauses
+        self.services["watch"].plan_kill()

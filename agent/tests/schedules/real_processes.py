@@ -1,0 +1,252 @@
+"""Schedules with real processes: agents, workers, sockets and signals, on localcloud's process instances.
+
+One schedule is the life of one instance: it boots, works, meets faults, is terminated by its group, drains. All share one
+cloud, one group and one job queue. The worker's times pass `SPEED` times as fast (`WorkerOptions.sped_up`), the agent's do
+not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from localcloud.testing import wait_until
+from model.job_queue import Job
+from model.verdict import Verdict, judge
+from model.worker import Mode
+from processes.fleet import HEARTBEAT_TIMEOUT, Fleet
+
+from schedules.results import Totals, table
+from schedules.simulation import Outcome
+
+SPEED = 3.0
+WAVE = 10  # instances at once: more agents that boot are too many for two cores
+LIMIT_SECONDS = 150.0  # from the last event of a wave to the last completion
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happens to one instance, in seconds after its wave began.
+
+    Attributes:
+        job: how long its job takes.
+        terminated: when its group terminates it.
+        kills: when its agent is killed.
+        crash: when its worker crashes.
+        metadata_down: from when and for how long its metadata service does not answer.
+    """
+
+    job: float
+    terminated: float
+    kills: tuple[float, ...]
+    crash: float | None
+    metadata_down: tuple[float, float] | None
+
+
+def draw(dice: random.Random) -> Life:
+    """A life: a job of 3 to 20 s, a termination at any moment of it, and some of the faults."""
+    terminated = dice.uniform(2, 20)
+    return Life(
+        job=dice.uniform(3, 20),
+        terminated=terminated,
+        kills=tuple(sorted(terminated + dice.uniform(-2, 8) for _ in range(dice.choice((0, 0, 1, 2, 4))))),
+        crash=dice.uniform(1, 25) if dice.random() < 0.15 else None,
+        metadata_down=(dice.uniform(0, 20), dice.uniform(1, 12)) if dice.random() < 0.25 else None,
+    )
+
+
+class Wave:
+    """Some lives, side by side.
+
+    Attributes:
+        terminated: when the group was told to terminate an instance.
+        gone: when it was gone.
+    """
+
+    def __init__(self, fleet: Fleet, number: int, lives: list[Life], dice: random.Random, faults: Counter[str]) -> None:
+        self.fleet = fleet
+        self.number = number
+        self.lives = lives
+        self.dice = dice
+        self.faults = faults
+        self.terminated: dict[str, float] = {}
+        self.gone: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Run them until every instance is gone."""
+        ids = self.fleet.launch(len(self.lives))
+        actions: list[tuple[float, Callable[[], object]]] = []
+        for number, (id, life) in enumerate(zip(ids, self.lives, strict=True)):
+            actions.append((self.dice.uniform(0, life.terminated), partial(self._submit, number, life.job)))
+            actions.append((life.terminated, partial(self._terminate, id)))
+            actions += [(max(at, 0.0), partial(self._kill_agent, id)) for at in life.kills]
+            if life.crash is not None:
+                actions.append((life.crash, partial(self._crash_worker, id)))
+            if life.metadata_down is not None:
+                at, seconds = life.metadata_down
+                actions.append((at, partial(self._set_metadata, down=True)))
+                actions.append((at + seconds, partial(self._set_metadata, down=False)))
+        actions += [(at, partial(self._set_api_faults, faults)) for at, faults in self._api_faults()]
+        began = time.monotonic()
+        for at, action in sorted(actions, key=lambda pair: pair[0]):
+            time.sleep(max(0.0, began + at - time.monotonic()))
+            action()
+        self._set_api_faults([])
+        self._set_metadata(down=False)
+        wait_until(partial(self._all_gone, ids), LIMIT_SECONDS)
+
+    def _all_gone(self, ids: list[str]) -> bool:
+        instances, now = self.fleet.instances(), time.time()
+        self.gone |= {id: now for id in ids if id not in instances and id not in self.gone}
+        return self.gone.keys() >= set(ids)
+
+    def _api_faults(self) -> list[tuple[float, list[Mapping[str, Any]]]]:
+        """The API's faults in this wave: throttled, down, answers lost, one after the other."""
+        kinds = [{"kind": "throttle", "rate": 0.4}, {"kind": "error", "rate": 1.0}, {"kind": "lost", "rate": 0.3}]
+        begins = self.dice.uniform(1, 8)
+        actions = ("RecordLifecycleActionHeartbeat", "CompleteLifecycleAction", "SetInstanceProtection")
+        return [
+            (begins + 6 * n, [{"operation": f"autoscaling:{name}", **kind} for name in actions])
+            for n, kind in enumerate(kinds)
+        ]
+
+    def _submit(self, number: int, seconds: float) -> None:
+        self.fleet.jobs.submit(Job(f"job-{self.number}-{number}", seconds), time.time())
+
+    def _terminate(self, id: str) -> None:
+        self.fleet.terminate(id)
+        self.terminated[id] = time.time()
+
+    def _kill_agent(self, id: str) -> None:
+        if id not in self.fleet.instances():
+            return
+        try:
+            self.fleet.kill_watch(id)
+        except ProcessLookupError:
+            return  # between two processes
+        self.faults["agent killed in its drain" if id in self.terminated else "agent killed"] += 1
+
+    def _crash_worker(self, id: str) -> None:
+        for process in {event.worker for event in self.fleet.jobs.events() if event.worker.startswith(f"{id}/")}:
+            if self.fleet.jobs.registered().get(process) == "offline":
+                continue
+            try:
+                os.kill(int(process.partition("/")[2]), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            self.faults["worker crashed"] += 1
+            self.fleet.jobs.record_death(process, "worker crashed", time.time())
+
+    def _set_metadata(self, *, down: bool) -> None:
+        if down:
+            self.faults["metadata down"] += 1
+        fault = {"path": "*target-lifecycle-state*", "kind": "error", "status": 503}
+        self.fleet.cloud.control("imds", faults=[fault] if down else [])
+
+    def _set_api_faults(self, faults: list[Mapping[str, Any]]) -> None:
+        if faults:
+            self.faults[f"API: {faults[0]['kind']}"] += 1
+        self.fleet.cloud.set_faults(*faults)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the schedules.
+
+    Attributes:
+        drains: seconds from the termination of an instance to the completion of its hook.
+        completions: how often the hook of each instance was completed.
+        results: results of completions.
+        faults: how often what really happened.
+    """
+
+    verdict: Verdict
+    drains: dict[str, float]
+    completions: dict[str, int]
+    results: tuple[str, ...]
+    faults: Counter[str]
+
+    def totals(self) -> Totals:
+        """The same as a row of the table."""
+        totals = Totals()
+        completed = sum(count == 1 for count in self.completions.values())
+        totals.add(Outcome(self.verdict, drains=tuple(self.drains.values()), completed=completed, faults=self.faults))
+        totals.schedules = len(self.completions)
+        return totals
+
+
+def run(folder: Path, mode: Mode, schedules: int, seed: int) -> Result:
+    """Run so many schedules in waves on a cloud of their own."""
+    dice, faults = random.Random(f"{seed}/{mode}"), Counter[str]()
+    fleet = Fleet(folder, mode=mode, speed=SPEED)
+    fleet.up()
+    waves: list[Wave] = []
+    try:
+        for number in range(0, schedules, WAVE):
+            lives = [draw(dice) for _ in range(min(WAVE, schedules - number))]
+            waves.append(Wave(fleet, number, lives, dice, faults))
+            waves[-1].run()
+            print(f"{mode}: {number + len(lives)} of {schedules} schedules", flush=True)
+        made = {id: fleet.completions(id) for wave in waves for id in wave.terminated}
+        completions = {
+            id: len(made[id]) or int(_completed_without_answer(fleet, id, wave.gone[id]))
+            for wave in waves
+            for id in wave.terminated
+        }
+    finally:
+        fleet.down()
+    return Result(
+        judge(fleet.jobs.events(), time.time()),
+        {id: made[id][0].at - at for wave in waves for id, at in wave.terminated.items() if made[id]},
+        completions,
+        tuple(completion.result for each in made.values() for completion in each),
+        faults,
+    )
+
+
+def _completed_without_answer(fleet: Fleet, id: str, gone: float) -> bool:
+    """Whether a completion took effect whose answer was lost: the instance went before its hook could time out.
+
+    Such a call is not in the trace as a successful one.
+    """
+    calls = fleet.calls("RecordLifecycleActionHeartbeat")
+    heartbeats = [call for call in calls if call["parameters"].get("InstanceId") == id]
+    last = max((datetime.fromisoformat(call["at"]).timestamp() for call in heartbeats), default=0.0)
+    return gone < last + HEARTBEAT_TIMEOUT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return 1 if a job was lost or doubled or a hook was not completed."""
+    parser = argparse.ArgumentParser(prog="python -m schedules.real_processes", description=__doc__)
+    parser.add_argument(
+        "--schedules", type=int, default=30, metavar="N", help="how many, half of them by dispatch mode (default: 30)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="what happens (default: random)"
+    )
+    options = parser.parse_args(arguments)
+    print(f"{options.schedules} schedules with real processes, seed {options.seed}", flush=True)
+    rows: dict[str, Totals] = {}
+    modes: tuple[Mode, ...] = ("legacy", "queue")
+    for mode in modes:
+        with tempfile.TemporaryDirectory() as folder:
+            result = run(Path(folder), mode, options.schedules // 2, options.seed)
+            rows[f"real: wait_idle, {mode}"] = result.totals()
+    print("\n".join(table(rows)))
+    return int(any(row.lost or row.doubled or row.completed < row.schedules for row in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""A schedule under way: what people, zones and faults do to the fleet, and the last checks once it is at rest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from model.verdict import Verdict, judge
+
+from localcloud import fleet
+from schedules.fleet_host import FleetHost
+from schedules.schedule import Event, Schedule
+from schedules.simulated_fleet import MIN_SIZE, START, SUBNETS, Log, MakeHost, SimulatedFleet
+
+REST_SECONDS = 60.0  # at rest for so long before the last checks
+#: The longest wait for rest: an hour of a refresh, drains to their limit, a queue worked off by one instance.
+REST_LIMIT_SECONDS = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a schedule. Times are seconds.
+
+    Attributes:
+        drains: from Terminating:Wait to the hook's completion by the agent (runbook: to the end of the hook's wait).
+        overheads: the part of it after the end of the last job (if idle: all of it).
+        defaulted: hooks that timed out, so that their default result decided.
+        faults: how often what happened.
+    """
+
+    verdict: Verdict
+    broken_rules: tuple[str, ...] = ()
+    drains: tuple[float, ...] = ()
+    overheads: tuple[float, ...] = ()
+    completed: int = 0
+    defaulted: int = 0
+    retained: int = 0
+    seconds: float = 0.0
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+
+class Simulation(SimulatedFleet):
+    """One schedule."""
+
+    def __init__(self, schedule: Schedule, make_host: MakeHost, *, with_agent: bool, log: Log | None = None) -> None:
+        super().__init__(schedule, make_host, with_agent=with_agent, log=log)
+        self._at_rest_since: float | None = None
+        self._versions = itertools.count(2)
+
+    def run(self) -> Outcome:
+        """Run the schedule until the fleet is at rest."""
+        at = self.timeline.at
+        for when, job in self.schedule.jobs:
+            at(START + when, self.submit, job)
+        for event in self.schedule.events:
+            at(START + event.at, self._happens, event)
+        at(START, self.scale)
+        at(START + self.schedule.ends, self._check_rest)
+        self.apply(self.group.start(START))
+        while not self.ended:
+            self.timeline.run_until(self.timeline.now + 60)
+        verdict = judge(self.jobs.events, self.timeline.now)
+        if self.with_agent:
+            self.broken_rules += [f"{job} is lost: {why}" for job, why in verdict.lost.items()]
+            self.broken_rules += [
+                f"{job} is cut off: {why}" for job, why in verdict.cut_off.items() if job not in verdict.lost
+            ]
+            self.broken_rules += [f"{job} is doubled for {seconds:.1f} s" for job, seconds in verdict.doubled.items()]
+        counts = self.counts
+        return Outcome(
+            verdict,
+            tuple(self.broken_rules),
+            tuple(counts.drains),
+            tuple(counts.overheads),
+            counts.completed,
+            counts.defaulted,
+            counts.retained,
+            self.timeline.now - START,
+            counts.faults,
+        )
+
+    # --- events -----------------------------------------------------------------------------------------------------------
+
+    def _happens(self, event: Event) -> None:
+        self.log(None, f"** {event.kind}", f"for {event.seconds} s" if event.seconds else "", f"({event.number})")
+        self.counts.faults[event.kind] += 1
+        until = self.timeline.now + event.seconds
+        conditions = self.conditions
+        match event.kind:
+            case "scale":
+                self.set_desired(1 + event.number % self.schedule.max_size)
+            case "refresh":
+                self._start_refresh(event.number)
+            case "zone lost":
+                zone = SUBNETS[event.number % 2].zone
+                for host in [host for host in self.hosts.values() if host.zone == zone]:
+                    host.vanish("zone lost")
+            case "API down":
+                conditions.api_down = until
+                self._note_abilities()
+                self.timeline.at(until, self._note_abilities)
+            case "API throttled":
+                conditions.throttled = until
+            case "answers lost":
+                conditions.answers_lost = until
+            case "secret denied":
+                conditions.secret_denied = until
+            case "late jobs":
+                conditions.late_jobs = until
+            case "agent killed in drains":
+                conditions.kills_in_drains = until
+            case "clock jumped":
+                conditions.wall_jump += (event.number % 7_200) - 3_600
+            case _:
+                running = [host for host in self.hosts.values() if host.alive]
+                if running:
+                    self._happens_to(running[event.number % len(running)], event, until)
+
+    def _note_abilities(self) -> None:
+        for host in self.hosts.values():
+            host.note_ability()
+
+    def _start_refresh(self, number: int) -> None:
+        template = replace(self.group.settings.template, version=str(next(self._versions)))
+        preferences = fleet.Preferences(
+            warmup=number % 2 * 30, protected=("Wait", "Wait", "Refresh")[number % 3], standby="Terminate"
+        )
+        try:
+            self.group.start_refresh(preferences, template, template, self.timeline.now)
+        except fleet.Refused:
+            return
+        self.apply(self.group.tick(self.timeline.now))
+
+    def _happens_to(self, host: FleetHost, event: Event, until: float) -> None:
+        """Something happens to one instance."""
+        self.log(host, f"   {event.kind}")
+        match event.kind:
+            case "terminate" | "terminate and shrink":
+                self.terminate(host.id, decrement=event.kind == "terminate and shrink")
+            case "standby":
+                self._enter_standby(host.id, event.seconds)
+            case "spot":
+                host.spot_action = "terminate"
+                self.timeline.after(120, host.vanish, "spot")
+            case "metadata down":
+                host.metadata_down_until = until
+                host.note_ability()
+                self.timeline.at(until, host.note_ability)
+            case "docker restarted":
+                host.restart_docker(3 + event.number % 20)
+            case "worker crashed":
+                host.crash_worker()
+            case "worker hangs":
+                host.worker_hangs_until = until
+            case "rebooted":
+                host.reboot()
+            case "disk full":
+                host.disk_full_until = until
+            case _:
+                host.agent_fault(event)
+
+    def _enter_standby(self, id: str, seconds: float) -> None:
+        try:
+            self.apply(self.group.enter_standby([id], self.group.settings.desired > MIN_SIZE, self.timeline.now)[1])
+        except fleet.Refused:
+            return
+        self.timeline.after(seconds, self._exit_standby, id)
+
+    def _exit_standby(self, id: str) -> None:
+        try:
+            self.apply(self.group.exit_standby([id], self.timeline.now)[1])
+        except fleet.Refused:
+            if (instance := self.group.instances.get(id)) and instance.state == "Standby":
+                self.terminate(id, decrement=False)
+
+    # --- rest -------------------------------------------------------------------------------------------------------------
+
+    def _check_rest(self) -> None:
+        """Release what is retained, then wait until the fleet has been at rest for a minute."""
+        now = self.timeline.now
+        activity = self._activity()
+        if not activity:
+            self._at_rest_since = now if self._at_rest_since is None else self._at_rest_since
+            if now - self._at_rest_since >= REST_SECONDS:
+                self._check_no_protection()
+                self.ended = True
+                return
+        else:
+            self._at_rest_since = None
+            if now - START > self.schedule.ends + REST_LIMIT_SECONDS:
+                self.rule_broken(None, f"no rest: {activity}")
+                self.ended = True
+                return
+        self.timeline.after(10, self._check_rest)
+
+    def _activity(self) -> str:
+        """Why the fleet is not at rest; empty if it is."""
+        if self.timeline.now < self._faults_end():
+            return "a fault goes on"
+        if self.jobs.has_waiting_jobs():
+            return f"{self.jobs.length} jobs wait"
+        if busy := [host.id for host in self.hosts.values() if host.worker and host.worker.job]:
+            return f"{busy} work"
+        states = {instance.id: instance.state for instance in self.group.instances.values()}
+        for id in [id for id, state in states.items() if state == "Terminating:Retained"]:
+            self.terminate(id, decrement=False)
+        if self.group.launching or any(state != "InService" for state in states.values()):
+            return f"instances are {states}"
+        if len(states) != self.group.settings.desired:
+            return f"{len(states)} instances where {self.group.settings.desired} are desired"
+        if self.group.active_refresh:
+            return "a refresh is under way"
+        down = [
+            host.id
+            for host in self.hosts.values()
+            if not host.up or (host.worker is None and not host.drained_on_request())
+        ]
+        return f"no worker on {down}" if down else ""
+
+    def _faults_end(self) -> float:
+        """When the last fault that takes some time is over."""
+        of_hosts = (
+            max(host.metadata_down_until, host.disk_full_until, host.worker_hangs_until)
+            for host in self.hosts.values()
+        )
+        return max(
+            self.conditions.api_down,
+            self.conditions.throttled,
+            self.conditions.answers_lost,
+            self.conditions.secret_denied,
+            *of_hosts,
+        )
+
+    def _check_no_protection(self) -> None:
+        for instance in self.group.instances.values():
+            if instance.protected and self.with_agent:
+                self.rule_broken(self.hosts[instance.id], "an idle instance is protected at rest")
