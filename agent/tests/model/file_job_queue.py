@@ -58,7 +58,9 @@ class FileJobQueue:
             row = db.execute("SELECT id, seconds FROM jobs WHERE status = 'pending' ORDER BY place LIMIT 1").fetchone()
             if row is None:
                 return None
-            db.execute("UPDATE jobs SET status = 'running', claim = ?, heartbeat = ? WHERE id = ?", (worker, now, row[0]))
+            db.execute(
+                "UPDATE jobs SET status = 'running', claim = ?, heartbeat = ? WHERE id = ?", (worker, now, row[0])
+            )
             _record(db, now, "take", row[0], worker)
             return Job(*row)
 

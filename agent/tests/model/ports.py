@@ -132,9 +132,7 @@ class Caller(Protocol):
     def call(self, name: CallName, effect: Callable[[], T]) -> T:
         """Make a call that returns at once."""
 
-    def begin(
-        self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None
-    ) -> SimulatedTask[T]:
+    def begin(self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None) -> SimulatedTask[T]:
         """Begin a task."""
 
     def log_step(self, event: str, fields: Mapping[str, Scalar]) -> None:
@@ -411,9 +409,7 @@ class SimulatedSupervisor:
     def status(self, text: str) -> None: ...
 
 
-def simulated_ports(
-    host: Host, caller: Caller, api: GroupApi, *, secret: str, public_ip: str | None = None
-) -> Ports:
+def simulated_ports(host: Host, caller: Caller, api: GroupApi, *, secret: str, public_ip: str | None = None) -> Ports:
     """All ports of an agent's process on this host."""
     return Ports(
         clock=caller,

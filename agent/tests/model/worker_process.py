@@ -120,9 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.path == "/worker/status":
                 self._respond(200, self.process.status())
             elif self.path == "/worker/health":
-                self._respond(
-                    model.health, {"active_jobs": model.active_jobs, "deploy_safe": model.health == 200}
-                )
+                self._respond(model.health, {"active_jobs": model.active_jobs, "deploy_safe": model.health == 200})
             else:
                 self._respond(404, {"error": "not_found"})
 
@@ -167,7 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--queue", type=Path, required=True, help="file of the job queue; created if it does not exist")
     parser.add_argument("--port", type=int, default=int(os.environ.get("GH_WORKER_PORT", "3101")))
     parser.add_argument("--mode", choices=("legacy", "queue"), default=os.environ.get("JOB_DISPATCH_MODE", "legacy"))
-    parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast as the real worker's its times pass")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="how many times as fast as the real worker's its times pass"
+    )
     parser.add_argument(
         "--drains-itself", action="store_true", help="not today's worker: drain and SIGTERM wait for the end of the job"
     )

@@ -71,7 +71,11 @@ def up(own: Path) -> int:
         instance = json.loads((own / "instance.json").read_text())
         shim = [sys.executable, __file__, str(own), "shim"]
         subprocess.Popen(
-            shim, env=instance["environment"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            shim,
+            env=instance["environment"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         until = time.monotonic() + 10
         while not (own / "worker.pid").exists():

@@ -20,9 +20,7 @@ from model.file_job_queue import FileJobQueue
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parents[1]
-REGION, GROUP, HOOK, SECRET = (
-    agent_conf.VALUES[key] for key in ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID")
-)
+REGION, GROUP, HOOK, SECRET = (agent_conf.VALUES[key] for key in ("REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID"))
 ROLE = "gh-worker-role"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 SUBNETS = "subnet-010ca1c10d00000a1,subnet-010ca1c10d00000b2"

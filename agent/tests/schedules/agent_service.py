@@ -171,9 +171,7 @@ class AgentService:
             self._status_answered()
         return value
 
-    def begin(
-        self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None
-    ) -> SimulatedTask[T]:
+    def begin(self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None) -> SimulatedTask[T]:
         def checked() -> T:
             self._check_task(name)
             return effect()
@@ -185,7 +183,9 @@ class AgentService:
 
     def log_step(self, event: str, fields: Mapping[str, Scalar]) -> None:
         if self.host.fleet.logs_steps:
-            self.host.fleet.log(self.host, f"{self.name}: {event}", *(f"{key}={value}" for key, value in fields.items()))
+            self.host.fleet.log(
+                self.host, f"{self.name}: {event}", *(f"{key}={value}" for key, value in fields.items())
+            )
 
     # --- conditions ---------------------------------------------------------------------------------------------------------
 

@@ -144,6 +144,4 @@ def _job(dice: random.Random, number: int, ends: float) -> tuple[float, Job]:
 
 def _happening(dice: random.Random, kind: Kind, ends: float) -> Event:
     least, most = DURATIONS.get(kind, (0, 0))
-    return Event(
-        round(dice.uniform(60, ends), 2), kind, round(dice.uniform(least, most), 1), dice.randrange(1_000_000)
-    )
+    return Event(round(dice.uniform(60, ends), 2), kind, round(dice.uniform(least, most), 1), dice.randrange(1_000_000))

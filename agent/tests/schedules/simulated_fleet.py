@@ -69,9 +69,7 @@ class SimulatedFleet:
         self.timeline = Timeline(START)
         self.random = schedule.random("kit" if with_agent else "runbook")  # a part of the seed
         self.jobs = MemoryJobQueue()
-        self.worker_options = WorkerOptions(
-            schedule.mode, drains_itself=with_agent and schedule.policy != "wait_idle"
-        )
+        self.worker_options = WorkerOptions(schedule.mode, drains_itself=with_agent and schedule.policy != "wait_idle")
         self.conditions = Conditions()
         self.counts = Counts()
         self.broken_rules: list[str] = []

@@ -221,8 +221,7 @@ class Simulation(SimulatedFleet):
     def _faults_end(self) -> float:
         """When the last fault that takes some time is over."""
         of_hosts = (
-            max(host.metadata_down_until, host.disk_full_until, host.worker_hangs_until)
-            for host in self.hosts.values()
+            max(host.metadata_down_until, host.disk_full_until, host.worker_hangs_until) for host in self.hosts.values()
         )
         return max(
             self.conditions.api_down,

@@ -1,10 +1,10 @@
 """One instance for unit tests of the agent's procedures: the model's host, a group of one, and every call under control.
 
-    instance = SimulatedInstance()
-    instance.start_worker(job_seconds=100)
-    instance.terminate()
-    instance.follow(watch(instance.ports(), SETTINGS), 110)
-    assert instance.completions == [("gh-worker-termination", "CONTINUE")]
+instance = SimulatedInstance()
+instance.start_worker(job_seconds=100)
+instance.terminate()
+instance.follow(watch(instance.ports(), SETTINGS), 110)
+assert instance.completions == [("gh-worker-termination", "CONTINUE")]
 """
 
 from __future__ import annotations
@@ -202,7 +202,9 @@ class SimulatedInstance:
 
     # --- events -----------------------------------------------------------------------------------------------------------
 
-    def start_worker(self, mode: Mode = "queue", *, job_seconds: float | None = None, drains_itself: bool = False) -> None:
+    def start_worker(
+        self, mode: Mode = "queue", *, job_seconds: float | None = None, drains_itself: bool = False
+    ) -> None:
         """Have a worker running, as after a boot."""
         self.worker_options = WorkerOptions(mode, drains_itself=drains_itself)
         self.host.boot_record = BootRecord("completed", "launch_hook", "", 0, 0.0, {})
@@ -303,9 +305,7 @@ class SimulatedInstance:
             raise error
         return value  # type: ignore[return-value]
 
-    def begin(
-        self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None
-    ) -> SimulatedTask[T]:
+    def begin(self, name: TaskName, effect: Callable[[], T], is_over: PollForEnd | None = None) -> SimulatedTask[T]:
         """Begin a task; its faults are raised when it ends. It goes on when the agent is killed."""
 
         def end() -> T:

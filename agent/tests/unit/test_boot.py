@@ -35,13 +35,23 @@ def test_a_boot_ends_with_a_registered_worker_and_its_record() -> None:
         IMAGE,
         0,
     )
-    assert set(record(instance).seconds) == {"facts", "secret", "files", "image", "start", "registration", "launch_hook"}
+    assert set(record(instance).seconds) == {
+        "facts",
+        "secret",
+        "files",
+        "image",
+        "start",
+        "registration",
+        "launch_hook",
+    }
 
 
 def test_every_phase_is_a_line_with_its_time() -> None:
     instance = SimulatedInstance()
     booted(instance)
-    assert {str(step["phase"]): step["seconds"] for step in instance.steps("boot_phase")} == dict(record(instance).seconds)
+    assert {str(step["phase"]): step["seconds"] for step in instance.steps("boot_phase")} == dict(
+        record(instance).seconds
+    )
 
 
 def test_beyond_compose_the_agent_adds_less_than_a_second_and_a_half() -> None:
@@ -91,7 +101,11 @@ def test_nothing_is_started_once_a_drain_was_begun(mark: str) -> None:
 def test_a_target_state_that_cannot_be_read_starts_nothing() -> None:
     instance = SimulatedInstance(faults={"target_state": [DOWN] * 10_000})
     assert booted(instance) == 1
-    assert (instance.container.starts, record(instance).state, record(instance).reason) == (0, "failed", "somewhere: Timeout")
+    assert (instance.container.starts, record(instance).state, record(instance).reason) == (
+        0,
+        "failed",
+        "somewhere: Timeout",
+    )
 
 
 @pytest.mark.parametrize("after", [0.2, 1.0, 2.0, 3.0])
@@ -135,7 +149,11 @@ def test_a_denied_secret_fails_the_boot_at_once_and_says_why() -> None:
     instance = SimulatedInstance(faults={"secret": [DENIED]})
     began = instance.now
     assert booted(instance) == 1
-    assert (record(instance).state, record(instance).phase, record(instance).reason) == ("failed", "secret", str(DENIED))
+    assert (record(instance).state, record(instance).phase, record(instance).reason) == (
+        "failed",
+        "secret",
+        str(DENIED),
+    )
     assert (instance.container.starts, instance.host.files, instance.unhealthy) == (0, {}, 1)
     assert back_off(1) <= instance.now - began < back_off(1) + 10
 
@@ -305,7 +323,11 @@ def test_a_boot_that_was_killed_anywhere_and_begun_again_comes_to_the_same_end()
             instance = SimulatedInstance(hooks=(LAUNCH_HOOK,))
             instance.kill(boot(instance.ports(), WITH_LAUNCH_HOOK, Paths()), call, moment)
             assert booted(instance, WITH_LAUNCH_HOOK) == 0
-            assert (instance.container.starts, instance.host.files, instance.completions) == (1, whole.host.files, whole.completions), (call, moment)
+            assert (instance.container.starts, instance.host.files, instance.completions) == (
+                1,
+                whole.host.files,
+                whole.completions,
+            ), (call, moment)
             assert record(instance).state == "completed"
 
 

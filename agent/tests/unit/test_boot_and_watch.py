@@ -15,7 +15,9 @@ DONE = [(SETTINGS.termination_hook, "CONTINUE")]
 
 
 def lived(instance: SimulatedInstance, seconds: float) -> None:
-    instance.run_together(seconds, boot(instance.ports(), instance.settings, Paths()), watch(instance.ports(), instance.settings))
+    instance.run_together(
+        seconds, boot(instance.ports(), instance.settings, Paths()), watch(instance.ports(), instance.settings)
+    )
 
 
 @pytest.mark.parametrize("images", [{IMAGE}, set()], ids=["image at hand", "image to be pulled"])

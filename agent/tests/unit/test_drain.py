@@ -82,7 +82,12 @@ def test_an_idle_worker_is_let_go_within_two_seconds(mode: Mode) -> None:
     instance.terminate()
     began = instance.now
     followed(instance, 5)
-    assert (instance.completions, instance.container.state, instance.container.exit_code, instance.container.signals) == (
+    assert (
+        instance.completions,
+        instance.container.state,
+        instance.container.exit_code,
+        instance.container.signals,
+    ) == (
         DONE,
         "exited",
         0,
@@ -180,7 +185,12 @@ def test_legacy_a_job_that_slips_in_before_the_drain_is_put_back_at_once_and_not
 
     ports.worker.drain = drain  # type: ignore[method-assign]
     instance.follow(watch(ports, SETTINGS), 5)
-    assert (instance.completions, instance.job_results, instance.container.exit_code, instance.container.signals) == (DONE, ["released"], 1, 2)
+    assert (instance.completions, instance.job_results, instance.container.exit_code, instance.container.signals) == (
+        DONE,
+        ["released"],
+        1,
+        2,
+    )
 
 
 def test_queue_a_job_that_slips_in_before_the_second_look_is_waited_for() -> None:
@@ -327,7 +337,11 @@ def test_a_completion_is_repeated_until_it_is_heard_and_no_longer_than_the_hook_
     instance = serving()
     instance.faults["complete"] = [BUSY] * 1000
     ended(instance, 1000)
-    assert (instance.completions, instance.timed_out, len(instance.steps("hook_left_to_its_default"))) == ([], [HOOK], 1)
+    assert (instance.completions, instance.timed_out, len(instance.steps("hook_left_to_its_default"))) == (
+        [],
+        [HOOK],
+        1,
+    )
 
 
 def test_a_spot_notice_after_the_hook_was_completed_does_not_complete_it_again() -> None:
