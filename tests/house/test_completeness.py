@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
+from types import ModuleType
 from typing import Any, NamedTuple
 
+import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
 
@@ -116,9 +120,17 @@ def test_every_check_has_a_planted_fault() -> None:
     assert {check.id for check in CHECKS} - {fault.check for fault in FAULTS} == WITHOUT_FAULT
 
 
-def test_every_check_is_documented() -> None:
+def test_every_check_is_described_and_documented() -> None:
     page = repository.text("docs/checks.md")
-    assert [check.id for check in CHECKS if f"| `{check.id}` |" not in page] == [], "run: make docs"
+    checks: list[Check[Any]] = [*CHECKS, *preflight.CHECKS, *creation.CHECKS]
+    assert [check.id for check in checks if not check.description] == [], "its docstring is its description"
+    assert [check.id for check in checks if f"| `{check.id}` |" not in page] == [], "run: make docs"
+
+
+@pytest.mark.parametrize("module", [preflight, creation])
+def test_every_check_of_preflight_has_a_test(module: ModuleType) -> None:
+    tests = repository.text(f"{UNIT_TESTS}/checks/test_{module.__name__.rpartition('.')[2]}.py")
+    assert [check.id for check in module.CHECKS if f'"{check.id}"' not in tests] == []
 
 
 def test_every_file_of_rules_has_a_test_file() -> None:

@@ -100,5 +100,5 @@ def _receiving(view: View) -> str:
 
 
 def _serving(view: View) -> list[Instance]:
-    serving = {member.id for member in view.group.in_state("InService")}
+    serving = {instance.id for instance in view.group.in_state("InService")}
     return [instance for instance in view.instances.values() if instance.id in serving]

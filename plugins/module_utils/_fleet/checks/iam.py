@@ -67,9 +67,9 @@ def _instances(view: View) -> str:
     """Every instance of the group has an instance profile."""
     if not view.template.profile:
         raise Skipped("the launch template has none, which template-profile reports")
-    members = {member.id for member in view.group.instances}
+    in_group = {instance.id for instance in view.group.instances}
     if without := [
-        instance.id for instance in view.instances.values() if instance.id in members and not instance.has_profile
+        instance.id for instance in view.instances.values() if instance.id in in_group and not instance.has_profile
     ]:
         profile = f"--iam-instance-profile Name={view.settings['fleet_instance_profile_name']}"
         raise Failed(

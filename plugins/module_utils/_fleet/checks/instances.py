@@ -30,11 +30,10 @@ SLACK_SECONDS = 120.0  # between what an agent does last and the state that Auto
 def _healthy(view: View) -> str:
     """Every running instance in service is healthy."""
     instances = {} if isinstance(view.fleet.instances, Unread) else view.fleet.instances
-    stopped = {
-        instance.id for instance in instances.values() if instance.state != "running"
-    }  # instances-ec2 reports them
+    # instances-ec2 reports those that do not run.
+    stopped = {instance.id for instance in instances.values() if instance.state != "running"}
     serving = view.group.in_state("InService")
-    if unhealthy := [m.id for m in serving if m.health != "Healthy" and m.id not in stopped]:
+    if unhealthy := [i.id for i in serving if i.health != "Healthy" and i.id not in stopped]:
         raise Failed(
             f"{count(len(unhealthy), 'instance')} unhealthy: {first_of(unhealthy)}.",
             "The group replaces them; where it does not, look at suspended processes and activities. "
@@ -49,7 +48,7 @@ def _serving(view: View) -> str:
     """At least min size instances are in service, or others are launching."""
     group = view.group
     serving = len(group.in_state("InService"))
-    pending = [member for member in group.instances if member.state.startswith("Pending")]
+    pending = [instance for instance in group.instances if instance.state.startswith("Pending")]
     if serving < group.min_size and pending:
         raise Skipped(f"{serving} of {group.min_size} in service, {len(pending)} launching")
     if serving < group.min_size and "Launch" not in group.suspended_processes:
@@ -61,7 +60,7 @@ def _serving(view: View) -> str:
             "and none is launching.",
             view.aws("See why launches fail:", describe),
         )
-    states = Counter(member.state for member in group.instances)
+    states = Counter(instance.state for instance in group.instances)
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no instances"
 
 
@@ -70,9 +69,9 @@ def _current(view: View) -> Passed:
     """Every instance was launched from the launch template version that the group uses."""
     desired = view.template.version
     old = {
-        member.id: f"version {member.template_version or '-'}"
-        for member in view.group.in_state("InService", "Standby")
-        if member.template_version != str(desired)
+        instance.id: f"version {instance.template_version or '-'}"
+        for instance in view.group.in_state("InService", "Standby")
+        if instance.template_version != str(desired)
     }
     if view.refreshing:
         return Passed(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
@@ -88,7 +87,7 @@ def _current(view: View) -> Passed:
 
 def _waiting(view: View, state: str, allowed: float, remedy: Remedy | str) -> Passed:
     """Passes if no instance has been in that state for longer than `allowed` seconds."""
-    since = {member.id: waiting_since(view.activities, member.id) for member in view.group.in_state(state)}
+    since = {instance.id: waiting_since(view.activities, instance.id) for instance in view.group.in_state(state)}
     # An instance without an activity began to wait before the oldest activity that AWS lists.
     ages = {id: view.now - began if began else None for id, began in since.items()}
     if stuck := {id: age for id, age in ages.items() if age is None or age > allowed}:
@@ -137,12 +136,12 @@ def _retained(view: View) -> str:
     """No instance is retained after a drain that failed."""
     retained = view.group.in_state("Terminating:Retained")
     if retained:
-        price = 24 * sum(hourly(view.settings["fleet_region"], member.type) or 0.0 for member in retained)
+        price = 24 * sum(hourly(view.settings["fleet_region"], instance.type) or 0.0 for instance in retained)
         cost = f" They cost {price:.2f} USD a day." if price else ""
         terminate = (
             "autoscaling terminate-instance-in-auto-scaling-group --no-should-decrement-desired-capacity --instance-id"
         )
-        ids = [member.id for member in retained]
+        ids = [instance.id for instance in retained]
         raise Failed(
             f"{count(len(ids), 'instance')} kept because the drain failed: {first_of(ids)}.{cost}",
             view.aws(
@@ -158,7 +157,7 @@ def _retained(view: View) -> str:
 @check("instances-standby", 11, "info")
 def _standby(view: View) -> Passed:
     """Which instances are in standby. It never fails: ATM puts idle instances there and stops them."""
-    ids = [member.id for member in view.group.in_state("Standby")]
+    ids = [instance.id for instance in view.group.in_state("Standby")]
     return Passed(f"{count(len(ids), 'instance')} in standby: {first_of(ids)}" if ids else "none", {"instances": ids})
 
 
@@ -171,7 +170,9 @@ def _busy(view: View) -> set[str]:
 def _protected(view: View) -> str:
     """Every busy instance is protected from scale-in. The agent protects it a moment after its job began."""
     busy = _busy(view)
-    if bare := [member.id for member in view.group.in_state("InService") if member.id in busy and not member.protected]:
+    if bare := [
+        instance.id for instance in view.group.in_state("InService") if instance.id in busy and not instance.protected
+    ]:
         raise Failed(
             f"{count(len(bare), 'instance')} busy and not protected from scale-in: {first_of(bare)}. "
             "The drain still saves the job, but the scale-in waits for it.",
@@ -185,7 +186,9 @@ def _protected(view: View) -> str:
 def _unprotected(view: View) -> str:
     """No idle instance is protected from scale-in."""
     idle = {row.instance_id for row in view.registry.rows if row.status == "active"} - _busy(view)
-    if kept := [member.id for member in view.group.in_state("InService") if member.protected and member.id in idle]:
+    if kept := [
+        instance.id for instance in view.group.in_state("InService") if instance.protected and instance.id in idle
+    ]:
         raise Failed(
             f"{count(len(kept), 'instance')} idle and protected from scale-in: {first_of(kept)}. "
             "The group cannot scale in below them.",
@@ -208,8 +211,8 @@ def _ec2(view: View) -> str:
     """Every instance that the group has in service runs in EC2."""
     instances = view.instances
     states = {
-        member.id: instances[member.id].state if member.id in instances else "unknown to EC2"
-        for member in view.group.in_state("InService")
+        instance.id: instances[instance.id].state if instance.id in instances else "unknown to EC2"
+        for instance in view.group.in_state("InService")
     }
     if stopped := {id: state for id, state in states.items() if state != "running"}:
         listed = ", ".join(f"{id} is {state}" for id, state in sorted(stopped.items())[:5])

@@ -61,10 +61,10 @@ def _registered(view: View) -> str:
     """Every instance in service has a registered worker, ten minutes after its launch at the latest."""
     known = {row.instance_id for row in view.registry.rows if row.status != "offline"}
     missing = [
-        member.id
-        for member in view.group.in_state("InService")
-        if member.id not in known
-        and (member.id not in view.instances or view.now - view.instances[member.id].launched > NEW_SECONDS)
+        instance.id
+        for instance in view.group.in_state("InService")
+        if instance.id not in known
+        and (instance.id not in view.instances or view.now - view.instances[instance.id].launched > NEW_SECONDS)
     ]
     if missing:
         raise Failed(
@@ -92,9 +92,9 @@ def _heartbeats(view: View) -> str:
 @check("registry-orphans", 11, "warning")
 def _orphans(view: View) -> str:
     """Every worker in the registry that is not offline has an instance in the group."""
-    members = {member.id for member in view.group.instances}
+    in_group = {instance.id for instance in view.group.instances}
     rows = view.registry.rows
-    orphans = [row.worker_id for row in rows if row.status != "offline" and row.instance_id not in members]
+    orphans = [row.worker_id for row in rows if row.status != "offline" and row.instance_id not in in_group]
     if orphans:
         raise Failed(
             f"{count(len(orphans), 'worker')} in the registry without an instance in the group: {first_of(orphans)}. "
@@ -147,5 +147,5 @@ def _status(view: View) -> str:
 
 
 def _serving(view: View) -> list[WorkerRow]:
-    serving = {member.id for member in view.group.in_state("InService")}
+    serving = {instance.id for instance in view.group.in_state("InService")}
     return [row for row in view.registry.rows if row.instance_id in serving and row.status != "offline"]

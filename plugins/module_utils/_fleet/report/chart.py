@@ -168,11 +168,11 @@ def described(instance: Instance, version: Version) -> str:
 
 
 def _block(
-    fleet: Fleet, state: str, members: Sequence[Instance], found: Mapping[str, Version], grid: Grid, id: str
+    fleet: Fleet, state: str, instances: Sequence[Instance], found: Mapping[str, Version], grid: Grid, id: str
 ) -> Block:
-    numbers = Counter(map(version_of, members))
+    numbers = Counter(map(version_of, instances))
     by_version = ", ".join(f"{number:,} of {found[version].text}" for version, number in numbers.most_common())
-    marks = f"{sum(map(_busy, members))} busy, {sum(map(_unhealthy, members))} unhealthy."
+    marks = f"{sum(map(_busy, instances))} busy, {sum(map(_unhealthy, instances))} unhealthy."
     order = list(found)
     cells = [
         Cell(
@@ -181,11 +181,11 @@ def _block(
             *grid.position(place),
         )
         for place, instance in enumerate(
-            sorted(members, key=lambda i: (order.index(version_of(i)), not _busy(i), i["id"]))
+            sorted(instances, key=lambda i: (order.index(version_of(i)), not _busy(i), i["id"]))
         )
     ]
-    title = f"{count(len(members), 'instance')} in {state}"
-    return _sized(id, state, _note(fleet, state, members), title, f"{by_version}; {marks}", cells, grid)
+    title = f"{count(len(instances), 'instance')} in {state}"
+    return _sized(id, state, _note(fleet, state, instances), title, f"{by_version}; {marks}", cells, grid)
 
 
 def _sized(id: str, state: str, note: str, title: str, text: str, cells: list[Cell], grid: Grid) -> Block:
@@ -193,14 +193,14 @@ def _sized(id: str, state: str, note: str, title: str, text: str, cells: list[Ce
     return Block(id, state, note, title, text, cells, width, math.ceil(len(cells) / grid.columns) * grid.side)
 
 
-def _note(fleet: Fleet, state: str, members: Sequence[Instance]) -> str:
+def _note(fleet: Fleet, state: str, instances: Sequence[Instance]) -> str:
     """What the state means, and how long the longest has been in it."""
-    longest = max((i["state_seconds"] for i in members if i["state_seconds"] is not None), default=None)
+    longest = max((i["state_seconds"] for i in instances if i["state_seconds"] is not None), default=None)
     notes = [STATES[state]] if STATES.get(state) else []
     if longest is not None and state != "InService":
         timeout = fleet["hook_timeout_seconds"] if state == "Terminating:Wait" else None
         limit = f" of {duration(timeout)}" if timeout else ""
-        notes.append(f"{'' if len(members) == 1 else 'longest '}{duration(longest)}{limit}")
+        notes.append(f"{'' if len(instances) == 1 else 'longest '}{duration(longest)}{limit}")
     return "; ".join(notes)
 
 

@@ -65,7 +65,7 @@ def results(findings: Iterable[Finding]) -> list[Result]:
     groups: dict[tuple[int, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.section, finding.id, outcome(finding)), []).append(finding)
-    found = [Result(id, section, how, tuple(members)) for (section, id, how), members in groups.items()]
+    found = [Result(id, section, how, tuple(group)) for (section, id, how), group in groups.items()]
     return sorted(found, key=lambda result: result.section)
 
 

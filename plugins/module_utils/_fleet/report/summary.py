@@ -85,28 +85,28 @@ def _instances(group: Group, fleet: Fleet, registry: Registry | None, now: float
     rows = registry.rows if registry else ()
     workers = {row.instance_id: row for row in rows if row.instance_id and row.status != "offline"}
     waiting = {
-        member.id: waiting_since(_activities(fleet), member.id)
-        for member in group.instances
-        if member.state.endswith(":Wait")
+        instance.id: waiting_since(_activities(fleet), instance.id)
+        for instance in group.instances
+        if instance.state.endswith(":Wait")
     }
     return [
-        _instance(member, instances.get(member.id), workers.get(member.id))
-        | {"state_seconds": round(now - since, 1) if (since := waiting.get(member.id)) else None}
-        for member in group.instances
+        _instance(instance, instances.get(instance.id), workers.get(instance.id))
+        | {"state_seconds": round(now - since, 1) if (since := waiting.get(instance.id)) else None}
+        for instance in group.instances
     ]
 
 
-def _instance(member: GroupInstance, machine: Instance | None, worker: WorkerRow | None) -> dict[str, Any]:
+def _instance(instance: GroupInstance, of_ec2: Instance | None, worker: WorkerRow | None) -> dict[str, Any]:
     return {
-        "id": member.id,
-        "state": member.state,
-        "health": member.health,
-        "zone": member.zone,
-        "template_version": member.template_version,
-        "image": machine.image if machine else "",
-        "type": member.type,
-        "launched_at": _timestamp(machine.launched) if machine else "",
-        "protected": member.protected,
+        "id": instance.id,
+        "state": instance.state,
+        "health": instance.health,
+        "zone": instance.zone,
+        "template_version": instance.template_version,
+        "image": of_ec2.image if of_ec2 else "",
+        "type": instance.type,
+        "launched_at": _timestamp(of_ec2.launched) if of_ec2 else "",
+        "protected": instance.protected,
         "worker": _worker(worker) if worker else None,
     }
 
