@@ -303,7 +303,7 @@ class ActionModule(FleetAction):
 
     @staticmethod
     def _findings(s: Vars, found: Prerequisites, mine: str, more: list[Finding]) -> list[Finding]:
-        """Every finding. Fails with the errors that stop this playbook; any error stops preflight and the whole site."""
+        """Every finding. Fails with the errors that stop this playbook; any error stops preflight and site.yml."""
         fly = shutil.which("fly") is not None or shutil.which("flyctl") is not None
         findings = [*preflight.before_anything(s, found, fly), *more]
         if errors := [str(f) for f in findings if f.severity == "error" and (not mine or mine in f.needed_by)]:

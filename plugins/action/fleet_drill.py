@@ -121,9 +121,10 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """The first interrupt raises KeyboardInterrupt, so that the drill can tidy up; Ansible would end this process at once.
+    """The first interrupt raises KeyboardInterrupt, so that the drill can restore desired capacity.
 
-    Ansible sends up to three, a moment or seconds apart: the others are ignored, or tidying up would stop half-way.
+    Ansible's own handler would end this process at once. Ansible sends up to three interrupts, a moment or seconds
+    apart: the others are ignored, or restoring would stop half-way.
     """
 
     def interrupt(_number: int, _frame: Any) -> None:

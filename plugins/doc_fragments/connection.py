@@ -19,7 +19,7 @@ options:
     description: The AWS region.
     type: str
   endpoint_url:
-    description: Another endpoint than AWS's own.
+    description: An endpoint to use instead of AWS's own.
     type: str
   profile:
     description: A profile of the AWS configuration.
@@ -35,5 +35,6 @@ attributes:
     description: Runs on the controller.
     support: full
 notes:
-  - Runs in the controller's own process, with its Python, credentials and environment. The environment of a task does not reach it.
+  - Runs in the controller's own process, with its Python, credentials and environment. A task's C(environment) has no
+    effect on it.
 """

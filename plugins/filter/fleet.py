@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters of the playbooks. What they do is in module_utils/_fleet/{agent_conf,wanted}.py."""
+"""The filters of the playbooks, defined in module_utils/_fleet/compare/{agent_conf,desired}.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 )
 
 
-def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+def _failing(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
@@ -34,4 +34,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """name -> function"""
-        return {f.__name__: _refusing(f) for f in (agent_conf, user_data, ingress_rules, pinned_version, group_tags)}
+        return {f.__name__: _failing(f) for f in (agent_conf, user_data, ingress_rules, pinned_version, group_tags)}

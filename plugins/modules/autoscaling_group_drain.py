@@ -2,6 +2,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Documentation only: ../action/autoscaling_group_drain.py does the work.
 
 from __future__ import annotations
 
@@ -9,13 +10,14 @@ DOCUMENTATION = r"""
 ---
 module: autoscaling_group_drain
 version_added: 0.1.0
-short_description: Empty an Auto Scaling group, every worker drained
+short_description: Drain and terminate every instance of an Auto Scaling group
 description:
-  - Sets the group's least and desired size to 0 and waits until its termination hook has let every instance go. Shows progress.
-  - Takes the shield of instances that are protected from scale-in. Their workers are drained by the termination hook all the same.
-  - Ends instances in Standby, which no scale-in reaches.
-  - Fails, and says what to do, when instances are left after O(timeout), or when some were retained because their drain failed.
-  - Interrupted, it can be run again; the group goes on draining by itself.
+  - Sets the group's minimum size and desired capacity to 0, and waits until every instance has been drained by the
+    termination hook and is gone. Shows the progress.
+  - Removes instances' protection from scale-in. The termination hook still drains their workers.
+  - Terminates instances in Standby, which scale-in never chooses.
+  - Fails, with what to do, if instances are left after O(timeout), or if some were retained because their drain failed.
+  - If it is interrupted, the group goes on draining, and the task can be run again.
 author:
   - WeKruit (@WeKruit)
 options:
@@ -29,7 +31,7 @@ options:
     default: 2700
 attributes:
   check_mode:
-    description: Says whether the group would have to be emptied.
+    description: Reports whether there is anything to drain.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -47,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: What the group holds.
+  description: Which instances the group has.
   returned: success
   type: str
 """

@@ -9,13 +9,14 @@ DOCUMENTATION = r"""
 ---
 module: autoscaling_group_settings
 version_added: 0.1.0
-short_description: Converge the settings of an Auto Scaling group, and nothing else
+short_description: Set the settings of an Auto Scaling group, and nothing else
 description:
-  - Describes the group, compares, and sends only what differs. A converged group is not written to.
-  - Never sends a desired capacity, so that no run can undo a scaler at work. AWS clamps desired when O(min_size) or O(max_size) leave it out of bounds.
-  - Sets what M(amazon.aws.autoscaling_group) has no options for, such as the instance lifecycle policy, the instance maintenance policy, the default
-    instance warmup and deletion protection.
-  - What is not stated is left alone. The group has to exist.
+  - Reads the group, compares, and sends only what differs. A group whose settings are right is not written to.
+  - Never sends a desired capacity, so that no run can undo the work of a scaler. AWS adjusts the desired capacity where
+    O(min_size) or O(max_size) exclude it.
+  - Also sets what M(amazon.aws.autoscaling_group) has no options for, such as the instance lifecycle policy, the
+    instance maintenance policy, the default instance warmup and deletion protection.
+  - Settings without an option in the task are left alone. The group has to exist.
 author:
   - WeKruit (@WeKruit)
 options:
@@ -24,10 +25,10 @@ options:
     type: str
     required: true
   min_size:
-    description: The least number of instances.
+    description: The minimum number of instances.
     type: int
   max_size:
-    description: The largest number of instances.
+    description: The maximum number of instances.
     type: int
   launch_template:
     description: The launch template that new instances come from.
@@ -42,14 +43,14 @@ options:
         type: str
         required: true
   subnet_ids:
-    description: The subnets of the group, all of them.
+    description: All subnets of the group.
     type: list
     elements: str
   health_check_type:
-    description: Who judges an instance's health.
+    description: Which health checks count, such as C(EC2).
     type: str
   health_check_grace_seconds:
-    description: How long a new instance's health is not judged, in seconds.
+    description: How long a new instance's health check is ignored, in seconds.
     type: int
   cooldown_seconds:
     description: The default cooldown, in seconds.
@@ -58,14 +59,14 @@ options:
     description: The default instance warmup, in seconds.
     type: int
   termination_policies:
-    description: Which instance goes first, in this order of policies.
+    description: By which policies scale-in chooses an instance, in this order.
     type: list
     elements: str
   new_instances_protected:
     description: Whether new instances are protected from scale-in.
     type: bool
   maintenance_policy:
-    description: How many healthy instances a replacement leaves and how many it may make, in percent of the desired capacity.
+    description: How many healthy instances a replacement keeps and may reach, in percent of desired capacity.
     type: dict
     suboptions:
       min_healthy_percentage:
@@ -81,25 +82,25 @@ options:
     type: str
     choices: [none, prevent-force-deletion, prevent-all-deletion]
   on_hook_abandon:
-    description: What becomes of an instance whose termination hook was abandoned (InstanceLifecyclePolicy, TerminateHookAbandon).
+    description: What happens to an instance whose termination hook is abandoned (InstanceLifecyclePolicy).
     type: str
     choices: [retain, terminate]
   suspended_processes:
-    description: The processes that are suspended, all of them. Others are resumed.
+    description: All processes that are suspended. Others are resumed.
     type: list
     elements: str
   metrics:
     description: Whether the group's metrics are collected.
     type: bool
   tags:
-    description: Tags of the group, passed on to its instances. Other tags stay.
+    description: Tags of the group that are propagated to its instances. Other tags stay.
     type: dict
 attributes:
   check_mode:
-    description: Says what it would change and changes nothing.
+    description: Reports what it would change, and changes nothing.
     support: full
   diff_mode:
-    description: Shows what differs, in the words of the options.
+    description: Shows what differs, by the names of the options.
     support: full
 extends_documentation_fragment:
   - amazon.aws.common.modules
@@ -108,7 +109,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: An instance whose drain failed is kept, and zones are not evened out by ending busy workers
+- name: Retain instances whose drain failed, and never terminate busy workers to balance zones
   wekruit.ghosthands.autoscaling_group_settings:
     name: gh-worker-asg
     on_hook_abandon: retain
@@ -127,7 +128,7 @@ before:
   returned: always
   type: dict
 after:
-  description: What differed, as it was wanted.
+  description: What differed, as it should be.
   returned: always
   type: dict
 """
@@ -146,7 +147,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:
-    pass  # AnsibleAWSModule says so
+    pass  # AnsibleAWSModule reports it
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -179,7 +180,7 @@ OPTIONS = {
 
 
 def run(module: AnsibleAWSModule) -> dict[str, Any]:
-    """Read, compare, send what differs; the result, the same in check mode."""
+    """Read, compare and send what differs. Returns the result, the same in check mode."""
     client = module.client("autoscaling", retry_decorator=AWSRetry.jittered_backoff())
     p = {name: module.params[name] for name in OPTIONS if module.params[name] is not None}
 
@@ -189,7 +190,7 @@ def run(module: AnsibleAWSModule) -> dict[str, Any]:
 
     found = group(call, p["name"])
     if found is None and not module.check_mode:
-        module.fail_json(msg=f"There is no Auto Scaling group {p['name']}: make it first.")
+        module.fail_json(msg=f"There is no Auto Scaling group {p['name']}: create it first.")
     before, after = compare(COMPARISON, p, found) or ({}, {})
     calls = requests(p, before, after) if found else []
     if not module.check_mode:
@@ -205,12 +206,12 @@ def run(module: AnsibleAWSModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Ansible's way in."""
+    """Run by Ansible."""
     module = AnsibleAWSModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         module.exit_json(**run(module))
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"The settings of {module.params['name']} could not be converged")
+        module.fail_json_aws(error, msg=f"The settings of {module.params['name']} could not be set")
 
 
 if __name__ == "__main__":

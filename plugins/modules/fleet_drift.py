@@ -2,6 +2,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Documentation only: ../action/fleet_drift.py does the work.
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ DOCUMENTATION = r"""
 ---
 module: fleet_drift
 version_added: 0.1.0
-short_description: What the site's own tasks would change, in one reading of the account
+short_description: Report what the site's own tasks would change
 description:
-  - Reads the tasks of the site's playbooks, fills in their variables, asks the account for everything at once, and says in the modules' own words
-    which of them would change something.
-  - Checks every C(fleet_*) variable and the account first, and fails with one clear error before anything changes.
-  - A plan for plain Ansible. Read-only; it never reads a secret's value.
-  - It fails closed. A module, a parameter, a keyword or a value that it cannot compare counts as differing, and is named.
+  - Reads the tasks of the site's playbooks, fills in their variables, reads the account once, and reports which tasks
+    would change something, by the names of their modules' parameters. It is a plan for plain Ansible.
+  - First checks every C(fleet_*) variable and the account, and fails with one clear error before anything changes.
+  - Read-only. It never reads a secret's value.
+  - It fails closed. A module, parameter, keyword or value that it cannot compare counts as a difference, and is named.
 author:
   - WeKruit (@WeKruit)
 options:
@@ -25,16 +26,17 @@ options:
     default: site.yml
   forecast:
     description:
-      - Ask also what a fleet may meet once it is made, in about four more calls. Quotas, what the caller may do, the price by the month.
-      - What nobody may ask becomes a finding.
+      - Also report what may stand in the fleet's way once it is built, with about four more calls. Quotas, the caller's
+        permissions and the price per month.
+      - What could not be read becomes a finding.
     type: bool
     default: false
 attributes:
   check_mode:
-    description: The whole of it. In check mode a difference counts as a change.
+    description: It changes nothing. In check mode a difference counts as a change.
     support: full
   diff_mode:
-    description: Shows what differs, in the modules' own words. Secret material is hidden.
+    description: Shows what differs, by the names of the modules' parameters. Secrets are hidden.
     support: full
 extends_documentation_fragment:
   - wekruit.ghosthands.connection
@@ -57,7 +59,7 @@ plays:
   type: list
   elements: str
 differs:
-  description: The tasks that differ from the account. Those of the playbook that runs, or of the whole site under C(site.yml).
+  description: The tasks of the playbook that differ from the account, with C(site.yml) those of the whole site.
   returned: success
   type: list
   elements: dict
@@ -75,23 +77,23 @@ differs:
       description: The parameters that differ.
       type: list
     missing:
-      description: Whether the thing is not there at all.
+      description: Whether the resource does not exist.
       type: bool
 findings:
-  description: What the operator should know, e.g. sizes that are left to VALET or a version that waits for a rollout.
+  description: What the operator should know, such as sizes left to VALET or a version that waits for a rollout.
   returned: success
   type: list
   elements: dict
 ids:
-  description: What AWS alone knows and the tasks refer to, e.g. the account, the network, the image.
+  description: What only AWS knows and the tasks use, such as the account, the network and the image.
   returned: success
   type: dict
 given:
-  description: What the tasks register for later ones, as far as it is known in advance.
+  description: What the tasks register for later tasks, as far as it is known in advance.
   returned: success
   type: dict
 calls:
-  description: How many API calls it took.
+  description: How many API calls were made.
   returned: success
   type: int
 seconds:

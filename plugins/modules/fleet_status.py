@@ -2,6 +2,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Documentation only: ../action/fleet_status.py does the work.
 
 from __future__ import annotations
 
@@ -9,18 +10,18 @@ DOCUMENTATION = r"""
 ---
 module: fleet_status
 version_added: 0.1.0
-short_description: Show what of a fleet stands
+short_description: Show the resources of a fleet and their state
 description:
-  - Reads everything that the playbooks make, at once, and prints it as a table in the runbook's order, missing or not.
+  - Reads everything that the playbooks create and prints it as a table in the runbook's order, missing or not.
   - Read-only. It never reads a secret's value.
 author:
   - WeKruit (@WeKruit)
 attributes:
   check_mode:
-    description: It changes nothing anyway.
+    description: It changes nothing.
     support: full
   diff_mode:
-    description: There is nothing to differ.
+    description: It has no diff.
     support: none
 extends_documentation_fragment:
   - wekruit.ghosthands.connection
@@ -42,16 +43,16 @@ rows:
       description: The runbook's section.
       type: str
     resource:
-      description: What it is.
+      description: The kind of resource.
       type: str
     id:
       description: Its id or name.
       type: str
     state:
-      description: Its state; C(missing) where it is not there.
+      description: Its state, C(missing) if it does not exist.
       type: str
 missing:
-  description: What is not there.
+  description: The ids of the resources that do not exist.
   returned: success
   type: list
   elements: str

@@ -9,72 +9,75 @@ DOCUMENTATION = r"""
 ---
 module: worker_registry_info
 version_added: 0.1.0
-short_description: Who is registered in the worker registry
+short_description: Read the worker registry
 description:
-  - Reads the table in which workers register themselves, through PostgreSQL or a pooler in any mode, in one read-only transaction.
-  - Tells how old each heartbeat is by the database's own clock, and sets apart the rows that no worker would have written.
-  - Writes nothing, and says whether its user could, which a user made for reading should not.
+  - Reads the table in which workers register themselves, from PostgreSQL or through a pooler in any mode, in one
+    read-only transaction.
+  - Returns each heartbeat's age by the database's own clock, and separates rows that no worker would have written.
+  - Writes nothing, and reports whether its user could. A user that is meant to read should not be able to.
 author:
   - WeKruit (@WeKruit)
 options:
   dsn:
     description:
-      - Where the database is, as C(postgresql://user:password@host:port/database?sslrootcert=...) or as C(host=... dbname=...).
-      - What it leaves out, libpq takes from its environment and files, a password from C(~/.pgpass) for one.
+      - The database's connection string, C(postgresql://user:password@host:port/database?sslrootcert=...) or
+        C(host=... dbname=...).
+      - libpq takes what is missing from its environment and files, such as a password from C(~/.pgpass).
     type: str
   host:
-    description: The database's host. Goes before what O(dsn) says, as do the other parts.
+    description: The database's host. This and the following options override O(dsn).
     type: str
   port:
-    description: Its port. PostgreSQL's own is 5432; Supabase's pooler in transaction mode has 6543.
+    description: Its port. PostgreSQL's is 5432, that of Supabase's pooler in transaction mode 6543.
     type: int
   database:
     description: The database's name.
     type: str
   user:
-    description: Who reads. Give a user that may do nothing else.
+    description: The user. Use one that may only read.
     type: str
   password:
     description: The user's password.
     type: str
   sslmode:
     description:
-      - V(verify-full) encrypts and makes sure of the server's certificate and name, V(verify-ca) of the certificate. V(require) only encrypts.
-      - Not given, O(dsn) says it; if it does not either, it is V(verify-full).
+      - V(verify-full) encrypts and verifies the server's certificate and name, V(verify-ca) the certificate only,
+        V(require) nothing.
+      - By default O(dsn) states it, and if it does not, it is V(verify-full).
     type: str
     choices: [disable, require, verify-ca, verify-full]
   sslrootcert:
-    description: File with the authorities that may have signed the server's certificate. The system's, if nothing names another.
+    description: File with the certificate authorities to trust for the server. By default the system's.
     type: path
   table:
-    description: The table, with its schema and a dot before it where the user's search path does not lead there. Upper and lower case differ.
+    description: The table, as C(schema.table) if the user's search path does not contain its schema. Case-sensitive.
     type: str
     default: gh_worker_registry
   include_offline:
-    description: Return workers as well that have signed off.
+    description: Also return workers that are offline.
     type: bool
     default: false
   connect_timeout:
-    description: How long connecting may take, in seconds, for each address of the host.
+    description: How long to wait for a connection, in seconds, for each address of the host.
     type: int
     default: 10
   statement_timeout:
-    description: How long the database may work on a statement, in seconds. An answer that takes twice that to come is not waited for.
+    description: How long a statement may run, in seconds. A connection that is silent for twice as long is closed.
     type: int
     default: 10
   fail:
-    description: Fail where the registry cannot be read. Where false, RV(reachable) and RV(error) tell.
+    description: Fail if the registry cannot be read. If V(false), RV(reachable) and RV(error) report it.
     type: bool
     default: true
 attributes:
   check_mode:
-    description: It changes nothing anyway.
+    description: It changes nothing.
     support: full
   diff_mode:
-    description: There is nothing to differ.
+    description: It has no diff.
     support: none
 requirements:
-  - psycopg >= 3.2, with libpq (C(pip install "psycopg[binary]") brings both)
+  - psycopg >= 3.2 with libpq (C(pip install "psycopg[binary]") installs both)
 """
 
 EXAMPLES = r"""
@@ -100,11 +103,11 @@ reachable:
   returned: always
   type: bool
 error:
-  description: Why it could not be read and what to do, in a sentence. Empty where it could.
+  description: Why it could not be read and what to do, one sentence. Empty if it could.
   returned: always
   type: str
 now:
-  description: The database's clock, ISO 8601, UTC. Empty where the registry could not be read.
+  description: The database's time, ISO 8601, UTC. Empty if the registry could not be read.
   returned: always
   type: str
 rows:
@@ -120,13 +123,13 @@ rows:
       description: V(active), V(draining) or V(offline).
       type: str
     target_worker_id:
-      description: The worker that it stands in for, if any.
+      description: The worker that it replaces, if any.
       type: str
     ec2_instance_id:
-      description: Its instance; null where the worker does not know.
+      description: Its instance, null if the worker does not know it.
       type: str
     ec2_ip:
-      description: Its address; null where the worker does not know.
+      description: Its address, null if the worker does not know it.
       type: str
     current_job_id:
       description: The job that it works on, if any.
@@ -147,17 +150,21 @@ rows:
       description: How long ago the heartbeat was, by the database's clock.
       type: float
 broken:
-  description: A sentence for each row that no worker would have written, such as one with an unknown status. Such rows are not among RV(rows).
+  description:
+    - One sentence for each row that no worker would have written, such as one with an unknown status.
+    - These rows are not in RV(rows).
   returned: always
   type: list
   elements: str
   sample: ["worker 'w-1': status is 'ready', none of active, draining, offline"]
 may_write:
-  description: Whether the user could write to the table. Null where the registry could not be read.
+  description: Whether the user could write to the table. Null if the registry could not be read.
   returned: always
   type: bool
 row_security:
-  description: Whether row-level security applies to the user, so that rows may have been hidden from it. Null where the registry could not be read.
+  description:
+    - Whether row-level security applies to the user, so that rows may be hidden from it.
+    - Null if the registry could not be read.
   returned: always
   type: bool
 """
@@ -186,7 +193,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Read the registry; the result has the same keys whether that worked or not."""
+    """Read the registry. The result has the same keys whether that worked or not."""
     p = module.params
     parts = {name: p[name] for name in ("host", "user", "password", "sslmode", "sslrootcert")}
     parts |= {"dbname": p["database"], "port": None if p["port"] is None else str(p["port"])}
@@ -199,7 +206,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Ansible's way in."""
+    """Run by Ansible."""
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     result = run(module)
     if module.params["fail"] and not result["reachable"]:

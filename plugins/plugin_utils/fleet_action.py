@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the fleet's actions share: the checked variables and the account. On the controller."""
+"""What the fleet's actions share: the checked variables and the account. Runs on the controller."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks i
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 
 Vars = dict[str, Any]
-KINDS = {
+TYPES = {
     "bool": "true or false",
     "dict": "a mapping (key: value)",
     "int": "a whole number",
     "list": "a list",
-    "str": "a text",
+    "str": "a string",
 }
 # In the order of Account's parameters.
 CONNECTION = ("region", "endpoint_url", "profile", "access_key", "secret_key")
@@ -38,7 +38,7 @@ class FleetAction(ActionBase):
     _supports_check_mode = True
 
     def _begin(self, task_vars: Vars, options: Mapping[str, Any]) -> tuple[Vars, Vars, Vars]:
-        """(all variables, the task's arguments, the fleet's settings). Fails with every problem of the settings at once."""
+        """(all variables, the task's arguments, the fleet's settings). Fails with all problems of the settings."""
         known = dict(task_vars)
         spec = {
             "spec": {"type": "str", "default": "vars/fleet_spec.yml"},
@@ -68,12 +68,12 @@ class FleetAction(ActionBase):
                 values[name] = self._fill(known, known.get(name))
             except AnsibleError as error:
                 problems.append(
-                    f"{name} cannot be filled in: try what its value looks up. A value as secret as this one is not shown."
+                    f"{name} cannot be filled in: test what its value looks up. The value is secret and not shown."
                     if options[name].get("no_log")
                     else f"{name} is {known.get(name)!r} and cannot be filled in: {error}"
                 )
             if name in values and values[name] is None:
-                problems.append(f"{name} has no value: write one, or leave it out for its default.")
+                problems.append(f"{name} has no value: give one, or remove the variable for its default.")
         spec = {
             name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")}
             for name, option in options.items()
@@ -97,7 +97,7 @@ def _refuses(option: Mapping[str, Any], value: Any) -> bool:
 
 
 def _wrong(name: str, value: Any, option: Mapping[str, Any]) -> str:
-    kind = f"one of {', '.join(map(str, option['choices']))}" if "choices" in option else KINDS[option["type"]]
+    kind = f"one of {', '.join(map(str, option['choices']))}" if "choices" in option else TYPES[option["type"]]
     return f"{name} is {value!r}: write {kind}."
 
 

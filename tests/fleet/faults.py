@@ -670,7 +670,7 @@ def _registry() -> Iterator[Fault]:
     yield row(
         "a row breaks the schema",
         "registry-schema",
-        registry(lambda r: replace(r, broken=("worker 'x': status is 'busy', none of active, draining, offline",))),
+        registry(lambda r: replace(r, broken=("worker 'x': status is 'busy', not one of active, draining, offline",))),
     )
     yield row(
         "the registry's user may write",

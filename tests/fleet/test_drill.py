@@ -198,7 +198,7 @@ def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(
     os.killpg(run.pid, number)
     held.wait_until(lambda: held.group()["DesiredCapacity"] == 2, seconds=15)
     assert run.wait(timeout=30) != 0
-    assert log(held)[-1] == "desired capacity was set back to 2, so one instance ends by the hook"
+    assert log(held)[-1] == "desired capacity was set back to 2, so one instance is drained by the hook"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

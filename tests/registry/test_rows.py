@@ -60,8 +60,8 @@ def test_rows_that_break_the_schema_are_reported_and_the_others_returned(query: 
     result = query()
     assert [row["worker_id"] for row in result["rows"]] == ["w-good"]
     assert len(result["broken"]) == 6
-    assert "worker 'w-none': status is NULL, none of active, draining, offline" in result["broken"]
-    assert any("w-future': last_heartbeat lies 3600 s in the future" in sentence for sentence in result["broken"])
+    assert "worker 'w-none': status is NULL, not one of active, draining, offline" in result["broken"]
+    assert any("w-future': last_heartbeat is 3600 s in the future" in sentence for sentence in result["broken"])
     assert any(sentence.startswith(r"worker 'w\nline': worker_id is 'w\nline'") for sentence in result["broken"])
 
 
@@ -153,6 +153,6 @@ def test_columns_of_other_types_are_read(query: Query, server: Server) -> None:
         assert [(row["jobs_completed"], row["jobs_failed"], row["ec2_ip"]) for row in result["rows"]] == [
             (7, 3, "2001:db8::1")
         ]
-        assert result["broken"] == [f"worker '{JOB}': current_job_id is 'urgent', no job's id"]
+        assert result["broken"] == [f"worker '{JOB}': current_job_id is 'urgent', not a job id"]
     finally:
         server.admin("DROP TABLE typed; DROP TYPE state")

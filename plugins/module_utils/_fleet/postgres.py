@@ -1,9 +1,10 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry's table, read through PostgreSQL in one read-only transaction. The only file that knows the driver.
+"""Reads the registry's table from PostgreSQL in one read-only transaction. Only this file imports the driver.
 
-Made for poolers in transaction mode as well: no startup options, no prepared statements, every setting local to the transaction.
+Works through poolers in transaction mode as well: no startup options, no prepared statements, and every setting is
+local to the transaction.
 """
 
 from __future__ import annotations
@@ -30,109 +31,117 @@ try:
 except ImportError:  # ansible-test imports every plugin without it
     HAS_PSYCOPG = False
 
-SSLMODES = ("disable", "require", "verify-ca", "verify-full")  # libpq's allow and prefer go unencrypted without a word
-MOMENTS = ("registered_at", "last_heartbeat")
+SSLMODES = ("disable", "require", "verify-ca", "verify-full")  # libpq's allow and prefer may not encrypt, silently
+TIMES = ("registered_at", "last_heartbeat")
 NAME = r"[A-Za-z_][A-Za-z0-9_$]{0,62}"  # PostgreSQL keeps 63 bytes of a name
 
-MISREAD = (
-    "The dsn cannot be understood: write postgresql://user:password@host:port/database, with every @ : / ? # and % of the password written as "
-    "%40 %3A %2F %3F %23 %25, and behind it only parameters that libpq knows (pgbouncer=true is none)."
+BAD_DSN = (
+    "The dsn cannot be parsed: write postgresql://user:password@host:port/database, "
+    "with every @ : / ? # and % of the password written as %40 %3A %2F %3F %23 %25, "
+    "followed only by parameters of libpq (pgbouncer=true is not one)."
 )
-# What a driver or a server says -> what to do. The first that matches counts; a server may speak another language, then none does.
+# What the driver or the server says -> what to do. The first match counts; none where the server's language is another.
 REMEDIES = (
     (
         r"does not support SSL|SSL not supported",
-        "the server offers no TLS: switch it on there, or say sslmode=disable where the network between can be trusted",
+        "the server has no TLS: enable it there, or use sslmode=disable if the network in between can be trusted",
     ),
     (
         r"does not match host name|server certificate for",
-        "give the host by the name that its certificate carries, or say sslmode=verify-ca",
+        "use the host name of its certificate, or sslmode=verify-ca",
     ),
     (
         r"certificate verify failed|certificate file",
-        "name the provider's root certificate in sslrootcert (Supabase: database settings, SSL configuration, download)",
+        "give the provider's root certificate in sslrootcert (Supabase: database settings, SSL configuration)",
     ),
-    (r"no encryption|SSL (connection )?(is )?required", "the server wants TLS: say sslmode=verify-full"),
+    (r"no encryption|SSL (connection )?(is )?required", "the server requires TLS: use sslmode=verify-full"),
     (
         r"no pg_hba\.conf entry|not allowed",
-        "let this user and this machine's address in: pg_hba.conf, or the provider's allow list",
+        "allow this user and this machine's address: pg_hba.conf, or the provider's allow list",
     ),
-    (r"[Tt]enant or user not found|no such user", "check the user: behind a pooler it may be called user.project"),
+    (r"[Tt]enant or user not found|no such user", "check the user: with a pooler it may be user.project"),
     (
         r"password|SASL|authentication",
-        "check user and password; the password can stand in the dsn, in password, or in ~/.pgpass",
+        "check user and password; the password may be in the dsn, in password, or in ~/.pgpass",
     ),
     (r"database .* does not exist|no such database", "check the database's name"),
     (r"resolve|translate host name|[Nn]ame or service|address family", "check the host's name"),
-    (r"unreachable|No route", "check the route to it (Supabase's direct address has IPv6 only: use its pooler's)"),
-    (r"refused|time(d )?out|timeout", "check that the database is up, the port right, and this machine let in"),
-    (r"startup parameter", "take options out of the dsn and PGOPTIONS out of the environment: the pooler refuses them"),
+    (r"unreachable|No route", "check the route to it (Supabase's direct address is IPv6 only: use its pooler's)"),
+    (r"refused|time(d )?out|timeout", "check that the database is up, the port is right, and this machine is allowed"),
+    (r"startup parameter", "remove options from the dsn and PGOPTIONS from the environment: the pooler refuses them"),
     (
         r"too many|connection slots|[Mm]ax ?[Cc]lients|max_client_conn",
-        "try again later, or raise the limit of connections",
+        "try again later, or raise the connection limit",
     ),
 )
 FACTS = """
 SELECT extract(epoch FROM now())::float8 AS now,
        current_user::text AS me,
-       (SELECT array_agg(attname::text) FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped) AS columns,
-       has_table_privilege(t.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(t.oid, 'INSERT, UPDATE') AS may_write,
+       (SELECT array_agg(attname::text) FROM pg_catalog.pg_attribute
+        WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped) AS columns,
+       has_table_privilege(t.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+       OR has_any_column_privilege(t.oid, 'INSERT, UPDATE') AS may_write,
        row_security_active(t.oid) AS row_security
 FROM (SELECT to_regclass(%s)::oid AS oid) AS t
 """
 
 
 class RegistryError(Exception):
-    """The registry cannot be read. The text is one sentence that says why, and what to do; it holds no password."""
+    """The registry cannot be read. The text is one sentence: why, and what to do. It has no password in it."""
 
 
 @dataclass(frozen=True)
 class Reading:
+    """What was read, in one snapshot."""
+
     now: float
-    """the database's clock, seconds since 1970"""
+    """the database's time, seconds since the epoch"""
     rows: list[dict[str, Any]]
-    """as `registry.result` takes them"""
+    """as `registry.result` expects them"""
     may_write: bool
     row_security: bool
 
 
 def parameters(dsn: str, parts: Mapping[str, str | None]) -> dict[str, str]:
-    """How to reach the database, in libpq's words: what `dsn` says, and before it whatever `parts` gives (None: nothing).
+    """libpq's connection parameters: those of `dsn`, overridden by `parts` (None: not given).
 
-    Without a root certificate of the operator's, the system's authorities are trusted. Raises RegistryError; its text repeats nothing of `dsn`.
+    Without a root certificate of the operator's own, the system's authorities are trusted.
+
+    :raises RegistryError: its text repeats nothing of `dsn`.
     """
     if not HAS_PSYCOPG:
         raise RegistryError(
-            f"Ansible's Python has no psycopg, which reads the registry: {sys.executable} -m pip install 'psycopg[binary]>=3.2'"
+            "Ansible's Python has no psycopg, which reads the registry: "
+            f"{sys.executable} -m pip install 'psycopg[binary]>=3.2'"
         )
     try:
         stated = {name: str(value) for name, value in conninfo.conninfo_to_dict(dsn.strip()).items()}
-    except psycopg.ProgrammingError:  # its text may quote the password
-        raise RegistryError(MISREAD) from None
-    # An unwritten @ or / in a password makes libpq take the rest of it for another part.
+    except psycopg.ProgrammingError:  # its text may contain the password
+        raise RegistryError(BAD_DSN) from None
+    # An unescaped @ or / in a password makes libpq read what follows as another part.
     if "@" in stated.get("host", "") + stated.get("dbname", "") or not re.fullmatch(r"[0-9,]*", stated.get("port", "")):
-        raise RegistryError(MISREAD)
+        raise RegistryError(BAD_DSN)
     stated.update({name: value for name, value in parts.items() if value is not None})
     if not stated:
-        raise RegistryError("No database is named: give dsn, or host, database and user.")
+        raise RegistryError("No database is given: set dsn, or host, database and user.")
     if stated.setdefault("sslmode", "verify-full") not in SSLMODES:
         raise RegistryError(
-            f"The dsn's sslmode is none of {', '.join(SSLMODES)}: others may go unencrypted without a word."
+            f"The dsn's sslmode is not one of {', '.join(SSLMODES)}: others may not encrypt, without saying so."
         )
     authorities = ssl.get_default_verify_paths().cafile
     own = os.environ.get("PGSSLROOTCERT") or (Path.home() / ".postgresql/root.crt").exists()
     if stated["sslmode"].startswith("verify-") and authorities and not own:
-        stated.setdefault(
-            "sslrootcert", authorities
-        )  # by its file: the driver's own OpenSSL does not know where this system keeps it
+        # By its path: the driver's own OpenSSL does not know where this system keeps it.
+        stated.setdefault("sslrootcert", authorities)
     return {"application_name": "wekruit.ghosthands", **stated, "client_encoding": "UTF8"}
 
 
 def identifier(table: str) -> tuple[str, ...]:
-    """(table,) or (schema, table). Raises RegistryError where it is no plain name."""
+    """(table,) or (schema, table). Raises RegistryError for anything but plain names."""
     if not re.fullmatch(rf"({NAME}\.)?{NAME}", table):
         raise RegistryError(
-            f"The table {table[:80]!a} is no name: write letters, digits and _, with the schema and a dot before it where it needs one."
+            f"The table {table[:80]!a} is not a valid name: "
+            "use letters, digits and _, with the schema and a dot before it if it needs one."
         )
     return tuple(table.split("."))
 
@@ -140,13 +149,14 @@ def identifier(table: str) -> tuple[str, ...]:
 def read(
     where: Mapping[str, str], table: str, include_offline: bool, connect_timeout: int, statement_timeout: int
 ) -> Reading:
-    """The registry, of one snapshot. Timeouts in seconds. Raises RegistryError.
+    """The registry. Timeouts are seconds. Raises RegistryError.
 
-    The database ends a statement after `statement_timeout`; a connection on which nothing comes back for twice that (a pooler's queue) is cut here.
+    The database cancels a statement after `statement_timeout`. A connection that is silent for twice as long (in a
+    pooler's queue) is closed here.
     """
     name = sql.Identifier(*identifier(table))
     if min(connect_timeout, statement_timeout) < 1:  # 0 would mean no limit
-        raise RegistryError("connect_timeout and statement_timeout are seconds: write 1 or more.")
+        raise RegistryError("connect_timeout and statement_timeout are seconds: use 1 or more.")
     try:
         with psycopg.connect(
             conninfo.make_conninfo(**where),
@@ -156,60 +166,60 @@ def read(
         ) as connection:
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            with _cut_off(connection, 2 * statement_timeout):
+            with _closed_after(connection, 2 * statement_timeout):
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{statement_timeout}s"])
                 facts = connection.execute(FACTS, [name.as_string(connection)]).fetchone() or {}
-                _fits(table, facts)
+                _check_table(table, facts)
                 found = connection.execute(_select(name), [include_offline]).fetchall()
-                connection.rollback()  # within the time limit too, and there is nothing to commit
+                connection.rollback()  # within the time limit too; there is nothing to commit
     except (psycopg.Error, ValueError) as problem:  # ValueError: text that is not UTF-8, a NUL in a parameter
-        raise RegistryError(_sentence(problem, where, table, statement_timeout)) from None
+        raise RegistryError(_explained(problem, where, table, statement_timeout)) from None
     return Reading(facts["now"], found, facts["may_write"], facts["row_security"])
 
 
 @contextmanager
-def _cut_off(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """Ends the connection under whoever waits on it, after `seconds`."""
-    rung = threading.Event()
+def _closed_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """Closes the connection after `seconds`, also while something waits for it."""
+    expired = threading.Event()
 
-    def ring() -> None:
-        rung.set()
-        with suppress(OSError):  # the other end may have gone first
+    def expire() -> None:
+        expired.set()
+        with suppress(OSError):  # the server may have closed it first
             line.shutdown(socket.SHUT_RDWR)
 
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        alarm = threading.Timer(seconds, ring)
-        alarm.start()
+        timer = threading.Timer(seconds, expire)
+        timer.start()
         try:
             yield
-        except psycopg.OperationalError as problem:
-            raise (
-                psycopg.OperationalError(f"nothing came back for {seconds:.0f} s, timed out")
-                if rung.is_set()
-                else problem
-            ) from None
+        except psycopg.OperationalError:
+            if not expired.is_set():
+                raise
+            raise psycopg.OperationalError(f"no answer for {seconds:.0f} s, timed out") from None
         finally:
-            alarm.cancel()
-            alarm.join()
+            timer.cancel()
+            timer.join()
 
 
-def _fits(table: str, facts: Mapping[str, Any]) -> None:
-    """Raises RegistryError where there is no table, or it lacks columns."""
+def _check_table(table: str, facts: Mapping[str, Any]) -> None:
+    """Raises RegistryError where there is no table, or columns are missing."""
     if facts["columns"] is None:
         raise RegistryError(
-            f"The database has no table {table} that {facts['me']} can see: check the database, or write the table's schema and a dot before it."
+            f"The database has no table {table} that {facts['me']} can see: "
+            "check the database, or write the table's schema and a dot before it."
         )
     if missing := [column for column in COLUMNS if column not in facts["columns"]]:
         raise RegistryError(
-            f"The table {table} lacks {', '.join(missing)}: it is not the one that workers register in, or needs their newest migration."
+            f"The table {table} has no {', '.join(missing)}: "
+            "it is not the one that workers register in, or needs their newest migration."
         )
 
 
 def _select(name: sql.Identifier) -> sql.Composed:
-    """Each column in a type that any of its values survives: a moment as seconds (it may be infinity), everything else as text."""
+    """Each column in a type that fits all of its values: times as seconds (a time may be infinity), others as text."""
     columns = [
         sql.SQL(
-            "extract(epoch FROM {0}::timestamptz)::float8 AS {0}" if column in MOMENTS else "{0}::text AS {0}"
+            "extract(epoch FROM {0}::timestamptz)::float8 AS {0}" if column in TIMES else "{0}::text AS {0}"
         ).format(sql.Identifier(column))
         for column in COLUMNS
     ]
@@ -218,22 +228,26 @@ def _select(name: sql.Identifier) -> sql.Composed:
     )
 
 
-def _sentence(problem: Exception, where: Mapping[str, str], table: str, statement_timeout: int) -> str:
+def _explained(problem: Exception, where: Mapping[str, str], table: str, statement_timeout: int) -> str:
     if isinstance(problem, psycopg.errors.QueryCanceled):
-        return f"Reading {table} took more than {statement_timeout} s: see in pg_stat_activity who locks it, or raise statement_timeout if it is only slow."
+        return (
+            f"Reading {table} took more than {statement_timeout} s: "
+            "see in pg_stat_activity who locks it, or raise statement_timeout if it is only slow."
+        )
     if isinstance(problem, psycopg.errors.InsufficientPrivilege):
-        return f"The user may not read {table} ({_said(problem, where)}): GRANT SELECT ON {table} TO it, and USAGE on its schema."
+        grant = f"GRANT SELECT ON {table} TO it, and USAGE on its schema."
+        return f"The user may not read {table} ({_first_line(problem, where)}): {grant}"
     text = str(problem)
     remedy = next(
         (remedy for pattern, remedy in REMEDIES if re.search(pattern, text)),
-        "ask whoever runs the database, with its log at hand",
+        "ask the database's administrator, with its log",
     )
     place = f"{where.get('host', 'its default host')}:{where.get('port', '5432')}"
-    return f"The registry at {place} cannot be read ({_said(problem, where)}): {remedy}."
+    return f"The registry at {place} cannot be read ({_first_line(problem, where)}): {remedy}."
 
 
-def _said(problem: Exception, where: Mapping[str, str]) -> str:
-    """The first line of what the driver said, with no password in it."""
+def _first_line(problem: Exception, where: Mapping[str, str]) -> str:
+    """The first line of the driver's message, without the password."""
     line = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
     line = re.sub(r"^connection failed: ", "", "".join(c if c.isprintable() else "?" for c in line))
     if password := where.get("password"):

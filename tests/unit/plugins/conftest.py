@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fleet's variables as the playbooks' defaults have them, and an account that answers only what it was told."""
+"""A fleet's variables with the playbooks' defaults, and an account that answers expected requests only."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def settings() -> dict[str, Any]:
 
 
 class Answers:
-    """An account: `call` answers what it was told to (`key` is looked up in it), refuses every other question, and remembers all."""
+    """An account: `call` returns the response that a test expects, fails for every other request, and records all."""
 
     def __init__(self) -> None:
-        self.told: dict[tuple[str, frozenset[tuple[str, str]]], Any] = {}
+        self.expected: dict[tuple[str, frozenset[tuple[str, str]]], Any] = {}
         self.asked: list[str] = []
 
     def on(self, operation: str, answer: Any, **request: Any) -> Answers:
-        """Tell what to answer to `operation` with exactly this request. None: AWS says it is absent."""
-        self.told[operation, _exactly(request)] = answer
+        """Expect exactly this request. A response of None means an error code in `absent`."""
+        self.expected[operation, _exactly(request)] = answer
         return self
 
     def call(
@@ -40,19 +40,19 @@ class Answers:
     ) -> Any:
         """As Account.call."""
         self.asked.append(operation)
-        question = (operation, _exactly(request))
-        assert question in self.told, f"nobody told what {operation}({request}) answers"
-        answer = self.told[question]
+        which = (operation, _exactly(request))
+        assert which in self.expected, f"unexpected request: {operation}({request})"
+        answer = self.expected[which]
         assert answer is not None or absent, f"{operation} would fail: absence was not expected"
         return answer.get(key) if key and answer is not None else answer
 
-    def start(self, question: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def start(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """As Account.start, at once."""
         done: Future[Any] = Future()
         try:
-            done.set_result(question(*arguments))
-        except Exception as problem:  # what asks for the result gets it, as from a thread
-            done.set_exception(problem)
+            done.set_result(function(*arguments))
+        except Exception as error:  # raised by result(), as from a thread
+            done.set_exception(error)
         return done
 
 
@@ -62,5 +62,5 @@ def _exactly(request: dict[str, Any]) -> frozenset[tuple[str, str]]:
 
 @pytest.fixture
 def answers() -> Answers:
-    """An account that nobody has told anything yet."""
+    """An account that expects no request yet."""
     return Answers()

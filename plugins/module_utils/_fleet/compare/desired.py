@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wanted values that take more than a line of a task to say. Pure."""
+"""Desired values that take more than a line of a task. Pure."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def ingress_rules(doors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rules for amazon.aws.ec2_security_group: one for each source of each door, none for a door without sources.
+def ingress_rules(ports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rules for amazon.aws.ec2_security_group: one for each source of each port, none for a port without sources.
 
-    :param doors: `{port, purpose, cidrs, security_group_ids}` each.
+    :param ports: `{port, purpose, cidrs, security_group_ids}` each.
     """
     rules = []
-    for door in doors:
+    for port in ports:
         base = {
             "proto": "tcp",
-            "from_port": int(door["port"]),
-            "to_port": int(door["port"]),
-            "rule_desc": str(door["purpose"]),
+            "from_port": int(port["port"]),
+            "to_port": int(port["port"]),
+            "rule_desc": str(port["purpose"]),
         }
         rules += [
-            {**base, "cidr_ipv6" if ":" in cidr else "cidr_ip": str(cidr)} for cidr in dict.fromkeys(door["cidrs"])
+            {**base, "cidr_ipv6" if ":" in cidr else "cidr_ip": str(cidr)} for cidr in dict.fromkeys(port["cidrs"])
         ]
-        rules += [{**base, "group_id": str(group)} for group in dict.fromkeys(door["security_group_ids"])]
+        rules += [{**base, "group_id": str(group)} for group in dict.fromkeys(port["security_group_ids"])]
     return rules
 
 
-def pinned_version(latest: Any, spelling: str, new_version: str, current: str | None) -> str:
+def pinned_version(latest: Any, template_version: str, new_version: str, current: str | None) -> str:
     """The launch template version that the group names (§4).
 
     :param latest: the template's latest version number.
-    :param spelling: `numbered` (an instance refresh can roll back to it), `$Latest` or `$Default`.
+    :param template_version: `numbered` (an instance refresh can roll back to it), `$Latest` or `$Default`.
     :param new_version: `adopt`: the latest; `hold`: what the group has, the latest only for a new group.
-    :param current: how the group names its version now; None or empty without a group.
+    :param current: how the group states its version now; None or empty without a group.
     """
-    if spelling != "numbered":
-        return spelling
+    if template_version != "numbered":
+        return template_version
     if new_version == "hold" and current and current.isdigit():
         return current
     return str(latest)
 
 
 def group_tags(tags: Mapping[str, str], propagate: bool = True) -> list[dict[str, Any]]:
-    """Tags as amazon.aws.autoscaling_group wants them: one map each."""
+    """Tags as amazon.aws.autoscaling_group takes them: one map each."""
     return [{str(key): str(value), "propagate_at_launch": propagate} for key, value in tags.items()]

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a fleet costs on demand, from a pinned table. Standard library only.
 
-Nothing here asks AWS. t3.large, gp2, gp3 and the address stood so on public pages of early 2026, and within t3 and t4g a type that is twice as big costs twice
-as much. Not in it: taxes, traffic, logs, the credits of a t3 that works beyond its baseline, discounts of any kind.
+Nothing here calls AWS. The prices of t3.large, gp2, gp3 and the address are from public pages of early 2026; within t3
+and t4g, a type of twice the size costs twice as much. Not included: taxes, traffic, logs, the CPU credits of a t3 that
+works beyond its baseline, and discounts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 AS_OF = "2026-01"
 CURRENCY = "USD"
 HOURS_A_MONTH = 730
-# Linux, an hour, in us-east-1, us-east-2 and us-west-2, which cost the same.
+# Linux, per hour, in us-east-1, us-east-2 and us-west-2, where prices are the same.
 AMERICA = {"t3.small": 0.0208, "t3.medium": 0.0416, "t3.large": 0.0832, "t3.xlarge": 0.1664, "t3.2xlarge": 0.3328} | {
     "t4g.small": 0.0168,
     "t4g.medium": 0.0336,
@@ -23,20 +24,18 @@ AMERICA = {"t3.small": 0.0208, "t3.medium": 0.0416, "t3.large": 0.0832, "t3.xlar
     "t4g.2xlarge": 0.2688,
 }
 HOURLY = dict.fromkeys(("us-east-1", "us-east-2", "us-west-2"), AMERICA)
-GIB_MONTHLY = {
-    "gp3": 0.08,
-    "gp2": 0.10,
-}  # in the same regions; io1 and io2 cost by the operation too, of which nobody knows here
-ADDRESS_HOURLY = 0.005  # a public IPv4 address, in use, in every region since 2024-02-01
+# In the same regions. io1 and io2 also cost per operation, and the number of operations is not known here.
+GIB_MONTHLY = {"gp3": 0.08, "gp2": 0.10}
+ADDRESS_HOURLY = 0.005  # a public IPv4 address in use, in every region since 2024-02-01
 
 
 def hourly(region: str, instance_type: str) -> float | None:
-    """USD an hour; None where the table has no such type there."""
+    """USD per hour. None: the table lacks the type or the region."""
     return HOURLY.get(region, {}).get(instance_type)
 
 
 class Monthly(NamedTuple):
-    """USD a month for one instance that runs all the time."""
+    """USD per month for one instance that runs all the time."""
 
     instance: float
     volume: float
@@ -44,12 +43,12 @@ class Monthly(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Of all its parts."""
+        """The sum."""
         return self.instance + self.volume + self.address
 
 
 def monthly(region: str, instance_type: str, volume_type: str, volume_gib: int, public_address: bool) -> Monthly | None:
-    """None where the table lacks the type, the volume's type or the region."""
+    """None where the table lacks the type, the volume type or the region."""
     hour, gib = hourly(region, instance_type), GIB_MONTHLY.get(volume_type)
     if hour is None or gib is None:
         return None

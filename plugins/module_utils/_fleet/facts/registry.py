@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker registry as frozen values: what the database says of each worker, and which rows no worker would have written. Standard library only."""
+"""The worker registry's rows as values, and the rows that no worker would have written. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 STATUSES = ("active", "draining", "offline")
-UNKNOWN = (
-    None,
-    "",
-    "unknown",
-)  # what a worker writes that could not ask its instance (§11); a check's matter, not a broken row
-FUTURE_SECONDS = 300.0  # a heartbeat further ahead than a worker counts as alive would never grow stale
+# What a worker writes that could not ask its instance (§11): a check reports it, the row is not broken.
+UNKNOWN = (None, "", "unknown")
+FUTURE_SECONDS = 300.0  # a heartbeat further in the future than a worker counts as alive would never become stale
 LONGEST_NAME = 255
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """One worker, as it registered itself. Moments are ISO 8601, UTC."""
+    """One worker, as it registered itself. Points in time are ISO 8601, UTC."""
 
     worker_id: str
     status: str
     """one of STATUSES"""
     target_worker_id: str | None
     instance_id: str | None
-    """None where the worker does not know it; so is `ip`"""
+    """None: the worker does not know it. The same for `ip`"""
     ip: str | None
     job_id: str | None
     registered_at: str
@@ -47,17 +44,17 @@ class WorkerRow:
 
 @dataclass(frozen=True)
 class Registry:
-    """What one reading of the registry found."""
+    """The registry, as it was read."""
 
     reachable: bool
-    """whether it could be read; False: everything below says nothing"""
+    """whether it could be read; if not, the rest says nothing"""
     error: str
-    """why it could not, and what to do; empty where it could"""
+    """why it could not be read, and what to do; empty: it could"""
     rows: tuple[WorkerRow, ...]
     broken: tuple[str, ...]
     """one sentence for each row that breaks the schema; such a row is not in `rows`"""
     may_write: bool | None
-    """whether the user that read could also write"""
+    """whether the user that reads could also write"""
     row_security: bool | None = None
     """whether policies of the database may have hidden rows from that user"""
     now: str = ""
@@ -83,10 +80,10 @@ RESULT = {**COLUMNS, "heartbeat_age_seconds": "heartbeat_age"}
 def result(
     now: float, raw_rows: Iterable[Mapping[str, Any]], may_write: bool | None, row_security: bool | None
 ) -> dict[str, Any]:
-    """What the module returns of a registry that could be read.
+    """The module's result for a registry that could be read.
 
     :param now: the database's clock, seconds since 1970.
-    :param raw_rows: a value for each of COLUMNS: moments in seconds since 1970, everything else as text; None is NULL.
+    :param raw_rows: a value for each of COLUMNS: times in seconds since 1970, everything else as text; None is NULL.
     """
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
@@ -108,7 +105,7 @@ def result(
 
 
 def failure(error: str) -> dict[str, Any]:
-    """What the module returns of a registry that could not be read: the same keys."""
+    """The module's result for a registry that could not be read: the same keys."""
     return {
         "changed": False,
         "reachable": False,
@@ -122,7 +119,7 @@ def failure(error: str) -> dict[str, Any]:
 
 
 def from_result(result: Mapping[str, Any]) -> Registry:
-    """The module's result as a value. The result of a task that was skipped or crashed is a registry that could not be read."""
+    """The module's result as a value. A task that was skipped or crashed is a registry that could not be read."""
     if "reachable" not in result:
         return Registry(False, str(result.get("msg") or "The registry was not asked."), (), (), None)
     rows = tuple(WorkerRow(**{field: row[name] for name, field in RESULT.items()}) for row in result["rows"])
@@ -131,7 +128,7 @@ def from_result(result: Mapping[str, Any]) -> Registry:
 
 
 def _read(raw: Mapping[str, Any], now: float) -> tuple[dict[str, Any], list[str]]:
-    """(the row of a result, []), or (what could be read of it, why it is broken)."""
+    """(the row for the result, []), or (what could be read of it, why it is broken)."""
     values: dict[str, Any] = {}
     reasons: list[str] = []
     for column, rule in RULES.items():
@@ -142,8 +139,8 @@ def _read(raw: Mapping[str, Any], now: float) -> tuple[dict[str, Any], list[str]
     if "last_heartbeat" in values:
         age = now - raw["last_heartbeat"]
         if age < -FUTURE_SECONDS:
-            reasons.append(f"last_heartbeat lies {-age:.0f} s in the future")
-        values["heartbeat_age_seconds"] = round(max(0.0, age), 3)  # one that came while we read is 0 s old
+            reasons.append(f"last_heartbeat is {-age:.0f} s in the future")
+        values["heartbeat_age_seconds"] = round(max(0.0, age), 3)  # a heartbeat sent while we read is 0 s old
     return values, reasons
 
 
@@ -157,13 +154,13 @@ def _name(text: str | None) -> str:
 
 def _status(text: str | None) -> str:
     if text not in STATUSES:
-        raise ValueError(f"is {_shown(text)}, none of {', '.join(STATUSES)}")
+        raise ValueError(f"is {_shown(text)}, not one of {', '.join(STATUSES)}")
     return text
 
 
 def _instance(text: str) -> str:
     if not re.fullmatch(r"i-([0-9a-f]{8}|[0-9a-f]{17})", text):
-        raise ValueError(f"is {_shown(text)}, no instance's id")
+        raise ValueError(f"is {_shown(text)}, not an instance id")
     return text
 
 
@@ -171,21 +168,21 @@ def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise ValueError(f"is {_shown(text)}, no address") from None
+        raise ValueError(f"is {_shown(text)}, not an address") from None
 
 
 def _job(text: str) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        raise ValueError(f"is {_shown(text)}, no job's id") from None
+        raise ValueError(f"is {_shown(text)}, not a job id") from None
 
 
 def _count(text: str | None) -> int:
-    if text is None:  # the column's default is 0, and none was counted
+    if text is None:  # the column's default is 0
         return 0
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ValueError(f"is {_shown(text)}, no count")
+        raise ValueError(f"is {_shown(text)}, not a count")
     return int(text)
 
 
@@ -201,7 +198,7 @@ def _iso(seconds: float) -> str:
     try:
         return (EPOCH + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
     except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999") from None
+        raise ValueError("is outside the years 1 to 9999") from None
 
 
 def _or_unknown(rule: Callable[[str], str]) -> Callable[[str | None], str | None]:
@@ -209,7 +206,7 @@ def _or_unknown(rule: Callable[[str], str]) -> Callable[[str | None], str | None
 
 
 def _shown(text: str | None) -> str:
-    """A value as it may stand in a sentence: escaped, and short."""
+    """A value for a sentence: escaped, and short."""
     return "NULL" if text is None else ascii(text if len(text) <= 60 else f"{text[:57]}...")
 
 

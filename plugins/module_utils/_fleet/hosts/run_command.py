@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask hosts for their doctors by Systems Manager's Run Command. It sends a command, which is a write; never run against AWS itself so far."""
+"""Run the doctor on hosts with Systems Manager's Run Command. Sends a command, which is a write. Never tried on AWS."""
 
 from __future__ import annotations
 

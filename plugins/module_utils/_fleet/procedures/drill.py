@@ -291,9 +291,9 @@ class Drill:
         found = self._until(progress, CHOOSE_SECONDS)
         self.seconds["wait"] = self.clock() - began
         if not found.done:
-            protected = f"{sum(i.protected for i in before.instances)} of {len(before.instances)}"
+            protected = f"{sum(i.protected for i in before.instances)} of {len(before.instances)} protected from scale-in"
             raise DrillFailed(
-                f"no instance began to terminate within {duration(CHOOSE_SECONDS)} ({protected} protected from scale-in)",
+                f"no instance began to terminate within {duration(CHOOSE_SECONDS)} ({protected})",
                 "See instances-idle-shielded: a fleet whose idle workers are protected cannot shrink.",
             )
 
@@ -341,8 +341,8 @@ class Drill:
             )
         if self.seconds["drain"] >= self.limits.hook:
             raise DrillFailed(
-                f"{self.terminated} was idle and waited for {duration(self.seconds['drain'])}, the hook's whole timeout: "
-                "nobody completed the hook",
+                f"{self.terminated} was idle and waited for {duration(self.seconds['drain'])}, "
+                "the hook's whole timeout: nobody completed the hook",
                 "See its log, and whether its image has the agent (image-origin).",
             )
 

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fleet_drift over a site of a few tasks: it tells what differs, and whatever it cannot compare differs too, by name."""
+"""fleet_drift over a site of a few tasks: what differs is named, and so is whatever it cannot compare."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LOG_GROUP = {"logGroupName": "/wekruit/gh-worker", "retentionInDays": 30, "arn":
 
 
 class Account:
-    """An account that answers these operations, whatever the request, and refuses others."""
+    """An account that answers these operations, whatever the request, and fails for others."""
 
     def __init__(self, **more: Any) -> None:
         self.calls = 0
-        self.told = {
+        self.answers = {
             "get_caller_identity": {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"},
             "describe_vpcs": {"Vpcs": [{"VpcId": "vpc-1"}]},
             "describe_subnets": {
@@ -63,8 +63,8 @@ class Account:
     ) -> Any:
         """As Account.call."""
         self.calls += 1
-        assert operation in self.told, f"nobody told what {operation} answers"
-        answer = self.told[operation]
+        assert operation in self.answers, f"unexpected request: {operation}"
+        answer = self.answers[operation]
         return answer.get(key) if key and answer is not None else answer
 
     def start(self, question: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -79,7 +79,7 @@ Drift = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def drift(tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Drift]:
-    """Run the action on a site of plays, in the play "Logs" unless told otherwise; its result."""
+    """Run the action on a site of plays, by default in the play "Logs"; its result."""
 
     def run(
         *plays: dict[str, Any], account: Account | None = None, check: bool = True, play: str = "Logs", **variables: Any
@@ -120,20 +120,20 @@ def logs(*tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
     return {"name": "Logs", "tasks": list(tasks), **keywords}
 
 
-def told(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def differences(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return [(d["task"], d["parameters"]) for d in result["differs"]]
 
 
-def test_a_site_as_wanted_differs_in_nothing(drift: Drift) -> None:
+def test_a_site_without_differences(drift: Drift) -> None:
     result = drift(logs(KEEP))
     assert (result["changed"], result["differs"], result["plays"], result["diff"]) == (False, [], [], [])
 
 
-def test_a_parameter_that_differs_is_told_and_shown_in_the_modules_words(drift: Drift) -> None:
+def test_a_parameter_that_differs_is_named_and_shown_as_the_module_names_it(drift: Drift) -> None:
     account = Account(describe_log_groups={"logGroups": [{**LOG_GROUP, "retentionInDays": 7}]})
     result = drift(logs(KEEP), account=account)
     assert result["changed"]
-    assert told(result) == [("Create the log group", ["retention"])]
+    assert differences(result) == [("Create the log group", ["retention"])]
     (diff,) = result["diff"]
     assert (diff["before"], diff["after"]) == ('{\n "retention": 7\n}\n', '{\n "retention": 30\n}\n')
 
@@ -150,7 +150,7 @@ def test_force_names_every_play_but_not_in_check_mode(drift: Drift) -> None:
     assert drift(logs(KEEP), check=True, fleet_force=True)["plays"] == []
 
 
-def test_a_playbook_alone_tells_of_its_own_section_only(drift: Drift) -> None:
+def test_a_playbook_alone_reports_its_own_section_only(drift: Drift) -> None:
     account = Account(describe_log_groups={"logGroups": []})
     other = {"name": "Other", "tasks": [KEEP]}
     assert {d["section"] for d in drift(logs(KEEP), other, account=account)["differs"]} == {"logs"}
@@ -189,7 +189,7 @@ UNDEFINED = {
     ],
 )
 def test_what_cannot_be_compared_differs_and_is_named(drift: Drift, task: dict[str, Any], named: str) -> None:
-    assert told(drift(logs(task))) == [("T", [named])]
+    assert differences(drift(logs(task))) == [("T", [named])]
     assert drift(logs(task), check=False)["plays"] == ["Logs"]
 
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_compared_differs_and_is_named(drift: Drift, task: dict[s
 )
 def test_a_play_with_what_is_not_understood_differs_and_the_keyword_is_named(drift: Drift, keyword: str) -> None:
     result = drift(logs(KEEP, **{keyword: []}))
-    assert told(result) == [("This play", ["no comparison known"])]
+    assert differences(result) == [("This play", ["no comparison known"])]
     (diff,) = result["diff"]
     assert f"keyword {keyword}" in diff["after"]
 
@@ -221,10 +221,10 @@ def test_a_task_whose_condition_does_not_hold_does_not_differ(drift: Drift) -> N
     account = Account(describe_log_groups={"logGroups": []})
     for when in ("false", ["true", "fleet_name == 'other'"]):
         assert drift(logs({**KEEP, "when": when}), account=account)["differs"] == []
-    assert told(drift(logs({**KEEP, "when": ["true", "fleet_name == 'gh-worker'"]}), account=account))
+    assert differences(drift(logs({**KEEP, "when": ["true", "fleet_name == 'gh-worker'"]}), account=account))
 
 
-def test_every_round_of_a_loop_is_compared_with_its_item(drift: Drift) -> None:
+def test_every_iteration_of_a_loop_is_compared_with_its_item(drift: Drift) -> None:
     task = {
         "name": "Keep {{ item }}",
         "loop": ["/wekruit/gh-worker", "/other"],
@@ -233,13 +233,13 @@ def test_every_round_of_a_loop_is_compared_with_its_item(drift: Drift) -> None:
     assert [d["task"].endswith("(/other)") for d in drift(logs(task))["differs"]] == [True]
 
 
-def test_a_value_left_out_is_not_compared(drift: Drift) -> None:
+def test_an_omitted_value_is_not_compared(drift: Drift) -> None:
     arguments = {"log_group_name": "/wekruit/gh-worker", "retention": "{{ omit }}"}
     seven = Account(describe_log_groups={"logGroups": [{**LOG_GROUP, "retentionInDays": 7}]})
     assert drift(logs({"name": "T", "amazon.aws.cloudwatchlogs_log_group": arguments}), account=seven)["differs"] == []
 
 
-def test_what_a_task_registers_is_told_to_the_tasks_after_it(drift: Drift) -> None:
+def test_later_tasks_use_what_a_task_registers(drift: Drift) -> None:
     policy = {"Arn": "arn:p", "DefaultVersionId": "v1"}
     account = Account(
         get_policy={"Policy": policy},
@@ -255,29 +255,29 @@ def test_what_a_task_registers_is_told_to_the_tasks_after_it(drift: Drift) -> No
     assert result["given"] == {"__fleet_p": {"policy": {"arn": "arn:p"}}}
 
 
-def test_what_depends_on_a_thing_that_is_not_there_differs(drift: Drift) -> None:
+def test_what_depends_on_a_missing_resource_differs(drift: Drift) -> None:
     first = {"name": "P", "amazon.aws.iam_managed_policy": {"name": "p"}, "register": "__fleet_p"}
     arguments = {"log_group_name": "/wekruit/gh-worker", "retention": "{{ __fleet_p.policy.arn }}"}
     result = drift(
         logs(first, {"name": "T", "amazon.aws.cloudwatchlogs_log_group": arguments}), account=Account(get_policy=None)
     )
-    assert told(result) == [("P", ["name"]), ("T", ["unknown until applied"])]
+    assert differences(result) == [("P", ["name"]), ("T", ["unknown until applied"])]
 
 
-def test_secret_material_stays_out_of_the_diff(drift: Drift) -> None:
+def test_secrets_stay_out_of_the_diff(drift: Drift) -> None:
     task = {
         "name": "S",
         "no_log": True,
         "amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "/s", "retention": 7},
     }
     result = drift(logs(task))
-    assert told(result)
+    assert differences(result)
     (diff,) = result["diff"]
     assert diff["after"] == '{\n "hidden": "no_log"\n}\n'
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({"fleet_min_sise": 1}, "fleet_min_size"),
         ({"fleet_min_size": "many"}, "fleet_min_size"),
@@ -286,9 +286,9 @@ def test_secret_material_stays_out_of_the_diff(drift: Drift) -> None:
     ],
 )
 def test_bad_variables_and_a_bad_account_fail_before_anything_is_compared(
-    drift: Drift, variables: dict[str, Any], said: str
+    drift: Drift, variables: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(AnsibleActionFail, match=said):
+    with pytest.raises(AnsibleActionFail, match=message):
         drift(logs(KEEP), play="Preflight", **variables)
 
 
@@ -299,7 +299,7 @@ def test_a_finding_that_another_section_needs_does_not_stop_this_one(drift: Drif
         drift(logs(KEEP), account=Account(describe_images={"Images": []}), play="Preflight")
 
 
-def test_what_another_fleet_of_this_run_owns_is_refused(drift: Drift, settings: dict[str, Any]) -> None:
+def test_a_resource_of_another_fleet_of_this_run_is_refused(drift: Drift, settings: dict[str, Any]) -> None:
     hosts = {"ansible_play_hosts_all": ["h", "other"], "hostvars": {"other": {**settings, "fleet_policy_name": "p"}}}
     with pytest.raises(AnsibleActionFail, match=r"h and other .*fleet_group_name \(gh-worker-asg\)"):
         drift(logs(KEEP), **hosts)

@@ -13,8 +13,12 @@ from ansible_collections.wekruit.ghosthands.plugins.modules.worker_registry_info
 
 def test_the_documentation_has_every_option_with_its_type_choices_and_default() -> None:
     documented = yaml.safe_load(DOCUMENTATION)["options"]
-    said = {name: {k: v for k, v in option.items() if k != "description"} for name, option in documented.items()}
-    assert said == {name: {k: v for k, v in option.items() if k != "no_log"} for name, option in OPTIONS.items()}
+    documented_options = {
+        name: {k: v for k, v in option.items() if k != "description"} for name, option in documented.items()
+    }
+    assert documented_options == {
+        name: {k: v for k, v in option.items() if k != "no_log"} for name, option in OPTIONS.items()
+    }
 
 
 def test_what_may_hold_a_password_is_never_logged() -> None:

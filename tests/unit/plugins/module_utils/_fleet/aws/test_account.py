@@ -51,7 +51,7 @@ def account() -> Account:
 
 
 def failing(account: Account, error: Exception) -> str:
-    """What is said where a call ends in `error`."""
+    """The message of a call that raises `error`."""
 
     class Client:
         def can_paginate(self, operation: str) -> bool:
@@ -61,13 +61,13 @@ def failing(account: Account, error: Exception) -> str:
             raise error
 
     account._clients["iam"] = Client()
-    with pytest.raises(AwsError) as told:
+    with pytest.raises(AwsError) as raised:
         account.call("iam", "get_role", RoleName="r")
-    return str(told.value)
+    return str(raised.value)
 
 
 def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "said so"}}, "GetRole")
+    return ClientError({"Error": {"Code": code, "Message": "the reason"}}, "GetRole")
 
 
 def test_without_credentials_it_says_how_to_log_in() -> None:
@@ -97,18 +97,18 @@ def test_regions_of_every_partition_are_known(region: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(DENIED))
 def test_a_denied_call_is_named_as_a_policy_would_name_it(account: Account, code: str) -> None:
-    assert failing(account, refusal(code)).startswith("These credentials may not call iam:GetRole (said so).")
+    assert failing(account, refusal(code)).startswith("These credentials may not call iam:GetRole (the reason).")
 
 
 @pytest.mark.parametrize("code", sorted(BAD_CREDENTIALS))
 def test_credentials_that_aws_does_not_accept_ask_for_a_login(account: Account, code: str) -> None:
-    said = failing(account, refusal(code))
-    assert code in said
-    assert "Log in again" in said
+    message = failing(account, refusal(code))
+    assert code in message
+    assert "Log in again" in message
 
 
 def test_any_other_refusal_comes_with_call_region_and_code(account: Account) -> None:
-    assert failing(account, refusal("Throttling")) == "iam:GetRole in us-east-1 failed with Throttling: said so"
+    assert failing(account, refusal("Throttling")) == "iam:GetRole in us-east-1 failed with Throttling: the reason"
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_an_expired_login_asks_for_another(account: Account, error: Exception) -
 
 def test_an_endpoint_that_is_down_is_named_with_the_command_that_starts_it() -> None:
     account = Account("us-east-1", "http://127.0.0.1:1", access_key="dummy-access-key", secret_key="dummy-secret-key")
-    said = failing(account, EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
-    assert "fleet_endpoint_url is http://127.0.0.1:1" in said
-    assert "python -m localcloud up" in said
+    message = failing(account, EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
+    assert "fleet_endpoint_url is http://127.0.0.1:1" in message
+    assert "python -m localcloud up" in message
 
 
 def test_aws_itself_out_of_reach_asks_for_network_and_region(account: Account) -> None:
-    said = failing(account, EndpointConnectionError(endpoint_url="https://iam.amazonaws.com"))
-    assert "Check the network and fleet_region." in said
+    message = failing(account, EndpointConnectionError(endpoint_url="https://iam.amazonaws.com"))
+    assert "Check the network and fleet_region." in message
 
 
 def test_whatever_else_goes_wrong_names_the_call(account: Account) -> None:

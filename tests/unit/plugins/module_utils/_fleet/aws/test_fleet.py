@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AWS's answers as a fleet. A part that cannot be read says why, and what AWS does not report is not taken for right."""
+"""AWS's answers as a fleet. A part that cannot be read says why; what AWS does not report is not taken for right."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def no_group(answers: Any) -> None:
     answers.on("describe_auto_scaling_groups", {"AutoScalingGroups": []}, AutoScalingGroupNames=["gh-worker-asg"])
 
 
-def versions(answers: Any, *found: dict[str, Any], wanted: tuple[str, ...] = ("$Default", "$Latest", "2")) -> None:
+def versions(answers: Any, *found: dict[str, Any], requested: tuple[str, ...] = ("$Default", "$Latest", "2")) -> None:
     answers.on(
         "describe_launch_template_versions",
         {"LaunchTemplateVersions": list(found)} if found else None,
         LaunchTemplateName="gh-worker-lt",
-        Versions=list(wanted),
+        Versions=list(requested),
     )
 
 
@@ -125,7 +125,7 @@ def test_the_version_that_the_group_names_is_the_one_that_is_read(
 ) -> None:
     group(answers, LaunchTemplate={"LaunchTemplateName": "gh-worker-lt", "Version": named})
     found = [version(3, ImageId="ami-3"), version(1, True, ImageId="ami-1"), version(2, ImageId="ami-2")]
-    versions(answers, *found, wanted=tuple(sorted({"$Default", "$Latest", named})))
+    versions(answers, *found, requested=tuple(sorted({"$Default", "$Latest", named})))
     seen = template(answers, settings)
     assert (seen.version, seen.latest_version, seen.image) == (number, 3, f"ami-{number}")
 
@@ -138,7 +138,7 @@ def test_a_version_that_does_not_exist_is_no_template(answers: Any, settings: Se
 
 def test_without_a_group_the_fleets_latest_version_is_read(answers: Any, settings: Settings) -> None:
     no_group(answers)
-    versions(answers, version(5, True), wanted=("$Default", "$Latest"))
+    versions(answers, version(5, True), requested=("$Default", "$Latest"))
     assert template(answers, settings).version == 5
 
 
@@ -198,7 +198,7 @@ def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "ports"),
     [
         ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, "every port"),
         ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}, "tcp 22"),
@@ -216,17 +216,17 @@ def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
     ],
 )
 def test_only_ports_that_every_address_may_reach_are_open_to_the_world(
-    rule: dict[str, Any], said: str, answers: Any, settings: Settings
+    rule: dict[str, Any], ports: str, answers: Any, settings: Settings
 ) -> None:
     group(answers)
     versions(answers, version(2, True, SecurityGroupIds=["sg-1"]))
     raw = {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": [rule]}]}
     answers.on("describe_security_groups", raw, Filters=[{"Name": "group-id", "Values": ["sg-1"]}])
-    assert read.security_groups(answers.call, settings)["sg-1"].open_to_world == ((said,) if said else ())
+    assert read.security_groups(answers.call, settings)["sg-1"].open_to_world == ((ports,) if ports else ())
 
 
 @pytest.mark.parametrize(
-    ("image", "wanted"),
+    ("image", "tag_or_digest"),
     [
         (f"{REPOSITORY}:v1", {"imageTag": "v1"}),
         (REPOSITORY, {"imageTag": "latest"}),
@@ -234,12 +234,15 @@ def test_only_ports_that_every_address_may_reach_are_open_to_the_world(
     ],
 )
 def test_the_worker_image_is_found_as_docker_finds_it(
-    image: str, wanted: dict[str, str], answers: Any, settings: Settings
+    image: str, tag_or_digest: dict[str, str], answers: Any, settings: Settings
 ) -> None:
     group(answers)
     versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
     answers.on(
-        "describe_images", {"imageDetails": [{"imageDigest": DIGEST}]}, repositoryName="ghosthands", imageIds=[wanted]
+        "describe_images",
+        {"imageDetails": [{"imageDigest": DIGEST}]},
+        repositoryName="ghosthands",
+        imageIds=[tag_or_digest],
     )
     assert read.worker_image(answers.call, settings) == DIGEST
 

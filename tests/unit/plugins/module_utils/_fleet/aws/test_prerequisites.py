@@ -70,8 +70,8 @@ def template(answers: Any, latest: int = 3, image: str = "ami-3") -> None:
         LaunchTemplateNames=["gh-worker-lt"],
     )
     versions = [{"VersionNumber": latest, "LaunchTemplateData": {"ImageId": image}}]
-    wanted = {"LaunchTemplateName": "gh-worker-lt", "Versions": ["$Latest", "$Default"]}
-    answers.on("describe_launch_template_versions", {"LaunchTemplateVersions": versions}, **wanted)
+    request = {"LaunchTemplateName": "gh-worker-lt", "Versions": ["$Latest", "$Default"]}
+    answers.on("describe_launch_template_versions", {"LaunchTemplateVersions": versions}, **request)
 
 
 def me(answers: Any) -> None:
@@ -134,8 +134,8 @@ def test_an_unknown_instance_type_is_none(answers: Any, settings: Settings) -> N
 def test_the_newest_own_image_of_a_fitting_architecture_is_chosen(answers: Any, settings: Settings) -> None:
     kind(answers)
     own(answers, ("ami-1", "2026-01-01", "x86_64"), ("ami-2", "2026-03-01", "x86_64"), ("ami-3", "2026-09-01", "arm64"))
-    found, wanted = read.image(answers.call, settings | {"fleet_image": "newest"})
-    assert (found and found.id, wanted) == ("ami-2", "ami-2")
+    found, requested = read.image(answers.call, settings | {"fleet_image": "newest"})
+    assert (found and found.id, requested) == ("ami-2", "ami-2")
 
 
 def test_an_account_without_images_has_none(answers: Any, settings: Settings) -> None:
@@ -148,7 +148,7 @@ def test_keep_takes_the_newest_only_while_there_is_no_group(answers: Any, settin
     kind(answers)
     group(answers)
     own(answers, ("ami-1", "2026-01-01", "x86_64"))
-    found, _wanted = read.image(answers.call, settings)
+    found, _requested = read.image(answers.call, settings)
     assert found
     assert found.id == "ami-1"
 
@@ -197,7 +197,7 @@ def test_an_image_says_which_schema_its_agent_reads(answers: Any, settings: Sett
         "Tags": tags,
     }
     answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
-    found, _wanted = read.image(answers.call, settings | {"fleet_image": "ami-1"})
+    found, _requested = read.image(answers.call, settings | {"fleet_image": "ami-1"})
     assert found == Image("ami-1", "n", "x86_64", "available", "2026", "2")
 
 
@@ -337,6 +337,6 @@ def test_of_the_default_subnets_only_those_of_the_vpc_that_offer_the_type_are_us
 
 def test_a_request_that_fails_fails_the_reading(answers: Any, settings: Settings) -> None:
     everything(answers)
-    del answers.told[next(q for q in answers.told if q[0] == "get_role")]
-    with pytest.raises(AssertionError, match="nobody told what get_role"):
+    del answers.expected[next(which for which in answers.expected if which[0] == "get_role")]
+    with pytest.raises(AssertionError, match="unexpected request: get_role"):
         read.start_prerequisites(answers.start, answers.call, settings)()

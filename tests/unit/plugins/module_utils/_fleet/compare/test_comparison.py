@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each module of the table: nothing differs, each parameter differs, the resource is missing, a parameter is unknown."""
+"""Each module of the table: nothing differs, a parameter differs, the resource is missing, a parameter is unknown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RULE = {"proto": "tcp", "from_port": 22, "to_port": 22, "rule_desc": "SSH"}
 
 
 class Case(NamedTuple):
-    """A module, a task's parameters, and an answer that is exactly that; then what to put into the answer so that one parameter differs."""
+    """A module, a task's parameters, the resource exactly as they state, and a change for each parameter to differ."""
 
     module: str
     parameters: dict[str, Any]

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wanted values that take more than a line of a task to say."""
+"""Desired values that take more than a line of a task."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
     pinned_version,
 )
 
-DOOR = {"port": 22, "purpose": "SSH", "cidrs": [], "security_group_ids": []}
+PORT = {"port": 22, "purpose": "SSH", "cidrs": [], "security_group_ids": []}
 
 
-def test_a_door_without_sources_stays_shut() -> None:
-    assert ingress_rules([DOOR, {**DOOR, "port": 3100}]) == []
+def test_a_port_without_sources_has_no_rule() -> None:
+    assert ingress_rules([PORT, {**PORT, "port": 3100}]) == []
 
 
-def test_each_source_of_a_door_is_a_rule_of_its_kind() -> None:
-    door = {**DOOR, "port": "22", "cidrs": ["10.0.0.0/8", "2001:db8::/32"], "security_group_ids": ["sg-1"]}
+def test_each_source_of_a_port_is_a_rule_of_its_kind() -> None:
+    port = {**PORT, "port": "22", "cidrs": ["10.0.0.0/8", "2001:db8::/32"], "security_group_ids": ["sg-1"]}
     base = {"proto": "tcp", "from_port": 22, "to_port": 22, "rule_desc": "SSH"}
-    assert ingress_rules([door]) == [
+    assert ingress_rules([port]) == [
         {**base, "cidr_ip": "10.0.0.0/8"},
         {**base, "cidr_ipv6": "2001:db8::/32"},
         {**base, "group_id": "sg-1"},
@@ -30,16 +30,16 @@ def test_each_source_of_a_door_is_a_rule_of_its_kind() -> None:
 
 
 def test_a_source_given_twice_is_one_rule() -> None:
-    assert len(ingress_rules([{**DOOR, "cidrs": ["10.0.0.0/8"] * 2, "security_group_ids": ["sg-1"] * 2}])) == 2
+    assert len(ingress_rules([{**PORT, "cidrs": ["10.0.0.0/8"] * 2, "security_group_ids": ["sg-1"] * 2}])) == 2
 
 
-def test_two_doors_keep_their_own_sources() -> None:
-    rules = ingress_rules([{**DOOR, "cidrs": ["10.0.0.0/8"]}, {**DOOR, "port": 3100, "cidrs": ["10.0.0.0/8"]}])
+def test_two_ports_keep_their_own_sources() -> None:
+    rules = ingress_rules([{**PORT, "cidrs": ["10.0.0.0/8"]}, {**PORT, "port": 3100, "cidrs": ["10.0.0.0/8"]}])
     assert [r["from_port"] for r in rules] == [22, 3100]
 
 
 @pytest.mark.parametrize(
-    ("spelling", "new_version", "current", "pinned"),
+    ("template_version", "new_version", "current", "pinned"),
     [
         ("numbered", "adopt", "3", "7"),
         ("numbered", "adopt", None, "7"),
@@ -52,8 +52,8 @@ def test_two_doors_keep_their_own_sources() -> None:
         ("$Default", "adopt", None, "$Default"),
     ],
 )
-def test_the_group_pins(spelling: str, new_version: str, current: str | None, pinned: str) -> None:
-    assert pinned_version(7, spelling, new_version, current) == pinned
+def test_the_group_pins(template_version: str, new_version: str, current: str | None, pinned: str) -> None:
+    assert pinned_version(7, template_version, new_version, current) == pinned
 
 
 def test_group_tags_are_a_map_each_and_passed_on() -> None:

@@ -81,8 +81,8 @@ def test_the_simulator_is_told_of_tags_and_of_who_gets_the_role(settings: dict[s
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "expected"),
     [("t3a.medium", "t"), ("im4gn.large", "im"), ("inf1.xlarge", "inf"), ("u-6tb1.metal", "u"), ("t", "t")],
 )
-def test_a_types_family_is_what_stands_before_its_generation(name: str, wanted: str) -> None:
-    assert family(name) == wanted
+def test_a_types_family_is_the_part_before_its_generation(name: str, expected: str) -> None:
+    assert family(name) == expected

@@ -41,7 +41,7 @@ RAW = {
 
 
 def read(**changed: Any) -> Registry:
-    """A registry with the one row, changed as said."""
+    """A registry with the one row, changed like that."""
     return from_result(result(NOW, [{**RAW, **changed}], False, False))
 
 
@@ -85,21 +85,21 @@ def test_a_good_row_is_a_value() -> None:
             {"worker_id": "w" * 256},
             f"worker '{'w' * 57}...': worker_id is '{'w' * 57}...', not 1 to 255 printable characters",
         ),
-        ({"status": "ACTIVE"}, "worker 'w-1': status is 'ACTIVE', none of active, draining, offline"),
-        ({"status": None}, "worker 'w-1': status is NULL, none of active, draining, offline"),
-        ({"ec2_instance_id": "i-123"}, "worker 'w-1': ec2_instance_id is 'i-123', no instance's id"),
-        ({"ec2_instance_id": "i-01234567\n"}, r"worker 'w-1': ec2_instance_id is 'i-01234567\n', no instance's id"),
-        ({"ec2_ip": "10.0.0.1/32"}, "worker 'w-1': ec2_ip is '10.0.0.1/32', no address"),
-        ({"current_job_id": "job"}, "worker 'w-1': current_job_id is 'job', no job's id"),
+        ({"status": "ACTIVE"}, "worker 'w-1': status is 'ACTIVE', not one of active, draining, offline"),
+        ({"status": None}, "worker 'w-1': status is NULL, not one of active, draining, offline"),
+        ({"ec2_instance_id": "i-123"}, "worker 'w-1': ec2_instance_id is 'i-123', not an instance id"),
+        ({"ec2_instance_id": "i-01234567\n"}, r"worker 'w-1': ec2_instance_id is 'i-01234567\n', not an instance id"),
+        ({"ec2_ip": "10.0.0.1/32"}, "worker 'w-1': ec2_ip is '10.0.0.1/32', not an address"),
+        ({"current_job_id": "job"}, "worker 'w-1': current_job_id is 'job', not a job id"),
         ({"registered_at": None}, "worker 'w-1': registered_at is missing"),
         ({"last_heartbeat": None}, "worker 'w-1': last_heartbeat is missing"),
         ({"last_heartbeat": math.inf}, "worker 'w-1': last_heartbeat is inf"),
-        ({"last_heartbeat": -1e12}, "worker 'w-1': last_heartbeat lies outside the years 1 to 9999"),
-        ({"last_heartbeat": NOW + 301}, "worker 'w-1': last_heartbeat lies 301 s in the future"),
-        ({"jobs_failed": "-1"}, "worker 'w-1': jobs_failed is '-1', no count"),
+        ({"last_heartbeat": -1e12}, "worker 'w-1': last_heartbeat is outside the years 1 to 9999"),
+        ({"last_heartbeat": NOW + 301}, "worker 'w-1': last_heartbeat is 301 s in the future"),
+        ({"jobs_failed": "-1"}, "worker 'w-1': jobs_failed is '-1', not a count"),
         (
             {"status": "x", "jobs_completed": "y"},
-            "worker 'w-1': status is 'x', none of active, draining, offline, jobs_completed is 'y', no count",
+            "worker 'w-1': status is 'x', not one of active, draining, offline, jobs_completed is 'y', not a count",
         ),
     ],
 )

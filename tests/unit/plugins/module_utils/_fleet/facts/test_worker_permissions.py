@@ -102,9 +102,9 @@ def test_what_the_simulator_does_not_answer_is_denied() -> None:
 
 
 def test_what_a_worker_needs_names_its_own_group_repository_secret_and_logs() -> None:
-    wanted = needed(GROUP, "123456789012", "aws-cn", "cn-north-1", "ghosthands", "arn:secret", "/logs")
+    permissions = needed(GROUP, "123456789012", "aws-cn", "cn-north-1", "ghosthands", "arn:secret", "/logs")
     by_service = {
-        service: {n.resource for n in wanted if n.action.startswith(service)}
+        service: {n.resource for n in permissions if n.action.startswith(service)}
         for service in ("autoscaling", "secrets", "logs")
     }
     assert by_service == {
@@ -112,7 +112,7 @@ def test_what_a_worker_needs_names_its_own_group_repository_secret_and_logs() ->
         "secrets": {"arn:secret"},
         "logs": {"arn:aws-cn:logs:cn-north-1:123456789012:log-group:/logs:log-stream:any"},
     }
-    assert Permission("ecr:GetAuthorizationToken", "*") in wanted
+    assert Permission("ecr:GetAuthorizationToken", "*") in permissions
 
 
 @pytest.mark.parametrize(

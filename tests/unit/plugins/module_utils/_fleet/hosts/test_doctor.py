@@ -21,20 +21,20 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.do
 GOOD: dict[str, Any] = {"id": "disk", "severity": "error", "ok": True, "detail": "/opt: 12.0 GiB free", "remedy": ""}
 
 
-def said(*findings: Any) -> str:
+def printed(*findings: Any) -> str:
     return json.dumps({"findings": findings})
 
 
 def test_a_doctors_findings_are_taken_as_they_are() -> None:
     bad = {**GOOD, "id": "complete_lifecycle_action", "ok": False, "remedy": "Run iam.yml."}
-    assert host("i-1", Output(said(GOOD, bad))) == {"instance": "i-1", "findings": [GOOD, bad], "problem": ""}
+    assert host("i-1", Output(printed(GOOD, bad))) == {"instance": "i-1", "findings": [GOOD, bad], "problem": ""}
 
 
-def test_what_else_a_finding_holds_is_dropped() -> None:
-    assert parsed(said({**GOOD, "__ansible_unsafe": "x", "evidence": ["y" * 100_000]})) == [GOOD]
+def test_unknown_keys_of_a_finding_are_dropped() -> None:
+    assert parsed(printed({**GOOD, "__ansible_unsafe": "x", "evidence": ["y" * 100_000]})) == [GOOD]
 
 
-def test_a_host_that_could_not_be_asked_says_why() -> None:
+def test_a_host_without_an_answer_says_why() -> None:
     assert host("i-1", Output("", "Connection refused")) == {
         "instance": "i-1",
         "findings": [],
@@ -50,27 +50,27 @@ HOSTILE: dict[str, tuple[str, str]] = {
         "it is not JSON: 'bash: ghosthands-agent: command not found'",
     ),
     "escapes": ("\x1b[2J\x1b]0;owned\x07", "it is not JSON: '"),
-    "half an answer": (said(GOOD)[:40], "it is not JSON:"),
+    "half an answer": (printed(GOOD)[:40], "it is not JSON:"),
     "a list": ("[]", "it has no list of findings"),
     "no findings": ('{"findings": []}', "it has no list of findings"),
     "findings of another kind": ('{"findings": {"id": "disk"}}', "it has no list of findings"),
     "a number": ("1e999", "it has no list of findings"),
     "too deep": ('{"findings":' * 100_000, "it is nested too deeply"),
-    "too many": (said(*[GOOD] * (MOST_FINDINGS + 1)), f"it has {MOST_FINDINGS + 1} findings"),
-    "a finding that is a text": (said("disk"), "a finding is not a mapping"),
-    "an id with a tag": (said({**GOOD, "id": "<script>"}), "a finding's id is '<script>'"),
-    "an id that is too long": (said({**GOOD, "id": "a" * 65}), "a finding's id is"),
-    "no id": (said({k: v for k, v in GOOD.items() if k != "id"}), "a finding's id is 'None'"),
-    "a severity of its own": (said({**GOOD, "severity": "critical"}), "disk has no severity"),
-    "a severity that is a list": (said({**GOOD, "severity": ["error"]}), "disk has no severity"),
-    "ok as a text": (said({**GOOD, "ok": "yes"}), "disk has no severity, or does not say whether it is ok"),
-    "detail as a number": (said({**GOOD, "detail": 1}), "disk has no detail or no remedy"),
-    "remedy left out": (said({k: v for k, v in GOOD.items() if k != "remedy"}), "disk has no detail or no remedy"),
+    "too many": (printed(*[GOOD] * (MOST_FINDINGS + 1)), f"it has {MOST_FINDINGS + 1} findings"),
+    "a finding that is a text": (printed("disk"), "a finding is not a mapping"),
+    "an id with a tag": (printed({**GOOD, "id": "<script>"}), "a finding's id is '<script>'"),
+    "an id that is too long": (printed({**GOOD, "id": "a" * 65}), "a finding's id is"),
+    "no id": (printed({k: v for k, v in GOOD.items() if k != "id"}), "a finding's id is 'None'"),
+    "a severity of its own": (printed({**GOOD, "severity": "critical"}), "disk has no severity"),
+    "a severity that is a list": (printed({**GOOD, "severity": ["error"]}), "disk has no severity"),
+    "ok as a text": (printed({**GOOD, "ok": "yes"}), "disk has no severity, or does not say whether it is ok"),
+    "detail as a number": (printed({**GOOD, "detail": 1}), "disk has no detail or no remedy"),
+    "remedy left out": (printed({k: v for k, v in GOOD.items() if k != "remedy"}), "disk has no detail or no remedy"),
 }
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_anything_but_findings_is_a_problem_that_says_what_came(what: str) -> None:
+def test_anything_but_findings_is_a_problem_that_quotes_it(what: str) -> None:
     text, why = HOSTILE[what]
     found = host("i-1", Output(text, "exit code 127"))
     if text:
@@ -81,9 +81,9 @@ def test_anything_but_findings_is_a_problem_that_says_what_came(what: str) -> No
     assert len(found["problem"]) <= MOST_CHARACTERS
 
 
-def test_sentences_become_one_printable_line_of_a_bearable_length() -> None:
+def test_sentences_become_one_printable_line_of_a_limited_length() -> None:
     (found,) = parsed(
-        said({**GOOD, "detail": "a\x1b[31mred\n\nb\x00\u202ec\ud800" + "x" * 10_000, "remedy": "\t{{ 1 }}\r\n"})
+        printed({**GOOD, "detail": "a\x1b[31mred\n\nb\x00\u202ec\ud800" + "x" * 10_000, "remedy": "\t{{ 1 }}\r\n"})
     )
     assert found["detail"].startswith("a [31mred b c x")
     assert found["detail"].endswith("...")

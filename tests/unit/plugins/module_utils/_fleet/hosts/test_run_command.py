@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run Command, by written answers: AWS's own were never seen (API reference: SendCommand, ListCommandInvocations, GetCommandInvocation)."""
+"""Run Command, with answers written from the API reference: it was never tried on AWS."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.ru
 
 
 class Manager:
-    """Systems Manager: what it manages, and what each host answers after how many looks. Refuses any other call."""
+    """Systems Manager: the hosts that it manages, what each answers, and after how many polls. Fails other calls."""
 
     def __init__(self, **hosts: dict[str, Any]) -> None:
         self.hosts = {name.replace("_", "-"): host for name, host in hosts.items()}
         self.sent: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.called: list[str] = []
         self.looks = 0
         self.now = 0.0
 
     def call(self, service: str, operation: str, key: str | None = None, **request: Any) -> Any:
-        self.asked.append(operation)
+        self.called.append(operation)
         calls: dict[str, Callable[..., Any]] = {
             "describe_instance_information": self._managed,
             "send_command": self._send,
@@ -66,11 +66,11 @@ class Manager:
     def _invocation(self, CommandId: str, InstanceId: str) -> Any:
         if self.hosts[InstanceId].get("denied"):
             raise AwsError("These credentials may not call ssm:GetCommandInvocation")
-        said = self.hosts[InstanceId]
+        host = self.hosts[InstanceId]
         return {
-            "StandardOutputContent": said.get("out", ""),
-            "StandardErrorContent": said.get("err", ""),
-            "StatusDetails": said.get("status", "Success"),
+            "StandardOutputContent": host.get("out", ""),
+            "StandardErrorContent": host.get("err", ""),
+            "StatusDetails": host.get("status", "Success"),
         }
 
     def sleep(self, seconds: float) -> None:
@@ -105,7 +105,7 @@ def test_hosts_that_are_not_managed_or_offline_say_so_and_the_others_answer() ->
 def test_where_no_host_is_managed_no_command_is_sent() -> None:
     manager = Manager()
     assert manager.run("i-1") == {"i-1": Output("", "Systems Manager does not manage it")}
-    assert manager.asked == ["describe_instance_information"]
+    assert manager.called == ["describe_instance_information"]
 
 
 @pytest.mark.parametrize("status", ["TimedOut", "Cancelled"])
@@ -113,18 +113,18 @@ def test_a_host_that_did_not_run_it_says_so(status: str) -> None:
     assert Manager(i_1={"status": status}).run("i-1") == {"i-1": Output("", "no answer by Run Command in time")}
 
 
-def test_a_host_that_never_ends_is_left_and_the_others_are_read() -> None:
+def test_a_host_that_never_finishes_is_given_up_and_the_others_are_read() -> None:
     manager = Manager(i_1={"out": "well"}, i_2={"after": 10**9})
     assert manager.run("i-1", "i-2") == {"i-1": Output("well"), "i-2": Output("", "no answer by Run Command in time")}
     assert manager.now == 150
 
 
-def test_a_silent_host_is_told_by_its_errors_or_its_status() -> None:
+def test_a_silent_host_is_reported_with_its_errors_or_its_status() -> None:
     manager = Manager(i_1={"err": "not found", "status": "Failed"}, i_2={"status": "Failed"})
     assert manager.run("i-1", "i-2") == {"i-1": Output("", "not found"), "i-2": Output("", "Run Command: Failed")}
 
 
-def test_an_answer_that_was_cut_off_is_told_as_such() -> None:
+def test_an_answer_that_was_cut_off_is_a_problem() -> None:
     assert (
         Manager(i_1={"out": "x" * 24_000}).run("i-1")["i-1"].problem
         == "Run Command cuts answers off at 24000 characters"
@@ -145,7 +145,7 @@ def test_a_hundred_and_twenty_hosts_take_three_commands() -> None:
     assert [len(sent["InstanceIds"]) for sent in manager.sent] == [50, 50, 20]
 
 
-def test_a_call_that_is_refused_is_the_problem_of_each_host_it_was_for() -> None:
+def test_a_call_that_is_refused_is_the_problem_of_each_of_its_hosts() -> None:
     def call(_service: str, operation: str, *_key: str, **_request: Any) -> Any:
         raise AwsError(f"may not call {operation}")
 

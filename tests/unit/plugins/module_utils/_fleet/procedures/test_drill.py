@@ -39,9 +39,9 @@ class Fleet:
         self.now = 1000.0
         self.group = Group("gh-asg", "arn:g", 1, 10, 2)
         self.instances = {"i-1": IDLE, "i-2": IDLE}
-        self.hooked = True
+        self.hook_exists = True
         self.launches = True
-        self.comes = IDLE
+        self.new_instance = IDLE
         self.chosen = "i-1"
         self.drain = 10.0
         self.after_drain = "Terminating:Proceed"
@@ -60,7 +60,7 @@ class Fleet:
         return replace(self.group, instances=instances)
 
     def has_hook(self) -> bool:
-        return self.hooked
+        return self.hook_exists
 
     def failed_launches(self) -> Mapping[str, str]:
         return dict(self.failed)
@@ -71,7 +71,7 @@ class Fleet:
         self.set(desired_capacity=desired)
         if desired > before and self.launches:
             self.at(4, lambda: self.put("i-new", ("Pending", True, False)))
-            self.at(34, lambda: self.put("i-new", self.comes))
+            self.at(34, lambda: self.put("i-new", self.new_instance))
         if desired < before and self.chosen:
             self._ends(self.chosen)
 
@@ -84,7 +84,7 @@ class Fleet:
     def cli_command(self, words: str) -> str:
         return f"aws autoscaling {words}"
 
-    # --- what happens in it --------------------------------------------------------------------------------------------------
+    # --- what happens to it -------------------------------------------------------------------------------------------
 
     def _ends(self, instance: str) -> None:
         self.at(2, lambda: self.put(instance, ("Terminating:Wait", True, False)))
@@ -110,7 +110,7 @@ class Fleet:
             self._due.remove(entry)
             entry[1]()
 
-    # --- the drill -----------------------------------------------------------------------------------------------------------
+    # --- the drill ----------------------------------------------------------------------------------------------------
 
     def prepared(self, kind: str = "scale_in", **more: Any) -> Drill:
         return Drill(kind, self, LIMITS, lambda: self.now, self.sleep, self.logged.append, **more)
@@ -128,7 +128,8 @@ def test_scale_in_is_timed_step_by_step_and_leaves_desired_capacity_as_it_was(fl
     found = fleet.drill()
     assert (found.ok, found.id, found.section) == (True, "drill", 11)
     assert found.detail == (
-        "scale_in: launched in 4.0 s, in service in 30.0 s, terminating in 2.0 s, drained in 10.0 s, gone in 20.0 s; desired capacity is 2 as before"
+        "scale_in: launched in 4.0 s, in service in 30.0 s, terminating in 2.0 s, drained in 10.0 s, gone in 20.0 s; "
+        "desired capacity is 2 as before"
     )
     assert found.evidence == {
         "kind": "scale_in",
@@ -143,7 +144,7 @@ def test_scale_in_is_timed_step_by_step_and_leaves_desired_capacity_as_it_was(fl
 
 def test_each_step_is_logged(fleet: Fleet) -> None:
     fleet.drill()
-    assert [said.partition(" (")[0] for said in fleet.logged] == [
+    assert [line.partition(" (")[0] for line in fleet.logged] == [
         "desired capacity 2 -> 3",
         "waiting for the new instance",
         "i-new is Pending",
@@ -176,7 +177,7 @@ def test_terminate_takes_the_new_one_where_all_others_became_busy(fleet: Fleet) 
 
 
 def test_where_everybody_became_busy_nobody_is_ended_and_desired_capacity_goes_back(fleet: Fleet) -> None:
-    fleet.comes = BUSY
+    fleet.new_instance = BUSY
     fleet.at(20, lambda: fleet.instances.update({"i-1": BUSY, "i-2": BUSY}))
     found = fleet.drill("terminate")
     assert (found.ok, found.severity) == (False, "warning")
@@ -185,7 +186,7 @@ def test_where_everybody_became_busy_nobody_is_ended_and_desired_capacity_goes_b
 
 
 REFUSALS: dict[str, tuple[Callable[[Fleet], None], str, str]] = {
-    "no hook": (lambda f: setattr(f, "hooked", False), "scale_in", "has no termination hook"),
+    "no hook": (lambda f: setattr(f, "hook_exists", False), "scale_in", "has no termination hook"),
     "no room": (
         lambda f: f.set(max_size=2),
         "scale_in",
@@ -222,9 +223,9 @@ REFUSALS: dict[str, tuple[Callable[[Fleet], None], str, str]] = {
 
 @pytest.mark.parametrize("why", REFUSALS)
 def test_a_drill_that_could_not_go_well_is_refused_before_anything_is_written(why: str, fleet: Fleet) -> None:
-    spoil, kind, said = REFUSALS[why]
-    spoil(fleet)
-    with pytest.raises(Refused, match=said):
+    change, kind, message = REFUSALS[why]
+    change(fleet)
+    with pytest.raises(Refused, match=message):
         fleet.drill(kind)
     assert fleet.written == []
 
@@ -287,7 +288,7 @@ def test_an_instance_that_never_serves_is_waited_for_as_long_as_a_boot_may_take(
 
 
 def test_where_all_are_protected_none_terminates_and_the_drill_fails(fleet: Fleet) -> None:
-    fleet.chosen, fleet.comes = "", BUSY
+    fleet.chosen, fleet.new_instance = "", BUSY
     fleet.at(20, lambda: fleet.instances.update({"i-1": BUSY, "i-2": BUSY}))
     found = fleet.drill()
     assert "no instance began to terminate within 5 min (3 of 3 protected from scale-in)" in found.detail

@@ -9,50 +9,50 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedur
 
 
 class Time:
-    """A clock of the test's own; `slow` seconds pass during each look."""
+    """A clock of the test's own; `slow` seconds pass during each check."""
 
     def __init__(self, slow: float = 0) -> None:
         self.now, self.slow = 1000.0, slow
         self.slept: list[float] = []
-        self.told: list[str] = []
+        self.logged: list[str] = []
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         self.slept.append(seconds)
         self.now += seconds
 
-    def until(self, looks: list[Progress], timeout: float) -> Progress:
-        """until_done over these looks; the last one stays."""
-        left = iter(looks)
-        last = looks[-1]
+    def until(self, checks: list[Progress], timeout: float) -> Progress:
+        """until_done over these checks; the last one stays."""
+        left = iter(checks)
+        last = checks[-1]
 
-        def look() -> Progress:
+        def check() -> Progress:
             self.now += self.slow
             return next(left, last)
 
-        return until_done(look, timeout, lambda: self.now, self.sleep, self.told.append)
+        return until_done(check, timeout, lambda: self.now, self.sleep, self.logged.append)
 
 
-def test_what_is_done_at_once_costs_no_time() -> None:
+def test_what_is_done_at_once_takes_no_time() -> None:
     time = Time()
     assert time.until([Progress(True, "empty")], 10) == Progress(True, "empty")
     assert time.slept == []
-    assert time.told == ["empty (0 of 10 s)"]
+    assert time.logged == ["empty (0 of 10 s)"]
 
 
-def test_each_state_is_told_once() -> None:
+def test_each_summary_is_logged_once() -> None:
     time = Time()
     found = time.until(
         [Progress(False, "2 left"), Progress(False, "2 left"), Progress(False, "1 left"), Progress(True, "empty")], 60
     )
     assert found.done
-    assert time.told == ["2 left (0 of 60 s)", "1 left (4 of 60 s)", "empty (6 of 60 s)"]
+    assert time.logged == ["2 left (0 of 60 s)", "1 left (4 of 60 s)", "empty (6 of 60 s)"]
 
 
-def test_an_unchanged_state_is_told_every_half_minute() -> None:
+def test_an_unchanged_summary_is_logged_every_half_minute() -> None:
     time = Time()
     time.until([Progress(False, "1 left")], 100)
-    assert time.told == [f"1 left ({gone} of 100 s)" for gone in (0, 30, 60, 90)]
+    assert time.logged == [f"1 left ({gone} of 100 s)" for gone in (0, 30, 60, 90)]
 
 
 def test_the_limit_is_kept_to_the_second_and_the_last_look_returned() -> None:
