@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.activities import start_refresh
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Instance
@@ -48,7 +47,7 @@ def _rotated(view: View) -> Passed:
     if older:
         raise Failed(
             f"The secret changed {ago}; {count(len(older), 'instance')} booted before: {first_of(older)}.",
-            start_refresh(view, "Replace them, so that their workers read it:"),
+            view.start_refresh("Replace them, so that their workers read it:"),
             instances=older,
         )
     return Passed(f"changed {ago}" if changed else "never changed")

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.activities import (
-    failed_launches,
-    start_refresh,
-)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.group_history import failed_launches
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread, waiting_since
@@ -78,7 +75,7 @@ def _current(view: View) -> Passed:
     if old:
         raise Failed(
             f"{count(len(old), 'instance')} of another launch template version than {desired}: {first_of(old)}.",
-            start_refresh(view, "Replace them:"),
+            view.start_refresh("Replace them:"),
             old=old,
             wanted=desired,
         )

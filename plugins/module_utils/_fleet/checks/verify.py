@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
     account,
-    activities,
     environment,
     group,
+    group_history,
     hook,
     iam,
     image,
@@ -28,7 +28,7 @@ MODULES = (
     image,
     launch_template,
     group,
-    activities,
+    group_history,
     hook,
     iam,
     security_group,

@@ -160,6 +160,11 @@ class View:
         """A remedy: run that playbook."""
         return Remedy(text, (self.command_line.playbook(playbook, *options),))
 
+    def start_refresh(self, text: str) -> Remedy:
+        """A remedy: replace the group's instances."""
+        name = self.settings["fleet_group_name"]
+        return self.aws(text, f"autoscaling start-instance-refresh --auto-scaling-group-name {name}")
+
     def aws(self, text: str, *commands: str) -> Remedy:
         """A remedy: run these commands of the AWS CLI (without `aws`), in the fleet's region."""
         region = self.settings["fleet_region"]

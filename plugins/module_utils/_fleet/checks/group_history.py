@@ -9,7 +9,6 @@ import itertools
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, View, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Activity
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch_failures import cause
@@ -23,12 +22,6 @@ def failed_launches(view: View) -> list[Activity]:
     finished = (launch for launch in launches if launch.ended or launch.status == "Failed")
     since = itertools.takewhile(lambda launch: launch.status != "Successful", finished)
     return [a for a in since if a.status == "Failed" and view.now - a.started < RECENT_SECONDS]
-
-
-def start_refresh(view: View, text: str) -> Remedy:
-    """A remedy: replace the group's instances."""
-    name = view.settings["fleet_group_name"]
-    return view.aws(text, f"autoscaling start-instance-refresh --auto-scaling-group-name {name}")
 
 
 @check("activities", 4)
@@ -65,7 +58,7 @@ def _refresh(view: View) -> Passed:
         failed = "failed" if last.status == "Failed" else "could not be rolled back"
         raise Failed(
             f"The last instance refresh {failed} at {last.percent} %: {last.reason or 'AWS gives no reason'}.",
-            start_refresh(view, "When the reason is gone, start it again:"),
+            view.start_refresh("When the reason is gone, start it again:"),
             refresh=last.id,
             reason=last.reason,
         )
