@@ -95,17 +95,17 @@ def _foundation() -> Iterator[Change]:
         return json.dumps({"rules": [{**rule, **more}]}, indent=2)
 
     def put(fleet: Fleet, text: str) -> None:
-        fleet.aws("ecr").put_lifecycle_policy(repositoryName=REPOSITORY, lifecyclePolicyText=text)
+        fleet.client("ecr").put_lifecycle_policy(repositoryName=REPOSITORY, lifecyclePolicyText=text)
 
     yield seen(
         "the repository's tags became immutable",
-        lambda f: f.aws("ecr").put_image_tag_mutability(repositoryName=REPOSITORY, imageTagMutability="IMMUTABLE"),
+        lambda f: f.client("ecr").put_image_tag_mutability(repositoryName=REPOSITORY, imageTagMutability="IMMUTABLE"),
         quick=True,
         repository="image_tag_mutability",
     )
     yield seen(
         "scanning on push was turned off",
-        lambda f: f.aws("ecr").put_image_scanning_configuration(
+        lambda f: f.client("ecr").put_image_scanning_configuration(
             repositoryName=REPOSITORY, imageScanningConfiguration={"scanOnPush": False}
         ),
         repository="scan_on_push",
@@ -118,24 +118,25 @@ def _foundation() -> Iterator[Change]:
     )
     yield seen(
         "the lifecycle policy was removed",
-        lambda f: f.aws("ecr").delete_lifecycle_policy(repositoryName=REPOSITORY),
+        lambda f: f.client("ecr").delete_lifecycle_policy(repositoryName=REPOSITORY),
         repository="lifecycle_policy",
     )
     yield seen(
         "the repository was deleted",
-        lambda f: f.aws("ecr").delete_repository(repositoryName=REPOSITORY, force=True),
+        lambda f: f.client("ecr").delete_repository(repositoryName=REPOSITORY, force=True),
         repository=MISSING,
     )
     yield seen("the lifecycle policy is written in another order", lambda f: put(f, policy(30)))
     yield seen(
         "the repository bears a foreign tag",
-        lambda f: f.aws("ecr").tag_resource(
+        lambda f: f.client("ecr").tag_resource(
             resourceArn=f"arn:aws:ecr:us-east-1:123456789012:repository/{REPOSITORY}",
             tags=[{"Key": "Owner", "Value": "x"}],
         ),
+        quick=True,
     )
 
-    logs: Callable[[Fleet], Any] = lambda f: f.aws("logs")  # noqa: E731
+    logs: Callable[[Fleet], Any] = lambda f: f.client("logs")  # noqa: E731
     yield seen(
         "logs are kept longer",
         lambda f: logs(f).put_retention_policy(logGroupName=LOGS, retentionInDays=365),
@@ -161,7 +162,7 @@ def _foundation() -> Iterator[Change]:
         lambda f: logs(f).tag_resource(resourceArn=f.log_group_arn(), tags={"Owner": "x"}),
     )
 
-    secret: Callable[[Fleet], Any] = lambda f: f.aws("secretsmanager")  # noqa: E731
+    secret: Callable[[Fleet], Any] = lambda f: f.client("secretsmanager")  # noqa: E731
     yield seen(
         "the secret was deleted for good",
         lambda f: secret(f).delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True),
@@ -171,6 +172,7 @@ def _foundation() -> Iterator[Change]:
     yield seen(
         "an operator filled in the secret",
         lambda f: secret(f).put_secret_value(SecretId=SECRET, SecretString='{"A": "b"}'),
+        quick=True,
     )
     yield seen(
         "an operator described the secret and tagged it",
@@ -179,10 +181,15 @@ def _foundation() -> Iterator[Change]:
             secret(f).tag_resource(SecretId=SECRET, Tags=[FOREIGN_TAG]),
         ),
     )
-    yield seen("the key pair was deleted", lambda f: f.aws("ec2").delete_key_pair(KeyName=KEY_PAIR), key_pair=MISSING)
+    yield seen(
+        "the key pair was deleted", lambda f: f.client("ec2").delete_key_pair(KeyName=KEY_PAIR), key_pair=MISSING
+    )
     yield seen(
         "the key pair is another one of that name",
-        lambda f: (f.aws("ec2").delete_key_pair(KeyName=KEY_PAIR), f.aws("ec2").create_key_pair(KeyName=KEY_PAIR)),
+        lambda f: (
+            f.client("ec2").delete_key_pair(KeyName=KEY_PAIR),
+            f.client("ec2").create_key_pair(KeyName=KEY_PAIR),
+        ),
     )
     yield Change(
         "fewer images are to be kept",
@@ -197,22 +204,24 @@ def _iam() -> Iterator[Change]:
         return Change(description, "iam", apply, differs, quick=quick)
 
     def iam(f: Fleet) -> Any:
-        return f.aws("iam")
+        return f.client("iam")
 
     ec2 = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     lambda_ = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trusts = "assume_role_policy_document"
-    yield seen("another service may take the role", lambda f: f.trust(lambda_), quick=True, role=trusts)
-    yield seen("one more service may take the role", lambda f: f.trust(ec2, lambda_), role=trusts)
+    yield seen("another service may take the role", lambda f: f.change_trust_policy(lambda_), quick=True, role=trusts)
+    yield seen("one more service may take the role", lambda f: f.change_trust_policy(ec2, lambda_), role=trusts)
     yield seen(
         "the role may be taken on a condition only",
-        lambda f: f.trust({**ec2, "Condition": {"Bool": {"a:b": "true"}}}),
+        lambda f: f.change_trust_policy({**ec2, "Condition": {"Bool": {"a:b": "true"}}}),
         role=trusts,
     )
-    yield seen("anybody may take the role", lambda f: f.trust({**ec2, "Principal": "*"}), role=trusts)
+    yield seen("anybody may take the role", lambda f: f.change_trust_policy({**ec2, "Principal": "*"}), role=trusts)
     yield seen(
         "the trust policy is written with lists",
-        lambda f: f.trust({**ec2, "Action": ["sts:AssumeRole"], "Principal": {"Service": ["ec2.amazonaws.com"]}}),
+        lambda f: f.change_trust_policy(
+            {**ec2, "Action": ["sts:AssumeRole"], "Principal": {"Service": ["ec2.amazonaws.com"]}}
+        ),
     )
     yield seen(
         "the role has another boundary",
@@ -236,7 +245,7 @@ def _iam() -> Iterator[Change]:
         role="tags",
     )
     yield seen("the role lost its tag", lambda f: iam(f).untag_role(RoleName=ROLE, TagKeys=["Project"]), role="tags")
-    yield seen("the role bears a foreign tag", lambda f: iam(f).tag_role(RoleName=ROLE, Tags=[FOREIGN_TAG]))
+    yield seen("the role bears a foreign tag", lambda f: iam(f).tag_role(RoleName=ROLE, Tags=[FOREIGN_TAG]), quick=True)
     yield seen(
         "the role was described and may be held longer",
         lambda f: iam(f).update_role(RoleName=ROLE, Description="x", MaxSessionDuration=7200),
@@ -267,35 +276,39 @@ def _iam() -> Iterator[Change]:
     may = "policy_json"
     yield seen(
         "an action became a wildcard",
-        lambda f: f.permit(lambda s: s[0].update(Action="autoscaling:*")),
+        lambda f: f.change_role_policy(lambda s: s[0].update(Action="autoscaling:*")),
         quick=True,
         policy=may,
     )
-    yield seen("an action is gone", lambda f: f.permit(lambda s: s[0]["Action"].pop()), policy=may)
-    yield seen("a resource became everything", lambda f: f.permit(lambda s: s[2].update(Resource="*")), policy=may)
-    yield seen("a statement denies", lambda f: f.permit(lambda s: s[3].update(Effect="Deny")), policy=may)
+    yield seen("an action is gone", lambda f: f.change_role_policy(lambda s: s[0]["Action"].pop()), policy=may)
+    yield seen(
+        "a resource became everything", lambda f: f.change_role_policy(lambda s: s[2].update(Resource="*")), policy=may
+    )
+    yield seen("a statement denies", lambda f: f.change_role_policy(lambda s: s[3].update(Effect="Deny")), policy=may)
     yield seen(
         "a statement has a condition",
-        lambda f: f.permit(lambda s: s[3].update(Condition={"Bool": {"a:b": "true"}})),
+        lambda f: f.change_role_policy(lambda s: s[3].update(Condition={"Bool": {"a:b": "true"}})),
         policy=may,
     )
-    yield seen("a statement has another Sid", lambda f: f.permit(lambda s: s[3].update(Sid="Other")), policy=may)
-    yield seen("a statement is gone", lambda f: f.permit(lambda s: s.pop()), policy=may)
+    yield seen(
+        "a statement has another Sid", lambda f: f.change_role_policy(lambda s: s[3].update(Sid="Other")), policy=may
+    )
+    yield seen("a statement is gone", lambda f: f.change_role_policy(lambda s: s.pop()), policy=may)
     yield seen(
         "a statement was added",
-        lambda f: f.permit(lambda s: s.append({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})),
+        lambda f: f.change_role_policy(lambda s: s.append({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})),
         policy=may,
     )
     yield seen(
         "the policy was deleted", lambda f: iam(f).delete_role_policy(RoleName=ROLE, PolicyName=POLICY), policy=MISSING
     )
-    yield seen("statements and actions stand in another order", lambda f: f.permit(reordered), quick=True)
+    yield seen("statements and actions stand in another order", lambda f: f.change_role_policy(reordered), quick=True)
     yield seen(
         "actions are written in lower case",
-        lambda f: f.permit(lambda s: s[0].update(Action=[a.lower() for a in s[0]["Action"]])),
+        lambda f: f.change_role_policy(lambda s: s[0].update(Action=[a.lower() for a in s[0]["Action"]])),
         policy=may,
     )
-    yield seen("single actions are text and single resources lists", lambda f: f.permit(spelled_out))
+    yield seen("single actions are text and single resources lists", lambda f: f.change_role_policy(spelled_out))
     yield Change(
         "Session Manager is no longer wanted",
         "iam",
@@ -303,8 +316,8 @@ def _iam() -> Iterator[Change]:
         variables={"fleet_session_manager": False},
     )
 
-    yield seen("the profile carries no role", lambda f: f.profile_carries(), quick=True, profile="role")
-    yield seen("the profile carries another role", lambda f: f.profile_carries("theirs"), profile="role")
+    yield seen("the profile carries no role", lambda f: f.set_profile_roles(), quick=True, profile="role")
+    yield seen("the profile carries another role", lambda f: f.set_profile_roles("theirs"), profile="role")
     yield seen("the profile was deleted", Fleet.drop_profile, profile=MISSING)
     yield seen(
         "the profile's tag says otherwise",
@@ -388,10 +401,10 @@ def _security_group() -> Iterator[Change]:
         lambda f: f.tag(f.security_group()["GroupId"], "Owner", "x"),
         quick=True,
     )
-    yield seen("another VPC has a group of that name", Fleet.same_name_elsewhere)
+    yield seen("another VPC has a group of that name", Fleet.create_namesake)
     yield seen(
         "there is a group of somebody else, without rules",
-        lambda f: f.aws("ec2").create_security_group(
+        lambda f: f.client("ec2").create_security_group(
             GroupName="theirs", Description="x", VpcId="vpc-010ca1c10d0000001"
         ),
     )
@@ -471,7 +484,9 @@ def _launch_template() -> Iterator[Change]:
     yield seen("the template's tag says otherwise", lambda f: f.tag(f.template_id(), "Project", "other"), "tags")
     yield seen("the template lost its tag", lambda f: f.tag(f.template_id(), "Project", None), "tags")
     yield seen(
-        "the template was deleted", lambda f: f.aws("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE), MISSING
+        "the template was deleted",
+        lambda f: f.client("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE),
+        MISSING,
     )
     yield seen(
         "an older version is another one",
@@ -480,7 +495,7 @@ def _launch_template() -> Iterator[Change]:
             f.version(lambda d: d.update(InstanceType="t3.medium")),
         ),
     )
-    yield seen("the template bears a foreign tag", lambda f: f.tag(f.template_id(), "Owner", "x"))
+    yield seen("the template bears a foreign tag", lambda f: f.tag(f.template_id(), "Owner", "x"), quick=True)
     yield Change(
         "a version lists its tags in another order",
         "launch_template",
@@ -514,7 +529,7 @@ def _group() -> Iterator[Change]:
         return Change(description, "autoscaling_group", apply, {"settings": what} if what else {}, variables, quick)
 
     def group(f: Fleet) -> Any:
-        return f.aws("autoscaling")
+        return f.client("autoscaling")
 
     def drop_tag(f: Fleet) -> None:
         group(f).delete_tags(Tags=[{"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": "Project"}])
@@ -631,7 +646,7 @@ def _lifecycle_hook() -> Iterator[Change]:
         quick=True,
         retention="on_hook_abandon",
     )
-    yield seen("somebody else has a hook", lambda f: f.hook("theirs", LifecycleTransition=ending))
+    yield seen("somebody else has a hook", lambda f: f.hook("theirs", LifecycleTransition=ending), quick=True)
 
 
 def _valet() -> Iterator[Change]:
@@ -639,31 +654,32 @@ def _valet() -> Iterator[Change]:
         return Change(description, "valet", apply, differs, quick=quick)
 
     def iam(f: Fleet) -> Any:
-        return f.aws("iam")
+        return f.client("iam")
 
     def older_default(f: Fleet) -> None:
-        f.let_valet(lambda s: s.pop(), default=False)
+        f.change_valet_policy(lambda s: s.pop(), default=False)
         iam(f).set_default_policy_version(PolicyArn=VALET_POLICY_ARN, VersionId="v2")
 
     yield seen("VALET's policy has another default version", older_default, quick=True, valet_policy="policy")
     yield seen(
         "VALET may do everything",
-        lambda f: f.let_valet(lambda s: s[1].update(Action="autoscaling:*")),
+        lambda f: f.change_valet_policy(lambda s: s[1].update(Action="autoscaling:*")),
         valet_policy="policy",
     )
     yield seen(
-        "VALET's policy has a version that is not in force", lambda f: f.let_valet(lambda s: s.pop(), default=False)
+        "VALET's policy has a version that is not in force",
+        lambda f: f.change_valet_policy(lambda s: s.pop(), default=False),
     )
 
     def only_reordered(f: Fleet) -> None:
-        f.let_valet(list.reverse)
+        f.change_valet_policy(list.reverse)
         iam(f).delete_policy_version(PolicyArn=VALET_POLICY_ARN, VersionId="v1")
 
     yield seen("VALET's policy is written in another order", only_reordered)
     yield Change(
         "VALET's policy has an older version that says the same",
         "valet",
-        lambda f: f.let_valet(list.reverse),
+        lambda f: f.change_valet_policy(list.reverse),
         tolerated={"valet_policy": "the module puts the first version that says so in force, whichever of them is"},
     )
     yield seen(
@@ -706,7 +722,9 @@ def _valet() -> Iterator[Change]:
         lambda f: iam(f).tag_user(UserName=USER, Tags=[{"Key": "Project", "Value": "other"}]),
         user="tags",
     )
-    yield seen("VALET's user bears a foreign tag", lambda f: iam(f).tag_user(UserName=USER, Tags=[FOREIGN_TAG]))
+    yield seen(
+        "VALET's user bears a foreign tag", lambda f: iam(f).tag_user(UserName=USER, Tags=[FOREIGN_TAG]), quick=True
+    )
     yield seen(
         "VALET's user was deleted", Fleet.drop_user, user=MISSING, access_key=MISSING, key_file="unknown until applied"
     )
@@ -725,7 +743,7 @@ def _valet() -> Iterator[Change]:
         "the command is another", lambda f: (f.valet / "set-on-fly.sh").write_text("#!/bin/sh\n"), script="content"
     )
     yield seen("the command cannot be run", lambda f: (f.valet / "set-on-fly.sh").chmod(0o600), script="mode")
-    yield seen("there is another file", lambda f: (f.valet / "notes").write_text("x"))
+    yield seen("there is another file", lambda f: (f.valet / "notes").write_text("x"), quick=True)
     yield Change(
         "VALET may have more workers",
         "valet",

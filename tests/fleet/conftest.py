@@ -1,4 +1,4 @@
-"""Playbooks against localcloud: two clouds for a test session, one brought back to its seed, one to a built fleet, before every test."""
+"""One localcloud for a test session; before every test it is reset to an empty account or restored to a built fleet."""
 
 from __future__ import annotations
 
@@ -7,73 +7,46 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.healthy import HealthyFleet
 
-C = TypeVar("C", bound=PlaybookCloud)
 
-
-def _started(kind: type[C], folder: Path) -> Iterator[C]:
-    """A cloud in a process of its own, from whose secrets no value may have been read in the end."""
-    with kind.start_process(folder) as cloud:
+@pytest.fixture(scope="session")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HealthyFleet]:
+    """A cloud in a process of its own, in whatever state the last test left it."""
+    with HealthyFleet.start_process(tmp_path_factory.mktemp("cloud")) as cloud:
         yield cloud
         actions = [json.loads(line)["action"] for line in cloud.trace_file.read_text().splitlines()]
         assert {"GetSecretValue", "BatchGetSecretValue"}.isdisjoint(actions), "a secret's value was read"
 
 
-@pytest.fixture(scope="session")
-def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookCloud]:
-    """Up for the session."""
-    yield from _started(PlaybookCloud, tmp_path_factory.mktemp("cloud"))
-
-
 @pytest.fixture
-def cloud(running_cloud: PlaybookCloud) -> PlaybookCloud:
-    """An account as the seed leaves it, and an empty trace."""
+def cloud(running_cloud: HealthyFleet) -> PlaybookCloud:
+    """A cloud whose account is in its initial state; the trace is empty."""
     running_cloud.reset()
     return running_cloud
 
 
 @pytest.fixture(scope="session")
-def running_built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookCloud]:
-    """Up for the session, with the fleet of inventories/local, built once."""
-    for cloud in _started(PlaybookCloud, tmp_path_factory.mktemp("built")):
-        cloud.reset()
-        run = cloud.play("site.yml")
-        assert run.returncode == 0, run
-        cloud.snapshot()
-        yield cloud
+def running_fleet(running_cloud: HealthyFleet) -> HealthyFleet:
+    """The same cloud, after a fleet was built on it whose snapshot `restore` brings back."""
+    running_cloud.build()
+    return running_cloud
 
 
 @pytest.fixture
-def built(running_built: PlaybookCloud) -> PlaybookCloud:
-    """An account with the fleet of inventories/local as `site.yml` makes it, and an empty trace."""
-    running_built.restore()
-    return running_built
-
-
-@pytest.fixture(scope="session")
-def running_healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HealthyFleet]:
-    """Up for the session, with a fleet of which nothing is wrong, built once."""
-    for cloud in _started(HealthyFleet, tmp_path_factory.mktemp("right")):
-        cloud.build()
-        yield cloud
-
-
-@pytest.fixture
-def healthy(running_healthy: HealthyFleet) -> HealthyFleet:
-    """A fleet of which nothing is wrong, and an empty trace."""
-    running_healthy.restore()
-    return running_healthy
+def fleet(running_fleet: HealthyFleet) -> HealthyFleet:
+    """The fleet of inventories/local as `site.yml` builds it, with nothing wrong; the trace is empty."""
+    running_fleet.restore()
+    return running_fleet
 
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This checkout as git would carry it elsewhere, in a folder with a blank in its name."""
+    """A copy of this checkout as a git clone would have it, in a folder with a blank in its name."""
     there = tmp_path_factory.mktemp("clones") / "a clone" / "ghosthands"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -83,7 +56,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).exists() or (ROOT / name).is_symlink():  # git also lists what was just deleted
+        if (ROOT / name).exists() or (ROOT / name).is_symlink():  # git also lists deleted files
             (there / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, there / name, follow_symlinks=False)
     return there

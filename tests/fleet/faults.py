@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
+from localcloud.testing import wait_until
 
 from tests.fleet.cloud import ROOT
 from tests.fleet.fleet import (
@@ -116,8 +117,8 @@ def first_host(*findings: Any, problem: str = "") -> Inputs:
 
 def link_profile(fleet: HealthyFleet) -> None:
     """The instance profile, with its role."""
-    fleet.aws("iam").create_instance_profile(InstanceProfileName=PROFILE)
-    fleet.aws("iam").add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
+    fleet.client("iam").create_instance_profile(InstanceProfileName=PROFILE)
+    fleet.client("iam").add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
 
 
 def gone_launches(fleet: HealthyFleet) -> None:
@@ -141,7 +142,7 @@ def retained(fleet: HealthyFleet) -> None:
 
 def stuck_at_the_end(fleet: HealthyFleet) -> None:
     """An instance whose drain does not end."""
-    fleet.aws("autoscaling").terminate_instance_in_auto_scaling_group(
+    fleet.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=fleet.in_service()[0], ShouldDecrementDesiredCapacity=False
     )
 
@@ -173,11 +174,11 @@ def hasten(fleet: HealthyFleet) -> None:
 def refresh_fails(fleet: HealthyFleet) -> None:
     """A refresh whose protected instances nobody lets go for an hour."""
     hasten(fleet)
-    aws = fleet.aws("autoscaling")
+    aws = fleet.client("autoscaling")
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=True)
     aws.start_instance_refresh(AutoScalingGroupName=GROUP)
     fleet.set_speed(4000)
-    fleet.wait_until(
+    wait_until(
         lambda: (
             aws.describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][0]["Status"] == "Failed"
         )
@@ -188,7 +189,7 @@ def refresh_fails(fleet: HealthyFleet) -> None:
 
 def detach_profile(fleet: HealthyFleet) -> None:
     """An instance without its profile."""
-    ec2 = fleet.aws("ec2")
+    ec2 = fleet.client("ec2")
     filters = [{"Name": "instance-id", "Values": fleet.in_service()[:1]}]
     found = ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"][0]
     ec2.disassociate_iam_instance_profile(AssociationId=found["AssociationId"])
@@ -196,7 +197,7 @@ def detach_profile(fleet: HealthyFleet) -> None:
 
 def another_template(fleet: HealthyFleet) -> None:
     """The group on a template of somebody else's, which says the same."""
-    made = fleet.aws("ec2").create_launch_template(
+    made = fleet.client("ec2").create_launch_template(
         LaunchTemplateName="somebody-else", LaunchTemplateData=fleet.template_data()
     )
     fleet.update(LaunchTemplate={"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"})
@@ -205,12 +206,12 @@ def another_template(fleet: HealthyFleet) -> None:
 def version_gone(fleet: HealthyFleet) -> None:
     """The version that the group pins, deleted under it."""
     fleet.version(lambda data: None)
-    fleet.aws("ec2").delete_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["1"])
+    fleet.client("ec2").delete_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["1"])
 
 
 def subnet_elsewhere(fleet: HealthyFleet) -> str:
     """Another subnet of the fleet's network, in its first zone."""
-    made = fleet.aws("ec2").create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")
+    made = fleet.client("ec2").create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")
     return str(made["Subnet"]["SubnetId"])
 
 
@@ -218,7 +219,7 @@ def subnet_gone(fleet: HealthyFleet) -> None:
     """One of the group's subnets, deleted."""
     extra = subnet_elsewhere(fleet)
     fleet.update(VPCZoneIdentifier=f"{fleet.group()['VPCZoneIdentifier']},{extra}")
-    fleet.aws("ec2").delete_subnet(SubnetId=extra)
+    fleet.client("ec2").delete_subnet(SubnetId=extra)
 
 
 def open_to(source: dict[str, Any], **how: Any) -> Callable[[HealthyFleet], Any]:
@@ -245,7 +246,7 @@ def _account() -> Iterator[Fault]:
 def _images() -> Iterator[Fault]:
     def deregistered(fleet: HealthyFleet) -> None:
         fleet.add_image()
-        fleet.aws("ec2").deregister_image(ImageId=IMAGE)
+        fleet.client("ec2").deregister_image(ImageId=IMAGE)
 
     def deregistered_and_growing(fleet: HealthyFleet) -> None:
         deregistered(fleet)
@@ -292,7 +293,9 @@ def _images() -> Iterator[Fault]:
     )
 
     def deprecate(fleet: HealthyFleet) -> None:
-        fleet.aws("ec2").enable_image_deprecation(ImageId=IMAGE, DeprecateAt=datetime.now(UTC) + timedelta(minutes=2))
+        fleet.client("ec2").enable_image_deprecation(
+            ImageId=IMAGE, DeprecateAt=datetime.now(UTC) + timedelta(minutes=2)
+        )
 
     yield Fault(
         "the image is deprecated",
@@ -337,7 +340,7 @@ def _templates() -> Iterator[Fault]:
     yield Fault(
         "the key pair was deleted",
         "template-key",
-        lambda f: f.aws("ec2").delete_key_pair(KeyName="valet-worker"),
+        lambda f: f.client("ec2").delete_key_pair(KeyName="valet-worker"),
         remedy_variables={"fleet_key_public": PUBLIC_KEY},
         slow=True,
     )
@@ -355,7 +358,7 @@ def _group() -> Iterator[Fault]:
     ) -> Fault:
         return Fault(description, check, lambda f: f.update(**settings), inputs, slow=slow, playbook=playbook)
 
-    aws: Callable[[HealthyFleet], Any] = lambda f: f.aws("autoscaling")  # noqa: E731
+    aws: Callable[[HealthyFleet], Any] = lambda f: f.client("autoscaling")  # noqa: E731
     yield Fault("the group was deleted", "group-exists", lambda f: f.drop_group(), slow=True)
     yield group("the sizes are not the operator's", "group-sizes", MaxSize=7, inputs=seen(fleet_size_owner="playbook"))
     yield group("the max size is 0", "group-sizes", MinSize=0, MaxSize=0, DesiredCapacity=0)
@@ -471,31 +474,37 @@ def _hooks() -> Iterator[Fault]:
 
 def _identity() -> Iterator[Fault]:
     def unlinked(fleet: HealthyFleet) -> None:
-        fleet.profile_carries()
+        fleet.set_profile_roles()
 
     def another_role(fleet: HealthyFleet) -> None:
-        fleet.profile_carries("somebody")
-        iam = fleet.aws("iam")
+        fleet.set_profile_roles("somebody")
+        iam = fleet.client("iam")
         iam.put_role_policy(RoleName="somebody", PolicyName="all", PolicyDocument=json.dumps(ANYTHING))
         trust = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]
         iam.update_assume_role_policy(RoleName="somebody", PolicyDocument=json.dumps(trust))
 
     def trusting(service: str) -> Callable[[HealthyFleet], Any]:
-        return lambda f: f.trust({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
+        return lambda f: f.change_trust_policy(
+            {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        )
 
     def forbid(fleet: HealthyFleet) -> None:
-        fleet.permit(lambda s: s.append({"Effect": "Deny", "Action": "autoscaling:Complete*", "Resource": "*"}))
+        fleet.change_role_policy(
+            lambda s: s.append({"Effect": "Deny", "Action": "autoscaling:Complete*", "Resource": "*"})
+        )
 
     yield Fault("the instance profile was deleted", "profile-exists", lambda f: f.drop_profile(), slow=True)
     yield Fault("the instance profile carries no role", "profile-role", unlinked, slow=True)
     yield Fault("the instance profile carries another role", "profile-role", another_role, slow=True)
     yield Fault("EC2 may not take the role", "role-trust", trusting("lambda.amazonaws.com"), slow=True)
-    yield Fault("the role lacks an action", "role-actions", lambda f: f.permit(lambda s: s.pop(0)), playbook=True)
+    yield Fault(
+        "the role lacks an action", "role-actions", lambda f: f.change_role_policy(lambda s: s.pop(0)), playbook=True
+    )
     yield Fault("the role is denied an action", "role-actions", forbid, slow=True)
     yield Fault(
         "the role's policy was deleted",
         "role-actions",
-        lambda f: f.aws("iam").delete_role_policy(RoleName=ROLE, PolicyName=POLICY),
+        lambda f: f.client("iam").delete_role_policy(RoleName=ROLE, PolicyName=POLICY),
         slow=True,
     )
     yield Fault("an instance has lost its profile", "instances-profile", detach_profile)
@@ -543,20 +552,20 @@ def _agents() -> Iterator[Fault]:
 
 def _around() -> Iterator[Fault]:
     def secret(call: str, **more: Any) -> Callable[[HealthyFleet], Any]:
-        return lambda f: getattr(f.aws("secretsmanager"), call)(SecretId=SECRET, **more)
+        return lambda f: getattr(f.client("secretsmanager"), call)(SecretId=SECRET, **more)
 
     def rotated(fleet: HealthyFleet) -> None:
         hasten(fleet)
         secret("put_secret_value", SecretString="{}")(fleet)
 
     def no_image(fleet: HealthyFleet) -> None:
-        fleet.aws("ecr").batch_delete_image(repositoryName=REPOSITORY, imageIds=[{"imageTag": "latest"}])
+        fleet.client("ecr").batch_delete_image(repositoryName=REPOSITORY, imageIds=[{"imageTag": "latest"}])
 
     def no_repository(fleet: HealthyFleet) -> None:
-        fleet.aws("ecr").delete_repository(repositoryName=REPOSITORY, force=True)
+        fleet.client("ecr").delete_repository(repositoryName=REPOSITORY, force=True)
 
     def never_heard(fleet: HealthyFleet) -> None:
-        fleet.aws("logs").delete_log_stream(logGroupName=LOGS, logStreamName="worker")
+        fleet.client("logs").delete_log_stream(logGroupName=LOGS, logStreamName="worker")
 
     yield Fault(
         "the secret was deleted",
@@ -580,7 +589,9 @@ def _around() -> Iterator[Fault]:
     yield Fault(
         "there is no repository", "repository-image", no_repository, manual="the image's own pipeline pushes it"
     )
-    yield Fault("the log group was deleted", "log-group", lambda f: f.aws("logs").delete_log_group(logGroupName=LOGS))
+    yield Fault(
+        "the log group was deleted", "log-group", lambda f: f.client("logs").delete_log_group(logGroupName=LOGS)
+    )
     yield Fault("the log group has gone silent", "log-group-receiving", inputs=later(7200), manual=ON_A_HOST)
     yield Fault(
         "the log group has never heard an instance", "log-group-receiving", never_heard, later(7200), manual=ON_A_HOST
@@ -591,19 +602,19 @@ def _instances() -> Iterator[Fault]:
     patient = {"fleet_suspended_processes": ["AZRebalance", "ReplaceUnhealthy"]}
 
     def patiently(fleet: HealthyFleet) -> Any:
-        return fleet.aws("autoscaling").suspend_processes(
+        return fleet.client("autoscaling").suspend_processes(
             AutoScalingGroupName=GROUP, ScalingProcesses=["ReplaceUnhealthy"]
         )
 
     def ill(fleet: HealthyFleet) -> None:
         patiently(fleet)
-        fleet.aws("autoscaling").set_instance_health(
+        fleet.client("autoscaling").set_instance_health(
             InstanceId=fleet.in_service()[0], HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
         )
 
     def stopped(fleet: HealthyFleet) -> None:
         patiently(fleet)
-        fleet.aws("ec2").stop_instances(InstanceIds=fleet.in_service()[:1])
+        fleet.client("ec2").stop_instances(InstanceIds=fleet.in_service()[:1])
 
     def old_version(fleet: HealthyFleet) -> None:
         hasten(fleet)
@@ -611,7 +622,7 @@ def _instances() -> Iterator[Fault]:
         fleet.set_version("2")
 
     def shield(fleet: HealthyFleet) -> None:
-        fleet.aws("autoscaling").set_instance_protection(
+        fleet.client("autoscaling").set_instance_protection(
             AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service()[:1], ProtectedFromScaleIn=True
         )
 
@@ -661,7 +672,7 @@ def _registry() -> Iterator[Fault]:
         return tuple(replace(r, job_id=JOB) for r in there)
 
     def shield_all(fleet: HealthyFleet) -> None:
-        fleet.aws("autoscaling").set_instance_protection(
+        fleet.client("autoscaling").set_instance_protection(
             AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=True
         )
 

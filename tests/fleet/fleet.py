@@ -1,11 +1,10 @@
-"""A fleet on a localcloud of its own, and what may be done to it behind the playbooks' back."""
+"""A fleet on a localcloud, and the calls by which somebody changes it without the playbooks."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +26,26 @@ ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action":
 
 
 class Fleet(PlaybookCloud):
-    """The fleet of inventories/local, and the calls by which somebody changes it behind the playbooks' back."""
-
-    @cache  # noqa: B019 - a session has one fleet
-    def aws(self, service: str) -> Any:
-        """A client."""
-        return self.client(service)
+    """The fleet of inventories/local, and the calls by which somebody changes it without the playbooks."""
 
     # --- reads -----------------------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """The group's: without its instances, and without the desired capacity, which is VALET's."""
+        """The group's settings, without its instances and its desired capacity, which is VALET's."""
         found = {k: v for k, v in self.group().items() if k not in ("Instances", "DesiredCapacity")}
-        return found | {
-            "SuspendedProcesses": sorted(s["ProcessName"] for s in found["SuspendedProcesses"])
-        }  # without since when
+        suspended = sorted(process["ProcessName"] for process in found["SuspendedProcesses"])  # without the time
+        return found | {"SuspendedProcesses": suspended}
 
     def security_group(self) -> dict[str, Any]:
         """The workers' security group."""
         filters = [{"Name": "group-name", "Values": [SECURITY_GROUP]}]
-        return dict(self.aws("ec2").describe_security_groups(Filters=filters)["SecurityGroups"][0])
+        return dict(self.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"][0])
 
     # --- changes ---------------------------------------------------------------------------------------------
 
     def update(self, **settings: Any) -> None:
         """UpdateAutoScalingGroup."""
-        self.aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, **settings)
+        self.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, **settings)
 
     def tag_group(self, key: str, value: str, propagate: bool = True) -> None:
         """CreateOrUpdateTags."""
@@ -63,31 +56,31 @@ class Fleet(PlaybookCloud):
             "Value": value,
             "PropagateAtLaunch": propagate,
         }
-        self.aws("autoscaling").create_or_update_tags(Tags=[tag])
+        self.client("autoscaling").create_or_update_tags(Tags=[tag])
 
     def hook(self, name: str, **settings: Any) -> None:
         """PutLifecycleHook."""
-        self.aws("autoscaling").put_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name, **settings)
+        self.client("autoscaling").put_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name, **settings)
 
     def drop_hook(self, name: str) -> None:
         """DeleteLifecycleHook."""
-        self.aws("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name)
+        self.client("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name)
 
-    def permit(self, change: Callable[[list[dict[str, Any]]], Any]) -> None:
-        """Change the statements of the worker's policy."""
-        iam = self.aws("iam")
+    def change_role_policy(self, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+        """Change the statements of the worker role's policy."""
+        iam = self.client("iam")
         document = iam.get_role_policy(RoleName=ROLE, PolicyName=POLICY)["PolicyDocument"]
         change(document["Statement"])
         iam.put_role_policy(RoleName=ROLE, PolicyName=POLICY, PolicyDocument=json.dumps(document))
 
-    def trust(self, *statements: Mapping[str, Any]) -> None:
+    def change_trust_policy(self, *statements: Mapping[str, Any]) -> None:
         """UpdateAssumeRolePolicy."""
         document = {"Version": "2012-10-17", "Statement": statements}
-        self.aws("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps(document))
+        self.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps(document))
 
-    def let_valet(self, change: Callable[[list[dict[str, Any]]], Any], default: bool = True) -> None:
-        """Another version of VALET's policy."""
-        iam = self.aws("iam")
+    def change_valet_policy(self, change: Callable[[list[dict[str, Any]]], Any], default: bool = True) -> None:
+        """Create another version of VALET's policy."""
+        iam = self.client("iam")
         version = iam.get_policy(PolicyArn=VALET_POLICY_ARN)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=VALET_POLICY_ARN, VersionId=version)["PolicyVersion"]["Document"]
         change(document["Statement"])
@@ -102,11 +95,8 @@ class Fleet(PlaybookCloud):
         **target: Any,
     ) -> Any:
         """AuthorizeSecurityGroupIngress or Egress, with one target such as IpRanges=[...]."""
-        call = (
-            self.aws("ec2").authorize_security_group_egress
-            if outbound
-            else self.aws("ec2").authorize_security_group_ingress
-        )
+        ec2 = self.client("ec2")
+        call = ec2.authorize_security_group_egress if outbound else ec2.authorize_security_group_ingress
         return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
 
     def close(
@@ -117,10 +107,9 @@ class Fleet(PlaybookCloud):
         ports: tuple[int, int] | None = (3100, 3100),
         **target: Any,
     ) -> Any:
-        """The reverse of `open`."""
-        call = (
-            self.aws("ec2").revoke_security_group_egress if outbound else self.aws("ec2").revoke_security_group_ingress
-        )
+        """RevokeSecurityGroupIngress or Egress, like `open`."""
+        ec2 = self.client("ec2")
+        call = ec2.revoke_security_group_egress if outbound else ec2.revoke_security_group_ingress
         return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
 
     @staticmethod
@@ -129,16 +118,16 @@ class Fleet(PlaybookCloud):
 
     def template_data(self) -> dict[str, Any]:
         """The data of the template's latest version."""
-        found = self.aws("ec2").describe_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["$Latest"])
+        found = self.client("ec2").describe_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["$Latest"])
         return dict(found["LaunchTemplateVersions"][0]["LaunchTemplateData"])
 
     def version(
         self, change: Callable[[dict[str, Any]], Any], description: str = "GhostHands worker", default: bool = True
     ) -> Any:
-        """Another version of the launch template."""
+        """Create another version of the launch template."""
         data = self.template_data()
         change(data)
-        ec2 = self.aws("ec2")
+        ec2 = self.client("ec2")
         made = ec2.create_launch_template_version(
             LaunchTemplateName=TEMPLATE, LaunchTemplateData=data, VersionDescription=description
         )
@@ -148,25 +137,25 @@ class Fleet(PlaybookCloud):
     def tag(self, resource: str, key: str, value: str | None) -> None:
         """CreateTags, or DeleteTags where `value` is None."""
         if value is None:
-            self.aws("ec2").delete_tags(Resources=[resource], Tags=[{"Key": key}])
+            self.client("ec2").delete_tags(Resources=[resource], Tags=[{"Key": key}])
         else:
-            self.aws("ec2").create_tags(Resources=[resource], Tags=[{"Key": key, "Value": value}])
+            self.client("ec2").create_tags(Resources=[resource], Tags=[{"Key": key, "Value": value}])
 
     def template_id(self) -> str:
         """The launch template's id."""
         return str(
-            self.aws("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])["LaunchTemplates"][0][
+            self.client("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])["LaunchTemplates"][0][
                 "LaunchTemplateId"
             ]
         )
 
     def log_group_arn(self) -> str:
-        """The log group's ARN as the tagging calls want it."""
+        """The log group's ARN as the tagging calls need it."""
         return f"arn:aws:logs:us-east-1:123456789012:log-group:{LOGS}"
 
-    def profile_carries(self, *roles: str) -> None:
-        """Whatever the profile carried, it carries `roles` now."""
-        iam = self.aws("iam")
+    def set_profile_roles(self, *roles: str) -> None:
+        """Let the instance profile contain `roles`, which are created, and no others."""
+        iam = self.client("iam")
         with suppress(iam.exceptions.NoSuchEntityException):
             iam.remove_role_from_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
         for role in roles:
@@ -178,55 +167,57 @@ class Fleet(PlaybookCloud):
             iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=role)
 
     def drop_role(self) -> None:
-        """The role, out of its profile, with its policy."""
-        iam = self.aws("iam")
-        self.profile_carries()
+        """Delete the role with its policy, and remove it from the profile."""
+        iam = self.client("iam")
+        self.set_profile_roles()
         iam.delete_role_policy(RoleName=ROLE, PolicyName=POLICY)
         iam.delete_role(RoleName=ROLE)
 
     def drop_profile(self) -> None:
-        """The profile."""
-        self.profile_carries()
-        self.aws("iam").delete_instance_profile(InstanceProfileName=PROFILE)
+        """Delete the instance profile."""
+        self.set_profile_roles()
+        self.client("iam").delete_instance_profile(InstanceProfileName=PROFILE)
 
     def drop_access_key(self) -> None:
-        """VALET's access key."""
-        iam = self.aws("iam")
+        """Delete VALET's access key."""
+        iam = self.client("iam")
         for key in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
             iam.delete_access_key(UserName=USER, AccessKeyId=key["AccessKeyId"])
 
     def drop_user(self) -> None:
-        """VALET's user, with its key."""
-        iam = self.aws("iam")
+        """Delete VALET's user with its key."""
+        iam = self.client("iam")
         self.drop_access_key()
         iam.detach_user_policy(UserName=USER, PolicyArn=VALET_POLICY_ARN)
         iam.delete_user(UserName=USER)
 
     def drop_valet_policy(self) -> None:
-        """VALET's policy, detached."""
-        iam = self.aws("iam")
+        """Detach and delete VALET's policy."""
+        iam = self.client("iam")
         iam.detach_user_policy(UserName=USER, PolicyArn=VALET_POLICY_ARN)
         iam.delete_policy(PolicyArn=VALET_POLICY_ARN)
 
     def drop_group(self) -> None:
-        """The group, at once."""
+        """Delete the group with its instances."""
         self.update(DeletionProtection="none", InstanceLifecyclePolicy=TERMINATE)
-        self.aws("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+        self.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
 
     def drop_security_group(self) -> None:
-        """The security group, once the instances that are in it are gone with theirs."""
+        """Delete the security group, after the group with its instances."""
         self.drop_group()
-        self.aws("ec2").delete_security_group(GroupId=self.security_group()["GroupId"])
+        self.client("ec2").delete_security_group(GroupId=self.security_group()["GroupId"])
 
-    def same_name_elsewhere(self) -> None:
-        """A security group of the same name in another VPC."""
-        self.aws("ec2").create_security_group(
+    def create_namesake(self) -> None:
+        """Create a security group of the same name in another VPC."""
+        self.client("ec2").create_security_group(
             GroupName=SECURITY_GROUP, Description="another", VpcId="vpc-010ca1c10d0000002"
         )
 
     def prefix_list(self) -> str:
-        """A managed prefix list's id."""
-        made = self.aws("ec2").create_managed_prefix_list(PrefixListName="office", MaxEntries=1, AddressFamily="IPv4")
+        """Create a managed prefix list and return its id."""
+        made = self.client("ec2").create_managed_prefix_list(
+            PrefixListName="office", MaxEntries=1, AddressFamily="IPv4"
+        )
         return str(made["PrefixList"]["PrefixListId"])
 
 
@@ -236,8 +227,8 @@ class FullFleet(Fleet):
     options: dict[str, Any] = {}
 
     def build(self) -> None:
-        """Build it on an empty account and save that state. Raises AssertionError with the run's output."""
-        iam, kms = self.aws("iam"), self.aws("kms")
+        """Build the fleet on an empty account and make a snapshot. Raises AssertionError with the run's output."""
+        iam, kms = self.client("iam"), self.client("kms")
         for name in ("boundary", "other"):
             iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(ANYTHING))
         volume_key = kms.create_key()["KeyMetadata"]["Arn"]
@@ -264,7 +255,7 @@ class FullFleet(Fleet):
         self.snapshot()
 
     def playbook_environment(self) -> dict[str, str]:
-        """Records each task's result and calls (callback_plugins/record.py)."""
+        """With a callback plugin that records each task's result and calls."""
         plugins = str(Path(__file__).with_name("callback_plugins"))
         record = {"RECORD": str(self.record), "RECORD_TRACE": str(self.trace_file)}
         return {
@@ -276,5 +267,5 @@ class FullFleet(Fleet):
 
     @property
     def record(self) -> Path:
-        """The record of the last run."""
+        """The file of the last run's records (callback_plugins/record.py)."""
         return self.trace_file.with_name("record.jsonl")

@@ -1,4 +1,4 @@
-"""A fleet of which nothing is wrong, looked at as verify.yml looks at it, and what an operator does to one."""
+"""A fleet with nothing wrong, checked as verify.yml checks it, and what an operator does to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import os
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +22,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
-from localcloud.testing import CREDENTIALS
+from localcloud.testing import CREDENTIALS, wait_until
 
 from tests.fleet.cloud import ROOT, Run
 from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
@@ -34,66 +33,66 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class ReusableAccount(Account):
-    """An account that can read everything again with the same clients, which take longer to make than to use."""
+    """An account that can be read again with the same clients, whose creation takes longer than the calls."""
 
     def clear(self) -> None:
-        """What was answered, and how many calls it took."""
+        """Drop all responses, and count calls from 0."""
         self._responses.clear()
         self.calls = 0
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to look at, and how: the operator's own variables, how much later, and what the registry and the hosts say."""
+    """What the checks read besides AWS."""
 
     variables: Mapping[str, Any]
+    """the operator's own"""
     later: float = 0.0
-    """seconds: what would take that long has then taken it"""
+    """seconds that are added to the present time"""
     registry: Callable[[Registry], Registry] = lambda registry: registry
+    """changes the worker registry"""
     hosts: Callable[[tuple[Host, ...]], tuple[Host, ...]] = lambda hosts: hosts
+    """changes the answers of hosts"""
 
 
 DEFAULT_INPUTS = Inputs({})
 
 
 class HealthyFleet(Fleet):
-    """The fleet of inventories/local as `site.yml` makes it, with what a right one has besides: a worker image and a log."""
+    """The fleet of inventories/local as `site.yml` builds it, with a worker image and a log stream."""
 
     def build(self) -> None:
-        """From nothing to that fleet, which is then kept. Raises AssertionError with what the run said."""
+        """Build the fleet on an empty account and make a snapshot. Raises AssertionError with the run's output."""
         self.reset()
         made = self.run_command(f"ansible-playbook site.yml -i {self.inventory({})}")
         assert made.returncode == 0, made
-        self.push()
-        self.aws("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
+        self.push_image()
+        self.client("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
         self.snapshot()
 
     def restore(self) -> None:
-        """What stood at `keep`, with a word in the log of just now: an hour's silence would be a finding."""
+        """Restore the snapshot, and log a present event: an hour without one would be a finding."""
         super().restore()
         event = {"timestamp": int(time.time() * 1000), "message": "the worker is up"}
-        self.aws("logs").put_log_events(logGroupName=LOGS, logStreamName="worker", logEvents=[event])
+        self.client("logs").put_log_events(logGroupName=LOGS, logStreamName="worker", logEvents=[event])
         self.clear_trace()
 
-    # --- the operator's side ----------------------------------------------------------------------------------------------------------
+    # --- the operator ---------------------------------------------------------------------------------------------
 
     def inventory(self, variables: Mapping[str, Any]) -> Path:
-        """An operator's own inventory: inventories/local on this cloud, with `variables`."""
-        at = self.folder / "inventory.yml"
-        at.write_text(json.dumps({"fleet": {"hosts": {"local": self._own(variables)}}}))
-        return at
+        """Write an inventory: inventories/local on this cloud, with `variables`."""
+        file = self.folder / "inventory.yml"
+        file.write_text(json.dumps({"fleet": {"hosts": {"local": self._own(variables)}}}))
+        return file
 
     def variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Every fleet_* variable, filled in, as the actions get them of that inventory."""
+        """Every fleet_* variable of that inventory, templated, as the actions get them."""
         defaults = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text())
-        every = {**{k: v for k, v in defaults.items() if k.startswith("fleet_")}, **self._own(variables)}
-        filled = {
-            k: v.replace("{{ fleet_name }}", every["fleet_name"]) if isinstance(v, str) else v for k, v in every.items()
-        }
-        assert not [k for k, v in filled.items() if isinstance(v, str) and "{{" in v], (
-            "a default knows more Jinja than this does"
-        )
-        return filled
+        found = {**{k: v for k, v in defaults.items() if k.startswith("fleet_")}, **self._own(variables)}
+        name = found["fleet_name"]
+        found = {k: v.replace("{{ fleet_name }}", name) if isinstance(v, str) else v for k, v in found.items()}
+        assert "{{" not in str(found), "a default needs more templating than is done here"
+        return found
 
     def _own(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         local = yaml.safe_load((ROOT / "inventories/local/group_vars/fleet.yml").read_text())
@@ -105,20 +104,20 @@ class HealthyFleet(Fleet):
         return {**local, **own, **variables}
 
     def run_command(self, command: str) -> Run:
-        """What an operator pastes into a shell at the root of a checkout, with credentials for this cloud in the environment."""
+        """Run a command in a shell at the checkout's root, with credentials for this cloud in the environment."""
         return self.shell(command, ROOT, AWS_PAGER="")
 
-    # --- looking -----------------------------------------------------------------------------------------------------------------------
+    # --- the checks -----------------------------------------------------------------------------------------------
 
     @property
     @cache  # noqa: B019 - a session has one fleet
     def account(self) -> ReusableAccount:
-        """The account behind the fleet."""
+        """The fleet's account, as the actions read it."""
         return ReusableAccount("us-east-1", self.url, "", *CREDENTIALS.values())
 
     def caller_without(self, action: str) -> Account:
-        """The account, asked by somebody who may do everything but that."""
-        iam, name = self.aws("iam"), "somebody"
+        """The account, read by a user who may do everything but that action."""
+        iam, name = self.client("iam"), "somebody"
         iam.create_user(UserName=name)
         deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
         document = {**ANYTHING, "Statement": [*ANYTHING["Statement"], deny]}
@@ -127,10 +126,10 @@ class HealthyFleet(Fleet):
         return Account("us-east-1", self.url, "", key["AccessKeyId"], key["SecretAccessKey"])
 
     def check(self, inputs: Inputs = DEFAULT_INPUTS, account: Account | None = None) -> list[Finding]:
-        """Every finding, as lifecycle_check comes to them."""
-        asked, settings = account or self.account, self.variables(inputs.variables)
+        """Every finding, as lifecycle_check makes them, without running a playbook."""
+        account, settings = account or self.account, self.variables(inputs.variables)
         self.account.clear()
-        fleet = read_fleet(asked.start, asked.call, settings)
+        fleet = read_fleet(account.start, account.call, settings)
         command_line = CommandLine("playbooks", "site.yml", str(self.inventory(inputs.variables)), "local")
         return verify(
             View(
@@ -148,108 +147,97 @@ class HealthyFleet(Fleet):
         return sorted(i["InstanceId"] for i in self.group().get("Instances", []) if i["LifecycleState"] == "InService")
 
     def registry(self) -> Registry:
-        """What the registry says where every worker in service is well: each idle, and beaten a moment ago."""
+        """A registry in which every instance in service has an idle worker with a recent heartbeat."""
         return Registry(True, "", tuple(worker(i) for i in self.in_service()), (), may_write=False)
 
     def host_answers(self) -> tuple[Host, ...]:
-        """What the doctor says on each instance where nothing is wrong."""
+        """What the doctor returns on each instance if nothing is wrong."""
         return tuple(Host(i, "", (doctor_finding("secret"), doctor_finding("docker"))) for i in self.in_service())
 
     def cpu_seconds(self) -> float:
-        """Seconds of processors that the cloud has used."""
-        with urllib.request.urlopen(f"{self.url}/localcloud/status") as answer:
-            pid = json.load(answer)["pid"]
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        """CPU time that the cloud's process has used."""
+        fields = Path(f"/proc/{super().status()['pid']}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    # --- what is done to it ----------------------------------------------------------------------------------------------------------------
+    # --- changes --------------------------------------------------------------------------------------------------
 
-    def push(self) -> None:
-        """The worker's image, to its repository."""
+    def push_image(self) -> None:
+        """Push a worker image to the repository."""
         empty = hashlib.sha256(b"").hexdigest()
         config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 0, "digest": f"sha256:{empty}"}
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
-        self.aws("ecr").put_image(repositoryName=REPOSITORY, imageManifest=json.dumps(manifest), imageTag="latest")
+        self.client("ecr").put_image(repositoryName=REPOSITORY, imageManifest=json.dumps(manifest), imageTag="latest")
 
     def terminate(self, instance: str, result: str = "CONTINUE") -> None:
-        """An instance, by its group, and its hook completed as the agent does."""
-        self.aws("autoscaling").terminate_instance_in_auto_scaling_group(
+        """Terminate an instance of the group and complete its hook as the agent does."""
+        self.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance, ShouldDecrementDesiredCapacity=False
         )
         self.complete(instance, result)
 
     def complete(self, instance: str, result: str = "CONTINUE") -> None:
-        """What the agent does once it has drained."""
-        self.aws("autoscaling").complete_lifecycle_action(
+        """Complete the termination hook as the agent does."""
+        self.client("autoscaling").complete_lifecycle_action(
             AutoScalingGroupName=GROUP, LifecycleHookName=TERMINATION, InstanceId=instance, LifecycleActionResult=result
         )
 
     def replace_instances(self) -> None:
-        """Every instance replaced by one of the group's version."""
+        """Replace every instance by one of the group's launch template version."""
         for instance in self.in_service():
             self.terminate(instance)
 
     def set_version(self, version: str) -> None:
-        """Let the group launch from that version of its template."""
+        """Set the launch template version of the group."""
         self.update(LaunchTemplate={"LaunchTemplateName": TEMPLATE, "Version": version})
 
     def relaunch_with(self, change: Callable[[dict[str, Any]], Any]) -> None:
-        """Another version of the launch template, the group on it, and every instance made of it."""
+        """Create another version of the launch template, set it, and replace every instance."""
         self.version(change)
         self.set_version(str(self.latest()))
         self.replace_instances()
 
     def latest(self) -> int:
         """The template's latest version."""
-        found = self.aws("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])
+        found = self.client("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])
         return int(found["LaunchTemplates"][0]["LatestVersionNumber"])
 
     def relaunch_with_agent_conf(self, change: Callable[[str], str]) -> None:
-        """Instances whose agent.conf is another."""
+        """Replace every instance by one with another agent.conf."""
 
-        def tell(data: dict[str, Any]) -> None:
+        def change_user_data(data: dict[str, Any]) -> None:
             text = base64.b64decode(data["UserData"]).decode().partition("content: |\n")[2]
             data["UserData"] = user_data(change(re.sub(r"^ +", "", text, flags=re.MULTILINE)))
 
-        self.relaunch_with(tell)
+        self.relaunch_with(change_user_data)
 
     def add_image(self) -> None:
-        """Another image of one's own, newer than every other: what `make image` leaves, without the wait."""
-        made = self.aws("ec2").copy_image(
+        """Add an image of the account's own that is newer than all others, as `make image` does."""
+        made = self.client("ec2").copy_image(
             SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000"
         )["ImageId"]
         self.tag(made, "ghosthands:agent-schema", "2")
 
     def finish_refresh(self) -> None:
-        """Until the refresh that was started is over: agents drain at once, and time flies, though never past an agent."""
+        """Let time pass faster until the instance refresh is over, and drain at once as agents do."""
 
-        def over() -> bool:
+        def is_over() -> bool:
             for instance in self.group()["Instances"]:
                 if instance["LifecycleState"] == "Terminating:Wait":
                     self.complete(instance["InstanceId"])
-            last = self.aws("autoscaling").describe_instance_refreshes(AutoScalingGroupName=GROUP)["InstanceRefreshes"][
-                0
-            ]
+            refreshes = self.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=GROUP)
+            last = refreshes["InstanceRefreshes"][0]
             assert last["Status"] in ("Pending", "InProgress", "Successful"), last
             return bool(last["Status"] == "Successful")
 
         self.set_speed(20)
         try:
-            self.wait_until(over)
+            wait_until(is_over, timeout=60)
         finally:
             self.set_speed(1)
 
-    @staticmethod
-    def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Wait for it. Raises AssertionError where it does not come true in time."""
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, "it has not come true"
-            time.sleep(0.05)
-
 
 def worker(instance: str, **other: Any) -> WorkerRow:
-    """A worker that is well, but for `other`."""
+    """A healthy worker's row, except for the columns in `other`."""
     values: dict[str, Any] = {
         "worker_id": instance,
         "status": "active",
@@ -267,7 +255,7 @@ def worker(instance: str, **other: Any) -> WorkerRow:
 
 
 def doctor_finding(check: str, problem: str = "", severity: str = "error") -> dict[str, Any]:
-    """What the doctor says of one of its checks."""
+    """A finding of the doctor, failed if there is a problem."""
     return {
         "id": check,
         "severity": severity,
@@ -278,5 +266,5 @@ def doctor_finding(check: str, problem: str = "", severity: str = "error") -> di
 
 
 def failed(findings: list[Finding]) -> set[str]:
-    """Ids of what is not as it should be."""
+    """Ids of the failed findings."""
     return {f.id for f in findings if not f.ok}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.fleet.cloud import PlaybookCloud, Run
+from tests.fleet.healthy import HealthyFleet
 
 SUBNET_A, SUBNET_B, FOREIGN_SUBNET = "subnet-010ca1c10d00000a1", "subnet-010ca1c10d00000b2", "subnet-010ca1c10d00000c3"
 VPC, FOREIGN_VPC = "vpc-010ca1c10d0000001", "vpc-010ca1c10d0000002"
@@ -236,7 +237,9 @@ def test_bad_input_is_refused_in_one_clear_message(name: str, tried: tuple[Run, 
     assert re.search(r"Traceback|<[\w.]+ object|\bNoneType\b|Exception", said) is None, said
 
 
-def test_bad_input_writes_nothing_anywhere(tried: tuple[Run, list[str], dict[str, str]], running_cloud: PlaybookCloud) -> None:
+def test_bad_input_writes_nothing_anywhere(
+    tried: tuple[Run, list[str], dict[str, str]], running_cloud: PlaybookCloud
+) -> None:
     run, writes, _stands = tried
     assert run.returncode != 0
     assert {host: counts["failed"] for host, counts in run.recap.items()} == dict.fromkeys(HOSTS.values(), 1)
@@ -263,12 +266,12 @@ def test_two_hosts_in_two_regions_may_not_share_what_is_the_whole_accounts(cloud
     assert "fleet_group_name" not in run.messages["one"]
 
 
-def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(built: PlaybookCloud) -> None:
+def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(fleet: HealthyFleet) -> None:
     image = "ami-010ca1c10d000a001"
-    built.client("ec2").deregister_image(ImageId=image)
-    built.clear_trace()
-    run = built.play("site.yml")
+    fleet.client("ec2").deregister_image(ImageId=image)
+    fleet.clear_trace()
+    run = fleet.play("site.yml")
     assert run.returncode != 0
     assert run.message.startswith(f"The group's image {image} is not in us-east-1, or not shared with this account.")
     assert run.message.endswith("Set fleet_image to one that is, or to newest.")
-    assert built.writes() == []
+    assert fleet.writes() == []

@@ -9,6 +9,7 @@ import pytest
 from localcloud.testing import repeatedly
 
 from tests.fleet.cloud import PlaybookCloud
+from tests.fleet.healthy import HealthyFleet
 
 GROUP = "gh-worker-local-asg"
 # With launches and terminations suspended the numbers move and no instance does: 50 changes a second would drown any cloud.
@@ -44,10 +45,10 @@ class Scaler:
             self.writes["UpdateAutoScalingGroup"] += 1
 
 
-def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: PlaybookCloud) -> None:
-    assert built.play("playbooks/autoscaling_group.yml", **STILL).returncode == 0
-    scaler, updates = Scaler(built), 0
-    built.clear_trace()
+def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(fleet: HealthyFleet) -> None:
+    assert fleet.play("playbooks/autoscaling_group.yml", **STILL).returncode == 0
+    scaler, updates = Scaler(fleet), 0
+    fleet.clear_trace()
     with repeatedly(scaler, every=0.02):
         for n in range(20):
             change: dict[str, Any] = (
@@ -64,18 +65,18 @@ def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Playboo
                 if n % 4 == 3
                 else "playbooks/autoscaling_group.yml"
             )
-            run = built.play(book, **STILL, **change)
+            run = fleet.play(book, **STILL, **change)
             assert run.returncode == 0, run
             updates += run.changed_tasks.count("Update the Auto Scaling group")
     assert scaler.undone == []
-    assert (built.group()["DesiredCapacity"], built.group()["MinSize"], built.group()["MaxSize"]) == (
+    assert (fleet.group()["DesiredCapacity"], fleet.group()["MinSize"], fleet.group()["MaxSize"]) == (
         scaler.desired,
         *scaler.sizes,
     )
     assert updates > 5, "the runs did change the group meanwhile"
     assert scaler.writes["SetDesiredCapacity"] > 100
 
-    told = [call for call in built.calls() if call["service"] == "autoscaling"]
+    told = [call for call in fleet.calls() if call["service"] == "autoscaling"]
     of_sizes = [
         c for c in told if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()
     ]
@@ -89,21 +90,21 @@ def test_a_scaler_that_never_rests_is_never_undone_by_twenty_runs(built: Playboo
     )
 
 
-def test_sizes_that_valet_owns_are_only_reported(built: PlaybookCloud) -> None:
+def test_sizes_that_valet_owns_are_only_reported(fleet: HealthyFleet) -> None:
     for how in (["--check"], []):
-        run = built.play("site.yml", *how, fleet_min_size=3, fleet_max_size=4, fleet_desired_capacity=3)
+        run = fleet.play("site.yml", *how, fleet_min_size=3, fleet_max_size=4, fleet_desired_capacity=3)
         assert run.returncode == 0, run
         assert (
             "The group's sizes are 1 to 10, fleet_min_size and fleet_max_size say 3 to 4. Left to VALET." in run.stdout
         )
         assert "fleet_size_owner=playbook" in run.stdout
         assert ("autoscaling_group", "Update the Auto Scaling group") not in run.differs
-    assert [action for action in built.writes() if action.startswith(("Update", "Set"))] == []
+    assert [action for action in fleet.writes() if action.startswith(("Update", "Set"))] == []
 
 
 @pytest.mark.parametrize(("sizes", "clamped"), [((3, 10), 3), ((1, 1), 1)])
 def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
-    sizes: tuple[int, int], clamped: int, built: PlaybookCloud
+    sizes: tuple[int, int], clamped: int, fleet: HealthyFleet
 ) -> None:
     wanted: dict[str, Any] = {
         "fleet_size_owner": "playbook",
@@ -111,11 +112,11 @@ def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
         "fleet_max_size": sizes[1],
         "fleet_desired_capacity": sizes[0],
     }
-    run = built.play("playbooks/autoscaling_group.yml", **wanted)
+    run = fleet.play("playbooks/autoscaling_group.yml", **wanted)
     assert run.changed_tasks == ["Update the Auto Scaling group"], run
-    group = built.group()
+    group = fleet.group()
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
-    assert [c["parameters"] for c in built.calls() if "DesiredCapacity" in c["parameters"]] == []
-    built.clear_trace()
-    assert built.play("playbooks/autoscaling_group.yml", **wanted).changed == 0
-    assert built.writes() == []
+    assert [c["parameters"] for c in fleet.calls() if "DesiredCapacity" in c["parameters"]] == []
+    fleet.clear_trace()
+    assert fleet.play("playbooks/autoscaling_group.yml", **wanted).changed == 0
+    assert fleet.writes() == []

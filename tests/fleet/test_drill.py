@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from localcloud.testing import is_write, repeatedly
+from localcloud.testing import is_write, repeatedly, wait_until
 
 from tests.fleet.cloud import ROOT, Run
 from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION
@@ -23,15 +23,9 @@ DRAIN_SECONDS = 1.0
 
 
 @pytest.fixture
-def fleet(healthy: HealthyFleet) -> HealthyFleet:
-    """A right fleet of two, and an empty trace."""
-    return healthy
-
-
-@pytest.fixture
 def held(fleet: HealthyFleet) -> HealthyFleet:
     """One in which a new instance does not come up by itself."""
-    fleet.aws("autoscaling").put_lifecycle_hook(
+    fleet.client("autoscaling").put_lifecycle_hook(
         AutoScalingGroupName=GROUP,
         LifecycleHookName=LAUNCH,
         LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
@@ -111,7 +105,7 @@ def test_scale_in_is_followed_timed_and_reported(fleet: HealthyFleet) -> None:
 
 def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: HealthyFleet) -> None:
     busy, idle = fleet.in_service()
-    fleet.aws("autoscaling").set_instance_protection(
+    fleet.client("autoscaling").set_instance_protection(
         AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
     )
     fleet.clear_trace()
@@ -133,7 +127,7 @@ def kept_and_ended(fleet: HealthyFleet, run: Run) -> None:
     (command,) = found["commands"]
     done = fleet.run_command(command)
     assert done.returncode == 0, done
-    fleet.wait_until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})
+    wait_until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})
 
 
 def test_an_instance_whose_drain_is_given_up_is_an_error_whose_remedy_ends_it(fleet: HealthyFleet) -> None:
@@ -148,14 +142,14 @@ def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: Hea
         "LifecycleHookName": TERMINATION,
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
     }
-    fleet.aws("autoscaling").put_lifecycle_hook(**hook, HeartbeatTimeout=30, DefaultResult="ABANDON")
+    fleet.client("autoscaling").put_lifecycle_hook(**hook, HeartbeatTimeout=30, DefaultResult="ABANDON")
     kept_and_ended(fleet, fleet.play(VERIFY, fleet_drill="terminate", **reporting(fleet)))
     assert finding(fleet)["evidence"]["seconds"]["drain"] >= 28
 
 
 @pytest.mark.slow
 def test_a_launch_that_fails_is_told_with_its_cause_and_desired_capacity_goes_back(fleet: HealthyFleet) -> None:
-    fleet.aws("ec2").deregister_image(ImageId=IMAGE)
+    fleet.client("ec2").deregister_image(ImageId=IMAGE)
     fleet.clear_trace()
     run = drill(fleet)
     assert run.returncode == 2, run
@@ -169,7 +163,7 @@ def test_what_somebody_else_writes_meanwhile_stays(held: HealthyFleet) -> None:
 
     def valet() -> None:
         if not scaled and held.group()["DesiredCapacity"] == 3:
-            held.aws("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
+            held.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
             scaled.append(5)
 
     with repeatedly(valet, every=0.05):
@@ -194,9 +188,9 @@ def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a terminal sends the signal to the whole foreground process group
     )
-    held.wait_until(lambda: held.group()["DesiredCapacity"] == 3)
+    wait_until(lambda: held.group()["DesiredCapacity"] == 3)
     os.killpg(run.pid, number)
-    held.wait_until(lambda: held.group()["DesiredCapacity"] == 2, seconds=15)
+    wait_until(lambda: held.group()["DesiredCapacity"] == 2, timeout=15)
     assert run.wait(timeout=30) != 0
     assert log(held)[-1] == "desired capacity was set back to 2, so one instance is drained by the hook"
 
@@ -218,7 +212,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_drill_is_refused_before_it_writes(why: str, fleet: HealthyFleet) -> None:
     variables, said = REFUSED[why]
     if why == "no room":
-        fleet.aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=2)
+        fleet.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=2)
         fleet.clear_trace()
     run = fleet.play(VERIFY, **{"fleet_drill": "scale_in", **reporting(fleet), **variables})
     assert run.returncode == 2, run

@@ -25,14 +25,14 @@ AT_MOST_CALLS = 15
 RED = 2  # what ansible-playbook ends with where a host failed
 
 
-def verify(healthy: HealthyFleet, *more: str, **variables: Any) -> Run:
+def verify(fleet: HealthyFleet, *more: str, **variables: Any) -> Run:
     """verify.yml, as an operator runs it."""
-    return healthy.run_command(
-        " ".join([f"ansible-playbook playbooks/verify.yml -i {healthy.inventory(variables)}", *more])
+    return fleet.run_command(
+        " ".join([f"ansible-playbook playbooks/verify.yml -i {fleet.inventory(variables)}", *more])
     )
 
 
-def task(healthy: HealthyFleet, folder: Path, variables: Mapping[str, Any] | None = None, **options: Any) -> Run:
+def task(fleet: HealthyFleet, folder: Path, variables: Mapping[str, Any] | None = None, **options: Any) -> Run:
     """A play of an operator's own with that task."""
     for room in ("group_vars", "vars", "collections"):
         (folder / room).symlink_to(ROOT / "playbooks" / room)
@@ -43,53 +43,53 @@ def task(healthy: HealthyFleet, folder: Path, variables: Mapping[str, Any] | Non
         "tasks": [
             {
                 "name": "Look",
-                "wekruit.ghosthands.lifecycle_check": {"report": str(healthy.folder / "report"), **options},
+                "wekruit.ghosthands.lifecycle_check": {"report": str(fleet.folder / "report"), **options},
             }
         ],
     }
     (folder / "play.yml").write_text(json.dumps([play]))
-    return healthy.run_command(f"ansible-playbook {folder}/play.yml -i {healthy.inventory(variables or {})}")
+    return fleet.run_command(f"ansible-playbook {folder}/play.yml -i {fleet.inventory(variables or {})}")
 
 
-def told(healthy: HealthyFleet) -> dict[str, Any]:
+def told(fleet: HealthyFleet) -> dict[str, Any]:
     """report.json: id -> finding."""
-    report = json.loads((healthy.folder / "report/report.json").read_text())
+    report = json.loads((fleet.folder / "report/report.json").read_text())
     return {f["id"]: f for f in report["findings"]}
 
 
-def wrong_ones(healthy: HealthyFleet) -> set[str]:
+def wrong_ones(fleet: HealthyFleet) -> set[str]:
     """Ids of what report.json calls wrong."""
-    return {id for id, finding in told(healthy).items() if not finding["ok"]}
+    return {id for id, finding in told(fleet).items() if not finding["ok"]}
 
 
 # --- what verify.yml says, costs and leaves alone -----------------------------------------------------------------------------------------
 
 
-def test_verify_of_a_right_fleet_is_green_and_changes_nothing(healthy: HealthyFleet) -> None:
-    healthy.clear_trace()
-    run = verify(healthy)
+def test_verify_of_a_right_fleet_is_green_and_changes_nothing(fleet: HealthyFleet) -> None:
+    fleet.clear_trace()
+    run = verify(fleet)
     assert run.returncode == 0, run
-    assert wrong_ones(healthy) == set()
-    assert healthy.writes() == []
+    assert wrong_ones(fleet) == set()
+    assert fleet.writes() == []
     assert run.changed == 0
-    assert len(healthy.calls()) <= AT_MOST_CALLS
+    assert len(fleet.calls()) <= AT_MOST_CALLS
 
 
 @pytest.mark.parametrize("fault", [pytest.param(f, id=f.check) for f in FAULTS if f.playbook])
-def test_verify_finds_what_the_python_underneath_finds(fault: Fault, healthy: HealthyFleet) -> None:
-    fault.apply(healthy)
-    healthy.clear_trace()
-    run = verify(healthy, **fault.inputs.variables)
-    assert wrong_ones(healthy) == {fault.check}
-    bad = told(healthy)[fault.check]
+def test_verify_finds_what_the_python_underneath_finds(fault: Fault, fleet: HealthyFleet) -> None:
+    fault.apply(fleet)
+    fleet.clear_trace()
+    run = verify(fleet, **fault.inputs.variables)
+    assert wrong_ones(fleet) == {fault.check}
+    bad = told(fleet)[fault.check]
     assert run.returncode == (RED if bad["severity"] == "error" else 0), run
     assert bad["commands"]
     assert [command for command in bad["commands"] if command not in run.stdout] == [], run  # unbroken, to be copied
-    assert healthy.writes() == []
+    assert fleet.writes() == []
 
 
-def test_the_registry_and_the_hosts_come_as_values(healthy: HealthyFleet, tmp_path: Path) -> None:
-    first, second = healthy.in_service()
+def test_the_registry_and_the_hosts_come_as_values(fleet: HealthyFleet, tmp_path: Path) -> None:
+    first, second = fleet.in_service()
     moment = "2026-11-01T00:00:00.000+00:00"
     row = {
         "worker_id": first,
@@ -115,34 +115,34 @@ def test_the_registry_and_the_hosts_come_as_values(healthy: HealthyFleet, tmp_pa
     }
     lacks = {"id": "secret", "severity": "error", "ok": False, "detail": "lacks GH_API_KEY", "remedy": "Add it."}
     hosts = [{"instance": first, "findings": [lacks]}, {"instance": second, "problem": "no route"}]
-    run = task(healthy, tmp_path, registry=registry, hosts=hosts)
+    run = task(fleet, tmp_path, registry=registry, hosts=hosts)
     assert run.returncode == RED
-    assert wrong_ones(healthy) == {
+    assert wrong_ones(fleet) == {
         *("registry-schema", "registry-read-only", "registry-beating", "registry-address", "host-asked", "host-secret"),
     }
 
 
-def test_a_worker_that_stands_by_is_no_failure(healthy: HealthyFleet) -> None:
-    healthy.aws("autoscaling").enter_standby(
-        AutoScalingGroupName=GROUP, InstanceIds=healthy.in_service()[:1], ShouldDecrementDesiredCapacity=True
+def test_a_worker_that_stands_by_is_no_failure(fleet: HealthyFleet) -> None:
+    fleet.client("autoscaling").enter_standby(
+        AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service()[:1], ShouldDecrementDesiredCapacity=True
     )
-    found = healthy.check()
+    found = fleet.check()
     assert failed(found) == set()
     assert "1 instance in standby" in next(f.detail for f in found if f.id == "instances-standby")
 
 
-def test_what_a_refresh_is_about_to_mend_is_no_failure(healthy: HealthyFleet) -> None:
-    healthy.aws("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="{}")
-    healthy.version(lambda data: None)
-    healthy.set_version("2")
-    healthy.aws("autoscaling").start_instance_refresh(AutoScalingGroupName=GROUP)
-    assert failed(healthy.check()) == set()
+def test_what_a_refresh_is_about_to_mend_is_no_failure(fleet: HealthyFleet) -> None:
+    fleet.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="{}")
+    fleet.version(lambda data: None)
+    fleet.set_version("2")
+    fleet.client("autoscaling").start_instance_refresh(AutoScalingGroupName=GROUP)
+    assert failed(fleet.check()) == set()
 
 
-def test_too_few_in_service_is_not_yet_right_while_others_come(healthy: HealthyFleet) -> None:
-    healthy.hook("boot", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING")
-    healthy.update(MinSize=3, DesiredCapacity=3)
-    serving = next(f for f in healthy.check() if f.id == "instances-serving")
+def test_too_few_in_service_is_not_yet_right_while_others_come(fleet: HealthyFleet) -> None:
+    fleet.hook("boot", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING")
+    fleet.update(MinSize=3, DesiredCapacity=3)
+    serving = next(f for f in fleet.check() if f.id == "instances-serving")
     assert (serving.ok, serving.detail) == (True, "Not looked at: 2 of 3 in service, 1 launching.")
 
 
@@ -154,44 +154,44 @@ def test_too_few_in_service_is_not_yet_right_while_others_come(healthy: HealthyF
     [("never", 0, "error"), ("error", 0, "warning"), ("error", RED, "error"), ("warning", RED, "warning")],
 )
 def test_fail_on_is_the_least_severity_that_fails(
-    fail_on: str, returncode: int, fault: str, healthy: HealthyFleet, tmp_path: Path
+    fail_on: str, returncode: int, fault: str, fleet: HealthyFleet, tmp_path: Path
 ) -> None:
     id = {"error": "hook-exists", "warning": "group-cooldown"}[fault]
-    healthy.drop_hook(TERMINATION) if fault == "error" else healthy.update(DefaultCooldown=60)
-    run = task(healthy, tmp_path, fail_on=fail_on)
-    assert wrong_ones(healthy) == {id}
+    fleet.drop_hook(TERMINATION) if fault == "error" else fleet.update(DefaultCooldown=60)
+    run = task(fleet, tmp_path, fail_on=fail_on)
+    assert wrong_ones(fleet) == {id}
     assert run.returncode == returncode, run
 
 
-def test_what_is_expected_instead_is_a_fleets_own_variable(healthy: HealthyFleet, tmp_path: Path) -> None:
-    run = task(healthy, tmp_path, expect={"cooldwn_seconds": 60})
+def test_what_is_expected_instead_is_a_fleets_own_variable(fleet: HealthyFleet, tmp_path: Path) -> None:
+    run = task(fleet, tmp_path, expect={"cooldwn_seconds": 60})
     assert run.returncode == RED
     assert "fleet_cooldwn_seconds" in run.message
     assert "fleet_cooldown_seconds" in run.message
 
 
-def test_what_is_expected_instead_replaces_the_variable(healthy: HealthyFleet, tmp_path: Path) -> None:
-    healthy.update(DefaultCooldown=60)
-    assert task(healthy, tmp_path, expect={"cooldown_seconds": 60}, fail_on="warning").returncode == 0
+def test_what_is_expected_instead_replaces_the_variable(fleet: HealthyFleet, tmp_path: Path) -> None:
+    fleet.update(DefaultCooldown=60)
+    assert task(fleet, tmp_path, expect={"cooldown_seconds": 60}, fail_on="warning").returncode == 0
 
 
-def test_waiting_for_no_check_is_refused(healthy: HealthyFleet, tmp_path: Path) -> None:
-    run = task(healthy, tmp_path, wait_for=["hook-exist"])
+def test_waiting_for_no_check_is_refused(fleet: HealthyFleet, tmp_path: Path) -> None:
+    run = task(fleet, tmp_path, wait_for=["hook-exist"])
     assert run.returncode == RED
     assert "wait_for names no check: hook-exist" in run.message
 
 
-def test_a_wait_that_is_in_vain_ends_in_time_and_says_for_what(healthy: HealthyFleet, tmp_path: Path) -> None:
-    healthy.drop_hook(TERMINATION)
-    run = task(healthy, tmp_path, wait_for=["hook-exists"], timeout=1)
+def test_a_wait_that_is_in_vain_ends_in_time_and_says_for_what(fleet: HealthyFleet, tmp_path: Path) -> None:
+    fleet.drop_hook(TERMINATION)
+    run = task(fleet, tmp_path, wait_for=["hook-exists"], timeout=1)
     assert run.returncode == RED
     assert "waiting for hook-exists" in run.stdout
-    assert wrong_ones(healthy) == {"hook-exists"}
+    assert wrong_ones(fleet) == {"hook-exists"}
 
 
-def test_a_wait_ends_when_what_it_waits_for_is_right(healthy: HealthyFleet, tmp_path: Path) -> None:
+def test_a_wait_ends_when_what_it_waits_for_is_right(fleet: HealthyFleet, tmp_path: Path) -> None:
     """Somebody puts the hook back meanwhile."""
-    healthy.drop_hook(TERMINATION)
+    fleet.drop_hook(TERMINATION)
     put_back = {
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
         "HeartbeatTimeout": 300,
@@ -200,27 +200,25 @@ def test_a_wait_ends_when_what_it_waits_for_is_right(healthy: HealthyFleet, tmp_
     looked = threading.Event()
 
     def put_it_back() -> None:
-        if not looked.is_set() and any(c["action"] == "DescribeLifecycleHooks" for c in healthy.calls()):
-            healthy.hook(TERMINATION, **put_back)
+        if not looked.is_set() and any(c["action"] == "DescribeLifecycleHooks" for c in fleet.calls()):
+            fleet.hook(TERMINATION, **put_back)
             looked.set()
 
     with repeatedly(put_it_back, every=0.1):
-        run = task(healthy, tmp_path, wait_for=["hook-exists"], timeout=120, fail_on="warning")
+        run = task(fleet, tmp_path, wait_for=["hook-exists"], timeout=120, fail_on="warning")
     assert run.returncode == 0, run
     assert "waiting for hook-exists" in run.stdout
-    assert wrong_ones(healthy) == set()
+    assert wrong_ones(fleet) == set()
 
 
 # --- what it bears --------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_group_that_is_not_there_is_one_finding(healthy: HealthyFleet) -> None:
-    run = verify(healthy, fleet_group_name="nobody-asg")
+def test_a_group_that_is_not_there_is_one_finding(fleet: HealthyFleet) -> None:
+    run = verify(fleet, fleet_group_name="nobody-asg")
     assert run.returncode == RED
-    assert wrong_ones(healthy) == {"group-exists"}
-    assert (
-        told(healthy)["group-exists"]["detail"] == "There is no group nobody-asg in us-east-1 of account 123456789012."
-    )
+    assert wrong_ones(fleet) == {"group-exists"}
+    assert told(fleet)["group-exists"]["detail"] == "There is no group nobody-asg in us-east-1 of account 123456789012."
 
 
 READS = {
@@ -242,11 +240,11 @@ SIMULATOR = "iam:SimulatePrincipalPolicy"
 
 
 @pytest.fixture
-def enforcing(healthy: HealthyFleet) -> Iterator[HealthyFleet]:
+def enforcing(fleet: HealthyFleet) -> Iterator[HealthyFleet]:
     """With IAM enforced."""
-    healthy.enforce_iam()
-    yield healthy
-    healthy.enforce_iam(False)
+    fleet.enforce_iam()
+    yield fleet
+    fleet.enforce_iam(False)
 
 
 @pytest.mark.parametrize("action", sorted(READS))
@@ -256,10 +254,10 @@ def test_what_may_not_be_read_is_one_finding_and_no_crash(action: str, enforcing
     assert f"These credentials may not call {action}" in next(f.detail for f in found if f.id == "readable")
 
 
-def test_these_are_all_the_calls_that_it_makes(healthy: HealthyFleet) -> None:
-    healthy.clear_trace()
-    healthy.check(Inputs({}, registry=lambda _: Registry(True, "", (), (), may_write=False), hosts=lambda _: ()))
-    assert {f"{c['service']}:{c['action']}" for c in healthy.calls()} == {*READS, SIMULATOR}
+def test_these_are_all_the_calls_that_it_makes(fleet: HealthyFleet) -> None:
+    fleet.clear_trace()
+    fleet.check(Inputs({}, registry=lambda _: Registry(True, "", (), (), may_write=False), hosts=lambda _: ()))
+    assert {f"{c['service']}:{c['action']}" for c in fleet.calls()} == {*READS, SIMULATOR}
 
 
 def test_who_may_not_ask_the_simulator_reads_the_policy_and_says_so(enforcing: HealthyFleet) -> None:
@@ -275,22 +273,22 @@ def test_who_may_read_nothing_is_told_so_once(enforcing: HealthyFleet) -> None:
     assert {f.evidence.get("looked") for f in of_the_account} == {False}
 
 
-def test_throttling_of_every_other_call_is_borne(healthy: HealthyFleet) -> None:
-    healthy.set_faults({"operation": "*", "kind": "throttle", "rate": 0.5}, seed=2027)
+def test_throttling_of_every_other_call_is_borne(fleet: HealthyFleet) -> None:
+    fleet.set_faults({"operation": "*", "kind": "throttle", "rate": 0.5}, seed=2027)
     try:
-        run = verify(healthy)
+        run = verify(fleet)
     finally:
-        healthy.set_faults()
+        fleet.set_faults()
     assert run.returncode == 0, run
-    assert wrong_ones(healthy) == set()
-    assert sum(c["error"] is not None for c in healthy.calls()) > 3
+    assert wrong_ones(fleet) == set()
+    assert sum(c["error"] is not None for c in fleet.calls()) > 3
 
 
 DOWN = "http://127.0.0.1:9"
 
 
-def test_an_endpoint_that_is_down_is_one_clear_error(healthy: HealthyFleet) -> None:
-    found = healthy.check(
+def test_an_endpoint_that_is_down_is_one_clear_error(fleet: HealthyFleet) -> None:
+    found = fleet.check(
         Inputs({"fleet_endpoint_url": DOWN}), Account("us-east-1", DOWN, "", *CREDENTIALS.values(), attempts=1)
     )
     assert failed(found) == {"readable"}
@@ -301,10 +299,10 @@ def test_an_endpoint_that_is_down_is_one_clear_error(healthy: HealthyFleet) -> N
 
 
 @pytest.mark.slow  # it is asked ten times before it is given up
-def test_verify_against_an_endpoint_that_is_down_ends_in_that_error(healthy: HealthyFleet) -> None:
-    run = verify(healthy, fleet_endpoint_url=DOWN)
+def test_verify_against_an_endpoint_that_is_down_ends_in_that_error(fleet: HealthyFleet) -> None:
+    run = verify(fleet, fleet_endpoint_url=DOWN)
     assert run.returncode == RED
-    assert wrong_ones(healthy) == {"readable"}
+    assert wrong_ones(fleet) == {"readable"}
     assert re.search(r"Traceback|<[\w.]+ object", run.stdout + run.stderr) is None
 
 
@@ -317,40 +315,40 @@ def of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def test_a_thousand_instances_and_as_many_rows_cost_no_more_calls_and_five_seconds(healthy: HealthyFleet) -> None:
+def test_a_thousand_instances_and_as_many_rows_cost_no_more_calls_and_five_seconds(fleet: HealthyFleet) -> None:
     """Seconds of both ends' processors: what else the machine does is not counted."""
-    ec2 = healthy.aws("ec2")
+    ec2 = fleet.client("ec2")
     subnets = [
         ec2.create_subnet(VpcId=VPC, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
         for cidr, zone in (("172.28.64.0/18", "us-east-1a"), ("172.28.128.0/18", "us-east-1b"))
     ]
-    healthy.update(VPCZoneIdentifier=",".join(subnets), MaxSize=1000, DesiredCapacity=1000)
-    registry = healthy.registry()
+    fleet.update(VPCZoneIdentifier=",".join(subnets), MaxSize=1000, DesiredCapacity=1000)
+    registry = fleet.registry()
     assert len(registry.rows) == 1000
-    healthy.clear_trace()
-    before = healthy.cpu_seconds() + time.process_time()
-    found = healthy.check(Inputs({}, registry=lambda _: registry))
-    spent = healthy.cpu_seconds() + time.process_time() - before
+    fleet.clear_trace()
+    before = fleet.cpu_seconds() + time.process_time()
+    found = fleet.check(Inputs({}, registry=lambda _: registry))
+    spent = fleet.cpu_seconds() + time.process_time() - before
     assert failed(found) == set()
-    assert len(asked(healthy)) <= AT_MOST_CALLS
+    assert len(asked(fleet)) <= AT_MOST_CALLS
     assert spent < 5, spent
 
 
-def asked(healthy: HealthyFleet) -> set[tuple[str, str]]:
+def asked(fleet: HealthyFleet) -> set[tuple[str, str]]:
     """The questions of the trace: (action, of what); the pages of one are one."""
     pages = ("NextToken", "nextToken", "Marker", "MaxResults")
     return {
-        (c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in healthy.calls()
+        (c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in fleet.calls()
     }
 
 
-def test_ten_instances_cost_two_seconds_beyond_ansibles_own_start(healthy: HealthyFleet, tmp_path: Path) -> None:
+def test_ten_instances_cost_two_seconds_beyond_ansibles_own_start(fleet: HealthyFleet, tmp_path: Path) -> None:
     """Seconds of all processes' processors."""
-    healthy.update(DesiredCapacity=10)
+    fleet.update(DesiredCapacity=10)
     (tmp_path / "empty.yml").write_text(json.dumps([{"hosts": "fleet", "gather_facts": False, "tasks": []}]))
     began = of_children()
-    assert healthy.run_command(f"ansible-playbook {tmp_path}/empty.yml -i {healthy.inventory({})}").returncode == 0
-    start, before = of_children() - began, of_children() + healthy.cpu_seconds()
-    assert verify(healthy).returncode == 0
-    spent = of_children() + healthy.cpu_seconds() - before - start
+    assert fleet.run_command(f"ansible-playbook {tmp_path}/empty.yml -i {fleet.inventory({})}").returncode == 0
+    start, before = of_children() - began, of_children() + fleet.cpu_seconds()
+    assert verify(fleet).returncode == 0
+    spent = of_children() + fleet.cpu_seconds() - before - start
     assert spent < 2, spent

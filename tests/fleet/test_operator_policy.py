@@ -11,6 +11,7 @@ import pytest
 
 from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.fleet import GROUP, TERMINATION
+from tests.fleet.healthy import HealthyFleet
 
 Document = dict[str, Any]
 User = Callable[[PlaybookCloud, Document], dict[str, Any]]
@@ -94,16 +95,16 @@ def test_an_operator_with_an_action_less_is_told_which(cloud: PlaybookCloud, use
 
 
 def test_who_has_the_document_for_verifying_verifies_and_may_change_nothing(
-    built: PlaybookCloud, user: User, tmp_path: Path
+    fleet: HealthyFleet, user: User, tmp_path: Path
 ) -> None:
-    key = user(built, document("verify"))
-    run = built.play("playbooks/verify.yml", **key, fleet_verify_fail_on="never", fleet_report_dir=str(tmp_path))
+    key = user(fleet, document("verify"))
+    run = fleet.play("playbooks/verify.yml", **key, fleet_verify_fail_on="never", fleet_report_dir=str(tmp_path))
     assert run.returncode == 0, run
     findings = {f["id"]: f for f in json.loads((tmp_path / "report.json").read_text())["findings"]}
     assert findings["readable"]["ok"]
     assert findings["role-actions"]["evidence"]["how"] == "IAM's policy simulator"
-    assert refused(built) == []
-    run = built.play("site.yml", **key, fleet_termination_hook_timeout=600)
+    assert refused(fleet) == []
+    run = fleet.play("site.yml", **key, fleet_termination_hook_timeout=600)
     assert run.returncode != 0
-    hooks = built.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
+    hooks = fleet.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
     assert {hook["LifecycleHookName"]: hook["HeartbeatTimeout"] for hook in hooks} == {TERMINATION: 300}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.fleet.cloud import PlaybookCloud, Run
+from tests.fleet.healthy import HealthyFleet
 
 GROUP, TEMPLATE, HOOK = "gh-worker-local-asg", "gh-worker-local-lt", "gh-worker-local-termination"
 SECTIONS = ["foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"]
@@ -99,8 +100,8 @@ def finished(run: Run) -> Run:
 
 
 @pytest.mark.parametrize("section", [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in SECTIONS])
-def test_a_playbook_alone_keeps_the_rhythm(section: str, running_built: PlaybookCloud) -> None:
-    cloud, book, change = running_built, f"playbooks/{section}.yml", CHANGES[section]
+def test_a_playbook_alone_keeps_the_rhythm(section: str, running_fleet: HealthyFleet) -> None:
+    cloud, book, change = running_fleet, f"playbooks/{section}.yml", CHANGES[section]
     BEFORE.get(section, nothing)(cloud)
     try:
         cloud.clear_trace()
@@ -163,11 +164,11 @@ def test_the_whole_site_keeps_the_rhythm(cloud: PlaybookCloud) -> None:
     the_same_again(cloud, "site.yml", ["run"], **change)
 
 
-def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_them_too(built: PlaybookCloud) -> None:
+def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_them_too(fleet: HealthyFleet) -> None:
     changes = [CHANGES[section] for section in ("iam", "security_group", "launch_template", "autoscaling_group")]
     variables = {name: value for change in changes for name, value in change.variables.items()}
-    checked = finished(built.play("site.yml", "--check", "--diff", **variables))
-    ran = finished(built.play("site.yml", "--diff", **variables))
+    checked = finished(fleet.play("site.yml", "--check", "--diff", **variables))
+    ran = finished(fleet.play("site.yml", "--diff", **variables))
     for change in changes:
         for words in change.shows:
             assert words in checked.stdout
@@ -191,7 +192,9 @@ def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_
         ),
     ],
 )
-def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section: str, needs: str, cloud: PlaybookCloud) -> None:
+def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(
+    section: str, needs: str, cloud: PlaybookCloud
+) -> None:
     checked = finished(cloud.play(f"playbooks/{section}.yml", "--check"))
     assert {of for of, _task in checked.differs} == {section}
     ran = cloud.play(f"playbooks/{section}.yml")
@@ -201,20 +204,22 @@ def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(section:
 
 
 @pytest.mark.parametrize("book", ["playbooks/preflight.yml", "playbooks/status.yml"])
-def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_built: PlaybookCloud) -> None:
-    for state in (running_built.reset, running_built.restore):
+def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_fleet: HealthyFleet) -> None:
+    for state in (running_fleet.reset, running_fleet.restore):
         state()
         for how in ([], ["--check"]):
-            run = finished(running_built.play(book, *how))
-            assert (run.changed, running_built.writes()) == (0, []), run
+            run = finished(running_fleet.play(book, *how))
+            assert (run.changed, running_fleet.writes()) == (0, []), run
 
 
-def test_status_shows_what_is_missing_and_then_what_stands(running_built: PlaybookCloud) -> None:
-    running_built.reset()
-    assert {section: ids for section, ids in running_built.existing_resources().items() if ids} == {"§1": {"valet-worker"}}
-    running_built.restore()
-    whole = running_built.existing_resources()
-    instances = {instance["InstanceId"] for instance in running_built.group()["Instances"]}
+def test_status_shows_what_is_missing_and_then_what_stands(running_fleet: HealthyFleet) -> None:
+    running_fleet.reset()
+    assert {section: ids for section, ids in running_fleet.existing_resources().items() if ids} == {
+        "§1": {"valet-worker"}
+    }
+    running_fleet.restore()
+    whole = running_fleet.existing_resources()
+    instances = {instance["InstanceId"] for instance in running_fleet.group()["Instances"]}
     assert len(instances) == 2
     assert whole["§4"] == {GROUP, *instances}
     assert whole["§5"] == {HOOK}
@@ -223,10 +228,10 @@ def test_status_shows_what_is_missing_and_then_what_stands(running_built: Playbo
     assert whole["§10"] == {"gh-worker-local-valet-autoscale"}
 
 
-def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: PlaybookCloud) -> None:
-    assert finished(built.play("site.yml", fleet_force=False)).changed == 0
-    assert built.writes() == []
-    forced = finished(built.play("site.yml", fleet_force=True))
+def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(fleet: HealthyFleet) -> None:
+    assert finished(fleet.play("site.yml", fleet_force=False)).changed == 0
+    assert fleet.writes() == []
+    forced = finished(fleet.play("site.yml", fleet_force=True))
     for task in (
         "Create the log group",
         "Create the instance profile",
@@ -234,11 +239,11 @@ def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(built: PlaybookClo
         "Update the Auto Scaling group",
     ):
         assert f"TASK [{task}]" in forced.stdout
-    assert len(built.calls()) > 2 * 25, "the stock modules asked for themselves"
-    assert not any("DesiredCapacity" in call["parameters"] for call in built.calls()), "not even by force"
-    built.clear_trace()
-    assert finished(built.play("site.yml")).changed == 0
-    assert built.writes() == []
+    assert len(fleet.calls()) > 2 * 25, "the stock modules asked for themselves"
+    assert not any("DesiredCapacity" in call["parameters"] for call in fleet.calls()), "not even by force"
+    fleet.clear_trace()
+    assert finished(fleet.play("site.yml")).changed == 0
+    assert fleet.writes() == []
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.cloud import PlaybookCloud
+from tests.fleet.healthy import HealthyFleet
 
 USER: dict[str, Any] = {"fleet_valet_user_name": "gh-valet", "fleet_valet_access_key": True}
 SECRET = "ghosthands/worker/env"
@@ -67,8 +68,8 @@ def test_valets_access_key_is_made_once_kept_to_its_owner_and_never_shown(cloud:
     assert [policy["PolicyName"] for policy in attached] == ["gh-worker-local-valet-autoscale"]
 
 
-def test_valets_settings_have_both_spellings(built: PlaybookCloud) -> None:
-    settings = dict(line.split("=", 1) for line in (built.valet / "valet.env").read_text().splitlines())
+def test_valets_settings_have_both_spellings(fleet: HealthyFleet) -> None:
+    settings = dict(line.split("=", 1) for line in (fleet.valet / "valet.env").read_text().splitlines())
     assert settings == {
         "AUTOSCALE_ASG_ENABLED": "true",
         "AUTOSCALE_ASG_MAX": "10",
@@ -91,11 +92,11 @@ def fly(tmp_path: Path) -> Path:
     return program
 
 
-def test_the_written_command_sets_valets_settings_on_fly(built: PlaybookCloud, fly: Path, tmp_path: Path) -> None:
+def test_the_written_command_sets_valets_settings_on_fly(fleet: HealthyFleet, fly: Path, tmp_path: Path) -> None:
     awkward: dict[str, Any] = {"fleet_group_name": "gh worker=s asg"}
-    assert built.play("playbooks/valet.yml", **awkward).returncode == 0
+    assert fleet.play("playbooks/valet.yml", **awkward).returncode == 0
     assert not (tmp_path / "called").exists(), "only when asked"
-    applied = built.play("playbooks/valet.yml", **awkward, fleet_valet_apply=True, programs=fly.parent)
+    applied = fleet.play("playbooks/valet.yml", **awkward, fleet_valet_apply=True, programs=fly.parent)
     assert applied.returncode == 0, applied
     assert applied.changed_tasks == ["Set VALET's settings on Fly.io"]
     called = (tmp_path / "called").read_text().splitlines()

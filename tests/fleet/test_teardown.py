@@ -9,6 +9,7 @@ import pytest
 from localcloud.testing import repeatedly
 
 from tests.fleet.cloud import PlaybookCloud, Run
+from tests.fleet.healthy import HealthyFleet
 
 GROUP, HOOK = "gh-worker-local-asg", "gh-worker-local-termination"
 CONFIRMED: dict[str, Any] = {"fleet_confirm_teardown": GROUP}
@@ -49,123 +50,123 @@ def only_the_spared(cloud: PlaybookCloud) -> None:
 
 
 @pytest.mark.parametrize("said", [{}, {"fleet_confirm_teardown": "gh-worker-asg"}, {"fleet_confirm_teardown": True}])
-def test_without_the_groups_name_nothing_ends(said: dict[str, Any], built: PlaybookCloud) -> None:
-    run = built.play("playbooks/teardown.yml", **said, fleet_force_delete=True)
+def test_without_the_groups_name_nothing_ends(said: dict[str, Any], fleet: HealthyFleet) -> None:
+    run = fleet.play("playbooks/teardown.yml", **said, fleet_force_delete=True)
     assert run.returncode != 0
     assert (
         run.message
         == f"This would delete the fleet of local. To confirm, name its group: -e fleet_confirm_teardown={GROUP}"
     )
-    assert built.writes() == []
+    assert fleet.writes() == []
 
 
-def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(built: PlaybookCloud) -> None:
-    assert built.existing_resources()["§4"] > {GROUP}
-    busy = built.group()["Instances"][0]["InstanceId"]
-    built.client("autoscaling").set_instance_protection(
+def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(fleet: HealthyFleet) -> None:
+    assert fleet.existing_resources()["§4"] > {GROUP}
+    busy = fleet.group()["Instances"][0]["InstanceId"]
+    fleet.client("autoscaling").set_instance_protection(
         AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
     )
-    built.clear_trace()
-    with repeatedly(agent(built), every=0.2):
-        run = teardown(built)
+    fleet.clear_trace()
+    with repeatedly(agent(fleet), every=0.2):
+        run = teardown(fleet)
     assert run.returncode == 0, run
     assert f"[local] {GROUP}: 1 InService, 1 Terminating:Wait (0 of 2700 s)" in run.stdout, "progress is told"
-    assert "SetInstanceProtection" in built.writes(), "the busy one's shield is taken, its hook still drains it"
-    deleted = next(c for c in built.calls() if c["action"] == "DeleteAutoScalingGroup")
-    completed = [c for c in built.calls() if c["action"] == "CompleteLifecycleAction"]
+    assert "SetInstanceProtection" in fleet.writes(), "the busy one's shield is taken, its hook still drains it"
+    deleted = next(c for c in fleet.calls() if c["action"] == "DeleteAutoScalingGroup")
+    completed = [c for c in fleet.calls() if c["action"] == "CompleteLifecycleAction"]
     assert len(completed) == 2
     assert max(c["at"] for c in completed) < deleted["at"], "drained first"
-    only_the_spared(built)
-    built.clear_trace()
-    again = teardown(built)
+    only_the_spared(fleet)
+    fleet.clear_trace()
+    again = teardown(fleet)
     assert (again.returncode, again.changed) == (0, 0), again
-    assert built.writes() == []
+    assert fleet.writes() == []
 
 
-def test_an_instance_in_standby_is_drained_and_ended_with_the_others(built: PlaybookCloud) -> None:
-    autoscaling = built.client("autoscaling")
-    resting = built.group()["Instances"][0]["InstanceId"]
+def test_an_instance_in_standby_is_drained_and_ended_with_the_others(fleet: HealthyFleet) -> None:
+    autoscaling = fleet.client("autoscaling")
+    resting = fleet.group()["Instances"][0]["InstanceId"]
     autoscaling.enter_standby(InstanceIds=[resting], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
-    with repeatedly(agent(built), every=0.2):
-        run = teardown(built)
+    with repeatedly(agent(fleet), every=0.2):
+        run = teardown(fleet)
     assert run.returncode == 0, run
     assert resting in [
-        call["parameters"]["InstanceId"] for call in built.calls() if call["action"] == "CompleteLifecycleAction"
+        call["parameters"]["InstanceId"] for call in fleet.calls() if call["action"] == "CompleteLifecycleAction"
     ]
-    only_the_spared(built)
+    only_the_spared(fleet)
 
 
 @pytest.mark.slow
-def test_a_check_of_the_teardown_changes_nothing(built: PlaybookCloud) -> None:
+def test_a_check_of_the_teardown_changes_nothing(fleet: HealthyFleet) -> None:
     run = teardown(
-        built, "--check", fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True
+        fleet, "--check", fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True
     )
     assert run.returncode == 0, run
     assert run.changed > 5
-    assert built.writes() == []
+    assert fleet.writes() == []
 
 
 @pytest.mark.slow
-def test_a_drain_that_takes_too_long_fails_says_how_to_go_on_and_goes_on(built: PlaybookCloud) -> None:
-    run = teardown(built, fleet_teardown_timeout=10)
+def test_a_drain_that_takes_too_long_fails_says_how_to_go_on_and_goes_on(fleet: HealthyFleet) -> None:
+    run = teardown(fleet, fleet_teardown_timeout=10)
     assert run.returncode != 0
     assert f"{GROUP} still has 2 Terminating:Wait after 10 s. It goes on draining: run this again" in run.message
     assert "give it longer (fleet_teardown_timeout)" in run.message
     assert "-e fleet_force_delete=true" in run.message
-    assert "DeleteAutoScalingGroup" not in built.writes()
-    with repeatedly(agent(built), every=0.2):
-        assert teardown(built).returncode == 0
-    only_the_spared(built)
+    assert "DeleteAutoScalingGroup" not in fleet.writes()
+    with repeatedly(agent(fleet), every=0.2):
+        assert teardown(fleet).returncode == 0
+    only_the_spared(fleet)
 
 
-def test_an_instance_whose_drain_failed_is_kept_until_somebody_forces_it(built: PlaybookCloud) -> None:
-    with repeatedly(agent(built, "ABANDON"), every=0.2):
-        run = teardown(built)
+def test_an_instance_whose_drain_failed_is_kept_until_somebody_forces_it(fleet: HealthyFleet) -> None:
+    with repeatedly(agent(fleet, "ABANDON"), every=0.2):
+        run = teardown(fleet)
     assert run.returncode != 0
     assert f"{GROUP} holds 2 instances whose drain failed: i-" in run.message
     assert "a job may have been cut short" in run.message
-    assert {i["LifecycleState"] for i in built.group()["Instances"]} == {"Terminating:Retained"}
-    assert "DeleteAutoScalingGroup" not in built.writes()
-    forced = teardown(built, fleet_force_delete=True)
+    assert {i["LifecycleState"] for i in fleet.group()["Instances"]} == {"Terminating:Retained"}
+    assert "DeleteAutoScalingGroup" not in fleet.writes()
+    forced = teardown(fleet, fleet_force_delete=True)
     assert forced.returncode == 0, forced
-    only_the_spared(built)
+    only_the_spared(fleet)
 
 
 @pytest.mark.slow
-def test_by_force_nothing_is_waited_for_not_even_with_every_protection(built: PlaybookCloud) -> None:
+def test_by_force_nothing_is_waited_for_not_even_with_every_protection(fleet: HealthyFleet) -> None:
     protected: dict[str, Any] = {"fleet_deletion_protection": "prevent-all-deletion"}
-    assert built.play("playbooks/autoscaling_group.yml", **protected).returncode == 0
-    assert built.group()["DeletionProtection"] == "prevent-all-deletion"
-    run = teardown(built, fleet_force_delete=True, **protected)
+    assert fleet.play("playbooks/autoscaling_group.yml", **protected).returncode == 0
+    assert fleet.group()["DeletionProtection"] == "prevent-all-deletion"
+    run = teardown(fleet, fleet_force_delete=True, **protected)
     assert run.returncode == 0, run
-    assert "CompleteLifecycleAction" not in built.writes()
-    only_the_spared(built)
+    assert "CompleteLifecycleAction" not in fleet.writes()
+    only_the_spared(fleet)
 
 
 @pytest.mark.slow
-def test_what_is_asked_for_goes_as_well_and_the_key_pair_never(built: PlaybookCloud) -> None:
+def test_what_is_asked_for_goes_as_well_and_the_key_pair_never(fleet: HealthyFleet) -> None:
     run = teardown(
-        built,
+        fleet,
         fleet_force_delete=True,
         fleet_teardown_secret=True,
         fleet_teardown_repository=True,
         fleet_teardown_logs=True,
     )
     assert run.returncode == 0, run
-    assert built.client("secretsmanager").describe_secret(SecretId="ghosthands/worker/env")["DeletedDate"]
-    assert built.client("ecr").describe_repositories()["repositories"] == []
-    assert built.client("logs").describe_log_groups()["logGroups"] == []
-    assert built.existing_resources()["§1"] == {"valet-worker"}
+    assert fleet.client("secretsmanager").describe_secret(SecretId="ghosthands/worker/env")["DeletedDate"]
+    assert fleet.client("ecr").describe_repositories()["repositories"] == []
+    assert fleet.client("logs").describe_log_groups()["logGroups"] == []
+    assert fleet.existing_resources()["§1"] == {"valet-worker"}
 
 
 @pytest.mark.slow
-def test_valets_user_goes_with_its_keys(built: PlaybookCloud) -> None:
+def test_valets_user_goes_with_its_keys(fleet: HealthyFleet) -> None:
     user: dict[str, Any] = {"fleet_valet_user_name": "gh-valet", "fleet_valet_access_key": True}
-    assert built.play("playbooks/valet.yml", **user).returncode == 0
-    run = teardown(built, fleet_force_delete=True, **user)
+    assert fleet.play("playbooks/valet.yml", **user).returncode == 0
+    run = teardown(fleet, fleet_force_delete=True, **user)
     assert run.returncode == 0, run
-    assert built.client("iam").list_users()["Users"] == []
-    only_the_spared(built)
+    assert fleet.client("iam").list_users()["Users"] == []
+    only_the_spared(fleet)
 
 
 @pytest.mark.parametrize("books", [[], pytest.param(["foundation", "iam", "security_group"], marks=pytest.mark.slow)])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.cloud import PlaybookCloud, Run
+from tests.fleet.healthy import HealthyFleet
 
 TEMPLATE, IMAGE = "gh-worker-local-lt", "ami-010ca1c10d000a001"
 
@@ -39,100 +40,100 @@ def newer_image(cloud: PlaybookCloud) -> str:
     return image
 
 
-def test_a_run_that_changes_nothing_makes_no_version(built: PlaybookCloud) -> None:
-    site(built)
-    assert len(versions(built)) == 1
+def test_a_run_that_changes_nothing_makes_no_version(fleet: HealthyFleet) -> None:
+    site(fleet)
+    assert len(versions(fleet)) == 1
 
 
-def test_a_removed_parameter_makes_exactly_one_version_without_it(built: PlaybookCloud) -> None:
-    assert versions(built)[-1]["LaunchTemplateData"]["KeyName"] == "valet-worker"
+def test_a_removed_parameter_makes_exactly_one_version_without_it(fleet: HealthyFleet) -> None:
+    assert versions(fleet)[-1]["LaunchTemplateData"]["KeyName"] == "valet-worker"
     for _ in range(2):
-        site(built, fleet_key_name="")
-        assert len(versions(built)) == 2
-    assert "KeyName" not in versions(built)[-1]["LaunchTemplateData"]
-    assert (pin(built), versions(built)[-1]["DefaultVersion"]) == ("2", True)
+        site(fleet, fleet_key_name="")
+        assert len(versions(fleet)) == 2
+    assert "KeyName" not in versions(fleet)[-1]["LaunchTemplateData"]
+    assert (pin(fleet), versions(fleet)[-1]["DefaultVersion"]) == ("2", True)
 
 
 @pytest.mark.slow
-def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(built: PlaybookCloud) -> None:
-    kms = built.client("kms")
+def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(fleet: HealthyFleet) -> None:
+    kms = fleet.client("kms")
     key = kms.create_key()["KeyMetadata"]
     role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=role, Operations=["Decrypt", "CreateGrant"])
     steps: list[tuple[int, dict[str, Any]]] = [(2, {"fleet_volume_kms_key_id": key["Arn"]}), (3, {})]
     for number, variables in steps:
         for _ in range(2):
-            assert built.play("playbooks/launch_template.yml", **variables).returncode == 0
-            assert len(versions(built)) == number
-    ebs = [version["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"] for version in versions(built)]
+            assert fleet.play("playbooks/launch_template.yml", **variables).returncode == 0
+            assert len(versions(fleet)) == number
+    ebs = [version["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"] for version in versions(fleet)]
     assert [e.get("KmsKeyId") for e in ebs] == [None, key["Arn"], None]
     assert [e["Encrypted"] for e in ebs] == [True] * 3
 
 
-def test_adopt_moves_the_groups_pin_and_leaves_its_instances(built: PlaybookCloud) -> None:
-    before = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in built.group()["Instances"]}
-    site(built, fleet_volume_size_gib=50)
-    assert pin(built) == "2"
-    assert {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in built.group()["Instances"]} == before
+def test_adopt_moves_the_groups_pin_and_leaves_its_instances(fleet: HealthyFleet) -> None:
+    before = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in fleet.group()["Instances"]}
+    site(fleet, fleet_volume_size_gib=50)
+    assert pin(fleet) == "2"
+    assert {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in fleet.group()["Instances"]} == before
 
 
-def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(built: PlaybookCloud) -> None:
+def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(fleet: HealthyFleet) -> None:
     held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
-    assert site(built, **held).changed_tasks == ["Create the launch template"]
-    assert (pin(built), len(versions(built))) == ("1", 2)
-    built.clear_trace()
-    again = site(built, **held)
-    assert (again.changed, again.differs, built.writes()) == (0, [], [])
+    assert site(fleet, **held).changed_tasks == ["Create the launch template"]
+    assert (pin(fleet), len(versions(fleet))) == ("1", 2)
+    fleet.clear_trace()
+    again = site(fleet, **held)
+    assert (again.changed, again.differs, fleet.writes()) == (0, [], [])
     assert (
         "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)."
         in again.stdout
     )
-    assert site(built, fleet_volume_size_gib=50).changed_tasks == ["Update the Auto Scaling group"], (
+    assert site(fleet, fleet_volume_size_gib=50).changed_tasks == ["Update the Auto Scaling group"], (
         "adopting it is the group's matter alone"
     )
-    assert pin(built) == "2"
+    assert pin(fleet) == "2"
 
 
 @pytest.mark.slow
-def test_latest_as_a_spelling_follows_by_itself(built: PlaybookCloud) -> None:
+def test_latest_as_a_spelling_follows_by_itself(fleet: HealthyFleet) -> None:
     latest: dict[str, Any] = {"fleet_template_version": "$Latest"}
-    assert site(built, **latest).changed_tasks == ["Update the Auto Scaling group"]
-    assert pin(built) == "$Latest"
-    assert site(built, **latest, fleet_volume_size_gib=50).changed_tasks == ["Create the launch template"]
-    assert (pin(built), len(versions(built))) == ("$Latest", 2)
+    assert site(fleet, **latest).changed_tasks == ["Update the Auto Scaling group"]
+    assert pin(fleet) == "$Latest"
+    assert site(fleet, **latest, fleet_volume_size_gib=50).changed_tasks == ["Create the launch template"]
+    assert (pin(fleet), len(versions(fleet))) == ("$Latest", 2)
 
 
-def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(built: PlaybookCloud) -> None:
-    newer = newer_image(built)
-    assert site(built).changed == 0
-    assert site(built, fleet_volume_size_gib=50).changed_tasks == [
+def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(fleet: HealthyFleet) -> None:
+    newer = newer_image(fleet)
+    assert site(fleet).changed == 0
+    assert site(fleet, fleet_volume_size_gib=50).changed_tasks == [
         "Create the launch template",
         "Update the Auto Scaling group",
     ]
-    assert [v["LaunchTemplateData"]["ImageId"] for v in versions(built)] == [IMAGE, IMAGE], (
+    assert [v["LaunchTemplateData"]["ImageId"] for v in versions(fleet)] == [IMAGE, IMAGE], (
         "not even with another change"
     )
-    site(built, fleet_volume_size_gib=50, fleet_image="newest")
-    assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == newer
-    assert site(built, fleet_volume_size_gib=50).changed == 0, "from there on that one is kept"
+    site(fleet, fleet_volume_size_gib=50, fleet_image="newest")
+    assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == newer
+    assert site(fleet, fleet_volume_size_gib=50).changed == 0, "from there on that one is kept"
 
 
 @pytest.mark.slow
-def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(built: PlaybookCloud) -> None:
-    newer = newer_image(built)
-    site(built, fleet_image="newest", fleet_new_version="hold")
-    assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == newer
-    site(built, fleet_new_version="hold")
-    assert versions(built)[-1]["LaunchTemplateData"]["ImageId"] == IMAGE
+def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(fleet: HealthyFleet) -> None:
+    newer = newer_image(fleet)
+    site(fleet, fleet_image="newest", fleet_new_version="hold")
+    assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == newer
+    site(fleet, fleet_new_version="hold")
+    assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == IMAGE
 
 
 @pytest.mark.slow
-def test_an_image_by_its_id_is_taken_as_it_is(built: PlaybookCloud) -> None:
-    newer = newer_image(built)
-    site(built, fleet_image=newer)
-    assert (versions(built)[-1]["LaunchTemplateData"]["ImageId"], pin(built)) == (newer, "2")
-    site(built, fleet_image=IMAGE)
-    assert (versions(built)[-1]["LaunchTemplateData"]["ImageId"], pin(built)) == (IMAGE, "3")
+def test_an_image_by_its_id_is_taken_as_it_is(fleet: HealthyFleet) -> None:
+    newer = newer_image(fleet)
+    site(fleet, fleet_image=newer)
+    assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], pin(fleet)) == (newer, "2")
+    site(fleet, fleet_image=IMAGE)
+    assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], pin(fleet)) == (IMAGE, "3")
 
 
 def test_a_new_fleet_takes_the_newest_own_image_that_fits_its_machine(cloud: PlaybookCloud) -> None:
@@ -142,8 +143,8 @@ def test_a_new_fleet_takes_the_newest_own_image_that_fits_its_machine(cloud: Pla
     assert '"unknown until applied": "network_interfaces"' in checked.stdout, "the security group has no id yet"
 
 
-def test_user_data_is_configuration_only(built: PlaybookCloud) -> None:
-    text = base64.b64decode(versions(built)[-1]["LaunchTemplateData"]["UserData"]).decode()
+def test_user_data_is_configuration_only(fleet: HealthyFleet) -> None:
+    text = base64.b64decode(versions(fleet)[-1]["LaunchTemplateData"]["UserData"]).decode()
     assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
     assert "runcmd" not in text
     assert (
@@ -161,13 +162,13 @@ def test_user_data_is_configuration_only(built: PlaybookCloud) -> None:
     ],
 )
 def test_what_the_spec_promises_of_an_instance_reaches_the_template(
-    option: str, value: Any, found: Any, built: PlaybookCloud
+    option: str, value: Any, found: Any, fleet: HealthyFleet
 ) -> None:
-    data = versions(built)[-1]["LaunchTemplateData"]
+    data = versions(fleet)[-1]["LaunchTemplateData"]
     assert (data["MetadataOptions"]["HttpTokens"], data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]) == (
         "required",
         True,
     )
     assert not found(data)
-    assert built.play("playbooks/launch_template.yml", **{option: value}).returncode == 0
-    assert found(versions(built)[-1]["LaunchTemplateData"])
+    assert fleet.play("playbooks/launch_template.yml", **{option: value}).returncode == 0
+    assert found(versions(fleet)[-1]["LaunchTemplateData"])

@@ -19,8 +19,8 @@ def named(faults: Iterable[Fault], *, slow: bool = False) -> list[Any]:
     ]
 
 
-def test_a_right_fleet_gives_no_word(healthy: HealthyFleet) -> None:
-    assert failed(healthy.check()) == set()
+def test_a_right_fleet_gives_no_word(fleet: HealthyFleet) -> None:
+    assert failed(fleet.check()) == set()
 
 
 def test_the_page_of_the_checks_shows_these_faults() -> None:
@@ -29,9 +29,9 @@ def test_the_page_of_the_checks_shows_these_faults() -> None:
 
 
 @pytest.mark.parametrize("fault", named(FAULTS))
-def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, healthy: HealthyFleet) -> None:
-    fault.apply(healthy)
-    found = healthy.check(fault.inputs)
+def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, fleet: HealthyFleet) -> None:
+    fault.apply(fleet)
+    found = fleet.check(fault.inputs)
     assert [f"{f.id}: {f.detail}" for f in found if not f.ok and f.id != fault.check] == []
     assert failed(found) == {fault.check}
     told = next(f for f in found if f.id == fault.check)
@@ -40,38 +40,38 @@ def test_exactly_the_one_check_names_a_planted_fault(fault: Fault, healthy: Heal
 
 
 @pytest.mark.parametrize("fault", named([f for f in FAULTS if not f.manual], slow=True))
-def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, healthy: HealthyFleet) -> None:
-    fault.apply(healthy)
-    told = next(f for f in healthy.check(fault.inputs) if f.id == fault.check)
-    fault.by_hand(healthy)
+def test_a_remedy_is_run_as_it_is_written_and_the_finding_goes(fault: Fault, fleet: HealthyFleet) -> None:
+    fault.apply(fleet)
+    told = next(f for f in fleet.check(fault.inputs) if f.id == fault.check)
+    fault.by_hand(fleet)
     wish = Inputs(
         {**fault.inputs.variables, **(fault.remedy_variables or {})},
         registry=fault.inputs.registry,
         hosts=fault.inputs.hosts,
     )
-    healthy.inventory(wish.variables)
+    fleet.inventory(wish.variables)
     assert told.remedy.commands, told.remedy
     for command in told.remedy.commands:
-        run = healthy.run_command(command)
+        run = fleet.run_command(command)
         assert run.returncode == 0, f"{command}\n{run}"
-    fault.finish(healthy)
-    left = healthy.check(wish)
+    fault.finish(fleet)
+    left = fleet.check(wish)
     assert [f"{f.id}: {f.detail}" for f in left if not f.ok and f.id not in fault.remaining] == []
     assert failed(left) == set(fault.remaining)
 
 
 @pytest.mark.slow
-def test_remedies_followed_one_after_the_other_leave_nothing_wrong(healthy: HealthyFleet) -> None:
+def test_remedies_followed_one_after_the_other_leave_nothing_wrong(fleet: HealthyFleet) -> None:
     """What one remedy leaves, the next one mends."""
     inputs = Inputs(HASTY)
-    hasten(healthy)
-    healthy.relaunch_with(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
+    hasten(fleet)
+    fleet.relaunch_with(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
     followed = []
-    while bad := [f for f in healthy.check(inputs) if not f.ok]:
+    while bad := [f for f in fleet.check(inputs) if not f.ok]:
         assert bad[0].id not in followed
         followed.append(bad[0].id)
         for command in bad[0].remedy.commands:
-            assert healthy.run_command(command).returncode == 0
+            assert fleet.run_command(command).returncode == 0
             if "start-instance-refresh" in command:
-                healthy.finish_refresh()
+                fleet.finish_refresh()
     assert followed == ["template-metadata", "instances-current"]

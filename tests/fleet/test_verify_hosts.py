@@ -56,9 +56,9 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(healthy: HealthyFleet, tmp_path: Path) -> Hosts:
+def hosts(fleet: HealthyFleet, tmp_path: Path) -> Hosts:
     """Two hosts of which nothing is wrong."""
-    return Hosts(healthy, tmp_path)
+    return Hosts(fleet, tmp_path)
 
 
 def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts: Hosts) -> None:
@@ -81,7 +81,7 @@ def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts:
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["Standby", "Terminating:Wait"])
 def test_a_host_that_waits_in_a_hook_is_asked_and_one_that_stands_by_is_not(state: str, hosts: Hosts) -> None:
-    autoscaling = hosts.fleet.aws("autoscaling")
+    autoscaling = hosts.fleet.client("autoscaling")
     if state == "Standby":
         autoscaling.enter_standby(
             AutoScalingGroupName=GROUP, InstanceIds=[hosts.one], ShouldDecrementDesiredCapacity=True

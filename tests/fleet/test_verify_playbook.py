@@ -29,10 +29,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "reports"
 
 
-def test_a_right_fleet_ends_with_0_three_documents_and_not_one_write(healthy: HealthyFleet, folder: Path) -> None:
-    run = healthy.play(VERIFY, fleet_report_dir=str(folder))
+def test_a_right_fleet_ends_with_0_three_documents_and_not_one_write(fleet: HealthyFleet, folder: Path) -> None:
+    run = fleet.play(VERIFY, fleet_report_dir=str(folder))
     assert run.returncode == 0, run
-    assert healthy.writes() == []
+    assert fleet.writes() == []
     assert {file.name for file in folder.iterdir()} == DOCUMENTS
     assert [f for f in findings(folder).values() if not f["ok"]] == []
     suite = ElementTree.parse(folder / "report.xml").getroot()
@@ -48,25 +48,25 @@ def test_an_account_with_nothing_in_it_is_reported_and_ends_with_2(cloud: Playbo
     assert not findings(folder)["group-exists"]["ok"]
 
 
-def test_a_bad_fleet_hides_no_other_fleets_report(healthy: HealthyFleet, folder: Path) -> None:
+def test_a_bad_fleet_hides_no_other_fleets_report(fleet: HealthyFleet, folder: Path) -> None:
     names = {"local": "gh-worker-local", "gone": "gh-worker-gone"}
     local = {"fleet_image_max_age_days": 3650}  # as inventories/local has it
     hosts = {
         host: {**local, "fleet_name": name, "fleet_report_dir": str(folder / host)} for host, name in names.items()
     }
-    run = healthy.play_hosts(VERIFY, hosts=hosts)
+    run = fleet.play_hosts(VERIFY, hosts=hosts)
     assert run.returncode == 2, run
     assert run.messages.keys() == {"gone"}
     assert not findings(folder / "gone")["group-exists"]["ok"]
     assert [f for f in findings(folder / "local").values() if not f["ok"]] == []
 
 
-def test_a_fleet_whose_variables_are_wrong_hides_no_other_fleets_report(healthy: HealthyFleet, folder: Path) -> None:
+def test_a_fleet_whose_variables_are_wrong_hides_no_other_fleets_report(fleet: HealthyFleet, folder: Path) -> None:
     hosts: dict[str, dict[str, Any]] = {
         "local": {"fleet_name": "gh-worker-local", "fleet_image_max_age_days": 3650, "fleet_report_dir": str(folder)},
         "wrong": {"fleet_name": "gh-worker-wrong", "fleet_min_size": 20, "fleet_report_dir": ""},
     }
-    run = healthy.play_hosts(VERIFY, hosts=hosts)
+    run = fleet.play_hosts(VERIFY, hosts=hosts)
     assert run.returncode == 2, run
     assert "fleet_min_size (20) is above fleet_max_size" in run.messages["wrong"]
     assert findings(folder)["group-exists"]["ok"]
@@ -80,11 +80,9 @@ def test_a_fleet_whose_variables_are_wrong_hides_no_other_fleets_report(healthy:
         pytest.param("never", 0, marks=pytest.mark.slow),
     ],
 )
-def test_a_warning_fails_only_where_it_is_asked_to(
-    fail_on: str, code: int, healthy: HealthyFleet, folder: Path
-) -> None:
-    healthy.aws("autoscaling").disable_metrics_collection(AutoScalingGroupName=GROUP)
-    run = healthy.play(VERIFY, fleet_verify_fail_on=fail_on, fleet_report_dir=str(folder))
+def test_a_warning_fails_only_where_it_is_asked_to(fail_on: str, code: int, fleet: HealthyFleet, folder: Path) -> None:
+    fleet.client("autoscaling").disable_metrics_collection(AutoScalingGroupName=GROUP)
+    run = fleet.play(VERIFY, fleet_verify_fail_on=fail_on, fleet_report_dir=str(folder))
     assert run.returncode == code, run
     assert findings(folder)["group-metrics"]["severity"] == "warning"
     assert "group-metrics" in run.stdout
@@ -100,10 +98,10 @@ def test_an_error_fails_nothing_where_nothing_shall_fail(cloud: PlaybookCloud) -
     assert "group-exists" in run.stdout
 
 
-def test_a_database_that_is_down_is_a_finding_beside_all_others(healthy: HealthyFleet, folder: Path) -> None:
+def test_a_database_that_is_down_is_a_finding_beside_all_others(fleet: HealthyFleet, folder: Path) -> None:
     password = "k4n4rienvogel"
     down = f"postgresql://reader:{password}@127.0.0.1:1/gh"
-    run = healthy.play(VERIFY, fleet_registry_dsn=down, fleet_registry_sslmode="disable", fleet_report_dir=str(folder))
+    run = fleet.play(VERIFY, fleet_registry_dsn=down, fleet_registry_sslmode="disable", fleet_report_dir=str(folder))
     assert run.returncode == 2, run
     assert run.message.startswith(f"{GROUP} is not right: registry-reachable.")
     found = findings(folder)
@@ -112,8 +110,8 @@ def test_a_database_that_is_down_is_a_finding_beside_all_others(healthy: Healthy
     assert password not in run.stdout + (folder / "report.json").read_text()
 
 
-def test_check_mode_looks_as_well(healthy: HealthyFleet, folder: Path) -> None:
-    run = healthy.play(VERIFY, "--check", "--diff", fleet_report_dir=str(folder))
+def test_check_mode_looks_as_well(fleet: HealthyFleet, folder: Path) -> None:
+    run = fleet.play(VERIFY, "--check", "--diff", fleet_report_dir=str(folder))
     assert run.returncode == 0, run
     assert findings(folder)["group-exists"]["ok"]
-    assert healthy.writes() == []
+    assert fleet.writes() == []

@@ -78,7 +78,7 @@ class RecordedFleet(FullFleet):
         for instance in self.group(GROUP).get("Instances", []):
             if hook := hooks.get(instance["LifecycleState"]):
                 named = {"AutoScalingGroupName": GROUP, "LifecycleHookName": hook, "InstanceId": instance["InstanceId"]}
-                self.aws("autoscaling").complete_lifecycle_action(**named, LifecycleActionResult="CONTINUE")
+                self.client("autoscaling").complete_lifecycle_action(**named, LifecycleActionResult="CONTINUE")
 
 
 @contextmanager
