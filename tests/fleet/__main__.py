@@ -1,4 +1,4 @@
-"""`python -m tests.fleet` prints the planted faults as they stand in docs/checks.md. With --write it puts them there, with --check it says whether they are."""
+"""`python -m tests.fleet` prints the table of planted faults; --write puts it into docs/checks.md, --check compares."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Print, write or check."""
+    """Print, write or check the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.fleet", description=__doc__)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write", action="store_true", help="put them into docs/checks.md")
-    what.add_argument("--check", action="store_true", help="fail where docs/checks.md is not current")
-    given = parser.parse_args()
+    actions = parser.add_mutually_exclusive_group()
+    actions.add_argument("--write", action="store_true", help="write the table to docs/checks.md")
+    actions.add_argument("--check", action="store_true", help="fail if docs/checks.md is not up to date")
+    options = parser.parse_args()
     sys.path.append(str(Path(__file__).parents[2] / "collections"))  # as pytest has it (pyproject.toml)
     from tests.fleet.faults import PAGE, matrix, page
 
-    there = PAGE.read_text(encoding="utf-8")
-    if given.write:
-        PAGE.write_text(page(there), encoding="utf-8")
-    elif not given.check:
+    current = PAGE.read_text(encoding="utf-8")
+    if options.write:
+        PAGE.write_text(page(current), encoding="utf-8")
+    elif not options.check:
         print(matrix())
-    elif there != page(there):
-        print("docs/checks.md is not current: run python -m tests.fleet --write", file=sys.stderr)
+    elif current != page(current):
+        print("docs/checks.md is not up to date: run python -m tests.fleet --write", file=sys.stderr)
         return 1
     return 0
 

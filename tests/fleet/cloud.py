@@ -1,4 +1,4 @@
-"""A localcloud of the tests' own, and playbooks run against it."""
+"""A localcloud, and playbooks that are run against it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Run:
 
     @property
     def changed(self) -> int:
-        """Changed tasks of all hosts; -1 where there is no recap."""
+        """Number of changed tasks of all hosts; -1 if there is no recap."""
         return sum(counts["changed"] for counts in self.recap.values()) if self.recap else -1
 
     @property
     def changed_tasks(self) -> list[str]:
-        """Names of the tasks that changed something, in order; a name for each host that it changed something for."""
+        """Names of the tasks that changed something, in order, once for each host."""
         names, task = [], ""
         for line in self.stdout.splitlines():
             if found := re.match(r"TASK \[(.*)\] \*", line):
@@ -54,18 +54,18 @@ class Run:
 
     @property
     def messages(self) -> dict[str, str]:
-        """host -> what its failed task said."""
+        """host -> its failed task's message."""
         found = re.findall(r"^fatal: \[([^\]]+)\]: \w+! => (\{.*\})$", self.stdout, re.MULTILINE)
-        return {host: str(json.loads(said).get("msg", "")) for host, said in found}
+        return {host: str(json.loads(result).get("msg", "")) for host, result in found}
 
     @property
     def message(self) -> str:
-        """What the first failed task said."""
+        """The first failed task's message; empty if there is none."""
         return next(iter(self.messages.values()), "")
 
     @property
     def differs(self) -> list[tuple[str, str]]:
-        """(section, task) of every difference that the comparison told, in order."""
+        """(section, task) of every difference that the comparison reported, in order."""
         return re.findall(r"^\[[\w-]+\]   (\w+): (.+?): ", self.stdout, re.MULTILINE)
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class PlaybookCloud(testing.Cloud):
         return super().group(name)
 
     def secret_value(self, name: str) -> str:
-        """A secret's value; this one read stays out of the trace, in which nobody's may be."""
+        """A secret's value, read without a trace: a traced read fails the session."""
         self.control("trace", file=None)
         try:
             return str(self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
@@ -102,7 +102,7 @@ class PlaybookCloud(testing.Cloud):
             for section in {row[0] for row in rows}
         }
 
-    # --- playbooks -----------------------------------------------------------------------------------------------------------
+    # --- playbooks --------------------------------------------------------------------------------------------------
 
     def play(
         self,
@@ -113,9 +113,14 @@ class PlaybookCloud(testing.Cloud):
         programs: Path | None = None,
         **variables: Any,
     ) -> Run:
-        """Run a playbook (a path from the root, or a collection's name) on a fleet here; `variables` go with -e, typed.
+        """Run a playbook.
 
-        `programs` is a folder that comes first on the PATH.
+        Args:
+            playbook: path from the root, or name in a collection.
+            more: further options of ansible-playbook.
+            folder: working directory; the root by default.
+            programs: a folder that comes first on the PATH.
+            variables: passed with -e, with their types.
         """
         env = self.playbook_environment()
         env["PATH"] = f"{programs}:{env['PATH']}" if programs else env["PATH"]
@@ -127,8 +132,8 @@ class PlaybookCloud(testing.Cloud):
         return [str(BIN / "ansible-playbook"), playbook, "-i", inventory, "-e", json.dumps(extra), *more]
 
     def shell(self, command: str, folder: Path, **environment: str) -> Run:
-        """Run a command as an operator types it, with this cloud as the AWS of the environment, but for the region."""
-        aws_cli = self.folder / "programs" / "aws"  # the one in the environment does not run where its path has a blank
+        """Run a command as an operator types it; environment variables set this cloud for AWS, but no region."""
+        aws_cli = self.folder / "programs" / "aws"  # the venv's script does not run if its path has a blank
         aws_cli.parent.mkdir(exist_ok=True)
         aws_cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n', encoding="utf-8")
         aws_cli.chmod(0o755)
@@ -138,18 +143,19 @@ class PlaybookCloud(testing.Cloud):
         return self._run(["sh", "-c", command], folder, {**usual, "PATH": path, **environment})
 
     def play_hosts(self, playbook: str, *more: str, hosts: dict[str, dict[str, Any]], **variables: Any) -> Run:
-        """Run a playbook on several fleets at once: host -> its variables; `variables` are those of all, outranked by a host's."""
-        everyone = {
+        """Run a playbook on several fleets at once.
+
+        `hosts` maps each host to its variables, which outrank `variables` for all hosts.
+        """
+        for_all = {
             "fleet_endpoint_url": self.url,
             "fleet_access_key": CREDENTIALS["aws_access_key_id"],
             "fleet_secret_key": CREDENTIALS["aws_secret_access_key"],
             "fleet_secret_create": True,
             **variables,
         }
-        # On each host: the playbooks' group_vars/all outranks what an inventory file says of a group.
-        own = {
-            host: {"fleet_valet_dir": str(self.valet / host), **everyone, **values} for host, values in hosts.items()
-        }
+        # On each host, because the playbooks' group_vars/all outranks an inventory file's group variables.
+        own = {host: {"fleet_valet_dir": str(self.valet / host), **for_all, **values} for host, values in hosts.items()}
         inventory = self.folder / "hosts.yml"
         inventory.write_text(json.dumps({"fleet": {"hosts": own}}))
         return self._run(
@@ -164,7 +170,7 @@ class PlaybookCloud(testing.Cloud):
         return Run(done.returncode, done.stdout, done.stderr)
 
     def playbook_environment(self) -> dict[str, str]:
-        """Neither the developer's AWS configuration nor colours get in; of programs only this Python's and the system's."""
+        """The environment without the developer's AWS and Ansible settings, with this Python first on the PATH."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ANSIBLE_"))}
         return {
             **kept,
@@ -175,7 +181,7 @@ class PlaybookCloud(testing.Cloud):
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
-    # --- states --------------------------------------------------------------------------------------------------------------
+    # --- states -----------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """Bring the account back to its initial state; delete what playbooks wrote to this machine; clear the trace."""
