@@ -1,6 +1,6 @@
-"""`python -m tools.images al2023|debian12|debian13`: builds a test image where its recipe has changed, and prints its name.
+"""`python -m tools.images al2023|debian12|debian13`: builds a test image if its recipe changed, and prints its name.
 
-GH_TEST_IMAGE names an image of Docker's to use instead (Amazon's own, where it can be pulled): then there is nothing to build.
+GH_TEST_IMAGE names an existing Docker image to use as al2023 instead, such as Amazon's own.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Recipe(NamedTuple):
 
     Attributes:
         repository: the image's name without its tag.
-        fill: makes the root file system: a new directory, a folder for what lies beside it, who hears of each step. Raises BuildError.
-        files: patterns of the files that it consists of, next to this one.
+        fill: makes the root file system; takes its directory, a work folder and a log function. Raises BuildError.
+        files: patterns of the recipe's files in this folder; their contents determine the image's tag.
     """
 
     repository: str
@@ -47,7 +47,7 @@ RECIPES = {
 
 
 def image_name(recipe: str) -> str:
-    """The image's name; its tag is a hash of the files that the recipe consists of."""
+    """The image's name; its tag is a hash of the recipe's files."""
     if recipe == "al2023" and (named := os.environ.get("GH_TEST_IMAGE")):
         return named
     digest = hashlib.sha256()
@@ -57,7 +57,7 @@ def image_name(recipe: str) -> str:
 
 
 def exists(name: str) -> bool:
-    """Whether Docker here has the image. Raises BuildError where no Docker answers."""
+    """Whether this machine's Docker has the image. Raises BuildError if Docker does not answer."""
     if subprocess.run(["docker", "image", "inspect", name], capture_output=True).returncode == 0:
         return True
     debian.run("docker", "version")
@@ -65,50 +65,48 @@ def exists(name: str) -> bool:
 
 
 def seal(root: Path) -> None:
-    """Nothing of this machine or of the building: a container makes its own."""
+    """Remove host keys, machine id, host name and resolver: every container makes its own."""
     for path in (*root.glob("etc/ssh/ssh_host_*"), root / "etc/resolv.conf", root / "etc/hostname"):
         path.unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("", encoding="utf-8")
 
 
 def build(recipe: str, name: str) -> None:
-    """Builds the image. Raises BuildError; then there is no image."""
+    """Build the image. Raises BuildError, and then leaves no image."""
     debian.check_tools()
     started = time.monotonic()
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         print(f"images: {time.monotonic() - started:4.0f} s  {line}", file=sys.stderr, flush=True)
 
-    say(f"building {name}; a few minutes")
+    log(f"building {name}; a few minutes")
     with tempfile.TemporaryDirectory(prefix="gh-test-image-", dir="/var/tmp") as folder:
         root = Path(folder, "root")
-        RECIPES[recipe].fill(root, Path(folder), say)
+        RECIPES[recipe].fill(root, Path(folder), log)
         seal(root)
-        say("into Docker")
-        # An archive first: of half a stream Docker makes half an image.
+        log("importing into Docker")
+        # An archive first: Docker would make an image of an incomplete stream.
         archive = Path(folder, "root.tar")
         debian.run("tar", "-C", root, "--numeric-owner", "-cf", archive, ".")
         debian.run(
             "docker", "import", "--change", 'CMD ["/sbin/init"]', "--change", "ENV container=docker", archive, name
         )
     size = int(debian.run("docker", "image", "inspect", "--format", "{{.Size}}", name)) // 10**6
-    say(f"{name} is built: {size} MB")
+    log(f"{name} is built: {size} MB")
 
 
 def main() -> int:
-    """Exit code 1 and one message where the image cannot be had."""
+    """Build if necessary and print the name. Exit code 1 and one message on failure."""
     parser = argparse.ArgumentParser(prog="python -m tools.images", description=__doc__)
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("--print-name", action="store_true", help="print the name only, build nothing")
-    asked = parser.parse_args()
-    name = image_name(asked.recipe)
+    options = parser.parse_args()
+    name = image_name(options.recipe)
     try:
-        if not asked.print_name and not exists(name):
+        if not options.print_name and not exists(name):
             if name == os.environ.get("GH_TEST_IMAGE"):
-                raise debian.BuildError(
-                    f"GH_TEST_IMAGE is {name}, and Docker here has no such image: docker pull {name}"
-                )
-            build(asked.recipe, name)
+                raise debian.BuildError(f"GH_TEST_IMAGE is {name}, which this Docker does not have: docker pull {name}")
+            build(options.recipe, name)
     except debian.BuildError as problem:
         print(f"images: {problem}", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
-"""A look-alike of Amazon Linux 2023 made from Debian's packages alone: never Amazon's system, and no proof of a package's name or content.
+"""A look-alike of Amazon Linux 2023 made of Debian's packages; it proves no package's name or contents.
 
-Right are: dnf 4 and rpm with a signed, release-locked repository, os-release and so Ansible's facts, Python 3.9 as `python3`, systemd 252, units disabled by
-preset, ec2-user (uid 1000, wheel), bash as sh, where sshd's and dnf's files lie, cloud-init. Ours are: all names and contents of packages.
+Like Amazon's: dnf 4 and rpm with a signed, release-locked repository, os-release (and so Ansible's facts), Python 3.9
+as `python3`, systemd 252, units disabled by preset, ec2-user (uid 1000, wheel), bash as sh, the paths of sshd's and
+dnf's files, cloud-init. Ours: all names and contents of packages.
 """
 
 from __future__ import annotations
@@ -19,44 +20,24 @@ HERE = Path(__file__).parent / "al2023"
 RELEASE = "2023.9.20251027"
 SIGNER = "AL2023 look-alike <test@invalid>"
 
-#: Bookworm's dnf is 4.14, as Amazon's; bullseye's Python is 3.9, as Amazon's.
+#: Bookworm's dnf is 4.14 and bullseye's Python is 3.9, like Amazon's.
 BASE = """\
-systemd systemd-sysv dbus sudo iproute2 iputils-ping procps python3 python3-dnf dnf dnf-plugins-core rpm ca-certificates curl gnupg tar gzip
-util-linux passwd kmod openssh-server openssh-sftp-server less cloud-init python3.9
+systemd systemd-sysv dbus sudo iproute2 iputils-ping procps python3 python3-dnf dnf dnf-plugins-core rpm
+ca-certificates curl gnupg tar gzip util-linux passwd kmod openssh-server openssh-sftp-server less cloud-init python3.9
 """.split()
 
-#: The platform's Python, which dnf and cloud-init run on. On Amazon Linux that is the same as python3; here it is Debian's 3.11.
+#: The Python of dnf and cloud-init. On Amazon Linux that is python3; here it is Debian's 3.11.
 PLATFORM_PYTHON = "usr/libexec/platform-python"
 
-#: What the repository offers: Debian's suite -> packages; with `alone`, without what they depend on. Trixie's Docker is of Amazon's generation.
-WANTED = [
-    "xvfb",
-    "x11-utils",
-    "x11-xserver-utils",
-    "iptables",
-    "cron",
-    "jq",
-    "unzip",
-    "pigz",
-    "xz-utils",
-    "chrony",
-    "runc",
-    "python3.11-venv",
-]
-WANTED_ALONE = ["docker.io", "docker-cli", "containerd", "amazon-ecr-credential-helper"]
+#: Debian packages that the repository offers: from bookworm with their dependencies, and from trixie, whose Docker is
+#: of Amazon's generation, without.
+PACKAGES = "xvfb x11-utils x11-xserver-utils iptables cron jq unzip pigz xz-utils chrony runc python3.11-venv".split()
+PACKAGES_ALONE = "docker.io docker-cli containerd amazon-ecr-credential-helper".split()
 
-#: GLX by software: 300 MB of Mesa and LLVM. Xvfb runs without, with no GLX to offer.
-LEFT_OUT = (
-    "libglx-mesa0",
-    "libgl1-mesa-dri",
-    "libllvm15",
-    "libz3-4",
-    "libglapi-mesa",
-    "libdrm-amdgpu1",
-    "libdrm-intel1",
-    "libdrm-nouveau2",
-    "libdrm-radeon1",
-)
+#: Software GLX: 300 MB of Mesa and LLVM. Xvfb runs without, and then offers no GLX.
+LEFT_OUT = """\
+libglx-mesa0 libgl1-mesa-dri libllvm15 libz3-4 libglapi-mesa libdrm-amdgpu1 libdrm-intel1 libdrm-nouveau2 libdrm-radeon1
+""".split()
 
 NAMES: Mapping[str, Names] = {
     "docker": Names(
@@ -93,8 +74,8 @@ NAMES: Mapping[str, Names] = {
     ),
 }
 
-#: What the base has, by name only: rpm -> version and what else it provides. So a role that asks for it is told that it is there.
-STANDING: Mapping[str, tuple[str, ...]] = {
+#: What the base contains, as RPMs without payload, so that dnf finds it installed: name -> version, provided names.
+INSTALLED: Mapping[str, tuple[str, ...]] = {
     "bash": ("5.2.15", "/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash"),
     "coreutils": ("8.32",),
     "systemd": ("252.23",),
@@ -118,44 +99,45 @@ STANDING: Mapping[str, tuple[str, ...]] = {
 }
 
 MASKED = """\
-systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service getty@tty1.service console-getty.service
-systemd-timesyncd.service systemd-networkd.service systemd-resolved.service e2scrub_reap.service e2scrub_all.timer fstrim.timer
+systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service
+getty@tty1.service console-getty.service systemd-timesyncd.service systemd-networkd.service systemd-resolved.service
+e2scrub_reap.service e2scrub_all.timer fstrim.timer
 """.split()
 
 
-def fill(root: Path, work: Path, say: Callable[[str], None]) -> None:
-    """Makes the root file system in the new directory `root`; `work` is a folder for what lies beside it. Raises BuildError."""
-    say("a base of Debian 12 with dnf, rpm and Python 3.9")
+def fill(root: Path, work: Path, log: Callable[[str], None]) -> None:
+    """Make the root file system in the new directory `root`; `work` is for temporary files. Raises BuildError."""
+    log("a base of Debian 12 with dnf, rpm and Python 3.9")
     debian.bootstrap(root, ["bookworm", "bullseye"], BASE)
-    say("the packages that become RPMs")
-    debian.download(root, "bookworm", WANTED, work / "debs")
-    debian.download(root, "trixie", WANTED_ALONE, work / "debs", alone=True)
+    log("the packages that become RPMs")
+    debian.download(root, "bookworm", PACKAGES, work / "debs")
+    debian.download(root, "trixie", PACKAGES_ALONE, work / "debs", alone=True)
     repository = root / "opt/al2023-repo" / RELEASE / platform.machine()
     number = rpms.Converter(work / "debs", NAMES, LEFT_OUT, HERE, platform.machine()).convert(repository)
-    say(f"{number} RPMs are built; now what the base has, by name")
-    for name, (version, *provided) in STANDING.items():
-        _standing(name, version, [f"Provides: {one}" for one in provided], [], repository, work)
-    _forget_debian(root)
+    log(f"{number} RPMs are built; now those without payload")
+    for name, (version, *provided) in INSTALLED.items():
+        _empty_rpm(name, version, [f"Provides: {one}" for one in provided], [], repository, work)
+    _remove_traces_of_debian(root)
     _platform_python(root)
     _identity(root, repository, work)
-    say("the repository is signed and indexed")
+    log("the repository is signed and indexed")
     _sign(root, repository, work)
     debian.run("createrepo_c", "--quiet", "--general-compress-type=gz", repository)
-    debian.run("chroot", root, "dnf", "-q", "-y", f"--releasever={RELEASE}", "install", "system-release", *STANDING)
-    say("users, units, presets")
+    debian.run("chroot", root, "dnf", "-q", "-y", f"--releasever={RELEASE}", "install", "system-release", *INSTALLED)
+    log("users, units, presets")
     _users(root)
     _units(root)
     for leftover in ("var/cache/dnf", "var/lib/dpkg", "usr/share/doc", "usr/share/man", "usr/share/locale"):
         shutil.rmtree(root / leftover, ignore_errors=True)
 
 
-def _standing(name: str, version: str, relations: list[str], files: list[str], into: Path, work: Path) -> None:
-    """An RPM that only says that something is there: no payload but `files`, which lie in `work`/name already."""
-    folder = work / "standing" / name
+def _empty_rpm(name: str, version: str, relations: list[str], files: list[str], into: Path, work: Path) -> None:
+    """Build an RPM that only states that something is installed; its payload is `files`, from `work`/empty/`name`."""
+    folder = work / "empty" / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "root").mkdir(exist_ok=True)
     listed = folder / "files"
-    # rpmbuild takes no empty list.
+    # rpmbuild does not accept an empty list.
     listed.write_text("".join(f"{line}\n" for line in ("%defattr(-,root,root,-)", *files)), encoding="utf-8")
     spec = folder / "spec"
     spec.write_text(
@@ -166,7 +148,7 @@ def _standing(name: str, version: str, relations: list[str], files: list[str], i
             summary=f"{name} of the look-alike's base",
             architecture="noarch",
             relations="".join(f"{relation}\n" for relation in relations),
-            description="Look-alike: the base has it.",
+            description="Look-alike: the base contains it.",
             root=folder / "root",
             scripts="",
             files=listed,
@@ -176,8 +158,8 @@ def _standing(name: str, version: str, relations: list[str], files: list[str], i
     rpms.build(spec, into, "noarch")
 
 
-def _forget_debian(root: Path) -> None:
-    """No sign of Debian where facts, apt or a role would find one."""
+def _remove_traces_of_debian(root: Path) -> None:
+    """Remove what would let Ansible's facts, apt or a role find Debian."""
     for path in (
         "etc/os-release",
         "usr/lib/os-release",
@@ -200,7 +182,7 @@ def _forget_debian(root: Path) -> None:
 
 
 def _platform_python(root: Path) -> None:
-    """python3 is 3.9; what came with Debian's 3.11 (dnf, cloud-init) goes on running on that."""
+    """Make 3.9 python3; programs of Debian's 3.11 (dnf, cloud-init) keep running on that."""
     for script in _scripts_of_python(root):
         script.write_text(
             re.sub(r"\A#! ?/usr/bin/python3\b", f"#!/{PLATFORM_PYTHON}", script.read_text(encoding="utf-8")),
@@ -222,8 +204,8 @@ def _scripts_of_python(root: Path) -> Iterator[Path]:
 
 
 def _identity(root: Path, repository: Path, work: Path) -> None:
-    """system-release, the package that owns os-release and to whose version the repository is locked; the repository's own file."""
-    release = work / "standing/system-release/root"
+    """Build system-release, which owns os-release and locks the repository's version, and configure the repository."""
+    release = work / "empty/system-release/root"
     for path, text in {
         "usr/lib/os-release": (HERE / "os-release").read_text(encoding="utf-8"),
         "etc/system-release": f"Amazon Linux release {RELEASE} (Amazon Linux)\n",
@@ -240,7 +222,9 @@ def _identity(root: Path, repository: Path, work: Path) -> None:
         "/etc/amazon-linux-release",
         "/etc/system-release-cpe",
     ]
-    _standing("system-release", RELEASE, [f"Provides: system-release(releasever) = {RELEASE}"], files, repository, work)
+    _empty_rpm(
+        "system-release", RELEASE, [f"Provides: system-release(releasever) = {RELEASE}"], files, repository, work
+    )
     for folder in ("etc/yum.repos.d", "etc/dnf", "etc/rpm", "etc/sysconfig"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / "amazonlinux.repo", root / "etc/yum.repos.d/")
@@ -257,29 +241,18 @@ def _identity(root: Path, repository: Path, work: Path) -> None:
 
 
 def _sign(root: Path, repository: Path, work: Path) -> None:
-    """Signs every RPM with a key made for this image alone; its public half is what dnf there trusts."""
+    """Sign every RPM with a key made for this image, whose public half dnf trusts."""
     home = work / "gnupg"
     home.mkdir(mode=0o700)
     gpg = {"GNUPGHOME": str(home)}
-    debian.run(
-        "gpg",
-        "--batch",
-        "--quiet",
-        "--passphrase",
-        "",
-        "--quick-gen-key",
-        SIGNER,
-        "rsa2048",
-        "sign",
-        "0",
-        environment=gpg,
-    )
+    generate = ["--batch", "--quiet", "--passphrase", "", "--quick-gen-key", SIGNER, "rsa2048", "sign", "0"]
+    debian.run("gpg", *generate, environment=gpg)
     keys = root / "etc/pki/rpm-gpg"
     keys.mkdir(parents=True)
     (keys / "RPM-GPG-KEY-amazon-linux-2023").write_text(
         debian.run("gpg", "--armor", "--export", environment=gpg), encoding="utf-8"
     )
-    # Debian's rpm looks for gpg where Debian has none.
+    # Debian's rpm looks for gpg where Debian does not install it.
     defines = ("--define", f"_gpg_name {SIGNER}", "--define", f"__gpg {shutil.which('gpg')}")
     debian.run("rpmsign", *defines, "--addsign", *sorted(repository.glob("*.rpm")), environment=gpg)
     debian.run("gpgconf", "--kill", "gpg-agent", environment=gpg)
@@ -289,22 +262,9 @@ def _users(root: Path) -> None:
     (root / "usr/bin/sh").unlink()
     (root / "usr/bin/sh").symlink_to("bash")
     debian.run("chroot", root, "groupadd", "--system", "wheel")
-    groups = "wheel,adm,systemd-journal"
-    debian.run(
-        "chroot",
-        root,
-        "useradd",
-        "--create-home",
-        "--uid",
-        "1000",
-        "--shell",
-        "/bin/bash",
-        "--groups",
-        groups,
-        "ec2-user",
-    )
+    debian.add_user(root, "ec2-user", "wheel,adm,systemd-journal")
     (root / "etc/sudoers.d/90-cloud-init-users").write_text("ec2-user ALL=(ALL) NOPASSWD:ALL\n", encoding="utf-8")
-    # A container's name is Docker's to give; cloud-init would ask hostnamectl for it before there is a bus.
+    # Docker sets a container's host name; cloud-init would call hostnamectl before D-Bus runs.
     (root / "etc/cloud/cloud.cfg.d/10-hostname.cfg").write_text("preserve_hostname: true\n", encoding="utf-8")
     configuration = root / "etc/cloud/cloud.cfg"
     text = configuration.read_text(encoding="utf-8")
@@ -316,7 +276,7 @@ def _users(root: Path) -> None:
 
 
 def _units(root: Path) -> None:
-    """Amazon's names and presets; nothing that makes no sense in a container."""
+    """Amazon's unit names and presets, without units that make no sense in a container."""
     units = root / "usr/lib/systemd/system"
     unit = (units / "ssh.service").read_text(encoding="utf-8")
     (units / "sshd.service").write_text(unit.replace("Alias=sshd.service\n", ""), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Root file systems and packages of Debian, from the mirrors and with the keys of this machine's own apt configuration. Needs root."""
+"""Debian root file systems and packages, from the mirrors and with the keys of this machine's apt. Needs root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
-#: The commands that building takes, each with the Debian package that has it.
+#: Commands needed to build -> the Debian packages that contain them.
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "rpmbuild": "rpm",
@@ -25,24 +25,23 @@ TOOLS = {
 
 
 class BuildError(Exception):
-    """An image cannot be built; the message says why, and what to do."""
+    """An image cannot be built; the message says why and what to do."""
 
 
 def run(*command: str | Path, environment: dict[str, str] | None = None, into: Path | None = None) -> str:
-    """A command's output. Raises BuildError with the command's last words where it fails."""
+    """A command's output. Raises BuildError with the end of its output if it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(
         words, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C", **(environment or {})}, cwd=into
     )
     if done.returncode:
-        raise BuildError(
-            f"{' '.join(words[:4])} ... ended with {done.returncode}:\n{(done.stdout + done.stderr).strip()[-1500:]}"
-        )
+        output = (done.stdout + done.stderr).strip()[-1500:]
+        raise BuildError(f"{' '.join(words[:4])} ... exited with {done.returncode}:\n{output}")
     return done.stdout
 
 
 def check_tools() -> None:
-    """Raises BuildError where something is missing that building needs."""
+    """Raises BuildError if a command that building needs is missing, or the user is not root."""
     if os.geteuid() != 0:
         raise BuildError("test images are built by root: sudo .venv/bin/python -m tools.images ...")
     missing = sorted({package for command, package in TOOLS.items() if not shutil.which(command)})
@@ -53,9 +52,9 @@ def check_tools() -> None:
 
 
 def mirror(*, security: bool = False) -> str:
-    """The Debian mirror that this machine's apt uses. GH_DEBIAN_MIRROR names another (where the machine is no Debian).
+    """The Debian mirror that this machine's apt uses, or GH_DEBIAN_MIRROR (for machines that do not run Debian).
 
-    Raises BuildError where apt knows none.
+    Raises BuildError if there is neither.
     """
     if not security and (named := os.environ.get("GH_DEBIAN_MIRROR")):
         return named.rstrip("/")
@@ -71,7 +70,7 @@ def mirror(*, security: bool = False) -> str:
 
 
 def sources(*suites: str, security: bool) -> list[str]:
-    """Lines of sources.list for suites, the first one's security updates with them if wanted and where this machine's apt has a place for such."""
+    """Lines of sources.list; with `security` also the first suite's security updates, if this machine's apt has any."""
     lines = [f"deb [signed-by={KEYS}] {mirror()} {suite} main" for suite in suites]
     if security and (updates := mirror(security=True)):
         lines.append(f"deb [signed-by={KEYS}] {updates} {suites[0]}-security main")
@@ -79,7 +78,10 @@ def sources(*suites: str, security: bool) -> list[str]:
 
 
 def bootstrap(root: Path, suites: Sequence[str], packages: Iterable[str]) -> None:
-    """A minimal Debian of the first suite with these packages, in the new directory `root`; from other suites comes what the first has not."""
+    """Create a minimal Debian with these packages in the new directory `root`.
+
+    Packages come from the first suite that has them. Raises BuildError.
+    """
     run(
         "mmdebstrap",
         "--quiet",
@@ -94,7 +96,10 @@ def bootstrap(root: Path, suites: Sequence[str], packages: Iterable[str]) -> Non
 
 
 def download(root: Path, suite: str, packages: Iterable[str], into: Path, *, alone: bool = False) -> None:
-    """The packages of `suite`, with all that they need beyond what `root` has installed (`alone`: without), as files in `into`."""
+    """Download packages of `suite` to the folder `into`. Raises BuildError.
+
+    Their dependencies that are not installed in `root` come with them, except with `alone`.
+    """
     work = into.parent / f"apt-{suite}"
     for folder in ("lists/partial", "archives/partial"):
         (work / folder).mkdir(parents=True, exist_ok=True)
@@ -121,7 +126,7 @@ def download(root: Path, suite: str, packages: Iterable[str], into: Path, *, alo
 
 
 def make_host_keys_at_boot(root: Path, unit: str) -> None:
-    """The image holds no host keys; the SSH server's unit makes what is missing, where cloud-init is not there to do it."""
+    """Let the SSH server's unit create missing host keys, which the image does not contain, if cloud-init does not."""
     drop_in = root / f"usr/lib/systemd/system/{unit}.d/host-keys.conf"
     drop_in.parent.mkdir()
     lines = ["[Service]", "ExecStartPre=", "ExecStartPre=/usr/bin/ssh-keygen -A", "ExecStartPre=/usr/sbin/sshd -t"]
@@ -129,5 +134,11 @@ def make_host_keys_at_boot(root: Path, unit: str) -> None:
 
 
 def field(deb: Path, name: str) -> str:
-    """A field of a package's control file, empty where it has none."""
+    """A field of a package's control file; empty if it has none."""
     return run("dpkg-deb", "--field", deb, name).strip()
+
+
+def add_user(root: Path, name: str, groups: str) -> None:
+    """Add a user with uid 1000, a home and bash."""
+    options = ["--create-home", "--uid", "1000", "--shell", "/bin/bash", "--groups", groups]
+    run("chroot", root, "useradd", *options, name)

@@ -1,6 +1,7 @@
-"""Debian packages as RPMs under Amazon Linux 2023's names: the payload, what it requires of each other, and the scripts that count here.
+"""Debian packages converted to RPMs under Amazon Linux 2023's names: payload, dependencies and scripts.
 
-Debian's maintainer scripts do not come along. Whatever an RPM of Amazon's does at installation that a role could meet stands in `Names`.
+Debian's maintainer scripts are dropped. What Amazon's RPM does at installation, as far as roles depend on it, is
+described by `Names`.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class Names:
     """How one RPM is made of Debian's packages.
 
     Attributes:
-        debs: Debian's packages whose payload it carries; the first gives its version.
-        requires: names beyond those that Debian's own dependencies give.
-        units: units that its scripts hand to systemd's presets, as Fedora's macros do; disabled they are, by the preset.
-        group: a system group that it makes.
+        debs: Debian's packages whose payload it contains; the first one gives its version.
+        requires: names in addition to Debian's own dependencies.
+        units: units to which its scripts apply systemd's presets, as Fedora's macros do; the preset disables them.
+        group: a system group that it creates.
         links: symbolic links to add, path to target.
         renamed: payload to move, path to path, relative to the root.
     """
@@ -80,14 +81,19 @@ class Names:
 
 
 class Converter:
-    """Makes RPMs of the .deb files of one folder."""
+    """Makes RPMs from the .deb files of one folder."""
 
     def __init__(
         self, debs: Path, names: Mapping[str, Names], left_out: Iterable[str], overlay: Path, architecture: str
     ) -> None:
-        """`names`: RPM name -> how it is made; any other package keeps Debian's name. `left_out`: Debian packages that nobody gets.
+        """Read the packages' names.
 
-        `overlay`: a folder of files per RPM name that replace or add payload. `architecture`: such as x86_64.
+        Args:
+            debs: the folder.
+            names: RPM name -> how it is made; any other package keeps Debian's name.
+            left_out: Debian packages that are not converted.
+            overlay: folder with a folder per RPM name, whose files replace or add payload.
+            architecture: such as x86_64.
         """
         self.names = dict(names)
         self.overlay = overlay
@@ -100,7 +106,10 @@ class Converter:
             self.names.setdefault(self.renamed.setdefault(deb, deb), Names((deb,)))
 
     def convert(self, into: Path) -> int:
-        """Writes every RPM to the folder `into`; how many. Raises BuildError where one fails or a named package is missing."""
+        """Write all RPMs to the folder `into` and return their number.
+
+        Raises BuildError if one fails or a package in `names` is missing.
+        """
         missing = sorted({deb for made in self.names.values() for deb in made.debs} - set(self.files))
         if missing:
             raise debian.BuildError(f"not downloaded: {', '.join(missing)}")
@@ -120,8 +129,8 @@ class Converter:
         listed = work / "files"
         listed.write_text("\n".join(_file_list(root)) + "\n", encoding="utf-8")
         first = self.files[made.debs[0]]
-        of_any = all(debian.field(self.files[deb], "Architecture") == "all" for deb in made.debs)
-        architecture = "noarch" if of_any else self.architecture
+        independent = all(debian.field(self.files[deb], "Architecture") == "all" for deb in made.debs)
+        architecture = "noarch" if independent else self.architecture
         spec = work / "spec"
         spec.write_text(
             SPEC.format(
@@ -144,17 +153,14 @@ class Converter:
     def _requires(self, name: str) -> set[str]:
         required = set(self.names[name].requires)
         for deb in self.names[name].debs:
-            for (
-                clause
-            ) in f"{debian.field(self.files[deb], 'Depends')},{debian.field(self.files[deb], 'Pre-Depends')}".split(
-                ","
-            ):
+            fields = (debian.field(self.files[deb], field) for field in ("Depends", "Pre-Depends"))
+            for clause in ",".join(fields).split(","):
                 alternatives = [re.split(r"[\s(:]", one.strip())[0] for one in clause.split("|")]
                 required |= {self.renamed[one] for one in alternatives if one in self.files}
         return required - {name}
 
     def _arrange(self, name: str, root: Path) -> None:
-        """One /usr, without documentation, with the links, renames and overlay of the RPM."""
+        """Merge into one /usr, remove documentation, and apply the RPM's renames, links and overlay."""
         for top in ("bin", "sbin", "lib", "lib64"):
             if (root / top).is_dir():
                 debian.run("cp", "-a", "--", root / top, root / "usr/")
@@ -174,7 +180,7 @@ class Converter:
 
 
 def build(spec: Path, into: Path, architecture: str) -> None:
-    """An RPM from a spec file, into a folder. Raises BuildError."""
+    """Build an RPM from a spec file into a folder. Raises BuildError."""
     top = spec.parent / "top"
     definitions = {
         "_topdir": top,
@@ -187,7 +193,7 @@ def build(spec: Path, into: Path, architecture: str) -> None:
 
 
 def _file_list(root: Path) -> Iterator[str]:
-    """The lines of %files: what is no directory, configuration marked as such."""
+    """The lines of %files: everything but directories, configuration marked as such."""
     for path in sorted(root.rglob("*")):
         if path.is_symlink() or not path.is_dir():
             name = "/" + str(path.relative_to(root)).replace("%", "%%")
@@ -195,6 +201,6 @@ def _file_list(root: Path) -> Iterator[str]:
 
 
 def version(version: str) -> str:
-    """Debian's upstream version as RPM allows it: no epoch, no revision, no hyphen."""
+    """Debian's upstream version as RPM allows it: without epoch, revision and hyphens."""
     upstream = version.split(":", 1)[-1].rsplit("-", 1)[0]
     return re.sub(r"[^A-Za-z0-9._+~^]", ".", re.sub(r"[+~](dfsg|ds|b)\d*", "", upstream))

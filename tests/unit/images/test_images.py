@@ -1,4 +1,4 @@
-"""The test images' builder, as far as it is pure: names by content, versions, scripts, one clear error."""
+"""The builder of test images: names, versions, scripts, errors."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def recipe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_image_is_named_by_what_its_recipe_says(recipe_folder: Path) -> None:
+def test_the_recipes_files_determine_the_images_name(recipe_folder: Path) -> None:
     before = images.image_name("al2023")
     assert images.image_name("al2023") == before
     (recipe_folder / "al2023/docker/unit").write_text("another", encoding="utf-8")
     assert images.image_name("al2023") != before
 
 
-def test_one_recipe_does_not_rename_the_others_image(recipe_folder: Path) -> None:
+def test_a_change_of_one_recipe_does_not_rename_another_image(recipe_folder: Path) -> None:
     before = images.image_name("debian12")
     (recipe_folder / "al2023.py").write_text("another", encoding="utf-8")
     assert images.image_name("debian12") == before
 
 
-def test_a_true_image_stands_for_amazon_linux_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gh_test_image_replaces_al2023_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GH_TEST_IMAGE", "amazonlinux:2023")
     assert images.image_name("al2023") == "amazonlinux:2023"
     assert images.image_name("debian12").startswith("gh-test-debian12:")
 
 
-def test_the_look_alike_says_that_it_is_one() -> None:
+def test_the_look_alike_is_labelled_as_one() -> None:
     assert "lookalike" in images.image_name("al2023")
     assert "look-alike" in (al2023.HERE / "os-release").read_text(encoding="utf-8")
     assert "look-alike" in (al2023.HERE / "amazonlinux.repo").read_text(encoding="utf-8")
@@ -56,19 +56,15 @@ def test_the_look_alike_says_that_it_is_one() -> None:
         ("6.0-2", "6.0"),
     ],
 )
-def test_a_version_of_debians_is_one_that_rpm_takes(debian_version: str, rpm_version: str) -> None:
+def test_debian_versions_are_converted_to_rpm_versions(debian_version: str, rpm_version: str) -> None:
     assert rpms.version(debian_version) == rpm_version
 
 
-def test_a_units_preset_counts_at_the_first_installation_only() -> None:
+def test_presets_are_applied_at_the_first_installation_only() -> None:
     scripts = rpms.Names(("x",), units=("x.service",)).scripts()
     assert "%post\n[ $1 -ne 1 ] || systemctl --no-reload preset x.service" in scripts
 
 
-def test_a_package_without_units_or_group_has_no_scripts() -> None:
-    assert rpms.Names(("x",)).scripts() == ""
-
-
-def test_a_command_that_fails_is_named_with_its_last_words() -> None:
-    with pytest.raises(debian.BuildError, match=r"(?s)sh -c .* ended with 3:\nno room"):
+def test_an_error_names_the_command_and_its_output() -> None:
+    with pytest.raises(debian.BuildError, match=r"(?s)sh -c .* exited with 3:\nno room"):
         debian.run("sh", "-c", "echo no room >&2; exit 3")
