@@ -1,4 +1,7 @@
-"""Bad input: one clear message each, before anything is written. Every case is a host of one inventory, so that one run tries them all."""
+"""Bad input is refused with one clear message, before anything is written.
+
+Every case is a host of one inventory, so one run covers all.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +19,24 @@ VPC, FOREIGN_VPC = "vpc-010ca1c10d0000001", "vpc-010ca1c10d0000002"
 
 
 class Case(NamedTuple):
-    """One way to be wrong."""
+    """One wrong input."""
 
     variables: dict[str, Any]
-    """what the operator wrote"""
-    says: tuple[str, ...]
-    """what the message has to name: the variable, the value, the way out"""
+    """the operator's"""
+    message: tuple[str, ...]
+    """parts of the message: the variable, the value, the remedy"""
     problems: int = 1
-    """how many problems it may list"""
+    """how many problems the message lists"""
 
 
 def many_keys() -> list[str]:
-    """Names that make user data longer than EC2 takes."""
+    """Names that make user data longer than EC2 allows."""
     return [f"A_RATHER_LONG_NAME_OF_A_REQUIRED_KEY_{n:04}" for n in range(400)]
 
 
-SAID = {
+CASES = {
     "a typo in a name": Case({"fleet_mni_size": 2}, ("fleet_mni_size", "did you mean fleet_min_size?")),
-    "a name that is nothing like any other": Case(
-        {"fleet_zzzzzzzz": 2}, ("fleet_zzzzzzzz", "playbooks/vars/fleet_spec.yml")
-    ),
+    "a name unlike any other": Case({"fleet_zzzzzzzz": 2}, ("fleet_zzzzzzzz", "playbooks/vars/fleet_spec.yml")),
     "min above max": Case({"fleet_min_size": 11}, ("fleet_min_size (11)", "fleet_max_size (10)")),
     "desired outside min and max": Case(
         {"fleet_desired_capacity": 12}, ("fleet_desired_capacity (12)", "fleet_max_size (10)")
@@ -62,12 +63,12 @@ SAID = {
         {"fleet_subnet_ids": [SUBNET_A, "subnet-00000000000000000"]},
         ("There is no subnet subnet-00000000000000000 in us-east-1", "fleet_subnet_ids"),
     ),
-    "a VPC that is not there": Case(
+    "a VPC that does not exist": Case(
         {"fleet_vpc_id": "vpc-00000000000000000"}, ("There is no VPC vpc-00000000000000000", "fleet_vpc_id")
     ),
     "SSH for the world": Case({"fleet_ssh_cidrs": ["0.0.0.0/0"]}, ("fleet_ssh_cidrs", "0.0.0.0/0", "Session Manager")),
     "SSH for the world of IPv6": Case({"fleet_ssh_cidrs": ["::/0"]}, ("fleet_ssh_cidrs", "::/0", "Session Manager")),
-    "SSH for the world, spelt otherwise": Case(
+    "SSH for the world, in another spelling": Case(
         {"fleet_ssh_cidrs": ["0::0/0"]}, ("fleet_ssh_cidrs", "write ::/0.", "Session Manager"), 2
     ),
     "SSH for the world in two halves": Case(
@@ -100,18 +101,18 @@ SAID = {
     "no credentials": Case(
         {"fleet_access_key": "", "fleet_secret_key": ""}, ("No AWS credentials found", "fleet_profile", "AWS_PROFILE")
     ),
-    "a profile that is not there": Case(
+    "a profile that does not exist": Case(
         {"fleet_access_key": "", "fleet_secret_key": "", "fleet_profile": "wekruit"}, ("wekruit", "fleet_profile")
     ),
     "half a pair of keys": Case({"fleet_secret_key": ""}, ("fleet_access_key and fleet_secret_key",)),
-    "a region that AWS does not have": Case({"fleet_region": "us-esat-1"}, ("fleet_region 'us-esat-1'", "us-east-1")),
-    "a region where nothing is": Case(
+    "an unknown region": Case({"fleet_region": "us-esat-1"}, ("fleet_region 'us-esat-1'", "us-east-1")),
+    "a region without a default VPC": Case(
         {"fleet_region": "eu-west-1"}, ("eu-west-1 has no default VPC", "fleet_region"), 3
     ),
     "an endpoint that is down": Case(
         {"fleet_endpoint_url": "DOWN"}, ("fleet_endpoint_url is DOWN", "python -m localcloud up")
     ),
-    "an endpoint that is no address": Case(
+    "an endpoint without a scheme": Case(
         {"fleet_endpoint_url": "127.0.0.1:5566"}, ("fleet_endpoint_url", "http://127.0.0.1:5566")
     ),
     "a secret outside the role's policy": Case(
@@ -122,7 +123,7 @@ SAID = {
         {"fleet_secret_name": "ghosthands/worker/leaving"},
         ("ghosthands/worker/leaving is scheduled for deletion", "aws secretsmanager restore-secret"),
     ),
-    "an image that is not there": Case(
+    "an image that does not exist": Case(
         {"fleet_image": "ami-00000000000000000"}, ("ami-00000000000000000", "fleet_image")
     ),
     "no own image of that name": Case(
@@ -131,20 +132,18 @@ SAID = {
     "an image of another architecture": Case(
         {"fleet_image": "ami-010ca1c10d000a002"}, ("is for arm64", "t3.medium runs x86_64", "fleet_image")
     ),
-    "no own image for the machine's architecture": Case(
+    "no own image of the instance type's architecture": Case(
         {"fleet_instance_type": "t4g.medium", "fleet_image_name_pattern": "gh-worker-20260801*"},
         ("arm64", "fleet_image"),
     ),
     "an image whose agent reads another schema": Case(
         {"fleet_image": "SCHEMA_1"}, ("schema 1", "agent.conf", "Bake an image")
     ),
-    "an instance type that is none": Case(
-        {"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")
-    ),
-    "a key pair that is not there": Case(
+    "an unknown instance type": Case({"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")),
+    "a key pair that does not exist": Case(
         {"fleet_key_name": "no-such-key"}, ("no-such-key", "fleet_key_public", "fleet_key_name")
     ),
-    "a KMS key that is not there": Case(
+    "a KMS key that does not exist": Case(
         {"fleet_volume_kms_key_id": "alias/none"}, ("alias/none", "fleet_volume_kms_key_id")
     ),
     "a KMS key without a grant": Case(
@@ -155,9 +154,7 @@ SAID = {
     ),
     "a newline in a tag": Case({"fleet_tags": {"Team": "a\nb"}}, ("fleet_tags.Team", "'a\\nb'")),
     "a quote in a tag": Case({"fleet_tags": {"Team": 'a"b'}}, ("fleet_tags.Team",)),
-    "a tag of AWS's own": Case(
-        {"fleet_tags": {"aws:team": "x"}}, ("fleet_tags", "'aws:team'", "do not begin with aws:")
-    ),
+    "a reserved tag": Case({"fleet_tags": {"aws:team": "x"}}, ("fleet_tags", "'aws:team'", "do not begin with aws:")),
     "a number as a tag": Case({"fleet_tags": {"CostCenter": 7}}, ("fleet_tags.CostCenter is 7", "quoted")),
     "a newline in a name": Case({"fleet_group_name": "a\nrm -rf /"}, ("fleet_group_name", "'a\\nrm -rf /'")),
     "a newline at the end of a name": Case({"fleet_valet_app": "valet\n"}, ("fleet_valet_app", "'valet\\n'")),
@@ -171,13 +168,11 @@ SAID = {
     ),
     "a mapping for a list": Case({"fleet_subnet_ids": {"a": "b"}}, ("fleet_subnet_ids", "list")),
     "nothing for a text": Case({"fleet_secret_name": None}, ("fleet_secret_name",)),
-    "a value that is not on the list": Case(
+    "a value that is not a choice": Case(
         {"fleet_size_owner": "me"}, ("fleet_size_owner is 'me'", "one of valet, playbook")
     ),
-    "a process that AWS does not have": Case(
-        {"fleet_suspended_processes": ["AZRebalanc"]}, ("did you mean AZRebalance?",)
-    ),
-    "fly to be called where there is none": Case(
+    "an unknown process": Case({"fleet_suspended_processes": ["AZRebalanc"]}, ("did you mean AZRebalance?",)),
+    "fleet_valet_apply without a fly command": Case(
         {"fleet_valet_apply": True}, ("fleet_valet_apply", "no fly command", "flyctl")
     ),
     "several problems": Case(
@@ -191,18 +186,18 @@ SAID = {
         3,
     ),
 }
-HOSTS = {name: f"case{n:02}" for n, name in enumerate(SAID)}
+HOSTS = {name: f"case{n:02}" for n, name in enumerate(CASES)}
 
 
 @pytest.fixture(scope="module")
-def tried(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]:
-    """One run of the site over every case: the run, the calls that wrote, what the placeholders of the cases stand for."""
+def result(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]:
+    """One run of the site on all cases: the run, its writes, and the values of the cases' placeholders."""
     running_cloud.reset()
     ec2, kms, secrets = (running_cloud.client(service) for service in ("ec2", "kms", "secretsmanager"))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         down = f"http://127.0.0.1:{s.getsockname()[1]}"
-    stands = {
+    placeholders = {
         "DOWN": down,
         "SAME_ZONE": ec2.create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")["Subnet"][
             "SubnetId"
@@ -212,35 +207,39 @@ def tried(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]
         )["ImageId"],
         "NO_GRANT": kms.create_key()["KeyMetadata"]["KeyId"],
     }
-    ec2.create_tags(Resources=[stands["SCHEMA_1"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
+    ec2.create_tags(Resources=[placeholders["SCHEMA_1"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
     secrets.create_secret(Name="ghosthands/worker/leaving", SecretString="{}")
     secrets.delete_secret(SecretId="ghosthands/worker/leaving")
-    hosts = {host: {"fleet_name": f"gh-{host}"} | SAID[name].variables for name, host in HOSTS.items()}
+    hosts = {host: {"fleet_name": f"gh-{host}"} | CASES[name].variables for name, host in HOSTS.items()}
     for case in hosts.values():
         for name, value in case.items():
-            case[name] = [stands.get(v, v) for v in value] if isinstance(value, list) else stands.get(str(value), value)
+            case[name] = (
+                [placeholders.get(v, v) for v in value]
+                if isinstance(value, list)
+                else placeholders.get(str(value), value)
+            )
     running_cloud.clear_trace()
     run = running_cloud.play_hosts("site.yml", "--forks", "4", hosts=hosts)
-    return run, running_cloud.writes(), stands
+    return run, running_cloud.writes(), placeholders
 
 
-@pytest.mark.parametrize("name", SAID)
-def test_bad_input_is_refused_in_one_clear_message(name: str, tried: tuple[Run, list[str], dict[str, str]]) -> None:
-    run, _writes, stands = tried
-    said = run.messages.get(HOSTS[name], "(it was not refused)")
-    for words in SAID[name].says:
-        for placeholder, value in stands.items():
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_refused_in_one_clear_message(name: str, result: tuple[Run, list[str], dict[str, str]]) -> None:
+    run, _writes, placeholders = result
+    message = run.messages.get(HOSTS[name], "(it was not refused)")
+    for words in CASES[name].message:
+        for placeholder, value in placeholders.items():
             words = words.replace(placeholder, value)
-        assert words in said, said
-    listed = re.match(r"(\d+) problems:", said)
-    assert (int(listed[1]) if listed else 1) == SAID[name].problems, said
-    assert re.search(r"Traceback|<[\w.]+ object|\bNoneType\b|Exception", said) is None, said
+        assert words in message, message
+    listed = re.match(r"(\d+) problems:", message)
+    assert (int(listed[1]) if listed else 1) == CASES[name].problems, message
+    assert re.search(r"Traceback|<[\w.]+ object|\bNoneType\b|Exception", message) is None, message
 
 
 def test_bad_input_writes_nothing_anywhere(
-    tried: tuple[Run, list[str], dict[str, str]], running_cloud: PlaybookCloud
+    result: tuple[Run, list[str], dict[str, str]], running_cloud: PlaybookCloud
 ) -> None:
-    run, writes, _stands = tried
+    run, writes, _placeholders = result
     assert run.returncode != 0
     assert {host: counts["failed"] for host, counts in run.recap.items()} == dict.fromkeys(HOSTS.values(), 1)
     assert run.changed == 0
@@ -249,7 +248,7 @@ def test_bad_input_writes_nothing_anywhere(
     assert not running_cloud.valet.exists()
 
 
-def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: PlaybookCloud) -> None:
+def test_two_hosts_with_the_same_group_are_refused(cloud: PlaybookCloud) -> None:
     run = cloud.play_hosts("site.yml", hosts={"one": {"fleet_name": "gh"}, "two": {"fleet_name": "gh"}})
     assert run.returncode != 0
     assert (
@@ -260,7 +259,7 @@ def test_two_hosts_that_would_own_the_same_group_are_refused(cloud: PlaybookClou
     assert cloud.writes() == []
 
 
-def test_two_hosts_in_two_regions_may_not_share_what_is_the_whole_accounts(cloud: PlaybookCloud) -> None:
+def test_two_hosts_in_two_regions_may_not_share_global_resources(cloud: PlaybookCloud) -> None:
     run = cloud.play_hosts("site.yml", "--check", hosts={"one": {}, "two": {"fleet_region": "us-west-2"}})
     assert "share fleet_role_name (gh-worker-role), fleet_instance_profile_name" in run.messages["one"]
     assert "fleet_group_name" not in run.messages["one"]

@@ -1,4 +1,7 @@
-"""The commands as an operator types them, from a clone in a folder with a blank in its name, with AWS's own environment variables."""
+"""The commands as an operator types them, in a clone in a folder with a blank in its name.
+
+Only AWS's own environment variables say which AWS is used.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,20 @@ import pytest
 
 from tests.fleet.cloud import ROOT, PlaybookCloud, Run
 
-EVERY_BOOK = (
+PLAYBOOKS = (
     "preflight foundation iam security_group launch_template autoscaling_group lifecycle_hook valet status".split()
 )
 
 
 def checked(run: Run, sections: int) -> None:
-    """A check of an empty account: it read, it would make so many sections' things."""
+    """A check on an empty account succeeded and would change that number of sections."""
     assert run.returncode == 0, run
     assert len({section for section, _task in run.differs}) == sections, run
 
 
-def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud: PlaybookCloud, clone: Path) -> None:
+def test_the_runbooks_literal_command_builds_the_fleet_and_then_changes_nothing(
+    cloud: PlaybookCloud, clone: Path
+) -> None:
     built = cloud.shell("ansible-playbook site.yml -i staging", clone)
     assert built.returncode == 0, built
     assert built.recap["staging"]["changed"] > 10
@@ -47,18 +52,18 @@ def test_the_runbooks_literal_command_builds_the_fleet_and_finds_it_again(cloud:
         ("ansible-playbook site.yml -i ../inventories/staging --check", "playbooks"),
     ],
 )
-def test_the_site_is_found_by_every_spelling_from_the_checkout(command: str, folder: str, cloud: PlaybookCloud) -> None:
+def test_the_site_can_be_named_in_every_way_from_the_checkout(command: str, folder: str, cloud: PlaybookCloud) -> None:
     checked(cloud.shell(command, ROOT / folder), 7)
     assert cloud.writes() == []
 
 
 @pytest.mark.parametrize("book", ["iam", "status"])
-def test_a_single_playbook_is_found_by_path_and_by_name(book: str, cloud: PlaybookCloud, clone: Path) -> None:
+def test_a_playbook_can_be_named_by_path_and_by_collection(book: str, cloud: PlaybookCloud, clone: Path) -> None:
     for command in (f"playbooks/{book}.yml -i staging", f"wekruit.ghosthands.{book} -i staging"):
         checked(cloud.shell(f"ansible-playbook {command} --check", clone), 0 if book == "status" else 1)
 
 
-def test_another_folder_needs_only_paths(cloud: PlaybookCloud, clone: Path, tmp_path: Path) -> None:
+def test_playbooks_run_from_any_folder(cloud: PlaybookCloud, clone: Path, tmp_path: Path) -> None:
     paths = f"'{clone}/playbooks/site.yml' -i '{clone}/staging'"
     checked(cloud.shell(f"ansible-playbook {paths} --check", tmp_path), 7)
     named = f"wekruit.ghosthands.site -i '{clone}/staging'"
@@ -70,9 +75,9 @@ def test_another_folder_needs_only_paths(cloud: PlaybookCloud, clone: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("book", EVERY_BOOK)
+@pytest.mark.parametrize("book", PLAYBOOKS)
 @pytest.mark.parametrize("spelling", ["playbooks/{}.yml", "wekruit.ghosthands.{}"])
-def test_every_single_playbook_is_found_by_path_and_by_name(
+def test_every_playbook_can_be_named_by_path_and_by_collection(
     book: str, spelling: str, cloud: PlaybookCloud, clone: Path
 ) -> None:
     run = cloud.shell(f"ansible-playbook {spelling.format(book)} -i staging --check", clone)

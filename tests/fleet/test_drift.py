@@ -117,7 +117,9 @@ def test_changes_to_every_section_at_once_are_reported_and_repaired(fleet: FullF
     changes = [change for change in QUICK if change.differs]
     for change in changes:
         change.apply(fleet)
-    assert_repaired(fleet, "site", together(changes))
+    expected = together(changes)
+    assert "template" in expected  # whose new version the group has to use
+    assert_repaired(fleet, "site", expected | {"settings": f"launch_template {expected['settings']}"})
 
 
 def test_harmless_changes_are_not_reported_and_a_forced_run_writes_nothing(fleet: FullFleet) -> None:

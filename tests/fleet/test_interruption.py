@@ -1,4 +1,4 @@
-"""Ctrl-C anywhere: the next run finishes what the first began."""
+"""Ctrl-C at any point: the next run finishes what the first one began."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fleet.cloud import ROOT, PlaybookCloud
 
 
 def interrupted(cloud: PlaybookCloud, writes: int, pause: float) -> tuple[int, int]:
-    """Run the site; press Ctrl-C once so many writes were made, and so many seconds later. (exit code, writes made)"""
+    """Run the site and press Ctrl-C `pause` seconds after so many writes; its exit code and the writes made."""
     run = subprocess.Popen(
         cloud.command_line("site.yml"),
         cwd=ROOT,

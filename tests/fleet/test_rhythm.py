@@ -1,4 +1,4 @@
-"""The rhythm of every playbook: check, run, run again, check again, change one input, run, run again."""
+"""The rhythm of every playbook: check, run, run again, check again, change one variable, run, run again."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.fleet.healthy import HealthyFleet
 
 GROUP, TEMPLATE, HOOK = "gh-worker-local-asg", "gh-worker-local-lt", "gh-worker-local-termination"
 SECTIONS = ["foundation", "iam", "security_group", "launch_template", "autoscaling_group", "lifecycle_hook", "valet"]
-# Tried alone in `make test`; the others alone in `make fleet`, and all of them under the whole site.
+# Run alone in `make test`; the others run alone in `make fleet`, and all of them as part of the site.
 QUICK = ["iam", "launch_template", "autoscaling_group"]
 
 
 class Change(NamedTuple):
-    """One input changed, and what has to follow from it."""
+    """A changed variable, and what has to follow."""
 
     variables: dict[str, Any]
     task: str
-    """the one task that acts"""
+    """the only task that changes something"""
     shows: tuple[str, ...]
-    """what --diff has to print"""
+    """texts that --diff has to print"""
 
 
 CHANGES = {
@@ -59,35 +59,35 @@ CHANGES = {
 }
 
 
-def nothing(cloud: PlaybookCloud) -> None:
-    """An account in which nothing stands."""
+def empty_account(cloud: PlaybookCloud) -> None:
+    """Reset to an empty account."""
     cloud.reset()
 
 
 def no_group(cloud: PlaybookCloud) -> None:
-    """All but the group."""
+    """Restore all but the group."""
     cloud.restore()
     autoscaling = cloud.client("autoscaling")
-    keeps_nothing = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
+    terminate = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
     autoscaling.update_auto_scaling_group(
-        AutoScalingGroupName=GROUP, DeletionProtection="none", InstanceLifecyclePolicy=keeps_nothing
+        AutoScalingGroupName=GROUP, DeletionProtection="none", InstanceLifecyclePolicy=terminate
     )
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
 
 
 def no_template(cloud: PlaybookCloud) -> None:
-    """All but the group and the launch template."""
+    """Restore all but the group and the launch template."""
     no_group(cloud)
     cloud.client("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE)
 
 
 def no_hook(cloud: PlaybookCloud) -> None:
-    """All but the hook."""
+    """Restore all but the hook."""
     cloud.restore()
     cloud.client("autoscaling").delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=HOOK)
 
 
-BEFORE: dict[str, Callable[[PlaybookCloud], None]] = {
+PREPARE: dict[str, Callable[[PlaybookCloud], None]] = {
     "launch_template": no_template,
     "autoscaling_group": no_group,
     "lifecycle_hook": no_hook,
@@ -102,7 +102,7 @@ def finished(run: Run) -> Run:
 @pytest.mark.parametrize("section", [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in SECTIONS])
 def test_a_playbook_alone_keeps_the_rhythm(section: str, running_fleet: HealthyFleet) -> None:
     cloud, book, change = running_fleet, f"playbooks/{section}.yml", CHANGES[section]
-    BEFORE.get(section, nothing)(cloud)
+    PREPARE.get(section, empty_account)(cloud)
     try:
         cloud.clear_trace()
         checked = finished(cloud.play(book, "--check"))
@@ -114,7 +114,7 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_fleet: HealthyF
         ran = finished(cloud.play(book))
         assert ran.changed_tasks == would, "a run does what the check said"
 
-        the_same_again(cloud, book, ["run", "check"])
+        assert_no_change(cloud, book, ["run", "check"])
 
         cloud.clear_trace()
         checked = finished(cloud.play(book, "--check", "--diff", **change.variables))
@@ -124,13 +124,13 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_fleet: HealthyF
             assert words in checked.stdout, checked
         ran = finished(cloud.play(book, **change.variables))
         assert ran.changed_tasks == [change.task]
-        the_same_again(cloud, book, ["run"], **change.variables)
+        assert_no_change(cloud, book, ["run"], **change.variables)
     finally:
         cloud.restore()
 
 
-def the_same_again(cloud: PlaybookCloud, book: str, ways: list[str], **variables: Any) -> None:
-    """Another run, another check find nothing to do."""
+def assert_no_change(cloud: PlaybookCloud, book: str, ways: list[str], **variables: Any) -> None:
+    """Another run or check finds nothing to do."""
     for way in ways:
         cloud.clear_trace()
         again = finished(cloud.play(book, *(["--check"] if way == "check" else []), **variables))
@@ -147,7 +147,7 @@ def test_the_whole_site_keeps_the_rhythm(cloud: PlaybookCloud) -> None:
     ran = finished(cloud.play("site.yml"))
     assert ran.changed_tasks == [task for _section, task in checked.differs]
 
-    the_same_again(cloud, "site.yml", ["check", "run"])
+    assert_no_change(cloud, "site.yml", ["check", "run"])
     assert len(cloud.calls()) <= 25
 
     cloud.clear_trace()
@@ -161,10 +161,10 @@ def test_the_whole_site_keeps_the_rhythm(cloud: PlaybookCloud) -> None:
     ran = finished(cloud.play("site.yml", **change))
     assert ran.changed_tasks == ["Create the launch template", "Update the Auto Scaling group"]
 
-    the_same_again(cloud, "site.yml", ["run"], **change)
+    assert_no_change(cloud, "site.yml", ["run"], **change)
 
 
-def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_them_too(fleet: HealthyFleet) -> None:
+def test_diff_shows_the_changes_of_all_sections_in_check_mode_and_in_a_run(fleet: HealthyFleet) -> None:
     changes = [CHANGES[section] for section in ("iam", "security_group", "launch_template", "autoscaling_group")]
     variables = {name: value for change in changes for name, value in change.variables.items()}
     checked = finished(fleet.play("site.yml", "--check", "--diff", **variables))
@@ -192,7 +192,7 @@ def test_diff_shows_policies_rules_template_and_group_at_once_and_the_run_shows_
         ),
     ],
 )
-def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(
+def test_a_playbook_alone_on_an_empty_account_names_the_playbooks_it_needs(
     section: str, needs: str, cloud: PlaybookCloud
 ) -> None:
     checked = finished(cloud.play(f"playbooks/{section}.yml", "--check"))
@@ -204,7 +204,7 @@ def test_a_playbook_alone_on_an_empty_account_says_which_come_before_it(
 
 
 @pytest.mark.parametrize("book", ["playbooks/preflight.yml", "playbooks/status.yml"])
-def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_fleet: HealthyFleet) -> None:
+def test_a_playbook_that_only_reads_never_writes_and_never_fails(book: str, running_fleet: HealthyFleet) -> None:
     for state in (running_fleet.reset, running_fleet.restore):
         state()
         for how in ([], ["--check"]):
@@ -212,7 +212,7 @@ def test_a_playbook_that_only_reads_never_writes_nor_fails(book: str, running_fl
             assert (run.changed, running_fleet.writes()) == (0, []), run
 
 
-def test_status_shows_what_is_missing_and_then_what_stands(running_fleet: HealthyFleet) -> None:
+def test_status_shows_missing_and_existing_resources(running_fleet: HealthyFleet) -> None:
     running_fleet.reset()
     assert {section: ids for section, ids in running_fleet.existing_resources().items() if ids} == {
         "§1": {"valet-worker"}
@@ -228,26 +228,8 @@ def test_status_shows_what_is_missing_and_then_what_stands(running_fleet: Health
     assert whole["§10"] == {"gh-worker-local-valet-autoscale"}
 
 
-def test_only_force_runs_the_stock_tasks_on_a_converged_fleet(fleet: HealthyFleet) -> None:
-    assert finished(fleet.play("site.yml", fleet_force=False)).changed == 0
-    assert fleet.writes() == []
-    forced = finished(fleet.play("site.yml", fleet_force=True))
-    for task in (
-        "Create the log group",
-        "Create the instance profile",
-        "Create the launch template",
-        "Update the Auto Scaling group",
-    ):
-        assert f"TASK [{task}]" in forced.stdout
-    assert len(fleet.calls()) > 2 * 25, "the stock modules asked for themselves"
-    assert not any("DesiredCapacity" in call["parameters"] for call in fleet.calls()), "not even by force"
-    fleet.clear_trace()
-    assert finished(fleet.play("site.yml")).changed == 0
-    assert fleet.writes() == []
-
-
 @pytest.mark.slow
-def test_odd_but_lawful_values_arrive_and_differ_no_more(cloud: PlaybookCloud) -> None:
+def test_unusual_but_valid_values_are_set_and_then_do_not_differ(cloud: PlaybookCloud) -> None:
     odd: dict[str, Any] = {
         "fleet_group_name": "gh worker/1 = a+b@c",
         "fleet_tags": {"Cost Center": "a = b + c / d @ e : f", "yes": "true", "nothing": ""},
@@ -261,4 +243,4 @@ def test_odd_but_lawful_values_arrive_and_differ_no_more(cloud: PlaybookCloud) -
     }
     finished(cloud.play("site.yml", **odd))
     assert cloud.group("gh worker/1 = a+b@c")["DesiredCapacity"] == 2
-    the_same_again(cloud, "site.yml", ["run", "check"], **odd)
+    assert_no_change(cloud, "site.yml", ["run", "check"], **odd)

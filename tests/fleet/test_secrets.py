@@ -1,4 +1,4 @@
-"""Secrets: never read, never shown, never made twice."""
+"""Secrets are never read, never printed and never created twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def secrets(cloud: PlaybookCloud) -> list[str]:
     return [s["Name"] for s in cloud.client("secretsmanager").list_secrets()["SecretList"]]
 
 
-def test_without_being_asked_no_secret_is_made_and_its_absence_is_told(cloud: PlaybookCloud) -> None:
+def test_without_fleet_secret_create_no_secret_is_created_and_a_warning_is_printed(cloud: PlaybookCloud) -> None:
     for how in (["--check"], []):
         run = cloud.play("playbooks/foundation.yml", *how, fleet_secret_create=False)
         assert run.returncode == 0, run
@@ -29,7 +29,7 @@ def test_without_being_asked_no_secret_is_made_and_its_absence_is_told(cloud: Pl
     assert secrets(cloud) == []
 
 
-def test_a_secret_that_stands_is_neither_read_nor_written(cloud: PlaybookCloud) -> None:
+def test_an_existing_secret_is_neither_read_nor_written(cloud: PlaybookCloud) -> None:
     cloud.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"DATABASE_URL": "the operators own"}')
     cloud.clear_trace()
     for force in (False, True):
@@ -41,26 +41,26 @@ def test_a_secret_that_stands_is_neither_read_nor_written(cloud: PlaybookCloud) 
     assert value == '{"DATABASE_URL": "the operators own"}'
 
 
-def test_the_placeholder_says_what_to_do(cloud: PlaybookCloud) -> None:
+def test_the_placeholder_says_what_to_fill_in(cloud: PlaybookCloud) -> None:
     assert cloud.play("playbooks/foundation.yml").returncode == 0
     value = cloud.secret_value(SECRET)
     assert "fill in the keys of runbook section 9" in value
 
 
-def test_valets_access_key_is_made_once_kept_to_its_owner_and_never_shown(cloud: PlaybookCloud) -> None:
+def test_valets_access_key_is_created_once_readable_by_its_owner_and_never_printed(cloud: PlaybookCloud) -> None:
     first = cloud.play("playbooks/valet.yml", "--diff", "-vvv", **USER)
     assert first.returncode == 0, first
     file = cloud.valet / "access-key.env"
     written = re.fullmatch(r"AWS_ACCESS_KEY_ID=(\S+)\nAWS_SECRET_ACCESS_KEY=(\S+)\n", file.read_text())
     assert written
     assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(cloud.valet.stat().st_mode)) == (0o600, 0o700)
-    shown = first.stdout + first.stderr
+    printed = first.stdout + first.stderr
     again = cloud.play("playbooks/valet.yml", "--diff", "-vvv", **USER)
     assert (again.returncode, again.changed) == (0, 0), again
-    shown += again.stdout + again.stderr
+    printed += again.stdout + again.stderr
     forced = cloud.play("playbooks/valet.yml", "--diff", "-vvv", **USER, fleet_force=True)
     assert forced.returncode == 0, forced
-    assert written[2] not in shown + forced.stdout + forced.stderr
+    assert written[2] not in printed + forced.stdout + forced.stderr
     keys = cloud.client("iam").list_access_keys(UserName="gh-valet")["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in keys] == [written[1]]
     assert file.read_text() == written[0]
@@ -84,7 +84,7 @@ def test_valets_settings_have_both_spellings(fleet: HealthyFleet) -> None:
 
 @pytest.fixture
 def fly(tmp_path: Path) -> Path:
-    """A `fly` in a folder of its own, which notes how it was called."""
+    """A `fly` program that writes its arguments to a file."""
     program = tmp_path / "bin" / "fly"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> '{tmp_path}/called'\necho Release v7 created\n")
@@ -92,10 +92,10 @@ def fly(tmp_path: Path) -> Path:
     return program
 
 
-def test_the_written_command_sets_valets_settings_on_fly(fleet: HealthyFleet, fly: Path, tmp_path: Path) -> None:
+def test_the_written_script_sets_valets_settings_on_fly(fleet: HealthyFleet, fly: Path, tmp_path: Path) -> None:
     awkward: dict[str, Any] = {"fleet_group_name": "gh worker=s asg"}
     assert fleet.play("playbooks/valet.yml", **awkward).returncode == 0
-    assert not (tmp_path / "called").exists(), "only when asked"
+    assert not (tmp_path / "called").exists(), "only with fleet_valet_apply"
     applied = fleet.play("playbooks/valet.yml", **awkward, fleet_valet_apply=True, programs=fly.parent)
     assert applied.returncode == 0, applied
     assert applied.changed_tasks == ["Set VALET's settings on Fly.io"]

@@ -1,4 +1,4 @@
-"""The end of a fleet: asked for by name, drained first, in order, as often as one likes; what is not ours to delete stays."""
+"""Teardown: confirmed by name, drained first, repeatable; resources that may be shared stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fleet.healthy import HealthyFleet
 
 GROUP, HOOK = "gh-worker-local-asg", "gh-worker-local-termination"
 CONFIRMED: dict[str, Any] = {"fleet_confirm_teardown": GROUP}
-SPARED = {"§1": {"ghosthands", "valet-worker"}, "§9": {"ghosthands/worker/env", "/wekruit/gh-worker"}}
+KEPT = {"§1": {"ghosthands", "valet-worker"}, "§9": {"ghosthands/worker/env", "/wekruit/gh-worker"}}
 
 
 def teardown(cloud: PlaybookCloud, *more: str, **variables: Any) -> Run:
@@ -21,7 +21,7 @@ def teardown(cloud: PlaybookCloud, *more: str, **variables: Any) -> Run:
 
 
 def agent(cloud: PlaybookCloud, result: str = "CONTINUE") -> Callable[[], None]:
-    """What every instance's agent does in the end: it completes the termination hook."""
+    """What agents do when their instances terminate: complete the hook."""
     autoscaling = cloud.client("autoscaling")
 
     def act() -> None:
@@ -37,8 +37,8 @@ def agent(cloud: PlaybookCloud, result: str = "CONTINUE") -> Callable[[], None]:
     return act
 
 
-def only_the_spared(cloud: PlaybookCloud) -> None:
-    assert {section: found for section, found in cloud.existing_resources().items() if found} == SPARED
+def assert_only_kept_resources(cloud: PlaybookCloud) -> None:
+    assert {section: found for section, found in cloud.existing_resources().items() if found} == KEPT
     iam, ec2 = cloud.client("iam"), cloud.client("ec2")
     assert [r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("gh-")] == []
     assert iam.list_policies(Scope="Local")["Policies"] == []
@@ -49,9 +49,11 @@ def only_the_spared(cloud: PlaybookCloud) -> None:
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
 
 
-@pytest.mark.parametrize("said", [{}, {"fleet_confirm_teardown": "gh-worker-asg"}, {"fleet_confirm_teardown": True}])
-def test_without_the_groups_name_nothing_ends(said: dict[str, Any], fleet: HealthyFleet) -> None:
-    run = fleet.play("playbooks/teardown.yml", **said, fleet_force_delete=True)
+@pytest.mark.parametrize(
+    "confirmation", [{}, {"fleet_confirm_teardown": "gh-worker-asg"}, {"fleet_confirm_teardown": True}]
+)
+def test_without_the_groups_name_nothing_is_deleted(confirmation: dict[str, Any], fleet: HealthyFleet) -> None:
+    run = fleet.play("playbooks/teardown.yml", **confirmation, fleet_force_delete=True)
     assert run.returncode != 0
     assert (
         run.message
@@ -60,7 +62,7 @@ def test_without_the_groups_name_nothing_ends(said: dict[str, Any], fleet: Healt
     assert fleet.writes() == []
 
 
-def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(fleet: HealthyFleet) -> None:
+def test_a_fleet_is_drained_and_then_deleted_and_a_second_run_changes_nothing(fleet: HealthyFleet) -> None:
     assert fleet.existing_resources()["§4"] > {GROUP}
     busy = fleet.group()["Instances"][0]["InstanceId"]
     fleet.client("autoscaling").set_instance_protection(
@@ -70,34 +72,36 @@ def test_a_fleet_is_drained_and_then_ended_and_a_second_time_there_is_nothing(fl
     with repeatedly(agent(fleet), every=0.2):
         run = teardown(fleet)
     assert run.returncode == 0, run
-    assert f"[local] {GROUP}: 1 InService, 1 Terminating:Wait (0 of 2700 s)" in run.stdout, "progress is told"
-    assert "SetInstanceProtection" in fleet.writes(), "the busy one's shield is taken, its hook still drains it"
+    assert f"[local] {GROUP}: 1 InService, 1 Terminating:Wait (0 of 2700 s)" in run.stdout, "progress is printed"
+    assert "SetInstanceProtection" in fleet.writes(), (
+        "protection is removed from the busy instance, its hook still drains it"
+    )
     deleted = next(c for c in fleet.calls() if c["action"] == "DeleteAutoScalingGroup")
     completed = [c for c in fleet.calls() if c["action"] == "CompleteLifecycleAction"]
     assert len(completed) == 2
     assert max(c["at"] for c in completed) < deleted["at"], "drained first"
-    only_the_spared(fleet)
+    assert_only_kept_resources(fleet)
     fleet.clear_trace()
     again = teardown(fleet)
     assert (again.returncode, again.changed) == (0, 0), again
     assert fleet.writes() == []
 
 
-def test_an_instance_in_standby_is_drained_and_ended_with_the_others(fleet: HealthyFleet) -> None:
+def test_an_instance_in_standby_is_drained_and_terminated_with_the_others(fleet: HealthyFleet) -> None:
     autoscaling = fleet.client("autoscaling")
-    resting = fleet.group()["Instances"][0]["InstanceId"]
-    autoscaling.enter_standby(InstanceIds=[resting], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
+    standby = fleet.group()["Instances"][0]["InstanceId"]
+    autoscaling.enter_standby(InstanceIds=[standby], AutoScalingGroupName=GROUP, ShouldDecrementDesiredCapacity=True)
     with repeatedly(agent(fleet), every=0.2):
         run = teardown(fleet)
     assert run.returncode == 0, run
-    assert resting in [
+    assert standby in [
         call["parameters"]["InstanceId"] for call in fleet.calls() if call["action"] == "CompleteLifecycleAction"
     ]
-    only_the_spared(fleet)
+    assert_only_kept_resources(fleet)
 
 
 @pytest.mark.slow
-def test_a_check_of_the_teardown_changes_nothing(fleet: HealthyFleet) -> None:
+def test_check_mode_changes_nothing(fleet: HealthyFleet) -> None:
     run = teardown(
         fleet, "--check", fleet_teardown_secret=True, fleet_teardown_repository=True, fleet_teardown_logs=True
     )
@@ -107,7 +111,7 @@ def test_a_check_of_the_teardown_changes_nothing(fleet: HealthyFleet) -> None:
 
 
 @pytest.mark.slow
-def test_a_drain_that_takes_too_long_fails_says_how_to_go_on_and_goes_on(fleet: HealthyFleet) -> None:
+def test_a_drain_beyond_the_timeout_fails_with_advice_and_another_run_continues(fleet: HealthyFleet) -> None:
     run = teardown(fleet, fleet_teardown_timeout=10)
     assert run.returncode != 0
     assert f"{GROUP} still has 2 Terminating:Wait after 10 s. It goes on draining: run this again" in run.message
@@ -116,10 +120,10 @@ def test_a_drain_that_takes_too_long_fails_says_how_to_go_on_and_goes_on(fleet: 
     assert "DeleteAutoScalingGroup" not in fleet.writes()
     with repeatedly(agent(fleet), every=0.2):
         assert teardown(fleet).returncode == 0
-    only_the_spared(fleet)
+    assert_only_kept_resources(fleet)
 
 
-def test_an_instance_whose_drain_failed_is_kept_until_somebody_forces_it(fleet: HealthyFleet) -> None:
+def test_an_instance_whose_drain_failed_is_retained_unless_forced(fleet: HealthyFleet) -> None:
     with repeatedly(agent(fleet, "ABANDON"), every=0.2):
         run = teardown(fleet)
     assert run.returncode != 0
@@ -129,22 +133,22 @@ def test_an_instance_whose_drain_failed_is_kept_until_somebody_forces_it(fleet: 
     assert "DeleteAutoScalingGroup" not in fleet.writes()
     forced = teardown(fleet, fleet_force_delete=True)
     assert forced.returncode == 0, forced
-    only_the_spared(fleet)
+    assert_only_kept_resources(fleet)
 
 
 @pytest.mark.slow
-def test_by_force_nothing_is_waited_for_not_even_with_every_protection(fleet: HealthyFleet) -> None:
+def test_force_waits_for_nothing_and_overrides_every_protection(fleet: HealthyFleet) -> None:
     protected: dict[str, Any] = {"fleet_deletion_protection": "prevent-all-deletion"}
     assert fleet.play("playbooks/autoscaling_group.yml", **protected).returncode == 0
     assert fleet.group()["DeletionProtection"] == "prevent-all-deletion"
     run = teardown(fleet, fleet_force_delete=True, **protected)
     assert run.returncode == 0, run
     assert "CompleteLifecycleAction" not in fleet.writes()
-    only_the_spared(fleet)
+    assert_only_kept_resources(fleet)
 
 
 @pytest.mark.slow
-def test_what_is_asked_for_goes_as_well_and_the_key_pair_never(fleet: HealthyFleet) -> None:
+def test_secret_repository_and_logs_are_deleted_on_request_and_the_key_pair_never(fleet: HealthyFleet) -> None:
     run = teardown(
         fleet,
         fleet_force_delete=True,
@@ -160,22 +164,22 @@ def test_what_is_asked_for_goes_as_well_and_the_key_pair_never(fleet: HealthyFle
 
 
 @pytest.mark.slow
-def test_valets_user_goes_with_its_keys(fleet: HealthyFleet) -> None:
+def test_valets_user_is_deleted_with_its_keys(fleet: HealthyFleet) -> None:
     user: dict[str, Any] = {"fleet_valet_user_name": "gh-valet", "fleet_valet_access_key": True}
     assert fleet.play("playbooks/valet.yml", **user).returncode == 0
     run = teardown(fleet, fleet_force_delete=True, **user)
     assert run.returncode == 0, run
     assert fleet.client("iam").list_users()["Users"] == []
-    only_the_spared(fleet)
+    assert_only_kept_resources(fleet)
 
 
 @pytest.mark.parametrize("books", [[], pytest.param(["foundation", "iam", "security_group"], marks=pytest.mark.slow)])
-def test_a_half_built_fleet_ends_as_well(books: list[str], cloud: PlaybookCloud) -> None:
+def test_a_partly_built_fleet_is_deleted(books: list[str], cloud: PlaybookCloud) -> None:
     for book in books:
         assert cloud.play(f"playbooks/{book}.yml").returncode == 0
     run = teardown(cloud)
     assert run.returncode == 0, run
     if books:
-        only_the_spared(cloud)
+        assert_only_kept_resources(cloud)
     else:
         assert (run.changed, cloud.writes()) == (0, [])

@@ -1,4 +1,4 @@
-"""Launch template versions: made only for a reason, pinned by number, adopted or held; and which image they carry."""
+"""Launch template versions: when one is created, which one the group uses, and which image it has."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def versions(cloud: PlaybookCloud) -> list[dict[str, Any]]:
     return sorted(found, key=lambda version: int(version["VersionNumber"]))
 
 
-def pin(cloud: PlaybookCloud) -> str:
-    """How the group names its version."""
+def group_version(cloud: PlaybookCloud) -> str:
+    """The version that the group uses, as it names it."""
     return str(cloud.group()["LaunchTemplate"]["Version"])
 
 
@@ -31,7 +31,7 @@ def site(cloud: PlaybookCloud, **variables: Any) -> Run:
 
 
 def newer_image(cloud: PlaybookCloud) -> str:
-    """An own image that was baked after the group's."""
+    """Add an image of the account that is newer than the group's."""
     ec2 = cloud.client("ec2")
     image = str(
         ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"]
@@ -40,22 +40,22 @@ def newer_image(cloud: PlaybookCloud) -> str:
     return image
 
 
-def test_a_run_that_changes_nothing_makes_no_version(fleet: HealthyFleet) -> None:
+def test_a_run_that_changes_nothing_creates_no_version(fleet: HealthyFleet) -> None:
     site(fleet)
     assert len(versions(fleet)) == 1
 
 
-def test_a_removed_parameter_makes_exactly_one_version_without_it(fleet: HealthyFleet) -> None:
+def test_a_removed_parameter_creates_exactly_one_version_without_it(fleet: HealthyFleet) -> None:
     assert versions(fleet)[-1]["LaunchTemplateData"]["KeyName"] == "valet-worker"
     for _ in range(2):
         site(fleet, fleet_key_name="")
         assert len(versions(fleet)) == 2
     assert "KeyName" not in versions(fleet)[-1]["LaunchTemplateData"]
-    assert (pin(fleet), versions(fleet)[-1]["DefaultVersion"]) == ("2", True)
+    assert (group_version(fleet), versions(fleet)[-1]["DefaultVersion"]) == ("2", True)
 
 
 @pytest.mark.slow
-def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(fleet: HealthyFleet) -> None:
+def test_a_kms_key_is_set_and_removed_with_one_version_each(fleet: HealthyFleet) -> None:
     kms = fleet.client("kms")
     key = kms.create_key()["KeyMetadata"]
     role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
@@ -70,17 +70,17 @@ def test_a_key_of_ones_own_for_the_volume_goes_again_with_one_version(fleet: Hea
     assert [e["Encrypted"] for e in ebs] == [True] * 3
 
 
-def test_adopt_moves_the_groups_pin_and_leaves_its_instances(fleet: HealthyFleet) -> None:
+def test_adopt_changes_the_groups_version_and_leaves_its_instances(fleet: HealthyFleet) -> None:
     before = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in fleet.group()["Instances"]}
     site(fleet, fleet_volume_size_gib=50)
-    assert pin(fleet) == "2"
+    assert group_version(fleet) == "2"
     assert {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in fleet.group()["Instances"]} == before
 
 
-def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(fleet: HealthyFleet) -> None:
+def test_hold_creates_a_version_that_is_reported_as_pending(fleet: HealthyFleet) -> None:
     held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
     assert site(fleet, **held).changed_tasks == ["Create the launch template"]
-    assert (pin(fleet), len(versions(fleet))) == ("1", 2)
+    assert (group_version(fleet), len(versions(fleet))) == ("1", 2)
     fleet.clear_trace()
     again = site(fleet, **held)
     assert (again.changed, again.differs, fleet.writes()) == (0, [], [])
@@ -89,21 +89,21 @@ def test_hold_makes_the_version_keeps_the_pin_and_reports_it_as_pending(fleet: H
         in again.stdout
     )
     assert site(fleet, fleet_volume_size_gib=50).changed_tasks == ["Update the Auto Scaling group"], (
-        "adopting it is the group's matter alone"
+        "adopting it changes the group only"
     )
-    assert pin(fleet) == "2"
+    assert group_version(fleet) == "2"
 
 
 @pytest.mark.slow
-def test_latest_as_a_spelling_follows_by_itself(fleet: HealthyFleet) -> None:
+def test_the_version_latest_stays_and_follows(fleet: HealthyFleet) -> None:
     latest: dict[str, Any] = {"fleet_template_version": "$Latest"}
     assert site(fleet, **latest).changed_tasks == ["Update the Auto Scaling group"]
-    assert pin(fleet) == "$Latest"
+    assert group_version(fleet) == "$Latest"
     assert site(fleet, **latest, fleet_volume_size_gib=50).changed_tasks == ["Create the launch template"]
-    assert (pin(fleet), len(versions(fleet))) == ("$Latest", 2)
+    assert (group_version(fleet), len(versions(fleet))) == ("$Latest", 2)
 
 
-def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(fleet: HealthyFleet) -> None:
+def test_keep_never_changes_to_a_newer_image_and_newest_does(fleet: HealthyFleet) -> None:
     newer = newer_image(fleet)
     assert site(fleet).changed == 0
     assert site(fleet, fleet_volume_size_gib=50).changed_tasks == [
@@ -115,11 +115,11 @@ def test_keep_never_moves_a_fleet_to_a_newer_image_and_newest_does(fleet: Health
     )
     site(fleet, fleet_volume_size_gib=50, fleet_image="newest")
     assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == newer
-    assert site(fleet, fleet_volume_size_gib=50).changed == 0, "from there on that one is kept"
+    assert site(fleet, fleet_volume_size_gib=50).changed == 0, "and keep keeps that image"
 
 
 @pytest.mark.slow
-def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(fleet: HealthyFleet) -> None:
+def test_keep_means_the_image_of_the_groups_version_not_of_a_pending_one(fleet: HealthyFleet) -> None:
     newer = newer_image(fleet)
     site(fleet, fleet_image="newest", fleet_new_version="hold")
     assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == newer
@@ -128,15 +128,15 @@ def test_keep_holds_to_the_groups_version_and_not_to_a_pending_one(fleet: Health
 
 
 @pytest.mark.slow
-def test_an_image_by_its_id_is_taken_as_it_is(fleet: HealthyFleet) -> None:
+def test_an_image_id_is_used(fleet: HealthyFleet) -> None:
     newer = newer_image(fleet)
     site(fleet, fleet_image=newer)
-    assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], pin(fleet)) == (newer, "2")
+    assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], group_version(fleet)) == (newer, "2")
     site(fleet, fleet_image=IMAGE)
-    assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], pin(fleet)) == (IMAGE, "3")
+    assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], group_version(fleet)) == (IMAGE, "3")
 
 
-def test_a_new_fleet_takes_the_newest_own_image_that_fits_its_machine(cloud: PlaybookCloud) -> None:
+def test_a_new_fleet_uses_the_newest_own_image_of_its_architecture(cloud: PlaybookCloud) -> None:
     checked = cloud.play("playbooks/launch_template.yml", "--check", "--diff", fleet_instance_type="t4g.medium")
     assert checked.returncode == 0, checked
     assert '"image_id": "ami-010ca1c10d000a002"' in checked.stdout
@@ -161,7 +161,7 @@ def test_user_data_is_configuration_only(fleet: HealthyFleet) -> None:
         ("fleet_public_address", False, lambda data: data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False),
     ],
 )
-def test_what_the_spec_promises_of_an_instance_reaches_the_template(
+def test_an_option_of_the_instance_reaches_the_template(
     option: str, value: Any, found: Any, fleet: HealthyFleet
 ) -> None:
     data = versions(fleet)[-1]["LaunchTemplateData"]

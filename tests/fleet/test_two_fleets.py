@@ -1,4 +1,4 @@
-"""Two fleets in one account: one run converges both, and neither touches the other."""
+"""Two fleets in one account: one run converges both, and neither writes to the other."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ SHARED = {"ghosthands"}  # the repository: both run the same image
 
 
 def hosts(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The two, with what a test changes of one."""
+    """The two hosts' variables, with a test's changes."""
     return {host: {"fleet_name": name, **OWN[host], **changes.get(host, {})} for host, name in NAMES.items()}
 
 
 def owners(cloud: PlaybookCloud) -> dict[str, set[str]]:
-    """fleet -> everything that names it in a call: its stem, its own names, and the ids that AWS gave its things."""
+    """host -> what identifies its fleet in a call: names, and ids that AWS generated."""
     ec2 = cloud.client("ec2")
-    marks = {
+    identifiers = {
         host: {name, OWN[host]["fleet_secret_name"], OWN[host]["fleet_log_group_name"]} for host, name in NAMES.items()
     }
     for group in ec2.describe_security_groups()["SecurityGroups"]:
         for host, name in NAMES.items():
             if group["GroupName"] == f"{name}-sg":
-                marks[host].add(group["GroupId"])
+                identifiers[host].add(group["GroupId"])
     for template in ec2.describe_launch_templates()["LaunchTemplates"]:
         for host, name in NAMES.items():
             if template["LaunchTemplateName"] == f"{name}-lt":
-                marks[host].add(template["LaunchTemplateId"])
-    return marks
+                identifiers[host].add(template["LaunchTemplateId"])
+    return identifiers
 
 
 def written_for(cloud: PlaybookCloud) -> list[tuple[str, frozenset[str]]]:
-    """(action, the fleets that it names) of every write in the trace, but for what both share."""
-    marks, found = owners(cloud), []
+    """(action, the hosts whose fleets it names) of every write in the trace, except of what both share."""
+    identifiers, found = owners(cloud), []
     for call in cloud.calls():
         if is_write(call["action"]) and call["parameters"].get("repositoryName") not in SHARED:
-            said = json.dumps(call["parameters"])
+            parameters = json.dumps(call["parameters"])
             found.append(
                 (
                     call["action"],
-                    frozenset(host for host, names in marks.items() if any(name in said for name in names)),
+                    frozenset(host for host, names in identifiers.items() if any(name in parameters for name in names)),
                 )
             )
     return found
 
 
-def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: PlaybookCloud) -> None:
+def test_one_run_converges_both_and_neither_alone_has_anything_to_do(cloud: PlaybookCloud) -> None:
     first = cloud.play_hosts("site.yml", hosts=hosts())
     assert first.returncode == 0, first
     written = written_for(cloud)
@@ -84,7 +84,7 @@ def test_one_run_converges_both_and_each_alone_is_as_wanted(cloud: PlaybookCloud
     assert cloud.writes() == []
 
 
-def test_two_fleets_that_share_a_missing_secret_make_it_once_and_never_read_it(cloud: PlaybookCloud) -> None:
+def test_two_fleets_that_share_a_missing_secret_create_it_once_and_never_read_it(cloud: PlaybookCloud) -> None:
     one_secret = {
         host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True}
         for host, values in hosts().items()
