@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import read_fleet
@@ -43,6 +44,17 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+class Round(NamedTuple):
+    """What came of running every check once."""
+
+    view: View
+    findings: list[Finding]
+    awaited: list[str]
+    """Ids of wait_for that have not passed yet."""
+    calls: int
+    """To AWS, with those of the rounds before."""
+
+
 class ActionModule(FleetAction):
     """Runs the checks, prints the findings and writes the report."""
 
@@ -50,73 +62,37 @@ class ActionModule(FleetAction):
         """The result that ../modules/lifecycle_check.py documents."""
         result: Vars = super().run(tmp, task_vars)
         variables, args, settings = self._begin(task_vars or {}, OPTIONS)
-        settings = self._expected(settings, args["expect"])
-        if unknown := sorted(set(args["wait_for"]) - {"all", *(check.id for check in CHECKS)}):
-            raise AnsibleActionFail(f"wait_for names no check: {', '.join(unknown)}. docs/checks.md lists them.")
-        of_the_registry = (id for id in args["wait_for"] if id.startswith("registry-") or id in OF_THE_REGISTRY)
-        if given := sorted(of_the_registry):
-            raise AnsibleActionFail(
-                f"wait_for cannot wait for {', '.join(given)}: the registry is handed in and read once. "
-                "Repeat both tasks instead (until)."
-            )
-        playbooks = Path(variables["playbook_dir"])
-        site = playbooks.parent / "site.yml"
-        command_line = CommandLine(
-            playbooks=_relative(playbooks),
-            site=_relative(site if site.is_file() else playbooks / "site.yml"),
-            inventory=_relative(variables.get("inventory_file") or variables.get("inventory_dir") or "inventory"),
-            fleet=variables["inventory_hostname"],
-        )
-        registry = from_result(args["registry"]) if args["registry"] is not None else None
-        hosts = None if args["hosts"] is None else tuple(_host(h) for h in args["hosts"])
-        seen: dict[str, Any] = {}
+        settings = _expected(settings, args["expect"])
+        _refuse_impossible_wait(args["wait_for"])
+        rounds = deque[Round](maxlen=1)
 
-        def look() -> Progress:
-            account = self._account(args, attempts=ATTEMPTS)
-            fleet = read_fleet(account.start, account.call, settings)
-            view = View(settings, fleet, time.time(), command_line, registry, hosts)
-            seen.update(view=view, findings=verify(view), calls=seen.get("calls", 0) + account.calls)
-            missing = seen["missing"] = self._missing(seen["findings"], args)
-            return Progress(not missing, f"waiting for {', '.join(missing[:5])}" if missing else "as wanted")
+        def check() -> Progress:
+            rounds.append(self._round(variables, args, settings, rounds[-1].calls if rounds else 0))
+            awaited = ", ".join(rounds[-1].awaited[:5])
+            return Progress(not awaited, f"waiting for {awaited}" if awaited else "as it should be")
+
+        def log(text: str) -> None:
+            self._display.display(f"[{variables['inventory_hostname']}] {text}")
 
         if args["wait_for"]:
-            host = variables["inventory_hostname"]
-            until_done(
-                look,
-                args["timeout"],
-                time.monotonic,
-                time.sleep,
-                lambda said: self._display.display(f"[{host}] {said}"),
-                EVERY_SECONDS,
-            )
+            until_done(check, args["timeout"], time.monotonic, time.sleep, log, EVERY_SECONDS)
         else:
-            look()
-        return self._conclude(result, args, seen)
+            check()
+        return self._conclude(result, args, rounds[-1])
 
-    @staticmethod
-    def _missing(findings: list[Finding], args: Vars) -> list[str]:
-        """The ids that are still waited for. A check that is waited for by name and was skipped has not passed yet."""
-        if "all" in args["wait_for"]:
-            return [
-                f.id
-                for f in findings
-                if not f.ok and (f.severity == "error" or f.severity == args["fail_on"] == "warning")
-            ]
-        return [f.id for f in findings if f.id in args["wait_for"] and not (f.ok and f.evidence.get("looked", True))]
+    def _round(self, variables: Vars, args: Vars, settings: Vars, calls: int) -> Round:
+        account = self._account(args, attempts=ATTEMPTS)
+        fleet = read_fleet(account.start, account.call, settings)
+        registry = None if args["registry"] is None else from_result(args["registry"])
+        hosts = None if args["hosts"] is None else tuple(_host(host) for host in args["hosts"])
+        view = View(settings, fleet, time.time(), _command_line(variables), registry, hosts)
+        findings = verify(view)
+        return Round(view, findings, _awaited(findings, args["wait_for"], args["fail_on"]), calls + account.calls)
 
-    @staticmethod
-    def _expected(settings: Vars, expect: Vars) -> Vars:
-        """The settings with what this task expects instead. Fails on an unknown variable and on a broken rule."""
-        expected = {f"fleet_{name}": value for name, value in expect.items()}
-        problems = rules.unknown_names(expected, settings) or rules.problems({**settings, **expected})
-        if problems:
-            raise AnsibleActionFail(f"expect: {sentence(problems)}")
-        return {**settings, **expected}
-
-    def _conclude(self, result: Vars, args: Vars, seen: dict[str, Any]) -> Vars:
-        view: View = seen["view"]
+    def _conclude(self, result: Vars, args: Vars, last: Round) -> Vars:
+        view = last.view
         drill = [Finding.from_dict(args["drill"])] if args["drill"] else []
-        findings: list[Finding] = [*seen["findings"], *drill]
+        findings = [*last.findings, *drill]
         fleet = summary(view.settings, view.fleet, view.registry_read, view.now)
         failed = [finding for finding in findings if not finding.ok]
         errors, warnings = ([f.id for f in failed if f.severity == severity] for severity in ("error", "warning"))
@@ -126,17 +102,56 @@ class ActionModule(FleetAction):
             fleet=fleet,
             errors=errors,
             warnings_found=warnings,
-            calls=seen["calls"],
+            calls=last.calls,
         )
         if args["report"]:
             result["report"] = _write(Path(args["report"]), fleet_report.documents(fleet, findings))
         group = view.settings["fleet_group_name"]
         self._display.display("\n".join([f"[{view.command_line.fleet}] {group}", *table(findings)]))
-        bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *seen["missing"]]))
+        bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *last.awaited]))
         if bad and args["fail_on"] != "never":
             where = f" The report: {result['report']}" if args["report"] else ""
             result.update(failed=True, msg=f"{group} is not right: {', '.join(bad)}.{where}")
         return result
+
+
+def _refuse_impossible_wait(ids: list[str]) -> None:
+    """Fails where `wait_for` names no check, or one whose values do not change while the task runs."""
+    if unknown := sorted(set(ids) - {"all", *(check.id for check in CHECKS)}):
+        raise AnsibleActionFail(f"wait_for names no check: {', '.join(unknown)}. docs/checks.md lists them.")
+    if of_the_registry := sorted(id for id in ids if id.startswith("registry-") or id in OF_THE_REGISTRY):
+        raise AnsibleActionFail(
+            f"wait_for cannot wait for {', '.join(of_the_registry)}: the registry is handed in and read once. "
+            "Repeat both tasks instead (until)."
+        )
+
+
+def _expected(settings: Vars, expect: Vars) -> Vars:
+    """The settings with what this task expects instead. Fails on an unknown variable and on a broken rule."""
+    expected = {f"fleet_{name}": value for name, value in expect.items()}
+    problems = rules.unknown_names(expected, settings) or rules.problems({**settings, **expected})
+    if problems:
+        raise AnsibleActionFail(f"expect: {sentence(problems)}")
+    return {**settings, **expected}
+
+
+def _awaited(findings: list[Finding], wait_for: list[str], fail_on: str) -> list[str]:
+    """The ids that are still waited for. A check that is waited for by name and was skipped has not passed yet."""
+    if "all" in wait_for:
+        failing = ("error", "warning") if fail_on == "warning" else ("error",)
+        return [f.id for f in findings if not f.ok and f.severity in failing]
+    return [f.id for f in findings if f.id in wait_for and not (f.ok and f.evidence.get("looked", True))]
+
+
+def _command_line(variables: Vars) -> CommandLine:
+    playbooks = Path(variables["playbook_dir"])
+    site = playbooks.parent / "site.yml"
+    return CommandLine(
+        playbooks=_relative(playbooks),
+        site=_relative(site if site.is_file() else playbooks / "site.yml"),
+        inventory=_relative(variables.get("inventory_file") or variables.get("inventory_dir") or "inventory"),
+        fleet=variables["inventory_hostname"],
+    )
 
 
 def _host(result: Vars) -> Host:

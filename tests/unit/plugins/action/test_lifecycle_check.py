@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""lifecycle_check in an account where nothing stands: what it returns, writes, waits for and refuses."""
+"""lifecycle_check in an empty account: what it returns, writes, waits for and refuses."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ABSENT: dict[str, Any] = {
     "describe_secret": None,
     "describe_log_streams": None,
 }
-WRONG = {"group-exists", "profile-exists", "secret-exists", "log-group"}
+FAILING = {"group-exists", "profile-exists", "secret-exists", "log-group"}
 
 
 class Account:
-    """An account in which nothing stands; it refuses what it was not told about."""
+    """An empty account. It refuses calls that ABSENT does not list."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -44,7 +44,7 @@ class Account:
     ) -> Any:
         """As Account.call."""
         self.calls += 1
-        assert operation in ABSENT, f"nobody told what {operation} answers"
+        assert operation in ABSENT, f"unexpected call of {operation}"
         answer = ABSENT[operation]
         assert answer is not None or absent, f"{operation} would fail: absence was not expected"
         return answer.get(key) if key and answer is not None else answer
@@ -92,27 +92,27 @@ def test_the_result_is_the_same_whether_it_fails_or_not(check: Check) -> None:
     assert failed["failed"]
     assert "failed" not in passed
     assert set(failed) - set(passed) == {"failed", "msg"}
-    assert set(failed["errors"]) == WRONG
+    assert set(failed["errors"]) == FAILING
     assert [f["id"] for f in failed["findings"]] == [f["id"] for f in passed["findings"]]
     assert failed["changed"] is False
 
 
 def test_the_message_names_the_group_and_every_error(check: Check) -> None:
-    said = check()["msg"]
-    assert said.startswith("gh-worker-asg is not right: ")
-    assert all(id in said for id in WRONG)
+    message = check()["msg"]
+    assert message.startswith("gh-worker-asg is not right: ")
+    assert all(id in message for id in FAILING)
 
 
-def test_findings_stand_in_the_runbooks_order_with_all_their_parts(check: Check) -> None:
+def test_findings_are_in_the_runbooks_order_with_all_their_parts(check: Check) -> None:
     findings = check(fail_on="never")["findings"]
     assert [f["section"] for f in findings] == sorted(f["section"] for f in findings)
     assert {frozenset(f) for f in findings} == {
         frozenset({"id", "section", "severity", "ok", "detail", "remedy", "commands", "evidence"})
     }
-    json.dumps(findings)  # raises where a value is none of JSON's
+    json.dumps(findings)  # raises for a value that JSON does not have
 
 
-def test_a_remedy_is_run_from_where_the_operator_stands(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remedys_command_is_relative_to_the_working_directory(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     remedy = next(f["remedy"] for f in check(fail_on="never")["findings"] if f["id"] == "profile-exists")
     assert remedy == "Run `ansible-playbook playbooks/iam.yml -i staging -l stg`"
@@ -123,22 +123,22 @@ def test_a_report_is_written_whole_and_named(check: Check, tmp_path: Path) -> No
     assert result["report"] == str(tmp_path / "a" / "b" / "report.html")
     assert f"The report: {result['report']}" in result["msg"]
     written = json.loads((tmp_path / "a" / "b" / "report.json").read_text())
-    assert {f["id"] for f in written["findings"] if not f["ok"]} >= WRONG
+    assert {f["id"] for f in written["findings"] if not f["ok"]} >= FAILING
     assert [p.name for p in (tmp_path / "a" / "b").iterdir() if p.name.endswith(".part")] == []
 
 
-def test_no_report_is_written_where_none_is_wanted(check: Check) -> None:
+def test_without_a_folder_no_report_is_written(check: Check) -> None:
     assert "report" not in check()
 
 
-def test_what_is_expected_instead_replaces_a_variable(check: Check) -> None:
+def test_expect_replaces_a_variable(check: Check) -> None:
     assert "gh-canary" in next(
         f["detail"] for f in check(expect={"group_name": "gh-canary"}, fail_on="never")["findings"] if not f["ok"]
     )
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"expect": {"grop_name": "x"}}, "fleet_grop_name"),
         ({"expect": {"min_size": 11}}, "fleet_min_size"),
@@ -153,18 +153,17 @@ def test_what_is_expected_instead_replaces_a_variable(check: Check) -> None:
         ({"fail_on": "info"}, "fail_on"),
     ],
 )
-def test_an_option_that_means_nothing_is_refused(check: Check, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(AnsibleActionFail, match=said):
+def test_an_impossible_option_is_refused(check: Check, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnsibleActionFail, match=message):
         check(**options)
 
 
-def test_a_wait_in_vain_fails_also_for_what_was_not_looked_at(check: Check) -> None:
-    """There is no group whose hook could be looked at."""
-    said = check(wait_for=["hook-exists"], timeout=0)["msg"]
-    assert said.endswith("hook-exists.")
+def test_a_wait_for_a_skipped_check_fails(check: Check) -> None:
+    message = check(wait_for=["hook-exists"], timeout=0)["msg"]
+    assert message.endswith("hook-exists.")
 
 
-def test_a_wait_for_what_is_right_ends_at_once(check: Check) -> None:
+def test_a_wait_for_a_check_that_passes_ends_at_once(check: Check) -> None:
     result = check(wait_for=["account"], timeout=600, fail_on="never")
     assert next(f["ok"] for f in result["findings"] if f["id"] == "account")
 
@@ -172,8 +171,8 @@ def test_a_wait_for_what_is_right_ends_at_once(check: Check) -> None:
 def test_the_registry_and_the_hosts_are_taken_as_values(check: Check) -> None:
     registry = {"failed": True, "msg": "the module crashed"}
     hosts = [{"instance": "i-1", "problem": "no route"}, {}]
-    wrong = {
+    failed = {
         f["id"]: f["detail"] for f in check(registry=registry, hosts=hosts, fail_on="never")["findings"] if not f["ok"]
     }
-    assert "the module crashed" in wrong["registry-reachable"]
-    assert "i-1: no route" in wrong["host-asked"]
+    assert "the module crashed" in failed["registry-reachable"]
+    assert "i-1: no route" in failed["host-asked"]

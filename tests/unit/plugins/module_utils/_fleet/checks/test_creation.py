@@ -58,7 +58,7 @@ def test_where_nothing_is_in_the_way_the_price_is_the_only_finding(settings: dic
     assert "prices of 2026-01" in found["price"].detail
 
 
-def test_a_price_is_for_the_group_s_own_sizes(settings: dict[str, Any]) -> None:
+def test_a_price_is_for_the_groupown_sizes(settings: dict[str, Any]) -> None:
     policy = {"Statement": [LOOK, SCALE]}
     assert findings(settings, prerequisites=BUILT, policy=policy)["price"].evidence["max"] == round(4 * 37.218, 2)
 

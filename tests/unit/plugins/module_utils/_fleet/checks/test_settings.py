@@ -232,7 +232,7 @@ def test_maintenance_percentages_may_differ_by_a_hundred(settings: Settings, low
 @pytest.mark.parametrize(
     ("heartbeat", "drain", "count"), [(30, 2990, 0), (30, 2991, 1), (1728, 172790, 0), (7200, 172791, 1)]
 )
-def test_a_drain_has_to_end_before_the_hook_s_maximum(
+def test_a_drain_has_to_end_before_the_hooks_maximum(
     settings: Settings, heartbeat: int, drain: int, count: int
 ) -> None:
     s = settings | {
@@ -280,7 +280,7 @@ def test_two_fleets_in_one_region_share_what_has_the_same_name(settings: Setting
         assert shared_names(settings, other | {name: settings[name]}) == [f"{name} ({settings[name]})"]
 
 
-def test_across_regions_only_iam_s_names_are_shared(settings: Settings) -> None:
+def test_across_regions_only_iams_names_are_shared(settings: Settings) -> None:
     found = shared_names(settings, settings | {"fleet_region": "eu-west-1"})
     assert found == [f"{name} ({settings[name]})" for name, account_wide in UNIQUE.items() if account_wide]
     assert len(found) == 3

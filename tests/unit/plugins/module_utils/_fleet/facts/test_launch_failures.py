@@ -85,6 +85,6 @@ def test_an_unknown_message_has_no_cause() -> None:
     assert cause("Something new has happened.") is None
 
 
-def test_a_cause_s_check_exists() -> None:
+def test_the_check_of_a_cause_exists() -> None:
     assert MODULES
     assert {c.check for c in CAUSES} - {""} <= {check.id for check in CHECKS}

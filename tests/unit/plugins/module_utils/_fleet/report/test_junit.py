@@ -87,7 +87,7 @@ def test_the_detail_is_in_the_message_and_the_text_which_has_the_remedy_too() ->
     assert failure.text == 'No hook.\nRun\nx\n{\n  "group": "g"\n}'
 
 
-def test_one_suite_for_each_section_with_the_fleet_s_properties() -> None:
+def test_one_suite_for_each_section_with_the_fleets_properties() -> None:
     root = ElementTree.fromstring(to_junit(*samples.right()))
     assert [suite.attrib["name"] for suite in root][:2] == ["§1 Prerequisites", "§2 Golden AMI"]
     assert {p.attrib["name"]: p.attrib["value"] for p in root[0].iter("property")}["region"] == "us-east-1"
