@@ -1,4 +1,7 @@
-"""What may be wrong with a fleet, one thing at a time, and the one check that has to say so. `python -m tests.fleet` prints it as a table."""
+"""Faults to plant in a fleet, and the one check that each of them has to fail.
+
+`python -m tests.fleet` prints them as a table for docs/checks.md.
+"""
 
 from __future__ import annotations
 
@@ -35,44 +38,44 @@ PAGE = ROOT / "docs/checks.md"
 BEGIN, END = "<!-- planted faults: made by python -m tests.fleet --write -->\n", "<!-- end of planted faults -->\n"
 SEVERITIES = {check.id: check.severity for check in CHECKS} | {"host-asked": "warning"}
 
-# Why a remedy is not run.
-ON_A_HOST = "somebody has to look at a host"
+# Why a remedy's commands are not run.
+ON_A_HOST = "a host has to be examined"
 A_CHOICE = "an operator's own variable or credentials"
-THE_WORKERS = "a worker's own business, or VALET's"
+THE_WORKERS = "the worker's or VALET's matter"
 THE_DATABASE = "the database's owner"
 
-# What is rightly wrong once a remedy was run.
-REPLACE = ("instances-current",)  # a version that is put right leaves instances of the wrong one
-READ_AGAIN = ("secret-rotated",)  # a new secret is not what running workers have read
+# What still fails, correctly, after a remedy.
+REPLACE = ("instances-current",)  # a repaired version leaves instances of the faulty one
+READ_AGAIN = ("secret-rotated",)  # running workers have read the old secret
 
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a right fleet."""
+    """One fault in a healthy fleet."""
 
     description: str
     check: str
-    """the one id that is to name it"""
+    """id of the only check that has to fail"""
     apply: Callable[[HealthyFleet], Any] = lambda fleet: None
     inputs: Inputs = DEFAULT_INPUTS
     manual: str = ""
-    """why no command of the remedy is run; empty: they are"""
+    """why the remedy's commands are not run; empty if they are"""
     by_hand: Callable[[HealthyFleet], Any] = lambda fleet: None
-    """the part of the remedy that is no command here"""
+    """the part of the remedy that is not a command of the operator's"""
     remedy_variables: Mapping[str, Any] | None = None
-    """the variables that the remedy has the operator write"""
+    """variables that the remedy tells the operator to set"""
     finish: Callable[[HealthyFleet], Any] = lambda fleet: None
-    """what the remedy sets going, to its end"""
+    """waits until what the remedy started is finished"""
     remaining: tuple[str, ...] = ()
-    """the ids that are rightly wrong after the remedy, until instances are replaced"""
+    """ids of checks that still fail after the remedy, until instances are replaced"""
     severity: str = ""
-    """where it is not the check's own"""
+    """if it is not the check's"""
     slow: bool = False
-    """left to `make fleet`: the same playbook is run for another fault"""
+    """the remedy is run in `make fleet` only, as another fault has the same commands"""
     playbook: bool = False
-    """also seen by verify.yml itself"""
+    """also found by running verify.yml"""
 
     @property
     def expected_severity(self) -> str:
@@ -80,13 +83,13 @@ class Fault:
         return self.severity or SEVERITIES[self.check]
 
 
-def seen(**variables: Any) -> Inputs:
+def with_variables(**variables: Any) -> Inputs:
     """With an operator's own variables."""
     return Inputs(variables)
 
 
 def later(seconds: float, **variables: Any) -> Inputs:
-    """So much later."""
+    """With a later present time."""
     return Inputs(variables, later=seconds)
 
 
@@ -106,33 +109,33 @@ def registry(change: Callable[[Registry], Registry]) -> Inputs:
 
 
 def hosts(change: Callable[[tuple[Host, ...]], tuple[Host, ...]]) -> Inputs:
-    """With other answers of the doctor."""
+    """With other answers of hosts."""
     return Inputs({}, hosts=change)
 
 
 def first_host(*findings: Any, problem: str = "") -> Inputs:
-    """With another answer of the first host's doctor."""
+    """With another answer of the first host."""
     return hosts(lambda there: (Host(there[0].instance, problem, findings), *there[1:]))
 
 
-def link_profile(fleet: HealthyFleet) -> None:
-    """The instance profile, with its role."""
+def restore_profile(fleet: HealthyFleet) -> None:
+    """Create the instance profile with its role."""
     fleet.client("iam").create_instance_profile(InstanceProfileName=PROFILE)
     fleet.client("iam").add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
 
 
-def gone_launches(fleet: HealthyFleet) -> None:
-    """A launch that failed for the want of an instance profile, which is there again."""
+def failed_launch(fleet: HealthyFleet) -> None:
+    """A launch that failed because of the missing instance profile, which exists again."""
     fleet.drop_profile()
     fleet.update(DesiredCapacity=3)
-    link_profile(fleet)
+    restore_profile(fleet)
 
 
-def nobody_comes(fleet: HealthyFleet) -> None:
-    """No instance, and a launch that failed for a want that has been met."""
+def no_instances(fleet: HealthyFleet) -> None:
+    """No instances, and a failed launch whose cause is repaired."""
     fleet.drop_profile()
     fleet.replace_instances()
-    link_profile(fleet)
+    restore_profile(fleet)
 
 
 def retained(fleet: HealthyFleet) -> None:
@@ -140,21 +143,21 @@ def retained(fleet: HealthyFleet) -> None:
     fleet.terminate(fleet.in_service()[0], "ABANDON")
 
 
-def stuck_at_the_end(fleet: HealthyFleet) -> None:
-    """An instance whose drain does not end."""
+def pending_drain(fleet: HealthyFleet) -> None:
+    """An instance whose drain does not finish."""
     fleet.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=fleet.in_service()[0], ShouldDecrementDesiredCapacity=False
     )
 
 
-def stuck_at_the_start(fleet: HealthyFleet) -> None:
-    """An instance whose worker does not come up."""
+def pending_launch(fleet: HealthyFleet) -> None:
+    """An instance whose worker does not start."""
     put_launch_hook(fleet)
     fleet.update(DesiredCapacity=3)
 
 
 def put_launch_hook(fleet: HealthyFleet, **other: Any) -> None:
-    """The launch hook, as it is to be but for `other`."""
+    """Create the launch hook with its default settings, except `other`."""
     settings = {
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
         "HeartbeatTimeout": 900,
@@ -163,17 +166,17 @@ def put_launch_hook(fleet: HealthyFleet, **other: Any) -> None:
     fleet.hook(LAUNCH, **{**settings, **other})
 
 
-HASTY = {"fleet_warmup_seconds": 10}  # a refresh waits that long for each instance
+SHORT_WARMUP = {"fleet_warmup_seconds": 10}  # a refresh waits that long for each instance
 
 
-def hasten(fleet: HealthyFleet) -> None:
-    """New instances are soon warm, as an operator's own variable has it."""
-    fleet.update(DefaultInstanceWarmup=HASTY["fleet_warmup_seconds"])
+def shorten_warmup(fleet: HealthyFleet) -> None:
+    """Set the warmup of SHORT_WARMUP on the group."""
+    fleet.update(DefaultInstanceWarmup=SHORT_WARMUP["fleet_warmup_seconds"])
 
 
-def refresh_fails(fleet: HealthyFleet) -> None:
-    """A refresh whose protected instances nobody lets go for an hour."""
-    hasten(fleet)
+def failed_refresh(fleet: HealthyFleet) -> None:
+    """A refresh that fails because instances stay protected for an hour."""
+    shorten_warmup(fleet)
     aws = fleet.client("autoscaling")
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=True)
     aws.start_instance_refresh(AutoScalingGroupName=GROUP)
@@ -188,7 +191,7 @@ def refresh_fails(fleet: HealthyFleet) -> None:
 
 
 def detach_profile(fleet: HealthyFleet) -> None:
-    """An instance without its profile."""
+    """Remove the profile from an instance."""
     ec2 = fleet.client("ec2")
     filters = [{"Name": "instance-id", "Values": fleet.in_service()[:1]}]
     found = ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"][0]
@@ -196,39 +199,39 @@ def detach_profile(fleet: HealthyFleet) -> None:
 
 
 def another_template(fleet: HealthyFleet) -> None:
-    """The group on a template of somebody else's, which says the same."""
+    """Set another, equal launch template on the group."""
     made = fleet.client("ec2").create_launch_template(
         LaunchTemplateName="somebody-else", LaunchTemplateData=fleet.template_data()
     )
     fleet.update(LaunchTemplate={"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"})
 
 
-def version_gone(fleet: HealthyFleet) -> None:
-    """The version that the group pins, deleted under it."""
+def delete_version(fleet: HealthyFleet) -> None:
+    """Delete the version that the group uses."""
     fleet.version(lambda data: None)
     fleet.client("ec2").delete_launch_template_versions(LaunchTemplateName=TEMPLATE, Versions=["1"])
 
 
 def subnet_elsewhere(fleet: HealthyFleet) -> str:
-    """Another subnet of the fleet's network, in its first zone."""
+    """Create another subnet in the fleet's network, in its first zone."""
     made = fleet.client("ec2").create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")
     return str(made["Subnet"]["SubnetId"])
 
 
-def subnet_gone(fleet: HealthyFleet) -> None:
-    """One of the group's subnets, deleted."""
+def delete_subnet(fleet: HealthyFleet) -> None:
+    """Delete one of the group's subnets."""
     extra = subnet_elsewhere(fleet)
     fleet.update(VPCZoneIdentifier=f"{fleet.group()['VPCZoneIdentifier']},{extra}")
     fleet.client("ec2").delete_subnet(SubnetId=extra)
 
 
 def open_to(source: dict[str, Any], **how: Any) -> Callable[[HealthyFleet], Any]:
-    """A door for somebody."""
+    """Open a port for a source."""
     return lambda fleet: fleet.open(**source, **how)
 
 
-def telling(key: str, value: str) -> Callable[[HealthyFleet], Any]:
-    """Agents that are told something else; nothing where the value is empty."""
+def agent_conf(key: str, value: str) -> Callable[[HealthyFleet], Any]:
+    """Agents with another value in agent.conf; without the key if the value is empty."""
 
     def change(text: str) -> str:
         lines = [line for line in text.splitlines() if not line.startswith(f"{key}=")]
@@ -239,7 +242,10 @@ def telling(key: str, value: str) -> Callable[[HealthyFleet], Any]:
 
 def _account() -> Iterator[Fault]:
     yield Fault(
-        "credentials of another account", "account", inputs=seen(fleet_account_id="210987654321"), manual=A_CHOICE
+        "credentials of another account",
+        "account",
+        inputs=with_variables(fleet_account_id="210987654321"),
+        manual=A_CHOICE,
     )
 
 
@@ -256,7 +262,9 @@ def _images() -> Iterator[Fault]:
         deregistered(fleet)
         fleet.replace_instances()
 
-    yield Fault("the image was deregistered, and nobody is left", "image-exists", deregistered_and_emptied, slow=True)
+    yield Fault(
+        "the image was deregistered, and no instance is left", "image-exists", deregistered_and_emptied, slow=True
+    )
     yield Fault(
         "the image was deregistered under the group", "image-exists", deregistered, remaining=REPLACE, playbook=True
     )
@@ -286,7 +294,7 @@ def _images() -> Iterator[Fault]:
     yield Fault(
         "the image is too old",
         "image-age",
-        inputs=seen(fleet_image_max_age_days=30),
+        inputs=with_variables(fleet_image_max_age_days=30),
         by_hand=lambda f: f.add_image(),
         remaining=REPLACE,
         slow=True,
@@ -316,10 +324,10 @@ def _templates() -> Iterator[Fault]:
         fleet.relaunch_with(lambda data: data["NetworkInterfaces"][0].update(Groups=[OTHERS]))
 
     yield Fault(
-        "the pinned template version was deleted", "template-exists", version_gone, remaining=REPLACE, slow=True
+        "the pinned template version was deleted", "template-exists", delete_version, remaining=REPLACE, slow=True
     )
     yield template(
-        "instances answer IMDSv1",
+        "instances accept IMDSv1",
         "template-metadata",
         lambda d: d["MetadataOptions"].update(HttpTokens="optional"),
         playbook=True,
@@ -360,9 +368,14 @@ def _group() -> Iterator[Fault]:
 
     aws: Callable[[HealthyFleet], Any] = lambda f: f.client("autoscaling")  # noqa: E731
     yield Fault("the group was deleted", "group-exists", lambda f: f.drop_group(), slow=True)
-    yield group("the sizes are not the operator's", "group-sizes", MaxSize=7, inputs=seen(fleet_size_owner="playbook"))
+    yield group(
+        "the sizes differ from the operator's",
+        "group-sizes",
+        MaxSize=7,
+        inputs=with_variables(fleet_size_owner="playbook"),
+    )
     yield group("the max size is 0", "group-sizes", MinSize=0, MaxSize=0, DesiredCapacity=0)
-    yield Fault("the group uses a subnet that is gone", "group-subnets", subnet_gone, slow=True)
+    yield Fault("the group uses a subnet that is gone", "group-subnets", delete_subnet, slow=True)
     yield group("all subnets lie in one zone", "group-subnets", VPCZoneIdentifier="subnet-010ca1c10d00000a1")
     yield Fault("the group launches from another template", "group-template", another_template, slow=True)
     yield Fault("the group's version is $Latest", "group-version", lambda f: f.set_version("$Latest"), playbook=True)
@@ -384,29 +397,33 @@ def _group() -> Iterator[Fault]:
         lambda f: aws(f).disable_metrics_collection(AutoScalingGroupName=GROUP),
         slow=True,
     )
-    yield group("the newest instances go first", "group-termination-policies", TerminationPolicies=["NewestInstance"])
+    yield group(
+        "the newest instances are terminated first",
+        "group-termination-policies",
+        TerminationPolicies=["NewestInstance"],
+    )
     yield group("the health check is the load balancer's", "group-health-check", HealthCheckType="ELB")
     yield group("the grace period is shorter", "group-health-check", HealthCheckGracePeriod=10)
-    yield group("the cooldown is another", "group-cooldown", DefaultCooldown=60)
+    yield group("the cooldown differs", "group-cooldown", DefaultCooldown=60)
     yield group("new instances are warm at once", "group-warmup", DefaultInstanceWarmup=0)
     yield group(
-        "maintenance may end workers first",
+        "maintenance terminates before it launches",
         "group-maintenance",
         InstanceMaintenancePolicy={"MinHealthyPercentage": 50, "MaxHealthyPercentage": 100},
     )
     yield group("new instances are protected", "group-new-instances", NewInstancesProtectedFromScaleIn=True)
     yield group("the group may be deleted with its instances", "group-deletion-protection", DeletionProtection="none")
     yield Fault(
-        "a launch failed; why is mended, and none has followed",
+        "a launch failed; its cause is repaired, and no launch has followed",
         "activities",
-        gone_launches,
+        failed_launch,
         manual="the group tries again by itself",
     )
     yield Fault(
         "a refresh failed",
         "refresh",
-        refresh_fails,
-        Inputs(HASTY),
+        failed_refresh,
+        Inputs(SHORT_WARMUP),
         finish=lambda f: f.finish_refresh(),
         slow=True,
     )
@@ -434,14 +451,14 @@ def _hooks() -> Iterator[Fault]:
             DefaultResult="ABANDON",
         )
 
-    wanted = {"fleet_launch_hook": True}
+    desired = {"fleet_launch_hook": True}
     yield Fault("there is no termination hook", "hook-exists", lambda f: f.drop_hook(TERMINATION), slow=True)
     yield Fault("the hook has another name", "hook-exists", renamed, remaining=("hook-strangers",), slow=True)
     yield Fault("the hook fires at launch", "hook-transition", at_launch, slow=True)
-    yield hook("the hook runs out between two heartbeats", "hook-timeout", HeartbeatTimeout=60)
-    yield hook("an abandoned drain lets the instance go", "hook-result", DefaultResult="CONTINUE")
+    yield hook("the hook times out between two heartbeats", "hook-timeout", HeartbeatTimeout=60)
+    yield hook("an abandoned drain terminates the instance", "hook-result", DefaultResult="CONTINUE")
     yield Fault(
-        "ABANDON keeps no instance",
+        "ABANDON does not retain instances",
         "hook-retention",
         lambda f: f.update(InstanceLifecyclePolicy=TERMINATE),
         playbook=True,
@@ -449,24 +466,28 @@ def _hooks() -> Iterator[Fault]:
     yield Fault(
         "agents may drain longer than the hook can hold",
         "hook-budget",
-        telling("DRAIN_LIMIT_SECONDS", "40000"),
+        agent_conf("DRAIN_LIMIT_SECONDS", "40000"),
         remaining=REPLACE,
         slow=True,
     )
     yield Fault("a launch hook that nobody completes", "hook-launch", put_launch_hook, slow=True)
     yield Fault(
-        "the wanted launch hook is missing", "hook-launch", telling("LAUNCH_HOOK", LAUNCH), Inputs(wanted), slow=True
+        "the desired launch hook is missing",
+        "hook-launch",
+        agent_conf("LAUNCH_HOOK", LAUNCH),
+        Inputs(desired),
+        slow=True,
     )
 
     def other_launch_hook(fleet: HealthyFleet) -> None:
-        telling("LAUNCH_HOOK", LAUNCH)(fleet)
+        agent_conf("LAUNCH_HOOK", LAUNCH)(fleet)
         put_launch_hook(fleet, DefaultResult="CONTINUE")
 
     yield Fault(
-        "the launch hook lets every instance serve", "hook-launch", other_launch_hook, Inputs(wanted), slow=True
+        "the launch hook's default result is CONTINUE", "hook-launch", other_launch_hook, Inputs(desired), slow=True
     )
     yield Fault(
-        "somebody else's hook",
+        "there is a foreign hook",
         "hook-strangers",
         lambda f: f.hook("backup", LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING"),
     )
@@ -494,9 +515,9 @@ def _identity() -> Iterator[Fault]:
         )
 
     yield Fault("the instance profile was deleted", "profile-exists", lambda f: f.drop_profile(), slow=True)
-    yield Fault("the instance profile carries no role", "profile-role", unlinked, slow=True)
-    yield Fault("the instance profile carries another role", "profile-role", another_role, slow=True)
-    yield Fault("EC2 may not take the role", "role-trust", trusting("lambda.amazonaws.com"), slow=True)
+    yield Fault("the instance profile contains no role", "profile-role", unlinked, slow=True)
+    yield Fault("the instance profile contains another role", "profile-role", another_role, slow=True)
+    yield Fault("EC2 may not assume the role", "role-trust", trusting("lambda.amazonaws.com"), slow=True)
     yield Fault(
         "the role lacks an action", "role-actions", lambda f: f.change_role_policy(lambda s: s.pop(0)), playbook=True
     )
@@ -510,7 +531,7 @@ def _identity() -> Iterator[Fault]:
     yield Fault("an instance has lost its profile", "instances-profile", detach_profile)
 
 
-def _doors() -> Iterator[Fault]:
+def _ports() -> Iterator[Fault]:
     everyone, everyone6 = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
     yield Fault("a port is open to the world", "security-group-open", open_to(everyone), playbook=True)
     yield Fault("a port is open to the world by IPv6", "security-group-open", open_to(everyone6), slow=True)
@@ -523,39 +544,42 @@ def _doors() -> Iterator[Fault]:
 
 
 def _agents() -> Iterator[Fault]:
-    def told(description: str, check: str, key: str, value: str, **more: Any) -> Fault:
-        return Fault(description, check, telling(key, value), remaining=REPLACE, slow=True, **more)
+    def conf(description: str, check: str, key: str, value: str, **more: Any) -> Fault:
+        return Fault(description, check, agent_conf(key, value), remaining=REPLACE, slow=True, **more)
 
     def silent(fleet: HealthyFleet) -> None:
         fleet.relaunch_with(lambda data: data.pop("UserData"))
 
     yield Fault("there is no user data", "agent-conf", silent, remaining=REPLACE, playbook=True)
-    yield told("agent.conf has another schema", "agent-conf", "SCHEMA", "1")
-    yield told("agent.conf lacks a key", "agent-conf", "SECRET_ID", "")
-    yield told("agents complete a hook of another name", "agent-hook", "TERMINATION_HOOK", "gh-worker-termination")
-    yield told("agents ask for another group", "agent-group", "GROUP", "gh-worker-asg")
-    yield told(
-        "agents beat for a longer timeout than the hook's", "agent-heartbeat", "HEARTBEAT_TIMEOUT_SECONDS", "3600"
+    yield conf("agent.conf has another schema", "agent-conf", "SCHEMA", "1")
+    yield conf("agent.conf lacks a key", "agent-conf", "SECRET_ID", "")
+    yield conf("agents complete a hook of another name", "agent-hook", "TERMINATION_HOOK", "gh-worker-termination")
+    yield conf("agents read another group", "agent-group", "GROUP", "gh-worker-asg")
+    yield conf(
+        "agents send heartbeats for a longer timeout than the hook's",
+        "agent-heartbeat",
+        "HEARTBEAT_TIMEOUT_SECONDS",
+        "3600",
     )
     yield Fault(
         "the hook's timeout was changed, but agents keep the old one",
         "agent-heartbeat",
         lambda f: f.hook(TERMINATION, HeartbeatTimeout=60),
-        seen(fleet_termination_hook_timeout=60),
+        with_variables(fleet_termination_hook_timeout=60),
         remaining=REPLACE,
         slow=True,
     )
-    yield told("agents read another secret", "agent-secret", "SECRET_ID", "ghosthands/worker/other")
-    yield told("agents look in another region", "agent-region", "REGION", "eu-west-1")
-    yield told("agents drain by another policy", "agent-drain-policy", "DRAIN_POLICY", "sigterm")
+    yield conf("agents read another secret", "agent-secret", "SECRET_ID", "ghosthands/worker/other")
+    yield conf("agents use another region", "agent-region", "REGION", "eu-west-1")
+    yield conf("agents have another drain policy", "agent-drain-policy", "DRAIN_POLICY", "sigterm")
 
 
-def _around() -> Iterator[Fault]:
+def _environment() -> Iterator[Fault]:
     def secret(call: str, **more: Any) -> Callable[[HealthyFleet], Any]:
         return lambda f: getattr(f.client("secretsmanager"), call)(SecretId=SECRET, **more)
 
     def rotated(fleet: HealthyFleet) -> None:
-        hasten(fleet)
+        shorten_warmup(fleet)
         secret("put_secret_value", SecretString="{}")(fleet)
 
     def no_image(fleet: HealthyFleet) -> None:
@@ -564,7 +588,7 @@ def _around() -> Iterator[Fault]:
     def no_repository(fleet: HealthyFleet) -> None:
         fleet.client("ecr").delete_repository(repositoryName=REPOSITORY, force=True)
 
-    def never_heard(fleet: HealthyFleet) -> None:
+    def no_events(fleet: HealthyFleet) -> None:
         fleet.client("logs").delete_log_stream(logGroupName=LOGS, logStreamName="worker")
 
     yield Fault(
@@ -579,7 +603,7 @@ def _around() -> Iterator[Fault]:
         "the secret was rotated since instances booted",
         "secret-rotated",
         rotated,
-        Inputs(HASTY),
+        Inputs(SHORT_WARMUP),
         finish=lambda f: f.finish_refresh(),
         slow=True,
     )
@@ -592,76 +616,80 @@ def _around() -> Iterator[Fault]:
     yield Fault(
         "the log group was deleted", "log-group", lambda f: f.client("logs").delete_log_group(logGroupName=LOGS)
     )
-    yield Fault("the log group has gone silent", "log-group-receiving", inputs=later(7200), manual=ON_A_HOST)
+    yield Fault("the log group receives nothing any more", "log-group-receiving", inputs=later(7200), manual=ON_A_HOST)
     yield Fault(
-        "the log group has never heard an instance", "log-group-receiving", never_heard, later(7200), manual=ON_A_HOST
+        "the log group has never received anything", "log-group-receiving", no_events, later(7200), manual=ON_A_HOST
     )
 
 
 def _instances() -> Iterator[Fault]:
-    patient = {"fleet_suspended_processes": ["AZRebalance", "ReplaceUnhealthy"]}
+    no_replacement = {"fleet_suspended_processes": ["AZRebalance", "ReplaceUnhealthy"]}
 
-    def patiently(fleet: HealthyFleet) -> Any:
+    def suspend_replacement(fleet: HealthyFleet) -> Any:
         return fleet.client("autoscaling").suspend_processes(
             AutoScalingGroupName=GROUP, ScalingProcesses=["ReplaceUnhealthy"]
         )
 
-    def ill(fleet: HealthyFleet) -> None:
-        patiently(fleet)
+    def unhealthy(fleet: HealthyFleet) -> None:
+        suspend_replacement(fleet)
         fleet.client("autoscaling").set_instance_health(
             InstanceId=fleet.in_service()[0], HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
         )
 
     def stopped(fleet: HealthyFleet) -> None:
-        patiently(fleet)
+        suspend_replacement(fleet)
         fleet.client("ec2").stop_instances(InstanceIds=fleet.in_service()[:1])
 
     def old_version(fleet: HealthyFleet) -> None:
-        hasten(fleet)
+        shorten_warmup(fleet)
         fleet.version(lambda data: None)
         fleet.set_version("2")
 
-    def shield(fleet: HealthyFleet) -> None:
+    def protect(fleet: HealthyFleet) -> None:
         fleet.client("autoscaling").set_instance_protection(
             AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service()[:1], ProtectedFromScaleIn=True
         )
 
     yield Fault(
-        "an instance is unhealthy and not replaced", "instances-healthy", ill, Inputs(patient), manual=ON_A_HOST
+        "an instance is unhealthy and not replaced",
+        "instances-healthy",
+        unhealthy,
+        Inputs(no_replacement),
+        manual=ON_A_HOST,
     )
     yield Fault(
         "an instance in service is stopped",
         "instances-ec2",
         stopped,
-        Inputs(patient),
-        manual="the group replaces it, unless told not to",
+        Inputs(no_replacement),
+        manual="the group replaces it, unless that is suspended",
     )
     yield Fault(
-        "nobody serves and nobody comes, for more than a day",
+        "no instance is in service or launching for more than a day",
         "instances-serving",
-        nobody_comes,
+        no_instances,
         later(90000),
-        manual="what it says of the launches decides",
+        manual="the cause of the failed launches decides",
     )
     yield Fault(
         "instances are of an old version",
         "instances-current",
         old_version,
-        Inputs(HASTY),
+        Inputs(SHORT_WARMUP),
         finish=lambda f: f.finish_refresh(),
         playbook=True,
     )
     yield Fault(
-        "an instance does not come up",
+        "a launch does not finish",
         "instances-pending",
-        stuck_at_the_start,
+        pending_launch,
         later(1200, fleet_launch_hook=True),
         manual=ON_A_HOST,
     )
-    yield Fault("a drain does not end", "instances-terminating", stuck_at_the_end, later(3000))
-    yield Fault("an instance is kept because its drain failed", "instances-retained", retained, playbook=True)
-    yield Fault("a busy worker is not shielded", "instances-shielded", inputs=first_row(job_id=JOB))
-    yield Fault("an idle worker is shielded", "instances-idle-shielded", shield)
+    yield Fault("a drain does not finish", "instances-terminating", pending_drain, later(3000))
+    yield Fault("an instance is retained because its drain failed", "instances-retained", retained, playbook=True)
+    yield Fault("a busy worker is not protected", "instances-shielded", inputs=first_row(job_id=JOB))
+    yield Fault("an idle worker is protected", "instances-idle-shielded", protect)
 
 
 def _registry() -> Iterator[Fault]:
@@ -671,7 +699,7 @@ def _registry() -> Iterator[Fault]:
     def twice(there: tuple[WorkerRow, ...]) -> tuple[WorkerRow, ...]:
         return tuple(replace(r, job_id=JOB) for r in there)
 
-    def shield_all(fleet: HealthyFleet) -> None:
+    def protect_all(fleet: HealthyFleet) -> None:
         fleet.client("autoscaling").set_instance_protection(
             AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=True
         )
@@ -679,7 +707,7 @@ def _registry() -> Iterator[Fault]:
     down = Registry(False, "Nobody answers at db.example:5432.", (), (), may_write=None)
     yield row("the registry cannot be read", "registry-reachable", registry(lambda r: down), THE_DATABASE)
     yield row(
-        "a row breaks the schema",
+        "a row violates the schema",
         "registry-schema",
         registry(lambda r: replace(r, broken=("worker 'x': status is 'busy', not one of active, draining, offline",))),
     )
@@ -696,14 +724,14 @@ def _registry() -> Iterator[Fault]:
         manual=THE_WORKERS,
     )
     yield Fault(
-        "an instance's worker says that it is offline",
+        "an instance's worker is offline",
         "registry-registered",
         inputs=Inputs(
             {}, later=900, registry=lambda r: replace(r, rows=(replace(r.rows[0], status="offline"), *r.rows[1:]))
         ),
         manual=THE_WORKERS,
     )
-    yield row("a worker is silent", "registry-beating", first_row(heartbeat_age=301.0))
+    yield row("a worker sends no heartbeats", "registry-beating", first_row(heartbeat_age=301.0))
     yield row(
         "a row has no instance in the group",
         "registry-orphans",
@@ -714,15 +742,17 @@ def _registry() -> Iterator[Fault]:
         "registry-orphans",
         rows(lambda r: (*r, replace(worker("i-0123456789abcdef0"), instance_id=None))),
     )
-    yield Fault("two workers have one job", "registry-jobs", shield_all, rows(twice), manual=THE_WORKERS)
+    yield Fault("two workers have one job", "registry-jobs", protect_all, rows(twice), manual=THE_WORKERS)
     yield row("a worker has no address", "registry-address", first_row(ip=None))
-    yield row("a worker drains and its instance is to stay", "registry-status", first_row(status="draining"))
+    yield row("a worker is draining and its instance is in service", "registry-status", first_row(status="draining"))
 
 
 def _hosts() -> Iterator[Fault]:
     lacks = doctor_finding("secret", "the secret lacks GH_API_KEY")
-    yield Fault("a host cannot be asked", "host-asked", inputs=first_host(problem="no route to it"), manual=ON_A_HOST)
-    yield Fault("a host's answer is no doctor's", "host-asked", inputs=first_host({"id": "secret"}), manual=ON_A_HOST)
+    yield Fault("a host cannot be checked", "host-asked", inputs=first_host(problem="no route to it"), manual=ON_A_HOST)
+    yield Fault(
+        "a host's answer is not the doctor's", "host-asked", inputs=first_host({"id": "secret"}), manual=ON_A_HOST
+    )
     yield Fault(
         "the secret lacks a key",
         "host-secret",
@@ -750,9 +780,9 @@ FAULTS: tuple[Fault, ...] = tuple(
         _group,
         _hooks,
         _identity,
-        _doors,
+        _ports,
         _agents,
-        _around,
+        _environment,
         _instances,
         _registry,
         _hosts,
@@ -762,9 +792,9 @@ FAULTS: tuple[Fault, ...] = tuple(
 
 
 def matrix() -> str:
-    """The table of the planted faults, as it stands in docs/checks.md."""
-    lines = [f"{len(FAULTS)} faults, {sum(not f.manual for f in FAULTS)} of whose remedies are run.", ""]
-    lines += ["| planted | found by | severity | remedy run |", "|---|---|---|---|"]
+    """The table of planted faults for docs/checks.md."""
+    lines = [f"{len(FAULTS)} faults, {sum(not f.manual for f in FAULTS)} of their remedies are run.", ""]
+    lines += ["| fault | found by | severity | remedy run |", "|---|---|---|---|"]
     for f in FAULTS:
         ran = f"no: {f.manual}" if f.manual else "; then ".join(["yes", *(f"`{id}`" for id in f.remaining)])
         lines.append(f"| {f.description} | `{f.check}` | {f.expected_severity} | {ran} |")
@@ -772,9 +802,9 @@ def matrix() -> str:
 
 
 def page(text: str) -> str:
-    """docs/checks.md with the table between its marks. Raises ValueError where it has none."""
+    """docs/checks.md with the table between its marks. Raises ValueError if it has no marks."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise ValueError(f"{PAGE.name} wants a line {BEGIN.strip()} and a line {END.strip()}")
+        raise ValueError(f"{PAGE.name} needs a line {BEGIN.strip()} and a line {END.strip()}")
     return f"{before}{begin}\n{matrix()}\n{end}{after}"

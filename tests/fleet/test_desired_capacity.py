@@ -17,7 +17,7 @@ NO_INSTANCES: dict[str, Any] = {"fleet_suspended_processes": ["AZRebalance", "La
 
 
 class Scaler:
-    """Does what VALET does, much faster: writes desired capacity and sometimes min and max, and notices other writes."""
+    """Does what VALET does, but faster: writes desired capacity and sometimes the sizes, and notices other writes."""
 
     def __init__(self, cloud: PlaybookCloud) -> None:
         self._autoscaling = cloud.client("autoscaling")
@@ -77,16 +77,16 @@ def test_an_outside_scaler_is_never_reverted(runs: int, fleet: HealthyFleet) -> 
     assert updates > runs // 4, "the runs did change the group meanwhile"
     assert scaler.writes["SetDesiredCapacity"] > 100
 
-    told = [call for call in fleet.calls() if call["service"] == "autoscaling"]
+    calls = [call for call in fleet.calls() if call["service"] == "autoscaling"]
     of_sizes = [
-        c for c in told if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()
+        c for c in calls if c["action"] == "UpdateAutoScalingGroup" and {"MinSize", "MaxSize"} & c["parameters"].keys()
     ]
-    assert [c for c in told if "DesiredCapacity" in c["parameters"] and c["action"] != "SetDesiredCapacity"] == []
-    assert len([c for c in told if c["action"] == "SetDesiredCapacity"]) == scaler.writes["SetDesiredCapacity"], (
+    assert [c for c in calls if "DesiredCapacity" in c["parameters"] and c["action"] != "SetDesiredCapacity"] == []
+    assert len([c for c in calls if c["action"] == "SetDesiredCapacity"]) == scaler.writes["SetDesiredCapacity"], (
         "only the scaler's"
     )
     assert len(of_sizes) == scaler.writes["UpdateAutoScalingGroup"], "only the scaler's"
-    assert len([c for c in told if c["action"] == "UpdateAutoScalingGroup"]) > len(of_sizes), (
+    assert len([c for c in calls if c["action"] == "UpdateAutoScalingGroup"]) > len(of_sizes), (
         "the runs wrote other settings"
     )
 

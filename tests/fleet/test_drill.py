@@ -1,4 +1,4 @@
-"""A drill on a fleet: one instance more and one less, every step told and timed, and desired capacity as before, whatever comes between."""
+"""A drill adds an instance and removes one, reports and times every step, and leaves desired capacity as it was."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DRAIN_SECONDS = 1.0
 
 
 @pytest.fixture
-def held(fleet: HealthyFleet) -> HealthyFleet:
-    """One in which a new instance does not come up by itself."""
+def pending(fleet: HealthyFleet) -> HealthyFleet:
+    """A fleet with a launch hook, so that new instances stay pending."""
     fleet.client("autoscaling").put_lifecycle_hook(
         AutoScalingGroupName=GROUP,
         LifecycleHookName=LAUNCH,
@@ -36,7 +36,7 @@ def held(fleet: HealthyFleet) -> HealthyFleet:
 
 
 def agents(fleet: HealthyFleet, result: str = "CONTINUE") -> Callable[[], None]:
-    """What agents do: they complete the termination hook, a drain's time after it began."""
+    """What agents do: complete the termination hook DRAIN_SECONDS after it began."""
     since: dict[str, float] = {}
 
     def act() -> None:
@@ -51,26 +51,26 @@ def agents(fleet: HealthyFleet, result: str = "CONTINUE") -> Callable[[], None]:
 
 def drill(fleet: HealthyFleet, kind: str = "scale_in", *more: str, agent: str = "CONTINUE", **variables: Any) -> Run:
     with repeatedly(agents(fleet, agent), every=0.2):
-        return fleet.play(VERIFY, *more, fleet_drill=kind, **reporting(fleet), **variables)
+        return fleet.play(VERIFY, *more, fleet_drill=kind, **report_option(fleet), **variables)
 
 
-def reporting(fleet: HealthyFleet) -> dict[str, Any]:
+def report_option(fleet: HealthyFleet) -> dict[str, Any]:
     return {"fleet_report_dir": str(fleet.folder / "report")}
 
 
 def report(fleet: HealthyFleet) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads((fleet.folder / "report/report.json").read_text())
-    return said
+    found: dict[str, Any] = json.loads((fleet.folder / "report/report.json").read_text())
+    return found
 
 
 def finding(fleet: HealthyFleet) -> dict[str, Any]:
-    """What the report says of the drill."""
+    """The report's finding of the drill."""
     (found,) = (f for f in report(fleet)["findings"] if f["id"] == "drill")
     return dict(found)
 
 
-def ours(fleet: HealthyFleet) -> list[Any]:
-    """What each write of the drill names: a number, or an instance."""
+def written_values(fleet: HealthyFleet) -> list[Any]:
+    """The desired capacity or instance of each of the drill's writes."""
     named = {"SetDesiredCapacity": "DesiredCapacity", "TerminateInstanceInAutoScalingGroup": "InstanceId"}
     writes = [
         call for call in fleet.calls() if is_write(call["action"]) and call["action"] != "CompleteLifecycleAction"
@@ -79,11 +79,11 @@ def ours(fleet: HealthyFleet) -> list[Any]:
 
 
 def log(fleet: HealthyFleet) -> list[str]:
-    """The lines of drill.log, without their times."""
+    """The lines of drill.log, without the times."""
     return [line.partition(" ")[2] for line in (fleet.folder / "report/drill.log").read_text().splitlines()]
 
 
-def test_scale_in_is_followed_timed_and_reported(fleet: HealthyFleet) -> None:
+def test_every_step_of_scale_in_is_timed_and_reported(fleet: HealthyFleet) -> None:
     before = fleet.in_service()
     run = drill(fleet)
     assert run.returncode == 0, run
@@ -96,14 +96,14 @@ def test_scale_in_is_followed_timed_and_reported(fleet: HealthyFleet) -> None:
     assert launched not in before
     assert fleet.in_service() == sorted({*before, launched} - {ended})
     assert ended in {drain["instance"] for drain in report(fleet)["fleet"]["drains"]}
-    assert ours(fleet) == [3, 2]
+    assert written_values(fleet) == [3, 2]
     assert fleet.group()["DesiredCapacity"] == 2
     assert "[local] drill: desired capacity 2 -> 3" in run.stdout
     assert log(fleet)[0] == "desired capacity 2 -> 3"
     assert log(fleet)[-1] == "desired capacity is 2 as before"
 
 
-def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: HealthyFleet) -> None:
+def test_terminate_chooses_an_idle_instance_and_never_a_protected_one(fleet: HealthyFleet) -> None:
     busy, idle = fleet.in_service()
     fleet.client("autoscaling").set_instance_protection(
         AutoScalingGroupName=GROUP, InstanceIds=[busy], ProtectedFromScaleIn=True
@@ -112,12 +112,12 @@ def test_terminate_ends_an_idle_instance_and_never_a_protected_one(fleet: Health
     run = drill(fleet, "terminate")
     assert run.returncode == 0, run
     assert finding(fleet)["evidence"]["ended"] == idle
-    assert ours(fleet) == [3, idle]
+    assert written_values(fleet) == [3, idle]
     assert fleet.group()["DesiredCapacity"] == 2
 
 
-def kept_and_ended(fleet: HealthyFleet, run: Run) -> None:
-    """The drill's instance was kept, that is an error, and its remedy ends it."""
+def assert_retained_and_remedied(fleet: HealthyFleet, run: Run) -> None:
+    """The drill's instance was retained, which is an error, and the remedy terminates it."""
     assert run.returncode == 2, run
     assert "drill" in run.message
     found = finding(fleet)
@@ -130,69 +130,67 @@ def kept_and_ended(fleet: HealthyFleet, run: Run) -> None:
     wait_until(lambda: ended not in {i["InstanceId"] for i in fleet.group()["Instances"]})
 
 
-def test_an_instance_whose_drain_is_given_up_is_an_error_whose_remedy_ends_it(fleet: HealthyFleet) -> None:
-    kept_and_ended(fleet, drill(fleet, agent="ABANDON"))
+def test_a_failed_drain_is_an_error_whose_remedy_terminates_the_instance(fleet: HealthyFleet) -> None:
+    assert_retained_and_remedied(fleet, drill(fleet, agent="ABANDON"))
     assert failed(fleet.check()) == set()
 
 
 @pytest.mark.slow
-def test_an_instance_without_an_agent_is_kept_when_its_hook_times_out(fleet: HealthyFleet) -> None:
+def test_an_instance_without_an_agent_is_retained_when_its_hook_times_out(fleet: HealthyFleet) -> None:
     hook = {
         "AutoScalingGroupName": GROUP,
         "LifecycleHookName": TERMINATION,
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
     }
     fleet.client("autoscaling").put_lifecycle_hook(**hook, HeartbeatTimeout=30, DefaultResult="ABANDON")
-    kept_and_ended(fleet, fleet.play(VERIFY, fleet_drill="terminate", **reporting(fleet)))
+    assert_retained_and_remedied(fleet, fleet.play(VERIFY, fleet_drill="terminate", **report_option(fleet)))
     assert finding(fleet)["evidence"]["seconds"]["drain"] >= 28
 
 
 @pytest.mark.slow
-def test_a_launch_that_fails_is_told_with_its_cause_and_desired_capacity_goes_back(fleet: HealthyFleet) -> None:
+def test_a_failed_launch_is_reported_with_its_cause_and_desired_capacity_is_reset(fleet: HealthyFleet) -> None:
     fleet.client("ec2").deregister_image(ImageId=IMAGE)
     fleet.clear_trace()
     run = drill(fleet)
     assert run.returncode == 2, run
     assert "scale_in: the launch failed, the image is gone: " in finding(fleet)["detail"]
-    assert ours(fleet) == [3, 2]
+    assert written_values(fleet) == [3, 2]
     assert len(fleet.in_service()) == 2
 
 
-def test_what_somebody_else_writes_meanwhile_stays(held: HealthyFleet) -> None:
+def test_a_desired_capacity_written_by_somebody_else_meanwhile_is_kept(pending: HealthyFleet) -> None:
     scaled = list[int]()
 
     def valet() -> None:
-        if not scaled and held.group()["DesiredCapacity"] == 3:
-            held.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
+        if not scaled and pending.group()["DesiredCapacity"] == 3:
+            pending.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=5)
             scaled.append(5)
 
     with repeatedly(valet, every=0.05):
-        run = held.play(VERIFY, fleet_drill="scale_in", fleet_verify_fail_on="never", **reporting(held))
+        run = pending.play(VERIFY, fleet_drill="scale_in", fleet_verify_fail_on="never", **report_option(pending))
     assert run.returncode == 0, run
-    found = finding(held)
+    found = finding(pending)
     assert (found["ok"], found["severity"]) == (False, "warning")
     assert "somebody else set desired capacity to 5 meanwhile (3 expected)" in found["detail"]
-    assert held.group()["DesiredCapacity"] == 5
+    assert pending.group()["DesiredCapacity"] == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_ctrl_c_puts_desired_capacity_back_and_the_log_says_what_stands(
-    number: signal.Signals, held: HealthyFleet
-) -> None:
+def test_ctrl_c_resets_desired_capacity_and_is_logged(number: signal.Signals, pending: HealthyFleet) -> None:
     run = subprocess.Popen(
-        held.command_line(VERIFY, fleet_drill="scale_in", **reporting(held)),
+        pending.command_line(VERIFY, fleet_drill="scale_in", **report_option(pending)),
         cwd=ROOT,
-        env=held.playbook_environment(),
+        env=pending.playbook_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a terminal sends the signal to the whole foreground process group
     )
-    wait_until(lambda: held.group()["DesiredCapacity"] == 3)
+    wait_until(lambda: pending.group()["DesiredCapacity"] == 3)
     os.killpg(run.pid, number)
-    wait_until(lambda: held.group()["DesiredCapacity"] == 2, timeout=15)
+    wait_until(lambda: pending.group()["DesiredCapacity"] == 2, timeout=15)
     assert run.wait(timeout=30) != 0
-    assert log(held)[-1] == "desired capacity was set back to 2, so one instance is drained by the hook"
+    assert log(pending)[-1] == "desired capacity was set back to 2, so one instance is drained by the hook"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -214,15 +212,15 @@ def test_a_drill_is_refused_before_it_writes(why: str, fleet: HealthyFleet) -> N
     if why == "no room":
         fleet.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=2)
         fleet.clear_trace()
-    run = fleet.play(VERIFY, **{"fleet_drill": "scale_in", **reporting(fleet), **variables})
+    run = fleet.play(VERIFY, **{"fleet_drill": "scale_in", **report_option(fleet), **variables})
     assert run.returncode == 2, run
     assert said in run.message
     assert fleet.writes() == []
 
 
 @pytest.mark.slow
-def test_production_by_its_hosts_name_needs_a_word_more(fleet: HealthyFleet) -> None:
-    hosts = {"production": {"fleet_name": "gh-worker-local", **reporting(fleet)}}
+def test_a_host_named_production_needs_confirmation(fleet: HealthyFleet) -> None:
+    hosts = {"production": {"fleet_name": "gh-worker-local", **report_option(fleet)}}
     run = fleet.play_hosts(VERIFY, hosts=hosts, fleet_drill="scale_in")
     assert "production is production (production)" in run.message
     assert fleet.writes() == []
@@ -233,7 +231,7 @@ def test_production_by_its_hosts_name_needs_a_word_more(fleet: HealthyFleet) -> 
 
 def test_two_fleets_at_once_are_refused(fleet: HealthyFleet) -> None:
     hosts = {
-        "local": {"fleet_name": "gh-worker-local", **reporting(fleet)},
+        "local": {"fleet_name": "gh-worker-local", **report_option(fleet)},
         "other": {"fleet_name": "gh-worker-other", "fleet_report_dir": ""},
     }
     run = fleet.play_hosts(VERIFY, hosts=hosts, fleet_drill="terminate")
@@ -242,8 +240,8 @@ def test_two_fleets_at_once_are_refused(fleet: HealthyFleet) -> None:
     assert fleet.writes() == []
 
 
-def test_a_check_of_a_drill_writes_nothing_and_says_what_it_would_do(fleet: HealthyFleet) -> None:
-    run = fleet.play(VERIFY, "--check", "-v", fleet_drill="scale_in", **reporting(fleet))
+def test_check_mode_writes_nothing_and_says_what_the_drill_would_do(fleet: HealthyFleet) -> None:
+    run = fleet.play(VERIFY, "--check", "-v", fleet_drill="scale_in", **report_option(fleet))
     assert run.returncode == 0, run
     assert f"{GROUP} would go from 2 to 3 and back." in run.stdout
     assert fleet.writes() == []

@@ -1,4 +1,4 @@
-"""verify.yml and its task: what they say, cost, wait for and refuse, and what they bear."""
+"""verify.yml and its module lifecycle_check: findings, options, waiting, missing permissions, errors and cost."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.fleet.fleet import GROUP, SECRET, TERMINATION
 from tests.fleet.healthy import VPC, HealthyFleet, Inputs, failed
 
 AT_MOST_CALLS = 15
-RED = 2  # what ansible-playbook ends with where a host failed
+FAILED = 2  # ansible-playbook's exit code if a host failed
 
 
 def verify(fleet: HealthyFleet, *more: str, **variables: Any) -> Run:
-    """verify.yml, as an operator runs it."""
+    """Run verify.yml as an operator does."""
     return fleet.run_command(
         " ".join([f"ansible-playbook playbooks/verify.yml -i {fleet.inventory(variables)}", *more])
     )
 
 
 def task(fleet: HealthyFleet, folder: Path, variables: Mapping[str, Any] | None = None, **options: Any) -> Run:
-    """A play of an operator's own with that task."""
+    """Run an operator's own play with the module."""
     for room in ("group_vars", "vars", "collections"):
         (folder / room).symlink_to(ROOT / "playbooks" / room)
     play = {
@@ -51,44 +51,34 @@ def task(fleet: HealthyFleet, folder: Path, variables: Mapping[str, Any] | None 
     return fleet.run_command(f"ansible-playbook {folder}/play.yml -i {fleet.inventory(variables or {})}")
 
 
-def told(fleet: HealthyFleet) -> dict[str, Any]:
+def findings(fleet: HealthyFleet) -> dict[str, Any]:
     """report.json: id -> finding."""
     report = json.loads((fleet.folder / "report/report.json").read_text())
     return {f["id"]: f for f in report["findings"]}
 
 
-def wrong_ones(fleet: HealthyFleet) -> set[str]:
-    """Ids of what report.json calls wrong."""
-    return {id for id, finding in told(fleet).items() if not finding["ok"]}
+def reported(fleet: HealthyFleet) -> set[str]:
+    """Ids of the failed findings in report.json."""
+    return {id for id, finding in findings(fleet).items() if not finding["ok"]}
 
 
-# --- what verify.yml says, costs and leaves alone -----------------------------------------------------------------------------------------
-
-
-def test_verify_of_a_right_fleet_is_green_and_changes_nothing(fleet: HealthyFleet) -> None:
-    fleet.clear_trace()
-    run = verify(fleet)
-    assert run.returncode == 0, run
-    assert wrong_ones(fleet) == set()
-    assert fleet.writes() == []
-    assert run.changed == 0
-    assert len(fleet.calls()) <= AT_MOST_CALLS
+# --- verify.yml ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", [pytest.param(f, id=f.check) for f in FAULTS if f.playbook])
-def test_verify_finds_what_the_python_underneath_finds(fault: Fault, fleet: HealthyFleet) -> None:
+def test_verify_reports_what_the_checks_find(fault: Fault, fleet: HealthyFleet) -> None:
     fault.apply(fleet)
     fleet.clear_trace()
     run = verify(fleet, **fault.inputs.variables)
-    assert wrong_ones(fleet) == {fault.check}
-    bad = told(fleet)[fault.check]
-    assert run.returncode == (RED if bad["severity"] == "error" else 0), run
+    assert reported(fleet) == {fault.check}
+    bad = findings(fleet)[fault.check]
+    assert run.returncode == (FAILED if bad["severity"] == "error" else 0), run
     assert bad["commands"]
     assert [command for command in bad["commands"] if command not in run.stdout] == [], run  # unbroken, to be copied
     assert fleet.writes() == []
 
 
-def test_the_registry_and_the_hosts_come_as_values(fleet: HealthyFleet, tmp_path: Path) -> None:
+def test_the_registry_and_the_hosts_are_passed_as_values(fleet: HealthyFleet, tmp_path: Path) -> None:
     first, second = fleet.in_service()
     moment = "2026-11-01T00:00:00.000+00:00"
     row = {
@@ -116,13 +106,13 @@ def test_the_registry_and_the_hosts_come_as_values(fleet: HealthyFleet, tmp_path
     lacks = {"id": "secret", "severity": "error", "ok": False, "detail": "lacks GH_API_KEY", "remedy": "Add it."}
     hosts = [{"instance": first, "findings": [lacks]}, {"instance": second, "problem": "no route"}]
     run = task(fleet, tmp_path, registry=registry, hosts=hosts)
-    assert run.returncode == RED
-    assert wrong_ones(fleet) == {
+    assert run.returncode == FAILED
+    assert reported(fleet) == {
         *("registry-schema", "registry-read-only", "registry-beating", "registry-address", "host-asked", "host-secret"),
     }
 
 
-def test_a_worker_that_stands_by_is_no_failure(fleet: HealthyFleet) -> None:
+def test_an_instance_in_standby_is_no_failure(fleet: HealthyFleet) -> None:
     fleet.client("autoscaling").enter_standby(
         AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service()[:1], ShouldDecrementDesiredCapacity=True
     )
@@ -131,7 +121,7 @@ def test_a_worker_that_stands_by_is_no_failure(fleet: HealthyFleet) -> None:
     assert "1 instance in standby" in next(f.detail for f in found if f.id == "instances-standby")
 
 
-def test_what_a_refresh_is_about_to_mend_is_no_failure(fleet: HealthyFleet) -> None:
+def test_what_a_refresh_is_about_to_repair_is_no_failure(fleet: HealthyFleet) -> None:
     fleet.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="{}")
     fleet.version(lambda data: None)
     fleet.set_version("2")
@@ -139,86 +129,89 @@ def test_what_a_refresh_is_about_to_mend_is_no_failure(fleet: HealthyFleet) -> N
     assert failed(fleet.check()) == set()
 
 
-def test_too_few_in_service_is_not_yet_right_while_others_come(fleet: HealthyFleet) -> None:
+def test_too_few_in_service_is_not_checked_while_others_launch(fleet: HealthyFleet) -> None:
     fleet.hook("boot", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING")
     fleet.update(MinSize=3, DesiredCapacity=3)
     serving = next(f for f in fleet.check() if f.id == "instances-serving")
     assert (serving.ok, serving.detail) == (True, "Not looked at: 2 of 3 in service, 1 launching.")
 
 
-# --- the task's options -------------------------------------------------------------------------------------------------------------------
+# --- the task's options -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("fail_on", "returncode", "fault"),
-    [("never", 0, "error"), ("error", 0, "warning"), ("error", RED, "error"), ("warning", RED, "warning")],
+    [("never", 0, "error"), ("error", 0, "warning"), ("error", FAILED, "error"), ("warning", FAILED, "warning")],
 )
-def test_fail_on_is_the_least_severity_that_fails(
+def test_fail_on_is_the_lowest_severity_that_fails(
     fail_on: str, returncode: int, fault: str, fleet: HealthyFleet, tmp_path: Path
 ) -> None:
     id = {"error": "hook-exists", "warning": "group-cooldown"}[fault]
     fleet.drop_hook(TERMINATION) if fault == "error" else fleet.update(DefaultCooldown=60)
     run = task(fleet, tmp_path, fail_on=fail_on)
-    assert wrong_ones(fleet) == {id}
+    assert reported(fleet) == {id}
     assert run.returncode == returncode, run
 
 
-def test_what_is_expected_instead_is_a_fleets_own_variable(fleet: HealthyFleet, tmp_path: Path) -> None:
+def test_expect_takes_only_names_of_fleet_variables(fleet: HealthyFleet, tmp_path: Path) -> None:
     run = task(fleet, tmp_path, expect={"cooldwn_seconds": 60})
-    assert run.returncode == RED
+    assert run.returncode == FAILED
     assert "fleet_cooldwn_seconds" in run.message
     assert "fleet_cooldown_seconds" in run.message
 
 
-def test_what_is_expected_instead_replaces_the_variable(fleet: HealthyFleet, tmp_path: Path) -> None:
+def test_expect_replaces_a_variable(fleet: HealthyFleet, tmp_path: Path) -> None:
     fleet.update(DefaultCooldown=60)
     assert task(fleet, tmp_path, expect={"cooldown_seconds": 60}, fail_on="warning").returncode == 0
 
 
-def test_waiting_for_no_check_is_refused(fleet: HealthyFleet, tmp_path: Path) -> None:
+def test_wait_for_refuses_an_unknown_check(fleet: HealthyFleet, tmp_path: Path) -> None:
     run = task(fleet, tmp_path, wait_for=["hook-exist"])
-    assert run.returncode == RED
+    assert run.returncode == FAILED
     assert "wait_for names no check: hook-exist" in run.message
 
 
-def test_a_wait_that_is_in_vain_ends_in_time_and_says_for_what(fleet: HealthyFleet, tmp_path: Path) -> None:
+def test_a_wait_ends_at_its_timeout_and_says_for_what_it_waited(fleet: HealthyFleet, tmp_path: Path) -> None:
     fleet.drop_hook(TERMINATION)
     run = task(fleet, tmp_path, wait_for=["hook-exists"], timeout=1)
-    assert run.returncode == RED
+    assert run.returncode == FAILED
     assert "waiting for hook-exists" in run.stdout
-    assert wrong_ones(fleet) == {"hook-exists"}
+    assert reported(fleet) == {"hook-exists"}
 
 
-def test_a_wait_ends_when_what_it_waits_for_is_right(fleet: HealthyFleet, tmp_path: Path) -> None:
-    """Somebody puts the hook back meanwhile."""
+def test_a_wait_ends_when_the_check_passes(fleet: HealthyFleet, tmp_path: Path) -> None:
+    """Somebody creates the hook meanwhile."""
     fleet.drop_hook(TERMINATION)
-    put_back = {
+    settings = {
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
         "HeartbeatTimeout": 300,
         "DefaultResult": "ABANDON",
     }
     looked = threading.Event()
 
-    def put_it_back() -> None:
+    def create_hook() -> None:
         if not looked.is_set() and any(c["action"] == "DescribeLifecycleHooks" for c in fleet.calls()):
-            fleet.hook(TERMINATION, **put_back)
+            fleet.hook(TERMINATION, **settings)
             looked.set()
 
-    with repeatedly(put_it_back, every=0.1):
+    with repeatedly(create_hook, every=0.1):
         run = task(fleet, tmp_path, wait_for=["hook-exists"], timeout=120, fail_on="warning")
     assert run.returncode == 0, run
     assert "waiting for hook-exists" in run.stdout
-    assert wrong_ones(fleet) == set()
+    assert reported(fleet) == set()
 
 
-# --- what it bears --------------------------------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------
 
 
-def test_a_group_that_is_not_there_is_one_finding(fleet: HealthyFleet) -> None:
+def test_a_group_that_does_not_exist_is_one_finding(fleet: HealthyFleet) -> None:
     run = verify(fleet, fleet_group_name="nobody-asg")
-    assert run.returncode == RED
-    assert wrong_ones(fleet) == {"group-exists"}
-    assert told(fleet)["group-exists"]["detail"] == "There is no group nobody-asg in us-east-1 of account 123456789012."
+    assert run.returncode == FAILED
+    assert reported(fleet) == {"group-exists"}
+    assert (
+        findings(fleet)["group-exists"]["detail"]
+        == "There is no group nobody-asg in us-east-1 of account 123456789012."
+    )
 
 
 READS = {
@@ -248,75 +241,76 @@ def enforcing(fleet: HealthyFleet) -> Iterator[HealthyFleet]:
 
 
 @pytest.mark.parametrize("action", sorted(READS))
-def test_what_may_not_be_read_is_one_finding_and_no_crash(action: str, enforcing: HealthyFleet) -> None:
+def test_a_missing_permission_is_one_finding(action: str, enforcing: HealthyFleet) -> None:
     found = enforcing.check(account=enforcing.caller_without(action))
     assert failed(found) == {"readable"}
     assert f"These credentials may not call {action}" in next(f.detail for f in found if f.id == "readable")
 
 
-def test_these_are_all_the_calls_that_it_makes(fleet: HealthyFleet) -> None:
+def test_these_are_all_the_calls(fleet: HealthyFleet) -> None:
     fleet.clear_trace()
     fleet.check(Inputs({}, registry=lambda _: Registry(True, "", (), (), may_write=False), hosts=lambda _: ()))
     assert {f"{c['service']}:{c['action']}" for c in fleet.calls()} == {*READS, SIMULATOR}
 
 
-def test_who_may_not_ask_the_simulator_reads_the_policy_and_says_so(enforcing: HealthyFleet) -> None:
+def test_without_the_simulator_the_policy_is_read_and_the_finding_says_so(enforcing: HealthyFleet) -> None:
     found = enforcing.check(account=enforcing.caller_without(SIMULATOR))
     assert failed(found) == set()
     assert "a reading of gh-worker-local-permissions alone" in next(f.detail for f in found if f.id == "role-actions")
 
 
-def test_who_may_read_nothing_is_told_so_once(enforcing: HealthyFleet) -> None:
+def test_without_any_permission_there_is_one_finding(enforcing: HealthyFleet) -> None:
     found = enforcing.check(account=enforcing.caller_without("*"))
     assert failed(found) == {"readable"}
     of_the_account = [f for f in found if not f.id.startswith(("registry-", "host-", "readable"))]
     assert {f.evidence.get("looked") for f in of_the_account} == {False}
 
 
-def test_throttling_of_every_other_call_is_borne(fleet: HealthyFleet) -> None:
+def test_throttled_calls_are_retried(fleet: HealthyFleet) -> None:
     fleet.set_faults({"operation": "*", "kind": "throttle", "rate": 0.5}, seed=2027)
     try:
         run = verify(fleet)
     finally:
         fleet.set_faults()
     assert run.returncode == 0, run
-    assert wrong_ones(fleet) == set()
+    assert reported(fleet) == set()
     assert sum(c["error"] is not None for c in fleet.calls()) > 3
 
 
 DOWN = "http://127.0.0.1:9"
 
 
-def test_an_endpoint_that_is_down_is_one_clear_error(fleet: HealthyFleet) -> None:
+def test_an_unreachable_endpoint_is_one_finding(fleet: HealthyFleet) -> None:
     found = fleet.check(
         Inputs({"fleet_endpoint_url": DOWN}), Account("us-east-1", DOWN, "", *CREDENTIALS.values(), attempts=1)
     )
     assert failed(found) == {"readable"}
-    said = next(f.detail for f in found if f.id == "readable")
-    assert said.endswith(
-        f'Could not connect to the endpoint URL: "{DOWN}/" fleet_endpoint_url is {DOWN}: start it (python -m localcloud up) or correct it.'
+    detail = next(f.detail for f in found if f.id == "readable")
+    assert detail.endswith(
+        f'Could not connect to the endpoint URL: "{DOWN}/" fleet_endpoint_url is {DOWN}:'
+        " start it (python -m localcloud up) or correct it."
     )
 
 
-@pytest.mark.slow  # it is asked ten times before it is given up
-def test_verify_against_an_endpoint_that_is_down_ends_in_that_error(fleet: HealthyFleet) -> None:
+@pytest.mark.slow  # it is called ten times
+def test_verify_with_an_unreachable_endpoint_fails_with_that_finding(fleet: HealthyFleet) -> None:
     run = verify(fleet, fleet_endpoint_url=DOWN)
-    assert run.returncode == RED
-    assert wrong_ones(fleet) == {"readable"}
+    assert run.returncode == FAILED
+    assert reported(fleet) == {"readable"}
     assert re.search(r"Traceback|<[\w.]+ object", run.stdout + run.stderr) is None
 
 
-# --- size and speed ---------------------------------------------------------------------------------------------------------------------------
+# --- size and speed ---------------------------------------------------------------------------------------------------
 
 
-def of_children() -> float:
-    """Seconds of processors that this process's ended children have used."""
+def children_cpu_seconds() -> float:
+    """CPU time of this process's finished children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def test_a_thousand_instances_and_as_many_rows_cost_no_more_calls_and_five_seconds(fleet: HealthyFleet) -> None:
-    """Seconds of both ends' processors: what else the machine does is not counted."""
+    """CPU time of both processes, so that other load does not count."""
     ec2 = fleet.client("ec2")
     subnets = [
         ec2.create_subnet(VpcId=VPC, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
@@ -330,12 +324,12 @@ def test_a_thousand_instances_and_as_many_rows_cost_no_more_calls_and_five_secon
     found = fleet.check(Inputs({}, registry=lambda _: registry))
     spent = fleet.cpu_seconds() + time.process_time() - before
     assert failed(found) == set()
-    assert len(asked(fleet)) <= AT_MOST_CALLS
+    assert len(distinct_calls(fleet)) <= AT_MOST_CALLS
     assert spent < 5, spent
 
 
-def asked(fleet: HealthyFleet) -> set[tuple[str, str]]:
-    """The questions of the trace: (action, of what); the pages of one are one."""
+def distinct_calls(fleet: HealthyFleet) -> set[tuple[str, str]]:
+    """(action, parameters) of the trace; the pages of a call count once."""
     pages = ("NextToken", "nextToken", "Marker", "MaxResults")
     return {
         (c["action"], json.dumps({k: v for k, v in c["parameters"].items() if k not in pages})) for c in fleet.calls()
@@ -343,12 +337,12 @@ def asked(fleet: HealthyFleet) -> set[tuple[str, str]]:
 
 
 def test_ten_instances_cost_two_seconds_beyond_ansibles_own_start(fleet: HealthyFleet, tmp_path: Path) -> None:
-    """Seconds of all processes' processors."""
+    """CPU time of all processes."""
     fleet.update(DesiredCapacity=10)
     (tmp_path / "empty.yml").write_text(json.dumps([{"hosts": "fleet", "gather_facts": False, "tasks": []}]))
-    began = of_children()
+    began = children_cpu_seconds()
     assert fleet.run_command(f"ansible-playbook {tmp_path}/empty.yml -i {fleet.inventory({})}").returncode == 0
-    start, before = of_children() - began, of_children() + fleet.cpu_seconds()
+    start, before = children_cpu_seconds() - began, children_cpu_seconds() + fleet.cpu_seconds()
     assert verify(fleet).returncode == 0
-    spent = of_children() + fleet.cpu_seconds() - before - start
+    spent = children_cpu_seconds() + fleet.cpu_seconds() - before - start
     assert spent < 2, spent

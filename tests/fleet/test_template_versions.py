@@ -147,10 +147,13 @@ def test_user_data_is_configuration_only(fleet: HealthyFleet) -> None:
     text = base64.b64decode(versions(fleet)[-1]["LaunchTemplateData"]["UserData"]).decode()
     assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
     assert "runcmd" not in text
-    assert (
-        "      SCHEMA=2\n      REGION=us-east-1\n      GROUP=gh-worker-local-asg\n      TERMINATION_HOOK=gh-worker-local-termination\n"
-        in text
-    )
+    lines = [
+        "SCHEMA=2",
+        "REGION=us-east-1",
+        "GROUP=gh-worker-local-asg",
+        "TERMINATION_HOOK=gh-worker-local-termination",
+    ]
+    assert "".join(f"      {line}\n" for line in lines) in text
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""What hosts say of themselves, in verify.yml: by an ssh that is a small program here (the real one: localcloud/tests/containers/test_doctor.py), and by Run Command."""
+"""Checks on hosts by verify.yml, through SSH (here a small program) and Run Command.
+
+localcloud/tests/containers/test_doctor.py uses real SSH.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ from tests.fleet.fleet import GROUP
 from tests.fleet.healthy import HealthyFleet, doctor_finding
 
 VERIFY = "playbooks/verify.yml"
-WELL = json.dumps({"findings": [doctor_finding("disk"), doctor_finding("secret")]})
+HEALTHY = json.dumps({"findings": [doctor_finding("disk"), doctor_finding("secret")]})
 SSH = """#!/bin/sh
 for word; do case $word in HostKeyAlias=*) instance=${word#*=};; esac; done
 cd "$(dirname "$0")"
-if [ -x "$instance" ]; then exec "./$instance"; else cat well; fi
+if [ -x "$instance" ]; then exec "./$instance"; else cat healthy; fi
 """
 
 
 class Hosts:
-    """The hosts of a right fleet, and what each says."""
+    """The hosts of a healthy fleet, and what SSH returns for each."""
 
     def __init__(self, fleet: HealthyFleet, folder: Path) -> None:
         self.fleet, self.programs, self.report = fleet, folder / "programs", folder / "report"
         self.programs.mkdir()
-        (self.programs / "well").write_text(WELL)
+        (self.programs / "healthy").write_text(HEALTHY)
         self._program("ssh", SSH)
         self.one, self.other = fleet.in_service()
 
@@ -35,14 +38,14 @@ class Hosts:
         (self.programs / name).write_text(text)
         (self.programs / name).chmod(0o755)
 
-    def does(self, instance: str, script: str) -> None:
-        """What the ssh to this instance comes to."""
+    def set_script(self, instance: str, script: str) -> None:
+        """Set the script that replaces SSH to this instance."""
         self._program(instance, f"#!/bin/sh\n{script}\n")
 
-    def says(self, instance: str, text: str) -> None:
-        """What the doctor on this instance prints."""
-        (self.programs / f"{instance}.said").write_text(text)
-        self.does(instance, f"cat {instance}.said")
+    def set_output(self, instance: str, text: str) -> None:
+        """Set what the doctor on this instance prints."""
+        (self.programs / f"{instance}.output").write_text(text)
+        self.set_script(instance, f"cat {instance}.output")
 
     def verify(self, by: str = "ssh", *more: str) -> Run:
         return self.fleet.play(
@@ -50,19 +53,19 @@ class Hosts:
         )
 
     def findings(self) -> dict[str, dict[str, Any]]:
-        """Those of hosts, by id."""
+        """The findings of hosts, by id."""
         report = json.loads((self.report / "report.json").read_text())
         return {found["id"]: found for found in report["findings"] if found["id"].startswith("host-")}
 
 
 @pytest.fixture
 def hosts(fleet: HealthyFleet, tmp_path: Path) -> Hosts:
-    """Two hosts of which nothing is wrong."""
+    """Two healthy hosts."""
     return Hosts(fleet, tmp_path)
 
 
-def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts: Hosts) -> None:
-    hosts.says(
+def test_all_hosts_together_are_one_finding_for_each_of_the_doctors_checks(hosts: Hosts) -> None:
+    hosts.set_output(
         hosts.other, json.dumps({"findings": [doctor_finding("disk", "/opt: 0.3 GiB free"), doctor_finding("secret")]})
     )
     run = hosts.verify()
@@ -80,7 +83,7 @@ def test_what_all_hosts_say_is_one_finding_for_each_of_the_doctors_checks(hosts:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["Standby", "Terminating:Wait"])
-def test_a_host_that_waits_in_a_hook_is_asked_and_one_that_stands_by_is_not(state: str, hosts: Hosts) -> None:
+def test_a_host_in_a_lifecycle_hook_is_checked_and_one_in_standby_is_not(state: str, hosts: Hosts) -> None:
     autoscaling = hosts.fleet.client("autoscaling")
     if state == "Standby":
         autoscaling.enter_standby(
@@ -97,9 +100,9 @@ HOSTILE = {
     "refuses": "echo 'Permission denied (publickey).' >&2; exit 255",
     "has no agent": "echo 'sudo: /usr/local/bin/ghosthands-agent: command not found' >&2; exit 1",
     "never stops": "exec yes",
-    "draws on the terminal": "printf '\\033[2J\\033]0;mine\\007'",
-    "says half": """printf '{"findings": [{"id": "disk"'""",
-    "is another shape": """printf '{"findings": [{"id": "<script>alert(1)</script>"}]}'""",
+    "prints control characters": "printf '\\033[2J\\033]0;mine\\007'",
+    "prints incomplete JSON": """printf '{"findings": [{"id": "disk"'""",
+    "prints other JSON": """printf '{"findings": [{"id": "<script>alert(1)</script>"}]}'""",
 }
 
 
@@ -107,8 +110,8 @@ HOSTILE = {
     "what",
     [what if what in ("refuses", "never stops") else pytest.param(what, marks=pytest.mark.slow) for what in HOSTILE],
 )
-def test_a_host_that_cannot_be_asked_is_a_warning_and_the_others_are_heard(what: str, hosts: Hosts) -> None:
-    hosts.does(hosts.one, HOSTILE[what])
+def test_a_host_that_cannot_be_checked_is_a_warning_and_the_others_are_checked(what: str, hosts: Hosts) -> None:
+    hosts.set_script(hosts.one, HOSTILE[what])
     run = hosts.verify()
     assert run.returncode == 0, run
     found = hosts.findings()
@@ -118,10 +121,10 @@ def test_a_host_that_cannot_be_asked_is_a_warning_and_the_others_are_heard(what:
     assert "\x1b" not in run.stdout + (hosts.report / "report.json").read_text()
 
 
-def test_what_a_host_says_is_never_run_as_a_template(hosts: Hosts) -> None:
+def test_a_hosts_output_is_never_templated(hosts: Hosts) -> None:
     mark = hosts.report.parent / "mark"
     evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(mark) + "') }} \x1b[31m\u202e"
-    hosts.says(hosts.one, json.dumps({"findings": [doctor_finding("disk", evil)]}))
+    hosts.set_output(hosts.one, json.dumps({"findings": [doctor_finding("disk", evil)]}))
     run = hosts.verify()
     assert run.returncode == 2, run
     assert "{{ lookup(" in hosts.findings()["host-disk"]["detail"]
@@ -129,13 +132,13 @@ def test_what_a_host_says_is_never_run_as_a_template(hosts: Hosts) -> None:
     assert "\x1b" not in run.stdout
 
 
-def test_by_run_command_hosts_that_are_not_managed_are_a_warning(hosts: Hosts) -> None:
+def test_hosts_that_run_command_does_not_manage_are_a_warning(hosts: Hosts) -> None:
     run = hosts.verify("ssm")
     assert run.returncode == 0, run
     assert hosts.findings()["host-asked"]["detail"].startswith("2 hosts could not be asked: ")
 
 
-def test_a_check_sends_no_command(hosts: Hosts) -> None:
+def test_check_mode_sends_no_command(hosts: Hosts) -> None:
     run = hosts.verify("ssm", "--check")
     assert run.returncode == 0, run
     assert hosts.fleet.writes() == []

@@ -1,4 +1,4 @@
-"""verify.yml as an operator and CI run it: each fleet has its table and its report, whatever is wrong with the others, and the exit code says so."""
+"""verify.yml as an operator and CI run it: a table, a report and an exit code for each fleet."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ from tests.fleet.fleet import GROUP
 from tests.fleet.healthy import HealthyFleet
 
 VERIFY = "playbooks/verify.yml"
+AT_MOST_CALLS = 15
 DOCUMENTS = {"report.json", "report.xml", "report.html"}
 
 
 def findings(folder: Path) -> dict[str, dict[str, Any]]:
     """The findings of the report in a folder, by id."""
-    said = json.loads((folder / "report.json").read_text())
-    return {found["id"]: found for found in said["findings"]}
+    report = json.loads((folder / "report.json").read_text())
+    return {found["id"]: found for found in report["findings"]}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where reports go."""
+    """Where the reports are written."""
     return tmp_path / "reports"
 
 
-def test_a_right_fleet_ends_with_0_three_documents_and_not_one_write(fleet: HealthyFleet, folder: Path) -> None:
+def test_a_healthy_fleet_exits_with_0_and_three_documents_and_writes_nothing_to_aws(
+    fleet: HealthyFleet, folder: Path
+) -> None:
     run = fleet.play(VERIFY, fleet_report_dir=str(folder))
     assert run.returncode == 0, run
     assert fleet.writes() == []
+    assert run.changed == 0
+    assert len(fleet.calls()) <= AT_MOST_CALLS
     assert {file.name for file in folder.iterdir()} == DOCUMENTS
     assert [f for f in findings(folder).values() if not f["ok"]] == []
     suite = ElementTree.parse(folder / "report.xml").getroot()
@@ -40,7 +45,7 @@ def test_a_right_fleet_ends_with_0_three_documents_and_not_one_write(fleet: Heal
     assert suite.findall(".//failure") == []
 
 
-def test_an_account_with_nothing_in_it_is_reported_and_ends_with_2(cloud: PlaybookCloud, folder: Path) -> None:
+def test_an_empty_account_is_reported_and_exits_with_2(cloud: PlaybookCloud, folder: Path) -> None:
     run = cloud.play(VERIFY, fleet_report_dir=str(folder))
     assert run.returncode == 2, run
     assert run.message.startswith(f"{GROUP} is not right: ")
@@ -48,7 +53,7 @@ def test_an_account_with_nothing_in_it_is_reported_and_ends_with_2(cloud: Playbo
     assert not findings(folder)["group-exists"]["ok"]
 
 
-def test_a_bad_fleet_hides_no_other_fleets_report(fleet: HealthyFleet, folder: Path) -> None:
+def test_a_failed_fleet_does_not_prevent_another_fleets_report(fleet: HealthyFleet, folder: Path) -> None:
     names = {"local": "gh-worker-local", "gone": "gh-worker-gone"}
     local = {"fleet_image_max_age_days": 3650}  # as inventories/local has it
     hosts = {
@@ -61,7 +66,7 @@ def test_a_bad_fleet_hides_no_other_fleets_report(fleet: HealthyFleet, folder: P
     assert [f for f in findings(folder / "local").values() if not f["ok"]] == []
 
 
-def test_a_fleet_whose_variables_are_wrong_hides_no_other_fleets_report(fleet: HealthyFleet, folder: Path) -> None:
+def test_invalid_variables_do_not_prevent_another_fleets_report(fleet: HealthyFleet, folder: Path) -> None:
     hosts: dict[str, dict[str, Any]] = {
         "local": {"fleet_name": "gh-worker-local", "fleet_image_max_age_days": 3650, "fleet_report_dir": str(folder)},
         "wrong": {"fleet_name": "gh-worker-wrong", "fleet_min_size": 20, "fleet_report_dir": ""},
@@ -80,7 +85,9 @@ def test_a_fleet_whose_variables_are_wrong_hides_no_other_fleets_report(fleet: H
         pytest.param("never", 0, marks=pytest.mark.slow),
     ],
 )
-def test_a_warning_fails_only_where_it_is_asked_to(fail_on: str, code: int, fleet: HealthyFleet, folder: Path) -> None:
+def test_a_warning_fails_the_run_only_if_fail_on_is_warning(
+    fail_on: str, code: int, fleet: HealthyFleet, folder: Path
+) -> None:
     fleet.client("autoscaling").disable_metrics_collection(AutoScalingGroupName=GROUP)
     run = fleet.play(VERIFY, fleet_verify_fail_on=fail_on, fleet_report_dir=str(folder))
     assert run.returncode == code, run
@@ -92,13 +99,13 @@ def test_a_warning_fails_only_where_it_is_asked_to(fail_on: str, code: int, flee
 
 
 @pytest.mark.slow
-def test_an_error_fails_nothing_where_nothing_shall_fail(cloud: PlaybookCloud) -> None:
+def test_an_error_does_not_fail_the_run_if_fail_on_is_never(cloud: PlaybookCloud) -> None:
     run = cloud.play(VERIFY, fleet_verify_fail_on="never", fleet_report_dir="")
     assert run.returncode == 0, run
     assert "group-exists" in run.stdout
 
 
-def test_a_database_that_is_down_is_a_finding_beside_all_others(fleet: HealthyFleet, folder: Path) -> None:
+def test_an_unreachable_registry_is_a_finding_beside_all_others(fleet: HealthyFleet, folder: Path) -> None:
     password = "k4n4rienvogel"
     down = f"postgresql://reader:{password}@127.0.0.1:1/gh"
     run = fleet.play(VERIFY, fleet_registry_dsn=down, fleet_registry_sslmode="disable", fleet_report_dir=str(folder))
@@ -110,7 +117,7 @@ def test_a_database_that_is_down_is_a_finding_beside_all_others(fleet: HealthyFl
     assert password not in run.stdout + (folder / "report.json").read_text()
 
 
-def test_check_mode_looks_as_well(fleet: HealthyFleet, folder: Path) -> None:
+def test_check_mode_checks_too(fleet: HealthyFleet, folder: Path) -> None:
     run = fleet.play(VERIFY, "--check", "--diff", fleet_report_dir=str(folder))
     assert run.returncode == 0, run
     assert findings(folder)["group-exists"]["ok"]
