@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> str:
 
 
 def serve(path: str, answer: Callable[[bytes], bytes], ready: threading.Event | None = None) -> threading.Thread:
-    """A server for one client at `path`, which answers its first 12 bytes; once `ready`, if given."""
+    """Start a server for one client at `path` that answers its first 12 bytes, after `ready` if given."""
 
     def run() -> None:
         if ready:
@@ -48,17 +48,17 @@ def serve(path: str, answer: Callable[[bytes], bytes], ready: threading.Event | 
     return thread
 
 
-def accept_version_11(hello: bytes) -> bytes:
-    return b"\1" if hello == b"l\0\x0b\0\0\0\0\0\0\0\0\0" else b"\0"
+def accept_version_11(request: bytes) -> bytes:
+    return b"\1" if request == b"l\0\x0b\0\0\0\0\0\0\0\0\0" else b"\0"
 
 
-def test_a_server_that_takes_the_client_is_ready(xvfb_ready: ModuleType, path: str) -> None:
+def test_a_server_that_accepts_the_client_is_ready(xvfb_ready: ModuleType, path: str) -> None:
     thread = serve(path, accept_version_11)
     assert xvfb_ready.main(path, 5) == 0
     thread.join(5)
 
 
-def test_a_server_that_comes_later_is_waited_for(xvfb_ready: ModuleType, path: str) -> None:
+def test_it_waits_for_a_server_that_starts_later(xvfb_ready: ModuleType, path: str) -> None:
     ready = threading.Event()
     thread = serve(path, accept_version_11, ready)
     threading.Timer(0.2, ready.set).start()
@@ -69,13 +69,13 @@ def test_a_server_that_comes_later_is_waited_for(xvfb_ready: ModuleType, path: s
 def test_a_server_that_refuses_the_client_is_not_ready(
     xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    thread = serve(path, lambda hello: b"\0")
+    thread = serve(path, lambda request: b"\0")
     assert xvfb_ready.main(path, 0.3) == 1
     assert capsys.readouterr().err.startswith(f"no X server at {path}: ")
     thread.join(5)
 
 
-def test_a_socket_left_over_by_one_that_was_killed_is_not_ready(
+def test_the_socket_of_a_killed_server_is_not_ready(
     xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket(socket.AF_UNIX) as server:
@@ -86,7 +86,7 @@ def test_a_socket_left_over_by_one_that_was_killed_is_not_ready(
     assert "Connection refused" in capsys.readouterr().err
 
 
-def test_a_server_that_never_answers_ends_the_wait_in_time(
+def test_a_server_that_never_answers_times_out(
     xvfb_ready: ModuleType, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket(socket.AF_UNIX) as server:
