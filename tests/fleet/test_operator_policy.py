@@ -69,8 +69,19 @@ def test_an_operator_with_these_policies_builds_changes_and_deletes_a_fleet(clou
         ("site.yml", {}),
         (
             "site.yml",
-            {"fleet_api_cidrs": ["198.51.100.0/24"], "fleet_volume_size_gib": 50, "fleet_cooldown_seconds": 120},
+            {
+                "fleet_api_cidrs": ["198.51.100.0/24"],
+                "fleet_volume_size_gib": 50,
+                "fleet_cooldown_seconds": 120,
+                "fleet_instance_type": "t3.large",
+                "fleet_tags": {"Project": "other"},
+                "fleet_ssh_cidrs": ["10.0.0.0/8"],
+                "fleet_launch_hook": True,
+                "fleet_valet_user_name": "scaler",
+                "fleet_valet_access_key": True,
+            },
         ),
+        ("playbooks/status.yml", {}),
         ("playbooks/verify.yml", {"fleet_verify_fail_on": "never", "fleet_report_dir": ""}),
         (
             "playbooks/teardown.yml",

@@ -1,4 +1,4 @@
-"""Enforced IAM through the API: the worker's and VALET's policies as the playbooks write them, and every way to be refused."""
+"""Enforced IAM through the API: who calls, and every way to be refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +19,7 @@ from localcloud.testing import Cloud
 from moto.sts.models import sts_backends
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template, refused
 
-from tests.fleet.cloud import Cloud as FleetCloud
-
 ACCOUNT = "123456789012"
-DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -34,17 +30,6 @@ Clients = Callable[[str], Any]
 
 def document(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-@dataclass(frozen=True)
-class Names:
-    """What a call is about."""
-
-    group: str
-    instance: str
-    secret: str
-    repository: str
-    log_group: str
 
 
 def client(cloud: Cloud, service: str, key: str, secret: str, token: str | None = None, **options: Any) -> Any:
@@ -67,6 +52,12 @@ def by_user(cloud: Cloud, name: str) -> Clients:
     return lambda service: client(cloud, service, made["AccessKeyId"], made["SecretAccessKey"])
 
 
+def role_session(cloud: Cloud, role: str, instance: str) -> RoleCredentials:
+    """What the metadata service of an instance with this role returns."""
+    with cloud.world.entered():
+        return instance_roles.role_session(role, instance)
+
+
 def outcome(call: Callable[[], Any]) -> str:
     """``done``, or AWS's error code."""
     try:
@@ -82,275 +73,6 @@ def enforced(cloud: Cloud) -> Iterator[Cloud]:
     assert cloud.control("enforce-iam", on=True) == {"enforce_iam": True}
     yield cloud
     cloud.enforce_iam(False)
-
-
-# --- the worker and VALET, by the playbooks' own documents -------------------------------------------------------------------
-
-#: What agent, docker and log shipper call (runbook §6, issue 5): action -> the call. SetInstanceHealth names no group; AWS finds it.
-AGENT: dict[str, Callable[[Clients, Names], Any]] = {
-    "autoscaling:CompleteLifecycleAction": lambda to, its: to("autoscaling").complete_lifecycle_action(
-        AutoScalingGroupName=its.group,
-        LifecycleHookName="drain",
-        InstanceId=its.instance,
-        LifecycleActionResult="CONTINUE",
-    ),
-    "autoscaling:RecordLifecycleActionHeartbeat": lambda to, its: to("autoscaling").record_lifecycle_action_heartbeat(
-        AutoScalingGroupName=its.group, LifecycleHookName="drain", InstanceId=its.instance
-    ),
-    "autoscaling:SetInstanceHealth": lambda to, its: to("autoscaling").set_instance_health(
-        InstanceId=its.instance, HealthStatus="Healthy"
-    ),
-    "autoscaling:SetInstanceProtection": lambda to, its: to("autoscaling").set_instance_protection(
-        AutoScalingGroupName=its.group, InstanceIds=[its.instance], ProtectedFromScaleIn=True
-    ),
-    "ecr:GetAuthorizationToken": lambda to, its: to("ecr").get_authorization_token(),
-    "ecr:BatchGetImage": lambda to, its: to("ecr").batch_get_image(
-        repositoryName=its.repository, imageIds=[{"imageTag": "latest"}]
-    ),
-    "ecr:GetDownloadUrlForLayer": lambda to, its: to("ecr").get_download_url_for_layer(
-        repositoryName=its.repository, layerDigest="sha256:1"
-    ),
-    "ecr:BatchCheckLayerAvailability": lambda to, its: to("ecr").batch_check_layer_availability(
-        repositoryName=its.repository, layerDigests=["sha256:1"]
-    ),
-    "secretsmanager:GetSecretValue": lambda to, its: to("secretsmanager").get_secret_value(SecretId=its.secret),
-    "logs:CreateLogGroup": lambda to, its: to("logs").create_log_group(logGroupName=its.log_group),
-    "logs:CreateLogStream": lambda to, its: to("logs").create_log_stream(
-        logGroupName=its.log_group, logStreamName=its.instance
-    ),
-    "logs:PutLogEvents": lambda to, its: to("logs").put_log_events(
-        logGroupName=its.log_group, logStreamName=its.instance, logEvents=[{"timestamp": 1, "message": "up"}]
-    ),
-}
-#: What Session Manager's agent calls; these APIs have no public client, so they are only simulated.
-SESSION_MANAGER = {
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-}
-#: What VALET's AutoScaleService calls (runbook §10).
-VALET: dict[str, Callable[[Clients, Names], Any]] = {
-    "autoscaling:DescribeAutoScalingGroups": lambda to, its: to("autoscaling").describe_auto_scaling_groups(),
-    "autoscaling:DescribeAutoScalingInstances": lambda to, its: to("autoscaling").describe_auto_scaling_instances(),
-    "ec2:DescribeInstances": lambda to, its: to("ec2").describe_instances(),
-    "autoscaling:SetDesiredCapacity": lambda to, its: to("autoscaling").set_desired_capacity(
-        AutoScalingGroupName=its.group, DesiredCapacity=1
-    ),
-    "autoscaling:UpdateAutoScalingGroup": lambda to, its: to("autoscaling").update_auto_scaling_group(
-        AutoScalingGroupName=its.group, MinSize=0, MaxSize=3, DesiredCapacity=1
-    ),
-}
-WITHOUT_RESOURCE = {
-    "ecr:GetAuthorizationToken",
-    "autoscaling:DescribeAutoScalingGroups",
-    "autoscaling:DescribeAutoScalingInstances",
-    "ec2:DescribeInstances",
-}
-
-
-@pytest.fixture(scope="session")
-def written(running: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The documents that playbooks/iam.yml and playbooks/valet.yml write for the fleet of inventories/local."""
-    running.reset()
-    fleet = FleetCloud(tmp_path_factory.mktemp("written"))
-    fleet.url = running.url
-    for playbook in ("playbooks/iam.yml", "playbooks/valet.yml"):
-        run = fleet.play(playbook)
-        assert run.returncode == 0, run
-    iam = running.client("iam")
-    valet = f"arn:aws:iam::{ACCOUNT}:policy/gh-worker-local-valet-autoscale"
-    version = iam.get_policy(PolicyArn=valet)["Policy"]["DefaultVersionId"]
-    return {
-        "worker": iam.get_role_policy(RoleName="gh-worker-local-role", PolicyName="gh-worker-local-permissions")[
-            "PolicyDocument"
-        ],
-        "valet": iam.get_policy_version(PolicyArn=valet, VersionId=version)["PolicyVersion"]["Document"],
-    }
-
-
-def test_these_tables_name_each_action_of_the_documents_and_no_other(written: dict[str, dict[str, Any]]) -> None:
-    assert set(actions(written["worker"])) == {*AGENT, *SESSION_MANAGER}
-    assert set(actions(written["valet"])) == set(VALET)
-
-
-def actions(policy: dict[str, Any]) -> list[str]:
-    return [action for statement in policy["Statement"] for action in statement["Action"]]
-
-
-def without(policy: dict[str, Any], action: str) -> dict[str, Any]:
-    """The document less one action, and less a statement that has no other."""
-    left = [{**s, "Action": [a for a in s["Action"] if a != action]} for s in policy["Statement"]]
-    return {**policy, "Statement": [statement for statement in left if statement["Action"]]}
-
-
-def build(cloud: Cloud) -> tuple[Names, Names]:
-    """The fleet's own group, secret and so on, and somebody else's."""
-    ours = Names("gh-worker-local-asg", "", "ghosthands/worker/env", "ghosthands", "/wekruit/gh-worker")
-    theirs = Names("gh-worker-local-asg2", "", "ghosthands/other/env", "ghosthands2", "/wekruit/gh-worker2")
-    both = []
-    for names in (ours, theirs):
-        make_group(cloud, names.group, DesiredCapacity=1)
-        cloud.client("autoscaling").put_lifecycle_hook(
-            AutoScalingGroupName=names.group,
-            LifecycleHookName="drain",
-            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-        )
-        cloud.client("secretsmanager").create_secret(Name=names.secret, SecretString="{}")
-        cloud.client("ecr").create_repository(repositoryName=names.repository)
-        group = cloud.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[names.group])[
-            "AutoScalingGroups"
-        ][0]
-        both.append(
-            Names(names.group, group["Instances"][0]["InstanceId"], names.secret, names.repository, names.log_group)
-        )
-    return both[0], both[1]
-
-
-def outcomes(
-    cloud: Cloud, calls: dict[str, Callable[[Clients, Names], Any]], to: Clients, its: Names
-) -> dict[str, str]:
-    """What becomes of each call, on an account that stays as it is."""
-    cloud.snapshot()
-    clients: dict[str, Any] = {}
-
-    def kept(service: str) -> Any:
-        return clients.setdefault(service, clients.get(service) or to(service))
-
-    result = {action: outcome(lambda call=call: call(kept, its)) for action, call in calls.items()}  # type: ignore[misc]
-    cloud.restore()
-    return result
-
-
-def role_session(cloud: Cloud, role: str, instance: str) -> RoleCredentials:
-    """What the metadata service of an instance with this role hands out."""
-    with cloud.world.entered():
-        return instance_roles.role_session(role, instance)
-
-
-def worker(cloud: Cloud, policy: dict[str, Any], instance: str) -> Clients:
-    """The role of the workers, as an instance has it."""
-    iam = cloud.client("iam")
-    iam.create_role(RoleName="gh-worker-local-role", AssumeRolePolicyDocument=json.dumps(TRUST))
-    iam.put_role_policy(
-        RoleName="gh-worker-local-role", PolicyName="gh-worker-local-permissions", PolicyDocument=json.dumps(policy)
-    )
-    return by_role(cloud, role_session(cloud, "gh-worker-local-role", instance))
-
-
-def valet(cloud: Cloud, policy: dict[str, Any], instance: str) -> Clients:
-    """VALET's user."""
-    iam = cloud.client("iam")
-    arn = iam.create_policy(PolicyName="scale", PolicyDocument=json.dumps(policy))["Policy"]["Arn"]
-    iam.create_user(UserName="valet")
-    iam.attach_user_policy(UserName="valet", PolicyArn=arn)
-    return by_user(cloud, "valet")
-
-
-Who = Callable[[Cloud, dict[str, Any], str], Clients]
-PEOPLE: dict[str, tuple[Who, dict[str, Callable[[Clients, Names], Any]]]] = {
-    "worker": (worker, AGENT),
-    "valet": (valet, VALET),
-}
-
-
-@pytest.mark.parametrize("name", PEOPLE)
-def test_a_document_allows_all_that_its_bearer_does_on_its_own_fleet(
-    enforced: Cloud, written: dict[str, Any], name: str
-) -> None:
-    become, calls = PEOPLE[name]
-    ours, _ = build(enforced)
-    as_operator = outcomes(enforced, calls, enforced.client, ours)
-    assert outcomes(enforced, calls, become(enforced, written[name], ours.instance), ours) == as_operator
-    assert not DENIALS & set(as_operator.values())
-    assert [a for a, what in as_operator.items() if what == "done"] == [a for a in calls if a not in NEVER_DONE]
-
-
-#: Nobody's instance is leaving here, there are no layers, and moto has no URLs of layers: allowed, these end in another error than a denial.
-NEVER_DONE = {
-    "autoscaling:CompleteLifecycleAction",
-    "autoscaling:RecordLifecycleActionHeartbeat",
-    "ecr:GetDownloadUrlForLayer",
-}
-
-
-@pytest.mark.parametrize("name", PEOPLE)
-def test_a_document_allows_nothing_of_that_on_another_fleet(
-    enforced: Cloud, written: dict[str, Any], name: str
-) -> None:
-    become, calls = PEOPLE[name]
-    ours, theirs = build(enforced)
-    ended = outcomes(enforced, calls, become(enforced, written[name], ours.instance), theirs)
-    assert {action for action, what in ended.items() if what not in DENIALS} == WITHOUT_RESOURCE & set(calls)
-
-
-@pytest.mark.parametrize(
-    ("name", "removed"), [(name, action) for name, (_, calls) in PEOPLE.items() for action in calls]
-)
-def test_an_action_less_fails_the_calls_that_need_it_and_no_other(
-    enforced: Cloud, written: dict[str, Any], name: str, removed: str
-) -> None:
-    become, calls = PEOPLE[name]
-    ours, _ = build(enforced)
-    ended = outcomes(enforced, calls, become(enforced, without(written[name], removed), ours.instance), ours)
-    assert {action for action, what in ended.items() if what in DENIALS} == {removed}
-
-
-@pytest.mark.parametrize("removed", sorted(SESSION_MANAGER))
-def test_an_action_of_session_manager_less_is_seen_by_the_simulator(
-    enforced: Cloud, written: dict[str, Any], removed: str
-) -> None:
-    worker(enforced, without(written["worker"], removed), "i-1")
-    results = enforced.client("iam").simulate_principal_policy(
-        PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/gh-worker-local-role", ActionNames=sorted(SESSION_MANAGER)
-    )["EvaluationResults"]
-    assert {r["EvalActionName"] for r in results if r["EvalDecision"] != "allowed"} == {removed}
-
-
-def test_a_worker_can_do_nothing_else(enforced: Cloud, written: dict[str, Any]) -> None:
-    ours, _ = build(enforced)
-    to = worker(enforced, written["worker"], ours.instance)
-    assert outcome(to("sts").get_caller_identity) == "done"
-    for service, call, parameters in (
-        ("ec2", "describe_instances", {}),
-        ("ec2", "terminate_instances", {"InstanceIds": [ours.instance]}),
-        ("autoscaling", "set_desired_capacity", {"AutoScalingGroupName": ours.group, "DesiredCapacity": 4}),
-        ("secretsmanager", "put_secret_value", {"SecretId": ours.secret, "SecretString": "x"}),
-        ("secretsmanager", "list_secrets", {}),
-        ("iam", "list_users", {}),
-        ("logs", "delete_log_group", {"logGroupName": ours.log_group}),
-        ("ecr", "batch_delete_image", {"repositoryName": ours.repository, "imageIds": [{"imageTag": "latest"}]}),
-    ):
-        assert outcome(lambda s=service, c=call, p=parameters: getattr(to(s), c)(**p)) in DENIALS, call  # type: ignore[misc]
-
-
-@pytest.mark.slow
-def test_every_call_of_the_playbooks_has_a_row(
-    enforced: Cloud, user: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """A user who may do everything, held to it: what localcloud had no row for would be refused."""
-    may(enforced, user, EVERYTHING)
-    key = enforced.client("iam").create_access_key(UserName=user)["AccessKey"]
-    fleet = FleetCloud(tmp_path_factory.mktemp("operator"))
-    fleet.url = enforced.url
-    wished = {
-        "fleet_access_key": key["AccessKeyId"],
-        "fleet_secret_key": key["SecretAccessKey"],
-        "fleet_valet_user_name": "scaler",
-    }
-    wished |= {"fleet_launch_hook": True, "fleet_valet_access_key": True}
-    changes = {"fleet_instance_type": "t3.large", "fleet_tags": {"Project": "other"}, "fleet_ssh_cidrs": ["10.0.0.0/8"]}
-    farewell = {"fleet_confirm_teardown": "gh-worker-local-asg", "fleet_force_delete": True}
-    farewell |= {f"fleet_teardown_{what}": True for what in ("secret", "repository", "logs")}
-    for playbook, more in (
-        ("site.yml", {}),
-        ("site.yml", changes),
-        ("playbooks/status.yml", {}),
-        ("playbooks/teardown.yml", farewell),
-    ):
-        run = fleet.play(playbook, **{**wished, **more})
-        assert run.returncode == 0, run
 
 
 # --- who calls --------------------------------------------------------------------------------------------------------------
@@ -457,7 +179,8 @@ def test_bad_credentials_are_refused_in_the_words_of_each_protocol(
     assert said("AKIA" + "A" * 16, None) == unknown
     assert said(given.access_key_id, None) == unknown
     assert said(given.access_key_id, other.token) == unknown
-    sts_backends[ACCOUNT]["aws"].assumed_roles[0].expiration = datetime.now(UTC).replace(tzinfo=None)
+    with enforced.world.entered():
+        sts_backends[ACCOUNT]["aws"].assumed_roles[0].expiration = datetime.now(UTC).replace(tzinfo=None)
     assert said(given.access_key_id, given.token) == expected("expired")
     CALLS[protocol](by_role(enforced, other))
     enforced.client("iam").delete_role_policy(RoleName="worker", PolicyName="all")

@@ -11,14 +11,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
-from localcloud.autoscaling.service import PREFERENCES, UNDERSTOOD, AutoScaling
+from localcloud.autoscaling.service import AutoScaling
 from localcloud.testing import Cloud
 from unit.wanted import described, make_group, refused
 
@@ -394,23 +393,6 @@ def test_a_call_without_what_it_needs_is_refused_by_the_parameters_name(fleet: F
         "ValidationError", f"Value null at '{required[0][0].lower()}{required[0][1:]}' .* Member must not be null"
     ):
         fleet.call(operation, {})
-
-
-def test_the_documentation_names_every_operation_and_option_that_is_refused() -> None:
-    text = (
-        (Path(__file__).parents[3] / "docs/localcloud.md").read_text(encoding="utf-8").partition("## Not modelled")[2]
-    )
-    named = set(re.findall(r"\w+", text))
-    members = {
-        *MODEL.shape_for("CreateAutoScalingGroupType").members,
-        *MODEL.shape_for("UpdateAutoScalingGroupType").members,
-    }
-    refused_options = members - UNDERSTOOD | MODEL.shape_for("RefreshPreferences").members.keys() - PREFERENCES.keys()
-    assert not (set(MODEL.operation_names) - set(ANSWERED) | refused_options) - named
-    assert not (set(ANSWERED) | UNDERSTOOD) & named - {
-        "TerminateInstanceInAutoScalingGroup",
-        "DescribeScalingActivities",
-    }
 
 
 def test_every_operation_that_is_answered_is_in_the_table() -> None:

@@ -1,24 +1,25 @@
-"""verify.yml asks real hosts by a real sshd: container instances of a group, one with the agent, one without, one that is another than it was."""
+"""verify.yml reads real hosts over a real sshd: container instances, with the agent, without it, with another host key."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sysconfig
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from containers.machines import SSH, USER, Key
+from localcloud.testing import wait_until
+from localcloud.testing.containers import BOOT_RESULT, KeyPair, create_key_pair, ssh_command
 
-from tests.fleet.cloud import ROOT, Cloud, Run
+from tests.fleet.cloud import ROOT, PlaybookCloud, Run
 
 GROUP = "gh-worker-local-asg"
-AGENT = ROOT / "roles/ghosthands/files"
-#: What the agent stands on, all of it plain Python.
+AGENT = ROOT / "agent/src"
+#: The agent's dependencies, all of them pure Python.
 LIBRARIES = ("botocore", "dateutil", "jmespath", "six.py", "urllib3")
 COMMAND = '#!/bin/sh\nPYTHONPATH=/opt/agent exec /usr/bin/python3 -m ghosthands_agent "$@"\n'
 
@@ -27,8 +28,8 @@ COMMAND = '#!/bin/sh\nPYTHONPATH=/opt/agent exec /usr/bin/python3 -m ghosthands_
 class Hosts:
     """The two hosts of a fleet, as their operator has them."""
 
-    cloud: Cloud
-    key: Key
+    cloud: PlaybookCloud
+    key: KeyPair
     folder: Path
     addresses: dict[str, str]
 
@@ -39,9 +40,17 @@ class Hosts:
 
     def ssh(self, instance: str, script: str, stdin: bytes = b"") -> str:
         """What a script of the default user prints."""
-        words = [*SSH, "-i", str(self.key.file), f"{USER}@{self.addresses[instance]}", script]
+        words = ssh_command(self.key.private_key, self.addresses[instance], script)
         done = subprocess.run(words, input=stdin, capture_output=True, check=True, timeout=120)
         return done.stdout.decode()
+
+    def booted(self, instance: str) -> bool:
+        """Whether cloud-init has finished."""
+        try:
+            self.ssh(instance, f"test -e {BOOT_RESULT}")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def install(self, instance: str) -> None:
         """The agent, where the role puts its command."""
@@ -75,7 +84,7 @@ class Hosts:
         run = self.cloud.play(
             "playbooks/verify.yml",
             fleet_host_checks="ssh",
-            fleet_ssh_key_file=str(self.key.file),
+            fleet_ssh_key_file=str(self.key.private_key),
             fleet_report_dir=str(self.folder),
             fleet_verify_fail_on="never",
             **VARIABLES,
@@ -94,30 +103,24 @@ VARIABLES: dict[str, Any] = {"fleet_key_name": "doctor", "fleet_public_address":
 
 
 @pytest.fixture(scope="module")
-def running(base: str, key: Key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """A fleet of two containers, up for these tests; the host keys that its operator comes to know lie in a home of its own."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """A fleet of two containers; the SSH client has a home directory of its own."""
+    subprocess.run([ROOT / ".ci/docker"], check=True)
     folder = tmp_path_factory.mktemp("doctor")
+    key = create_key_pair(folder / "id")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
-        cloud = Cloud(folder)
-        cloud.command("up", "--instances", "container", "--trace", str(cloud.trace_file))
-        try:
-            made = cloud.play("site.yml", fleet_key_public=key.public, **VARIABLES)
+        with PlaybookCloud.start_process(folder, instances="container") as cloud:
+            made = cloud.play("site.yml", fleet_key_public=key.public_key, **VARIABLES)
             assert made.returncode == 0, made
-            yield Hosts(cloud, key, folder / "report", _booted(cloud))
-        finally:
-            cloud.command("down")
+            yield Hosts(cloud, key, folder / "report", addresses(cloud))
 
 
-def _booted(cloud: Cloud) -> dict[str, str]:
-    """instance -> its address, once both are in service."""
-    deadline = time.monotonic() + 120
-    while len(serving := [i for i in cloud.group()["Instances"] if i["LifecycleState"] == "InService"]) < 2:
-        assert time.monotonic() < deadline, cloud.group()["Instances"]
-        time.sleep(0.5)
-    reservations = cloud.client("ec2").describe_instances(InstanceIds=[i["InstanceId"] for i in serving])[
-        "Reservations"
-    ]
+def addresses(cloud: PlaybookCloud) -> dict[str, str]:
+    """Wait until both instances are in service; instance id -> private address."""
+    wait_until(lambda: list(cloud.lifecycle_states(GROUP).values()) == ["InService"] * 2, 120, every=0.5)
+    ids = list(cloud.lifecycle_states(GROUP))
+    reservations = cloud.client("ec2").describe_instances(InstanceIds=ids)["Reservations"]
     return {i["InstanceId"]: i["PrivateIpAddress"] for r in reservations for i in r["Instances"]}
 
 
@@ -125,15 +128,8 @@ def _booted(cloud: Cloud) -> dict[str, str]:
 def hosts(running: Hosts) -> Hosts:
     """Both answer by SSH, with the agent on them as it should be, and their operator has never seen them."""
     running.known_hosts.unlink(missing_ok=True)
-    deadline = time.monotonic() + 120
     for instance in running.addresses:
-        while True:
-            try:
-                running.ssh(instance, "test -e /run/cloud-init/result.json")
-                break
-            except subprocess.CalledProcessError:
-                assert time.monotonic() < deadline, instance
-                time.sleep(0.5)
+        wait_until(partial(running.booted, instance), 120, every=0.5)
         if "agent" not in running.ssh(instance, "ls /opt"):
             running.install(instance)
         else:
@@ -141,7 +137,7 @@ def hosts(running: Hosts) -> Hosts:
     return running
 
 
-def test_each_doctor_says_what_its_host_lacks(hosts: Hosts) -> None:
+def test_each_doctors_findings_are_in_the_report(hosts: Hosts) -> None:
     run = hosts.verify()
     found = hosts.findings()
     assert found["host-asked"]["detail"] == "2 hosts asked"
@@ -154,7 +150,7 @@ def test_each_doctor_says_what_its_host_lacks(hosts: Hosts) -> None:
     assert "asking 2 hosts by ssh" in run.stdout
 
 
-def test_one_that_has_no_agent_is_a_warning_beside_the_others_findings(hosts: Hosts) -> None:
+def test_a_host_without_the_agent_is_a_warning_beside_the_findings_of_the_other(hosts: Hosts) -> None:
     first, second = hosts.addresses
     hosts.ssh(first, "sudo rm /usr/local/bin/ghosthands-agent")
     hosts.verify()
@@ -173,7 +169,9 @@ def test_one_that_has_no_agent_is_a_warning_beside_the_others_findings(hosts: Ho
         ("exit 3", "exit code 3"),
     ],
 )
-def test_one_that_talks_nonsense_is_a_warning_beside_the_others_findings(script: str, said: str, hosts: Hosts) -> None:
+def test_a_host_whose_doctor_fails_is_a_warning_beside_the_findings_of_the_other(
+    script: str, said: str, hosts: Hosts
+) -> None:
     first, second = hosts.addresses
     hosts.command(first, f"#!/bin/sh\n{script}\n")
     run = hosts.verify()
@@ -183,7 +181,7 @@ def test_one_that_talks_nonsense_is_a_warning_beside_the_others_findings(script:
     assert "\x1b" not in run.stdout
 
 
-def test_a_host_that_shows_another_key_than_before_is_not_believed(hosts: Hosts) -> None:
+def test_a_host_with_another_host_key_than_before_is_not_asked(hosts: Hosts) -> None:
     first, _second = hosts.addresses
     hosts.verify()
     assert {line.split()[0] for line in hosts.known_hosts.read_text().splitlines()} == set(hosts.addresses), (
@@ -194,10 +192,8 @@ def test_a_host_that_shows_another_key_than_before_is_not_believed(hosts: Hosts)
     assert "Host key verification failed." in hosts.findings()["host-asked"]["evidence"][first]
 
 
-def test_a_stranger_with_another_key_gets_no_answer(hosts: Hosts, tmp_path: Path) -> None:
-    stranger = tmp_path / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
-    true, hosts.key = hosts.key, Key(stranger, "")
+def test_an_operator_with_a_wrong_key_is_refused(hosts: Hosts, tmp_path: Path) -> None:
+    true, hosts.key = hosts.key, create_key_pair(tmp_path / "id")
     try:
         hosts.verify()
     finally:
