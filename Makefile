@@ -66,8 +66,9 @@ fleet: .venv/ready-dev ## the playbooks against localcloud, with the whole diffe
 report: .venv/ready-dev ## the HTML report in headless Chromium (installed where missing)
 	@pytest tests/report
 
-containers: .venv/ready-dev ## localcloud's container instances (root; installs and starts Docker where missing)
-	@cd localcloud && pytest tests/containers
+containers: .venv/ready-dev ## localcloud's container instances, and verify.yml on them (root; installs and starts Docker where missing)
+	@.ci/docker && cd localcloud && pytest tests/containers
+	@pytest tests/e2e
 
 registry: .venv/ready-dev ## the worker registry on a real PostgreSQL and pgbouncer (installed where missing)
 	@pytest tests/registry

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.server
 import itertools
-import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from containers.machines import Cloud, Instance, Recorder
@@ -17,13 +15,10 @@ from localcloud.testing.containers import KeyPair, create_key_pair
 
 from localcloud import imds
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="session")
 def base() -> str:
-    """The base image, on a Docker that answers."""
-    subprocess.run([ROOT / ".ci/docker"], check=True)
+    """The base image; built if it is missing. Needs a Docker that answers."""
     return base_image(print)
 
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from containers.conftest import ROOT
 from containers.machines import Cloud, Recorder
 from localcloud.instances import Machine, container
 from localcloud.instances.docker import Refused, docker
@@ -56,9 +55,7 @@ def somebody_elses(base: str) -> Iterator[list[str]]:
 def test_what_a_killed_localcloud_left_is_swept_up_by_the_next_of_its_port_alone(
     base: str, somebody_elses: list[str]
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", DOOMED, str(PORT)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as doomed:
+    with subprocess.Popen([sys.executable, "-c", DOOMED, str(PORT)], stdout=subprocess.PIPE, text=True) as doomed:
         assert doomed.stdout
         assert doomed.stdout.readline() == "ami-doomed None\n"
         os.kill(doomed.pid, signal.SIGKILL)
