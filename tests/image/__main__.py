@@ -1,4 +1,4 @@
-"""`python -m tests.image MANIFEST`: boots the image that a build has made on localcloud (AWS_ENDPOINT_URL) and says what holds of it."""
+"""`python -m tests.image MANIFEST`: boots an image that was built on localcloud (AWS_ENDPOINT_URL) and tests it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.image.proofs import proofs
 
 
 def main() -> int:
-    """Exit code 1 where something does not hold."""
+    """Exit code 1 if a proof fails."""
     cloud = ImageCloud(os.environ["AWS_ENDPOINT_URL"])
     image_id = images(Path(sys.argv[1]))[os.environ["AWS_DEFAULT_REGION"]]
     started = time.monotonic()
@@ -22,10 +22,11 @@ def main() -> int:
         print(f"booted: {image_id} as {booted.id} in {time.monotonic() - started:.1f} s", flush=True)
         failed = 0
         for proof in proofs(image_id, cloud):
-            code, said = booted.ssh(proof.script)
+            code, output = booted.ssh(proof.script)
             failed += code != 0
             print(
-                f"booted: {'ok    ' if code == 0 else 'FAILED'} {proof.name}{f': {said}' if said else ''}", flush=True
+                f"booted: {'ok    ' if code == 0 else 'FAILED'} {proof.name}{f': {output}' if output else ''}",
+                flush=True,
             )
     return 1 if failed else 0
 

@@ -1,9 +1,8 @@
-"""Packer, run as `.ci/image` runs it."""
+"""Runs Packer as `.ci/image` does."""
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -12,39 +11,33 @@ from pathlib import Path
 
 from tests.image.cloud import ImageCloud
 
-#: This machine in localcloud's network, whence Packer logs in.
+#: This machine's address in localcloud's network, from which Packer logs in.
 ACCESS = 'access={session_manager=false,cidrs=["172.28.0.1/32"]}'
 BAKE_SECONDS = 420
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a build ended: exit code, all that it said, wall time in seconds, and the images by region that its manifest names."""
+    """A build's exit code, output, wall time in seconds, and the images in its manifest: region -> id."""
 
     code: int
     output: str
     seconds: float
     images: Mapping[str, str]
 
-    @property
-    def errors(self) -> list[str]:
-        """The lines that end a failed build, each once: what its operator reads."""
-        found = re.findall(r"^(?:Error: |--> \S+: |\* |==> \S+: Error )(.+)$", self.output, re.MULTILINE)
-        return list(dict.fromkeys(line for line in found if "were created" not in line))
-
 
 def build(
     packer: str, template: Path, cloud: ImageCloud, *variables: str, environment: Mapping[str, str] | None = None
 ) -> Outcome:
-    """``packer build`` of a template that stands in its own tree."""
+    """Run `packer build` on a copy of the template."""
     manifest = template.parent / "build/image/manifest.json"
     manifest.unlink(missing_ok=True)
-    given = (f"ec2_endpoint={cloud.url}", ACCESS, *variables)
+    all_variables = (f"ec2_endpoint={cloud.url}", ACCESS, *variables)
     words = [
         packer,
         "build",
         "-color=false",
-        *(word for variable in given for word in ("-var", variable)),
+        *(word for variable in all_variables for word in ("-var", variable)),
         str(template),
     ]
     started = time.monotonic()
@@ -65,7 +58,7 @@ def build(
 
 
 def images(manifest: Path) -> dict[str, str]:
-    """The images by region of the manifest's last build."""
-    said = json.loads(manifest.read_text(encoding="utf-8"))
-    (last,) = [made for made in said["builds"] if made["packer_run_uuid"] == said["last_run_uuid"]]
+    """The images of the manifest's last build: region -> id."""
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    (last,) = [made for made in content["builds"] if made["packer_run_uuid"] == content["last_run_uuid"]]
     return dict(part.split(":") for part in last["artifact_id"].split(","))

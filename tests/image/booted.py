@@ -1,4 +1,4 @@
-"""An image, booted: what a member of the fleet finds on it. The proofs while baking end before the disk is kept; these begin after."""
+"""An instance of a built image, to test what an instance of the fleet finds on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localcloud.testing.containers import BOOT_RESULT, KeyPair, create_key_pair,
 
 from tests.image.cloud import ImageCloud
 
-#: Docker's volumes of the image are unpacked first; on a busy machine that takes a while.
+#: The image's Docker volumes are unpacked first, which takes time on a busy machine.
 SSH_SECONDS = 120
 
 
@@ -29,7 +29,7 @@ class Booted:
     key: KeyPair
 
     def ssh(self, script: str, *, seconds: float = 60) -> tuple[int, str]:
-        """Exit code of a script of the default user, and what it prints, stripped."""
+        """Run a script as the default user; its exit code and output."""
         done = subprocess.run(
             ssh_command(self.key.private_key, self.address, script),
             stdout=subprocess.PIPE,
@@ -41,13 +41,13 @@ class Booted:
         return done.returncode, done.stdout.strip()
 
     def read(self, script: str) -> str:
-        """What a script prints; it must not fail."""
-        code, said = self.ssh(script)
-        assert code == 0, f"{script!r} ended with {code}: {said}"
-        return said
+        """A script's output. Raises AssertionError if it fails."""
+        code, output = self.ssh(script)
+        assert code == 0, f"{script!r} exited with {code}: {output}"
+        return output
 
     def wait(self) -> None:
-        """Until cloud-init has done all it had to."""
+        """Wait until cloud-init has finished without errors."""
         deadline = time.monotonic() + SSH_SECONDS
         while self.ssh(f"test -e {BOOT_RESULT}") != (0, ""):
             assert time.monotonic() < deadline, f"{self.id} did not boot within {SSH_SECONDS} s"
@@ -57,7 +57,7 @@ class Booted:
 
 @contextlib.contextmanager
 def boot(cloud: ImageCloud, image_id: str) -> Iterator[Booted]:
-    """An instance of the image, with a fresh key pair; nothing of it is left afterwards."""
+    """Run an instance of the image with a new key pair during the block."""
     ec2 = cloud.client("ec2")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as undo:
         key = create_key_pair(Path(folder, "id"))
@@ -67,12 +67,12 @@ def boot(cloud: ImageCloud, image_id: str) -> Iterator[Booted]:
         made = ec2.run_instances(ImageId=image_id, InstanceType="t3.large", KeyName=name, MinCount=1, MaxCount=1)[
             "Instances"
         ][0]
-        undo.callback(_end, ec2, made["InstanceId"])
+        undo.callback(_terminate, ec2, made["InstanceId"])
         booted = Booted(made["InstanceId"], made["PrivateIpAddress"], key)
         booted.wait()
         yield booted
 
 
-def _end(ec2: Any, instance_id: str) -> None:
+def _terminate(ec2: Any, instance_id: str) -> None:
     ec2.terminate_instances(InstanceIds=[instance_id])
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60})

@@ -1,4 +1,4 @@
-"""One localcloud with container instances for the session, and both Packers: Debian's 1.6.6 always, a current one where PACKER names it."""
+"""One localcloud with container instances for the session; Packer 1.6.6, and a current one if PACKER names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from localcloud.testing.containers import remaining
 
-from tests.image import bake, template
+from tests.image import bake, packer_1_6, template
 from tests.image.cloud import ImageCloud
 
 ROOT = template.ROOT
@@ -21,7 +21,7 @@ ROOT = template.ROOT
 
 @dataclass(frozen=True)
 class Packer:
-    """A packer, and the template as it takes it."""
+    """A Packer, and a copy of the template that it can read."""
 
     path: str
     template: Path
@@ -29,13 +29,13 @@ class Packer:
     current: bool
 
     def build(self, *variables: str) -> bake.Outcome:
-        """A bake with these variables."""
+        """Build an image with these variables."""
         return bake.build(self.path, self.template, self.cloud, *variables)
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageCloud]:
-    """The cloud, traced; its end must leave nothing."""
+    """The cloud, which has to leave no container when it stops."""
     subprocess.run([ROOT / ".ci/docker"], check=True)
     base = subprocess.run(
         [sys.executable, "-m", "tools.images", "al2023"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
@@ -49,40 +49,40 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageCloud]:
 
 @pytest.fixture(scope="session")
 def legacy() -> str:
-    """Debian's 1.6.6."""
-    return subprocess.run([ROOT / ".ci/packer-1.6"], check=True, capture_output=True, text=True).stdout.strip()
+    """Path of Packer 1.6.6."""
+    return packer_1_6.executable()
 
 
 @pytest.fixture(scope="session")
 def current() -> str:
-    """The current Packer that PACKER names, its plugins in place."""
+    """Path of the current Packer that PACKER names, with its plugins installed."""
     path = os.environ.get("PACKER")
     if not path:
         pytest.skip(
-            "PACKER names no current Packer (1.11 or newer), and no package registry has one: the full template is not tried here"
+            "PACKER names no Packer 1.11 or newer, and no package registry has one: the full template is not tested"
         )
-    said = subprocess.run([path, "version"], check=True, capture_output=True, text=True).stdout
-    version = re.match(r"Packer v(\d+)\.(\d+)", said)
-    assert version, f"PACKER is {path}, which says {said!r}"
-    assert (int(version[1]), int(version[2])) >= (1, 11), f"PACKER is {path}, which is too old: {said}"
+    output = subprocess.run([path, "version"], check=True, capture_output=True, text=True).stdout
+    version = re.match(r"Packer v(\d+)\.(\d+)", output)
+    assert version, f"PACKER is {path}, whose version is {output!r}"
+    assert (int(version[1]), int(version[2])) >= (1, 11), f"PACKER is {path}, which is too old: {output}"
     subprocess.run([path, "init", template.TEMPLATE], check=True)
     return path
 
 
 @pytest.fixture(params=["1.6.6", "current"])
 def packer(request: pytest.FixtureRequest, cloud: ImageCloud, tmp_path: Path) -> Packer:
-    """Each of the two."""
+    """Each of the two Packers."""
     is_current = request.param == "current"
     path = request.getfixturevalue("current" if is_current else "legacy")
     copied = template.tree(tmp_path)
     if not is_current:
-        template.shorten(copied)
+        packer_1_6.remove_newer_texts(copied)
     return Packer(path, copied, cloud, is_current)
 
 
 @pytest.fixture
-def nothing_left(cloud: ImageCloud) -> Iterator[Callable[[], set[str]]]:
-    """What the account holds more than before; the test must end without any of it."""
+def new_resources(cloud: ImageCloud) -> Iterator[Callable[[], set[str]]]:
+    """The resources that the account did not have before; the test has to end without any."""
     before = cloud.resources()
     yield lambda: cloud.resources() - before
     assert cloud.resources() - before == set()

@@ -1,4 +1,4 @@
-"""The template bakes on localcloud: what it makes, what it marks it with, what it leaves behind."""
+"""Building an image on localcloud: the image, its tags, and what is left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.image.conftest import ROOT, Packer
 
 SOURCE = "ami-0137112412989a002"
 REVISION = "0" * 40
-#: Seconds of the calls' own time in one bake; 0.4 is usual, and the rest is waiting and the play.
+#: Time of all API calls of one build; 0.4 s is usual, the rest of a build is waiting and the play.
 CLOUD_SECONDS = 5.0
 
 
@@ -31,30 +31,29 @@ def tags_of(described: dict[str, Any]) -> dict[str, str]:
 
 
 def remove(cloud: ImageCloud, image_id: str, region: str = seed.REGION) -> None:
-    """An image and its snapshot."""
+    """Delete an image and its snapshot."""
     ec2 = cloud.client("ec2", region)
     snapshot = cloud.image(image_id, region)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     ec2.deregister_image(ImageId=image_id)
     ec2.delete_snapshot(SnapshotId=snapshot)
 
 
-def test_a_bake_leaves_an_image_with_its_lineage_that_boots_and_nothing_else(
-    packer: Packer, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
+def test_a_build_leaves_a_tagged_image_that_boots_and_nothing_else(
+    packer: Packer, cloud: ImageCloud, new_resources: Callable[[], set[str]]
 ) -> None:
     cloud.clear_trace()
     outcome = packer.build(f"git_revision={REVISION}")
     assert outcome.code == 0, outcome.output
     made = cloud.calls()
     spent = sum(call["ms"] for call in made) / 1000
-    print(
-        f"{outcome.seconds:.1f} s, of which {len(made)} calls took {spent:.2f} s: {dict(Counter(call['action'] for call in made))}"
-    )
+    actions = dict(Counter(call["action"] for call in made))
+    print(f"{outcome.seconds:.1f} s, of which {len(made)} calls took {spent:.2f} s: {actions}")
     assert [call for call in made if call["error"]] == []
     assert spent < CLOUD_SECONDS
     (image_id,) = outcome.images.values()
     image = cloud.image(image_id)
     ebs = image["BlockDeviceMappings"][0]["Ebs"]
-    assert nothing_left() == {image_id, ebs["SnapshotId"]}
+    assert new_resources() == {image_id, ebs["SnapshotId"]}
     assert (image["Architecture"], image["RootDeviceName"], ebs["VolumeSize"], ebs["VolumeType"], ebs["Encrypted"]) == (
         "x86_64",
         "/dev/xvda",
@@ -79,15 +78,15 @@ def test_a_bake_leaves_an_image_with_its_lineage_that_boots_and_nothing_else(
         away = datetime.fromisoformat(image["DeprecationTime"]) - datetime.now(UTC)
         assert timedelta(days=89, hours=23) < away <= timedelta(days=90)
     with boot(cloud, image_id) as booted:
-        said = json.loads(booted.read("cat /etc/baked.json"))
-        assert (said["source_image"], said["git_revision"], said["compose"][0]) == (SOURCE, REVISION, "2.40.3")
+        baked = json.loads(booted.read("cat /etc/baked.json"))
+        assert (baked["source_image"], baked["git_revision"], baked["compose"][0]) == (SOURCE, REVISION, "2.40.3")
         assert (
             booted.read("sudo cat /root/.ssh/authorized_keys ~/.ssh/authorized_keys | grep -c packer_ || true") == "0"
         )
     remove(cloud, image_id)
 
 
-def test_the_builder_is_as_closed_as_the_template_says(packer: Packer, cloud: ImageCloud) -> None:
+def test_the_builder_instance_is_as_restricted_as_the_template_says(packer: Packer, cloud: ImageCloud) -> None:
     cloud.clear_trace()
     outcome = packer.build("git_revision=broken")
     assert outcome.code != 0
@@ -102,15 +101,15 @@ def test_the_builder_is_as_closed_as_the_template_says(packer: Packer, cloud: Im
         assert made["CreateKeyPair"]["KeyType"] == "ed25519"
 
 
-def test_an_image_is_shared_with_accounts_and_copied_to_regions_under_the_keys_given(
-    packer: Packer, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
+def test_an_image_is_shared_with_accounts_and_copied_to_regions_with_their_keys(
+    packer: Packer, cloud: ImageCloud, new_resources: Callable[[], set[str]]
 ) -> None:
     home, away = (
         cloud.client("kms", region).create_key()["KeyMetadata"]["Arn"] for region in ("us-east-1", "eu-west-1")
     )
     there = cloud.resources("eu-west-1")
-    wanted = f'distribution={{kms_key_id="{home}",accounts=["111111111111"],regions={{"eu-west-1"="{away}"}}}}'
-    outcome = packer.build(wanted)
+    distribution = f'distribution={{kms_key_id="{home}",accounts=["111111111111"],regions={{"eu-west-1"="{away}"}}}}'
+    outcome = packer.build(distribution)
     assert outcome.code == 0, outcome.output
     assert outcome.images.keys() == {"us-east-1", "eu-west-1"}
     for region, key in (("us-east-1", home), ("eu-west-1", away)):
@@ -126,13 +125,13 @@ def test_an_image_is_shared_with_accounts_and_copied_to_regions_under_the_keys_g
         ]
         assert permissions == volumes == [{"UserId": "111111111111"}]
         assert tags_of(image)["ghosthands:source-image"] == SOURCE
-    assert len(nothing_left()) == len(cloud.resources("eu-west-1") - there) == 2
+    assert len(new_resources()) == len(cloud.resources("eu-west-1") - there) == 2
     for region, image_id in outcome.images.items():
         remove(cloud, image_id, region)
 
 
-def test_two_builds_of_one_moment_are_two_images(
-    packer: Packer, cloud: ImageCloud, nothing_left: Callable[[], set[str]], tmp_path: Path
+def test_two_simultaneous_builds_are_two_images(
+    packer: Packer, cloud: ImageCloud, new_resources: Callable[[], set[str]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "other"
     other = replace(packer, template=template.tree(folder, template=packer.template))
@@ -145,14 +144,14 @@ def test_two_builds_of_one_moment_are_two_images(
 
 
 def image_local(packer: str, cloud: ImageCloud, *options: str) -> subprocess.CompletedProcess[str]:
-    """``make image-local`` on this cloud."""
+    """Run `make image-local` on this cloud."""
     environment = {**os.environ, "PACKER": packer, "LOCALCLOUD_PORT": str(cloud.port)}
     words = [str(ROOT / ".ci/image"), "local", *options]
     return subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(
-    current: str, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
+def test_image_local_builds_boots_and_tests_the_real_image(
+    current: str, cloud: ImageCloud, new_resources: Callable[[], set[str]]
 ) -> None:
     done = image_local(current, cloud)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -162,8 +161,8 @@ def test_the_verb_image_local_bakes_the_real_image_boots_it_and_proves_it(
     remove(cloud, made[1])
 
 
-def test_the_real_image_is_not_made_where_a_proof_fails_and_the_last_line_says_which(
-    current: str, cloud: ImageCloud, nothing_left: Callable[[], set[str]]
+def test_no_image_is_made_if_a_proof_fails_and_the_last_line_says_which(
+    current: str, cloud: ImageCloud, new_resources: Callable[[], set[str]]
 ) -> None:
     done = image_local(current, cloud, "-var", f'compose={{version="9.9.9",sha256={{x86_64="{"0" * 64}"}}}}')
     assert done.returncode == 1

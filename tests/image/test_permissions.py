@@ -1,4 +1,4 @@
-"""docs/iam/packer.json is what a bake needs, and little more: tried with enforced IAM."""
+"""docs/iam/packer.json allows a build and little more. With IAM enforced."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from tests.image.conftest import Packer
 from tests.image.test_bake import SOURCE, remove
 
 DOCUMENT = template.ROOT / "docs/iam/packer.json"
-#: What only sharing, a named subnet or a failure needs.
-NOT_IN_A_PLAIN_BAKE = {"CopyImage", "ModifySnapshotAttribute", "DescribeSubnets", "DeregisterImage", "DeleteSnapshot"}
+#: Needed only for sharing, a given subnet or a failure.
+NOT_IN_A_PLAIN_BUILD = {"CopyImage", "ModifySnapshotAttribute", "DescribeSubnets", "DeregisterImage", "DeleteSnapshot"}
 
 
 @pytest.fixture
-def baker(cloud: ImageCloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
-    """Gives a user the document, and returns the user's credentials as an environment."""
+def builder(cloud: ImageCloud) -> Iterator[Callable[[dict[str, Any]], dict[str, str]]]:
+    """Gives a user a policy and returns the user's credentials as environment variables."""
     iam = cloud.client("iam")
-    iam.create_user(UserName="baker")
-    key = iam.create_access_key(UserName="baker")["AccessKey"]
+    iam.create_user(UserName="builder")
+    key = iam.create_access_key(UserName="builder")["AccessKey"]
 
     def given(document: dict[str, Any]) -> dict[str, str]:
-        iam.put_user_policy(UserName="baker", PolicyName="packer", PolicyDocument=json.dumps(document))
+        iam.put_user_policy(UserName="builder", PolicyName="packer", PolicyDocument=json.dumps(document))
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
     cloud.enforce_iam()
     yield given
     cloud.enforce_iam(False)
-    iam.delete_user_policy(UserName="baker", PolicyName="packer")
-    iam.delete_access_key(UserName="baker", AccessKeyId=key["AccessKeyId"])
-    iam.delete_user(UserName="baker")
+    iam.delete_user_policy(UserName="builder", PolicyName="packer")
+    iam.delete_access_key(UserName="builder", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName="builder")
 
 
 @pytest.mark.parametrize("packer", ["current"], indirect=True)
-def test_the_document_allows_a_bake_and_what_it_grants_is_called(
+def test_the_policy_allows_a_build_and_nothing_that_is_not_called(
     packer: Packer,
     cloud: ImageCloud,
-    nothing_left: Callable[[], set[str]],
-    baker: Callable[[dict[str, Any]], dict[str, str]],
+    new_resources: Callable[[], set[str]],
+    builder: Callable[[dict[str, Any]], dict[str, str]],
 ) -> None:
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     cloud.clear_trace()
-    outcome = bake.build(packer.path, packer.template, cloud, environment=baker(document))
+    outcome = bake.build(packer.path, packer.template, cloud, environment=builder(document))
     assert outcome.code == 0, outcome.output
     called = {call["action"] for call in cloud.calls() if call["service"] == "ec2"}
     granted = {action.removeprefix("ec2:") for statement in document["Statement"] for action in statement["Action"]}
-    assert called == granted - NOT_IN_A_PLAIN_BAKE
+    assert called == granted - NOT_IN_A_PLAIN_BUILD
     remove(cloud, outcome.images["us-east-1"])
 
 
 @pytest.mark.parametrize("packer", ["current"], indirect=True)
-def test_without_the_right_to_make_images_a_bake_ends_in_awss_words_and_cleans_up(
+def test_a_build_without_create_image_fails_with_awss_message_and_cleans_up(
     packer: Packer,
     cloud: ImageCloud,
-    nothing_left: Callable[[], set[str]],
-    baker: Callable[[dict[str, Any]], dict[str, str]],
+    new_resources: Callable[[], set[str]],
+    builder: Callable[[dict[str, Any]], dict[str, str]],
 ) -> None:
     document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     kept = (
@@ -68,21 +68,21 @@ def test_without_the_right_to_make_images_a_bake_ends_in_awss_words_and_cleans_u
         for statement in document["Statement"]
     )
     document["Statement"] = [statement for statement in kept if statement["Action"]]
-    outcome = bake.build(packer.path, packer.template, cloud, environment=baker(document))
+    outcome = bake.build(packer.path, packer.template, cloud, environment=builder(document))
     assert outcome.code != 0
     assert "UnauthorizedOperation" in outcome.output
     assert outcome.images == {}
 
 
-def test_what_no_build_made_cannot_be_imaged_renamed_opened_or_ended(
-    cloud: ImageCloud, nothing_left: Callable[[], set[str]], baker: Callable[[dict[str, Any]], dict[str, str]]
+def test_resources_that_no_build_made_cannot_be_changed(
+    cloud: ImageCloud, new_resources: Callable[[], set[str]], builder: Callable[[dict[str, Any]], dict[str, str]]
 ) -> None:
     operator = cloud.client("ec2")
     others = operator.create_security_group(GroupName="others", Description="of somebody else")["GroupId"]
     launched = operator.run_instances(ImageId=SOURCE, InstanceType="t3.large", MinCount=1, MaxCount=1)["Instances"][0][
         "InstanceId"
     ]
-    given = baker(json.loads(DOCUMENT.read_text(encoding="utf-8")))
+    given = builder(json.loads(DOCUMENT.read_text(encoding="utf-8")))
     ec2 = cloud.client("ec2", **{name.lower(): value for name, value in given.items()})
     named = [{"Key": "Name", "Value": "gh-golden-ami-builder"}]
     everybody = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": "0.0.0.0/0"}

@@ -1,4 +1,4 @@
-"""What cannot be baked: one clear error, and nothing of the attempt is left."""
+"""Failing builds: one clear error, and no resources are left."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 from tests.image.conftest import ROOT, Packer
 
-NOBODYS_SUBNET = "subnet-010ca1c10d00000c3"
-NOBODYS_NETWORK = "10.9.1.0/24"
+UNREACHABLE_SUBNET = "subnet-010ca1c10d00000c3"
+UNREACHABLE_NETWORK = "10.9.1.0/24"
 
 
 def plain(text: str) -> str:
-    """In one line: Packer breaks its lines where the terminal would end."""
+    """In one line: Packer wraps lines at the terminal's width."""
     return " ".join(text.split())
 
 
@@ -49,8 +49,8 @@ def plain(text: str) -> str:
     ],
     ids=lambda value: re.sub(r"\W+", "-", value)[:40],
 )
-def test_a_wrong_variable_is_refused_before_anything_is_asked(
-    packer: Packer, nothing_left: Callable[[], set[str]], variable: str, error: str
+def test_an_invalid_variable_is_refused_before_any_call(
+    packer: Packer, new_resources: Callable[[], set[str]], variable: str, error: str
 ) -> None:
     outcome = packer.build(variable)
     assert outcome.code != 0
@@ -71,8 +71,8 @@ def test_a_wrong_variable_is_refused_before_anything_is_asked(
     ],
     ids=lambda value: re.sub(r"\W+", "-", value)[:40],
 )
-def test_what_the_cloud_or_a_proof_refuses_ends_the_build(
-    packer: Packer, nothing_left: Callable[[], set[str]], variable: str, error: str
+def test_an_error_of_aws_or_of_a_proof_ends_the_build(
+    packer: Packer, new_resources: Callable[[], set[str]], variable: str, error: str
 ) -> None:
     outcome = packer.build(variable)
     assert outcome.code != 0
@@ -82,27 +82,25 @@ def test_what_the_cloud_or_a_proof_refuses_ends_the_build(
 
 @pytest.fixture
 def _unreachable() -> Iterator[None]:
-    """Nothing gets through to the subnet's port 22, as to one without a route."""
-    rule = ["OUTPUT", "-d", NOBODYS_NETWORK, "-p", "tcp", "--dport", "22", "-j", "DROP"]
+    """Drop packets to port 22 in the subnet, as if it had no route."""
+    rule = ["OUTPUT", "-d", UNREACHABLE_NETWORK, "-p", "tcp", "--dport", "22", "-j", "DROP"]
     subprocess.run(["iptables", "--wait", "-I", *rule], check=True)
     yield
     subprocess.run(["iptables", "--wait", "-D", *rule], check=True)
 
 
 @pytest.mark.usefixtures("_unreachable")
-def test_a_builder_in_a_subnet_without_a_route_is_given_up(
-    packer: Packer, nothing_left: Callable[[], set[str]]
-) -> None:
-    outcome = packer.build(f"subnet_id={NOBODYS_SUBNET}", "ssh_timeout=5")
+def test_a_builder_in_a_subnet_without_a_route_times_out(packer: Packer, new_resources: Callable[[], set[str]]) -> None:
+    outcome = packer.build(f"subnet_id={UNREACHABLE_SUBNET}", "ssh_timeout=5")
     assert outcome.code != 0
     assert "Timeout waiting for SSH" in outcome.output.partition("Some builds didn't complete successfully")[2]
 
 
-# --- .ci/image ------------------------------------------------------------------------------------------------------------
+# --- .ci/image --------------------------------------------------------------------------------------------------------
 
 
-def verb(packer: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """``.ci/image`` with a packer of the test's choice."""
+def image_command(packer: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `.ci/image` with the given Packer."""
     environment = {**os.environ, "PACKER": packer}
     return subprocess.run(
         [ROOT / ".ci/image", *words],
@@ -114,14 +112,14 @@ def verb(packer: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-#: Stands for Packer in a checkout of its own: it says what a file holds and fails, or waits to be interrupted.
-STAND_IN = """\
+#: Replaces Packer: it prints a file and fails, or waits to be interrupted if the file is empty.
+FAKE_PACKER = """\
 #!/bin/sh
 case $1 in
 version) echo "Packer v1.16.0" ;;
 build)
-    cat "$(dirname "$0")/says"
-    [ ! -s "$(dirname "$0")/says" ] || exit 1
+    cat "$(dirname "$0")/output"
+    [ ! -s "$(dirname "$0")/output" ] || exit 1
     trap 'echo "==> Terminating"; sleep 1; echo "==> Deleting"; exit 1' INT
     while :; do sleep 0.1; done
     ;;
@@ -129,54 +127,56 @@ esac
 """
 
 
-def stand_in(folder: Path, says: str) -> list[str]:
-    """``.ci/image aws`` in a checkout of its own, with a Packer that says this."""
+def fake_packer(folder: Path, output: str) -> list[str]:
+    """The command `.ci/image aws` in a temporary checkout, with a Packer that prints `output`."""
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/image", folder / ".ci/image")
-    packer = folder / "packer-stand-in"
-    packer.write_text(STAND_IN, encoding="utf-8")
+    packer = folder / "fake-packer"
+    packer.write_text(FAKE_PACKER, encoding="utf-8")
     packer.chmod(0o755)
-    (folder / "says").write_text(says, encoding="utf-8")
+    (folder / "output").write_text(output, encoding="utf-8")
     return ["env", f"PACKER={packer}", str(folder / ".ci/image"), "aws"]
 
 
-CONNECTING = "==> golden.amazon-ebs.worker: Using SSH communicator to connect: "
-UNANSWERED = "==> golden.amazon-ebs.worker: Timeout waiting for SSH.\n==> golden.amazon-ebs.worker: Terminating the source AWS instance...\n"
+BUILD = "==> golden.amazon-ebs.worker: "
+CONNECTING = f"{BUILD}Using SSH communicator to connect: "
+TIMEOUT = f"{BUILD}Timeout waiting for SSH.\n{BUILD}Terminating the source AWS instance...\n"
 
 
 @pytest.mark.parametrize(
-    ("says", "error"),
+    ("output", "error"),
     [
         (
-            "==> golden.amazon-ebs.worker: Authorizing access to port 22 from [203.0.113.7/32] in the temporary security groups...\n"
-            f"{CONNECTING}10.9.1.23\n{UNANSWERED}",
-            "the builder did not answer at 10.9.1.23, port 22, which is open to 203.0.113.7/32: is that your address (access.cidrs), "
-            "and has its subnet a route to you (subnet_id)?",
+            f"{BUILD}Authorizing access to port 22 from [203.0.113.7/32] in the temporary security groups...\n"
+            f"{CONNECTING}10.9.1.23\n{TIMEOUT}",
+            "the builder did not answer at 10.9.1.23, port 22, which is open to 203.0.113.7/32:"
+            " is that your address (access.cidrs), and has its subnet a route to you (subnet_id)?",
         ),
         (
-            f"{CONNECTING}localhost\n{UNANSWERED}",
+            f"{CONNECTING}localhost\n{TIMEOUT}",
             "the builder was not reached through Session Manager: its instance_profile needs ",
         ),
         (
-            "[ERROR]: Task failed: rescued\n[ERROR]: Task failed: there is no room\nError executing Ansible: exit status 2\n",
+            "[ERROR]: Task failed: rescued\n[ERROR]: Task failed: there is no room\n"
+            "Error executing Ansible: exit status 2\n",
             "no image was made. Task failed: there is no room",
         ),
         ("[ERROR]: Task failed: rescued\nError creating AMI: no\n", "no image was made: see Packer's error above"),
     ],
     ids=["no route", "no session", "a task", "the cloud"],
 )
-def test_what_ended_a_build_is_said_in_its_last_line(tmp_path: Path, says: str, error: str) -> None:
+def test_the_last_line_says_why_a_build_failed(tmp_path: Path, output: str, error: str) -> None:
     done = subprocess.run(
-        stand_in(tmp_path, says), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        fake_packer(tmp_path, output), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
-    assert (done.returncode, done.stdout) == (1, says)
+    assert (done.returncode, done.stdout) == (1, output)
     assert done.stderr.startswith(f"image: {error}")
     assert done.stderr.count("\n") == 1
 
 
-def test_an_interrupt_is_packers_to_clean_up_after(tmp_path: Path) -> None:
+def test_packer_cleans_up_after_an_interrupt(tmp_path: Path) -> None:
     running = subprocess.Popen(
-        stand_in(tmp_path, ""),
+        fake_packer(tmp_path, ""),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -196,41 +196,41 @@ def test_an_interrupt_is_packers_to_clean_up_after(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["aws", "local", "check"])
-def test_a_missing_packer_fails_in_one_line_that_says_how_to_get_it(where: str) -> None:
-    done = verb("no-such-packer", where)
+def test_a_missing_packer_is_an_error_that_says_how_to_get_it(where: str) -> None:
+    done = image_command("no-such-packer", where)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"image: there is no no-such-packer; get 1\.11 or newer from .*\n", done.stderr)
 
 
-def test_a_packer_that_is_too_old_fails_in_one_line_that_says_how_to_get_a_newer(legacy: str) -> None:
-    done = verb(legacy, "local")
+def test_an_old_packer_is_an_error_that_says_how_to_get_a_newer_one(legacy: str) -> None:
+    done = image_command(legacy, "local")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"image: \S+ is 1\.6\.6; get 1\.11 or newer from .*\n", done.stderr)
 
 
 @pytest.mark.parametrize(
-    ("version", "wanted"),
+    ("version", "supported"),
     [("1.10.3", False), ("1.9.0", False), ("0.12.3", False), ("1.11.0", True), ("1.16.0", True), ("2.0.0", True)],
 )
-def test_versions_are_compared_as_numbers(tmp_path: Path, version: str, wanted: bool) -> None:
+def test_versions_are_compared_as_numbers(tmp_path: Path, version: str, supported: bool) -> None:
     stand_in = tmp_path / "packer"
     stand_in.write_text(f"#!/bin/sh\n[ $1 = version ] && echo 'Packer v{version}'\n", encoding="utf-8")
     stand_in.chmod(0o755)
-    done = verb(str(stand_in), "check")
-    assert ("get 1.11 or newer" in done.stderr) is not wanted
+    done = image_command(str(stand_in), "check")
+    assert ("get 1.11 or newer" in done.stderr) is not supported
 
 
-def test_something_else_of_that_name_is_not_taken_for_packer() -> None:
-    done = verb("true", "check")
+def test_another_program_of_that_name_is_an_error() -> None:
+    done = image_command("true", "check")
     assert done.returncode == 1
     assert re.fullmatch(r"image: true does not say its version as Packer does; get .*\n", done.stderr)
 
 
-def test_another_word_than_the_three_is_refused() -> None:
-    done = verb("true", "azure")
+def test_an_unknown_argument_is_refused() -> None:
+    done = image_command("true", "azure")
     assert (done.returncode, done.stderr) == (1, "image: say aws, local or check\n")
 
 
 def test_the_template_is_formatted_and_valid(current: str) -> None:
-    done = verb(current, "check")
+    done = image_command(current, "check")
     assert done.returncode == 0, done.stdout + done.stderr
