@@ -446,6 +446,9 @@ def _launch_template() -> Iterator[Change]:
 
     yield version("has another image", lambda d: d.update(ImageId="ami-0137112412989a001"), "image_id")
     yield version("has another type", lambda d: d.update(InstanceType="t3.large"), "instance_type", quick=True)
+    yield version(
+        "has CPU credits", lambda d: d.update(CreditSpecification={"CpuCredits": "standard"}), "CreditSpecification"
+    )
     yield version("has no key pair", lambda d: d.pop("KeyName"), "key_name")
     yield version(
         "has another profile", lambda d: d.update(IamInstanceProfile={"Name": "theirs"}), "iam_instance_profile"
@@ -523,6 +526,12 @@ def _launch_template() -> Iterator[Change]:
         "launch_template",
         differs={"template": "user_data"},
         variables={"fleet_drain_limit_seconds": 2400},
+    )
+    yield Change(
+        "unlimited CPU credits are desired",
+        "launch_template",
+        differs={"template": "credit_specification"},
+        variables={"fleet_cpu_credits": "unlimited"},
     )
     yield Change(
         "the key pair is no longer desired",

@@ -24,6 +24,7 @@ PROCESSES = (  # SuspendProcesses
     "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy "
     "ScheduledActions"
 ).split()
+BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")  # EC2 User Guide, "Burstable performance instances"
 TERMINATION_POLICIES = (  # TerminationPolicies of CreateAutoScalingGroup
     "Default OldestInstance NewestInstance OldestLaunchConfiguration OldestLaunchTemplate ClosestToNextInstanceHour "
     "AllocationStrategy"
@@ -295,6 +296,11 @@ def _pairs(s: Settings) -> Iterator[str]:
         yield "fleet_access_key and fleet_secret_key go together: give both or neither."
     if s["fleet_access_key"] and s["fleet_profile"]:
         yield "fleet_profile and fleet_access_key exclude each other: give one of them."
+    if s["fleet_cpu_credits"] and not s["fleet_instance_type"].startswith(BURSTABLE):
+        yield (
+            f"fleet_cpu_credits is for burstable instance types ({', '.join(BURSTABLE)}) and fleet_instance_type is "
+            f"{s['fleet_instance_type']}: leave fleet_cpu_credits empty."
+        )
     if s["fleet_key_public"] and not s["fleet_key_name"]:
         yield "fleet_key_public is given but fleet_key_name is empty: name the key pair."
     if s["fleet_valet_access_key"] and not s["fleet_valet_user_name"]:

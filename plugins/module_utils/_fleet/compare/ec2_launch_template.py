@@ -58,6 +58,7 @@ def _default_version(raw: Mapping[str, Any], _p: Parameters) -> str:
 DATA = {  # parameter -> the key of LaunchTemplateData, and its meaning
     "image_id": ("ImageId", _data("ImageId")),
     "instance_type": ("InstanceType", _data("InstanceType")),
+    "credit_specification": ("CreditSpecification", _data("CreditSpecification")),
     "key_name": ("KeyName", _data("KeyName")),
     "network_interfaces": ("NetworkInterfaces", _data("NetworkInterfaces")),
     "block_device_mappings": ("BlockDeviceMappings", _data("BlockDeviceMappings")),

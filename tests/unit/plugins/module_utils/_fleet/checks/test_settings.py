@@ -253,6 +253,7 @@ def test_a_drain_has_to_end_before_the_hooks_maximum(
             {"fleet_access_key": "a", "fleet_secret_key": "s", "fleet_profile": "p"},
             {"fleet_access_key": "", "fleet_secret_key": ""},
         ),
+        ({"fleet_cpu_credits": "standard", "fleet_instance_type": "m7i.large"}, {"fleet_instance_type": "t4g.large"}),
         ({"fleet_key_public": "ssh-rsa AAAA", "fleet_key_name": ""}, {"fleet_key_name": "k"}),
         ({"fleet_valet_access_key": True}, {"fleet_valet_user_name": "valet"}),
         ({"fleet_launch_hook": True, "fleet_launch_hook_name": "gh-worker-termination"}, {"fleet_launch_hook": False}),

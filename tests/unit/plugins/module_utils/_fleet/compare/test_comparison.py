@@ -187,6 +187,7 @@ CASES = [
             "default_version": "latest",
             "image_id": "ami-1",
             "instance_type": "t3.medium",
+            "credit_specification": {"cpu_credits": "standard"},
             "key_name": "k",
             "iam_instance_profile": "p",
             "network_interfaces": [{"device_index": 0, "groups": ["sg-1"]}],
@@ -206,6 +207,7 @@ CASES = [
                 "LaunchTemplateData": {
                     "ImageId": "ami-1",
                     "InstanceType": "t3.medium",
+                    "CreditSpecification": {"CpuCredits": "standard"},
                     "KeyName": "k",
                     "IamInstanceProfile": {"Arn": "arn:aws:iam::1:instance-profile/p"},
                     "NetworkInterfaces": [{"DeviceIndex": 0, "Groups": ["sg-1"]}],
@@ -230,6 +232,7 @@ CASES = [
             "tags": TAG,
             "image_id": put("Latest", "LaunchTemplateData", "ImageId", to="ami-2"),
             "instance_type": put("Latest", "LaunchTemplateData", "InstanceType", to="t3.large"),
+            "credit_specification": put("Latest", "LaunchTemplateData", "CreditSpecification"),
             "key_name": put("Latest", "LaunchTemplateData", "KeyName"),
             "iam_instance_profile": put("Latest", "LaunchTemplateData", "IamInstanceProfile"),
             "network_interfaces": put("Latest", "LaunchTemplateData", "NetworkInterfaces", 0, "Groups", to=["sg-2"]),
