@@ -65,7 +65,17 @@ def reported(fleet: HealthyFleet) -> set[str]:
 # --- verify.yml ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [pytest.param(f, id=f.check) for f in FAULTS if f.playbook])
+QUICK = ("group-version", "hook-retention", "instances-retained")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=fault.check, marks=() if fault.check in QUICK else pytest.mark.slow)
+        for fault in FAULTS
+        if fault.playbook
+    ],
+)
 def test_verify_reports_what_the_checks_find(fault: Fault, fleet: HealthyFleet) -> None:
     fault.apply(fleet)
     fleet.clear_trace()

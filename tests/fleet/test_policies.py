@@ -244,7 +244,9 @@ def test_a_policy_allows_nothing_of_that_on_another_fleet(
 ) -> None:
     become, calls = CALLERS[name]
     create_resources(enforced)
-    found = results(enforced, calls, become(enforced, policies[name]), create_resources(enforced, "2", "ghosthands/other/env"))
+    found = results(
+        enforced, calls, become(enforced, policies[name]), create_resources(enforced, "2", "ghosthands/other/env")
+    )
     assert {action for action, what in found.items() if what not in DENIALS} == WITHOUT_RESOURCE & set(calls)
 
 

@@ -1,6 +1,6 @@
 """Checks on hosts by verify.yml, through SSH (here a small program) and Run Command.
 
-localcloud/tests/containers/test_doctor.py uses real SSH.
+tests/e2e/test_doctor.py uses real SSH.
 """
 
 from __future__ import annotations
