@@ -1,7 +1,8 @@
-"""Auto Scaling, Secrets Manager and ECR, called with the instance's role. Clients are made when first needed: botocore costs 35 MB and 0.15 s.
+"""Auto Scaling, Secrets Manager and ECR, called with the instance's role.
 
-Each call is made once, in a thread (no time-out bounds a name's resolution), and given up after 5 s: the retries are the procedures'.
-Errors leave here as the service, the action and AWS's code, without text, request or response.
+A client is created when first needed: botocore costs 35 MB and 0.15 s. Each call is made once, in a thread (no time-out
+bounds a DNS look-up), and given up after 5 s: the procedures retry. Errors consist of the service, the action and AWS's
+code, without text, request or response.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ T = TypeVar("T")
 CALL_SECONDS = 5.0
 #: Within CALL_SECONDS; an answer takes 20 to 300 ms.
 CONNECT_SECONDS, READ_SECONDS = 2.0, 2.5
-#: GetSecretValue and GetAuthorizationToken are begun and polled; nobody waits for them in vain.
+#: GetSecretValue and GetAuthorizationToken are tasks, so they may take longer.
 SLOW_READ_SECONDS = 10.0
 
-#: AWS's codes that pass by themselves ("Common Errors" of the API references, and those of expired or not yet known credentials: the role's are renewed).
+#: AWS's codes of errors that a retry may solve: "Common Errors" of the API references, and those of expired or not yet
+#: known credentials, since the role's are renewed.
 TRANSIENT = frozenset(
     {
         *(
@@ -63,7 +65,7 @@ class Account:
 
     Args:
         region: such as `us-east-1`.
-        endpoint_url: asked in place of AWS; None: AWS.
+        endpoint_url: replaces AWS's endpoints; None: AWS.
     """
 
     def __init__(self, region: str, endpoint_url: str | None = None) -> None:
@@ -73,7 +75,12 @@ class Account:
     def call(
         self, service: str, operation: str, *, region: str | None = None, slow: bool = False, **parameters: Any
     ) -> Any:
-        """AWS's answer to one call, made once. `operation` is Python's spelling, such as `set_instance_health`. Raises Unavailable, Refused."""
+        """AWS's answer to one call, without a retry. Raises Unavailable, Refused.
+
+        :param operation: in botocore's spelling, such as `set_instance_health`.
+        :param region: another region than the account's.
+        :param slow: allow 10 s for the answer.
+        """
         import botocore.exceptions
 
         try:
@@ -109,7 +116,7 @@ class Account:
 
 
 def _port_error(call: str, response: Any) -> PortError:
-    """The error for AWS's answer: its code, and whether it passes."""
+    """The error for AWS's answer, by its code."""
     code, message = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "ValidationError" and "No active Lifecycle Action found" in message:
@@ -118,11 +125,11 @@ def _port_error(call: str, response: Any) -> PortError:
 
 
 class OwnGroup:
-    """ports.Group: what this instance may say to its Auto Scaling group."""
+    """ports.Group: the calls that this instance may make for its Auto Scaling group."""
 
     def __init__(self, account: Account, group: str, instance_id: Callable[[], str]) -> None:
         self._account, self._group, self._instance_id = account, group, instance_id
-        # One thread: a call that hangs is over before the next one is made, so none arrives out of order.
+        # One thread: a call that hangs ends before the next one is made, so none arrives out of order.
         self._background = Background("autoscaling")
 
     def heartbeat(self, hook: str) -> None:

@@ -1,4 +1,4 @@
-"""Calls that may take long, made one after the other in a thread of their own, so that whoever polls goes on."""
+"""Calls that may take long, made one after the other in a thread, while the caller polls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 class Background:
-    """One thread, made when first needed. It is a daemon: an agent that ends waits for no call (an executor of the library would)."""
+    """One daemon thread, created when first needed.
+
+    The agent exits without waiting for its calls, for which an executor of concurrent.futures would wait.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -20,7 +23,7 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def begin(self, call: Callable[[], T]) -> Future[T]:
-        """Have `call` made after those that are waiting; the future is its ports.Task. Cancelled before its turn, it is never made."""
+        """Queue a call; the future is its ports.Task. If cancelled before its turn, the call is never made."""
         future: Future[T] = Future()
         self._calls.put((call, future))
         if self._thread is None:
@@ -36,4 +39,4 @@ class Background:
                     future.set_result(call())
                 except BaseException as problem:
                     future.set_exception(problem)
-            del call, future  # a result may be a secret: nothing here holds it on
+            del call, future  # a result may be a secret: keep no reference to it

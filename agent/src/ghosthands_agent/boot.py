@@ -1,6 +1,6 @@
-"""From a started host to a registered worker: phases, each bounded by one limit, timed and recorded. A failed boot never goes on with defaults.
+"""From a started host to a registered worker, in phases that are timed and recorded and share one deadline.
 
-Run again at any moment it converges: files are written only where they differ, Compose leaves alone what is as desired.
+It may be run again at any time: files are written only where they differ, and Compose changes only what differs.
 """
 
 from __future__ import annotations
@@ -30,25 +30,30 @@ from .settings import Settings
 
 T = TypeVar("T")
 
+DRAIN_FLAGS = {"terminated", "spot", "requested"}
 POLL_SECONDS = 0.1
 CHECK_SECONDS = 1.0
 LONGEST_PAUSE = 5.0
-PULL_TRIES = 3  # then the baked image, where that is allowed; else on and on until the boot's limit
+PULL_TRIES = 3  # then the baked image, if that is allowed; otherwise more tries until the deadline
 REPORT_SECONDS = 60.0
-# A bad secret fails every new instance at once. The wait keeps the group from replacing them faster than somebody can look.
+# A bad secret fails every new instance at once. The wait keeps the group from replacing them faster than anybody can
+# act.
 BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 60.0, 900.0
 
 
 class Failed(Exception):
-    """This boot cannot come to a good end; the text says why, in names and codes."""
+    """This boot cannot succeed; the text is the reason, in names and codes."""
 
 
 class Withdrawn(Exception):
-    """The instance is to end: nothing is to be started on it."""
+    """The instance is to terminate: nothing may be started on it."""
 
 
 def boot(ports: Ports, settings: Settings, paths: Paths) -> Procedure[int]:
-    """Bring the worker up; the exit code: 0 registered, or nothing to start; 1 failed, after the back-off and the report."""
+    """Bring the worker up; the exit code.
+
+    0: registered, or nothing to start. 1: failed, after the back-off and the request to replace the instance.
+    """
     attempt = _Boot(ports, settings, paths)
     try:
         yield from attempt.run()
@@ -87,10 +92,7 @@ class _Boot:
             self.record = replace(self.record, failures=before.failures)
         yield from self._phase("facts")
         yield from self._withdraw_if_terminating()
-        secret, login = (
-            self.ports.secret.fetch(),
-            self.ports.registry.login(),
-        )  # both under way while the metadata service answers
+        secret, login = self.ports.secret.fetch(), self.ports.registry.login()  # both while the metadata is read
         instance = yield from self._until_available(self.ports.metadata.instance)
         yield from self._phase("secret")
         text = yield from self._wait_for_secret(secret)
@@ -122,7 +124,7 @@ class _Boot:
             self.ports.journal.step("boot_record_failed", "error", reason=str(failure))
 
     def fail(self, reason: str) -> Procedure[int]:
-        """Record why, wait, have the instance replaced; the exit code."""
+        """Record the reason, wait, have the instance replaced; the exit code."""
         failures = self.record.failures + 1
         wait = back_off(failures)
         self.ports.journal.step(
@@ -144,10 +146,10 @@ class _Boot:
             self.ports.journal.step("boot_report_failed", "error", reason=str(failure))
         return 1
 
-    # --- phases ---------------------------------------------------------------------------------------------------------------
+    # --- phases ---
 
     def _phase(self, name: str) -> Procedure[None]:
-        """End the phase under way and begin `name`; on record before anything of it happens."""
+        """End the current phase and begin `name`, which is recorded before anything of it is done."""
         ended, seconds = self.record.phase, round(self.now - self._phase_began, 3)
         self._phase_began = self.now
         if ended:
@@ -157,7 +159,7 @@ class _Boot:
             yield from self._write_record(replace(self.record, phase=name))
 
     def _wait_for_secret(self, fetch: Task[str]) -> Procedure[str]:
-        """The secret's text; what is unavailable is asked for again."""
+        """The secret's text; retried while it is unavailable."""
         while True:
             try:
                 return (yield from self._wait_for(fetch))
@@ -169,7 +171,7 @@ class _Boot:
         yield from self._write("environment", self._environment(instance, secret, image))
         yield from self._write("override", compose_override(self.settings, str(self.paths.docker_config)))
         if (configuration := log_shipper_configuration(self.settings)) is not None:
-            yield from self._write("shipper", configuration)
+            yield from self._write("log_shipper", configuration)
 
     def _environment(self, instance: Instance, secret: str, image: str) -> str:
         values = {
@@ -191,13 +193,13 @@ class _Boot:
             self.ports.journal.step("file_written", file=name)
 
     def _ensure_image(self, login: Task[None]) -> Procedure[str]:
-        """What will run: the desired image; the baked one only if the desired one cannot be had and the settings allow it."""
+        """Pull the image; the reference to run: the baked one only if the pull fails and the settings allow it."""
         desired = self.settings.image
         baked = None
         if self.settings.image_fallback == "baked":
             baked = yield from self._until_available(self.ports.images.baked)
         if "@" in desired and (yield from self._until_available(lambda: self.ports.images.present(desired))):
-            return desired  # by digest: what is there is it; a tag may mean another image by now
+            return desired  # a digest names one image for ever; a tag may mean another one by now
         yield from self._wait_for_login(login)
         tries = 0
         while True:
@@ -217,7 +219,7 @@ class _Boot:
                 yield from self._pause_after(error)
 
     def _wait_for_login(self, login: Task[None]) -> Procedure[None]:
-        """The registry login has ended, well or not: whether it was needed the pull will tell."""
+        """Wait for the registry login. A failure is logged: the pull shows whether the login was needed."""
         try:
             yield from self._wait_for(login)
         except PortError as error:
@@ -232,7 +234,7 @@ class _Boot:
                 yield from self._pause_after(error)
 
     def _wait_for_registration(self, instance_id: str) -> Procedure[None]:
-        """The worker answers under this instance's id."""
+        """Wait until the worker answers with this instance's id."""
         found = "no answer"
         while self.now < self.deadline:
             self._check_termination()
@@ -253,7 +255,7 @@ class _Boot:
         self.ports.journal.step("launch_hook_completed", hook=hook, result="CONTINUE" if done else "already")
 
     def _request_replacement(self) -> Procedure[None]:
-        """Have the group replace this instance: by its launch hook while that waits, else by its health."""
+        """Have the group replace this instance: by the launch hook while it waits, else by the health status."""
         if (hook := self.settings.launch_hook) is not None and (
             yield from self._complete_action(hook, lambda: self.ports.group.complete(hook, "ABANDON"))
         ):
@@ -262,10 +264,10 @@ class _Boot:
         yield from self._until_available(self.ports.group.report_unhealthy)
         self.ports.journal.step("reported_unhealthy")
 
-    # --- how to wait ----------------------------------------------------------------------------------------------------------
+    # --- waits ---
 
     def _complete_action(self, hook: str, complete: Callable[[], None]) -> Procedure[bool]:
-        """Whether this completed the hook's action; False where there is none: it never was, is over, or an answer was lost."""
+        """Complete a hook's action; False if there is none: it never began, is over, or the first answer was lost."""
         while True:
             try:
                 complete()
@@ -278,7 +280,7 @@ class _Boot:
                 yield from self._pause_after(error)
 
     def _until_available(self, call: Callable[[], T]) -> Procedure[T]:
-        """The call's answer, asked again until the deadline while it is unavailable. Raises Failed, Refused."""
+        """The call's result, retried until the deadline while it is unavailable. Raises Failed, Refused."""
         pause = POLL_SECONDS
         while True:
             try:
@@ -288,14 +290,17 @@ class _Boot:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     def _pause_after(self, error: PortError, seconds: float = 1.0) -> Procedure[None]:
-        """Say so and wait; past the deadline the error is what the boot failed of."""
+        """Log the error and wait. Raises Failed with it after the deadline."""
         if self.now >= self.deadline:
             raise Failed(str(error)) from None
         self.ports.journal.step("boot_waits", "warning", phase=self.record.phase, call=error.call, code=error.code)
         yield seconds
 
     def _wait_for(self, task: Task[T]) -> Procedure[T]:
-        """The task's result. Raises its errors, Failed at the deadline, Withdrawn; a task that is not waited for any more is cancelled."""
+        """The task's result.
+
+        Raises its errors, Failed at the deadline, and Withdrawn; for those it cancels the task.
+        """
         while not task.done():
             if self.now >= self.deadline:
                 task.cancel()
@@ -312,27 +317,26 @@ class _Boot:
         self.record = record
         yield from self._until_available(lambda: self.ports.records.write_boot(record))
 
-    # --- whether to go on -----------------------------------------------------------------------------------------------------
+    # --- whether to continue ---
 
     def _withdraw_if_terminating(self) -> Procedure[None]:
-        """Make sure that the instance is to live: by its target state, and by what `watch` has seen. Not known is not enough to start anything."""
+        """Raise Withdrawn if the instance is to terminate, by its target state or by the flags that `watch` has set.
+
+        Waits until both can be read: nothing is started before.
+        """
         target = yield from self._until_available(self.ports.metadata.target_state)
         flags = yield from self._until_available(self.ports.records.flags)
-        if target == TERMINATED or flags.keys() & {"terminated", "spot", "requested"}:
+        if target == TERMINATED or flags.keys() & DRAIN_FLAGS:
             raise Withdrawn
 
     def _check_termination(self) -> None:
-        """The same while something is under way, every second; what cannot be read now is read the next time."""
+        """The same during a wait, once a second. If the state cannot be read, the next check reads it."""
         if self.now < self._next_check:
             return
         self._next_check = self.now + CHECK_SECONDS
         try:
-            terminating = self.ports.metadata.target_state() == TERMINATED or self.ports.records.flags().keys() & {
-                "terminated",
-                "spot",
-                "requested",
-            }
+            target, flags = self.ports.metadata.target_state(), self.ports.records.flags()
         except PortError:
             return
-        if terminating:
+        if target == TERMINATED or flags.keys() & DRAIN_FLAGS:
             raise Withdrawn

@@ -1,4 +1,4 @@
-"""Time as Linux tells it."""
+"""The system's clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import time
 
 
 class LinuxClock:
-    """ports.Clock: CLOCK_BOOTTIME goes on over restarts of the agent and also counts a suspended machine's sleep."""
+    """ports.Clock.
+
+    CLOCK_BOOTTIME is the same after a restart of the agent, and includes the time of a suspended machine.
+    """
 
     def monotonic(self) -> float:
         """See ports.Clock."""

@@ -1,4 +1,4 @@
-"""What takes the instance's logs away: amazon-cloudwatch-agent, which hands on what it holds when it is stopped."""
+"""amazon-cloudwatch-agent, the log shipper, which sends what it has buffered when it is stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLUSH_SECONDS = 2.0
 
 
 class CloudWatchShipper:
-    """ports.Logs.
+    """ports.Logs: a restart flushes the buffers.
 
     Args:
         enabled: whether a log group is configured; if not, there is nothing to flush.

@@ -1,6 +1,6 @@
-"""Programs run by this one: argument lists, a small environment, a process group each; either bounded in seconds, or begun and polled.
+"""Child processes: argument lists, a small environment, a process group each; with a time limit, or started and polled.
 
-What they print is read for known causes and then forgotten: it may quote the `.env`.
+Their output is searched for known errors and then dropped: it may quote the `.env`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Generic, TypeVar
 from .ports import PortError, Unavailable
 
 T = TypeVar("T")
-#: What a program is told of this one's environment; all else (credentials, COMPOSE_*) stays here.
+#: Environment variables that a child process gets. Others, such as credentials and COMPOSE_*, are not passed on.
 PASSED_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "LANG")
 OUTPUT_BYTES = 1 << 20
-KILL_SECONDS = 0.4  # what was killed is gone within milliseconds
+KILL_SECONDS = 0.4  # a killed process exits within milliseconds
 SUBCOMMANDS = frozenset("compose image inspect kill ps pull stop try-restart up version".split())
 
 
 @dataclass(frozen=True)
 class CompletedCommand:
-    """How a program ended. `output` is stdout, `errors` stderr, each cut at 1 MiB. Not for logs."""
+    """A finished process. `output` is stdout, `errors` stderr, each cut at 1 MiB. Not for logs."""
 
     code: int
     output: str
@@ -33,32 +33,33 @@ class CompletedCommand:
 
 
 class Command:
-    """A program that has been started.
+    """A started process.
 
     Args:
-        words: the program and its arguments; never a secret.
-        extra: environment besides PASSED_VARIABLES.
-        keep: file descriptors that it inherits.
+        arguments: the program and its arguments; never a secret.
+        environment: variables besides PASSED_VARIABLES.
+        pass_fds: file descriptors that it inherits.
 
     Raises:
         Unavailable: it cannot be started.
     """
 
     def __init__(
-        self, words: Sequence[str], extra: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+        self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
     ) -> None:
-        self._name = name(words)
-        # Files, not pipes: nobody reads while it runs, and a full pipe would stop it. In memory: a full disk stops nothing, and nothing of it stays.
+        self._name = name(arguments)
+        # Files rather than pipes: nothing reads while it runs, and a full pipe would block it. In memory: a full disk
+        # blocks nothing, and nothing is left behind.
         self._output, self._errors = os.memfd_create("output"), os.memfd_create("errors")
         self._completed: CompletedCommand | None = None
-        environment = {variable: os.environ[variable] for variable in PASSED_VARIABLES if variable in os.environ}
+        passed = {variable: os.environ[variable] for variable in PASSED_VARIABLES if variable in os.environ}
         try:
             self._process = subprocess.Popen(
-                list(words),
+                list(arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._errors,
-                env={**environment, **(extra or {})},
+                env={**passed, **(environment or {})},
                 start_new_session=True,
                 pass_fds=tuple(pass_fds),
             )
@@ -68,17 +69,17 @@ class Command:
 
     @property
     def identity(self) -> str:
-        """What `kill_by_identity` knows it by, also in another process."""
+        """Identifies the process to `kill_by_identity`, also in another process."""
         return f"{self._process.pid} {_start_time(self._process.pid)}"
 
     def poll(self) -> CompletedCommand | None:
-        """How it ended; None while it runs."""
+        """The finished process; None while it runs."""
         if self._completed is None and (code := self._process.poll()) is not None:
             self._completed = CompletedCommand(code, *self._read_streams())
         return self._completed
 
     def wait(self, seconds: float) -> CompletedCommand:
-        """How it ended. Raises Unavailable (Timeout) where it does not in time; it is killed then."""
+        """Wait for it to finish. Raises Unavailable (Timeout) if it takes longer; it is killed then."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -89,7 +90,7 @@ class Command:
         return completed
 
     def kill(self) -> None:
-        """End its whole process group at once. One that hangs in the kernel is not waited for."""
+        """Kill its process group. A process that hangs in the kernel is not waited for."""
         if self._completed is None:
             _kill_group(self._process.pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -101,7 +102,10 @@ class Command:
 
 
 def kill_by_identity(identity: str) -> None:
-    """SIGKILL to a command's process group, if the command still lives. Its number alone may be somebody else's by now."""
+    """Send SIGKILL to a command's process group, if the command still runs.
+
+    The process id alone may belong to another process by now.
+    """
     pid, _blank, started = identity.partition(" ")
     if pid.isdecimal() and _start_time(int(pid)) == started != "":
         _kill_group(int(pid))
@@ -113,7 +117,7 @@ def _kill_group(group: int) -> None:
 
 
 def _start_time(pid: int) -> str:
-    """When the process started, in the kernel's ticks (proc(5), stat, field 22); empty where there is none."""
+    """When the process started, in the kernel's ticks (proc(5), stat, field 22); empty if there is none."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
             return stat.read().rpartition(")")[2].split()[19]
@@ -121,9 +125,9 @@ def _start_time(pid: int) -> str:
         return ""
 
 
-def name(words: Sequence[str]) -> str:
-    """A command as errors call it: the program and its verbs, such as `docker compose up`."""
-    return " ".join([os.path.basename(words[0]), *(word for word in words[1:] if word in SUBCOMMANDS)])
+def name(arguments: Sequence[str]) -> str:
+    """A command's name in errors: the program and its subcommands, such as `docker compose up`."""
+    return " ".join([os.path.basename(arguments[0]), *(word for word in arguments[1:] if word in SUBCOMMANDS)])
 
 
 def _read_out(file: int) -> str:
@@ -132,12 +136,12 @@ def _read_out(file: int) -> str:
     return text
 
 
-#: Steps of a longer piece of work: yields None while there is something to wait for, or the command under way.
+#: Steps of a task: yields the running command, or None while it waits for something else.
 Steps = Generator[Command | None, None, T]
 
 
 class PolledTask(Generic[T]):
-    """Steps that are taken whenever somebody asks whether they are done: a ports.Task without a thread."""
+    """A ports.Task without a thread: each call of `done` takes the next step."""
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps: Steps[T] | None = steps
@@ -166,7 +170,7 @@ class PolledTask(Generic[T]):
         return self._result  # type: ignore[return-value]  # T may well be None
 
     def cancel(self) -> None:
-        """See ports.Task. Its result is Unavailable (Cancelled) then."""
+        """See ports.Task. The result raises Unavailable (Cancelled) then."""
         if self._steps:
             self._steps, self._problem = None, Unavailable("task", "Cancelled")
             if self._running:

@@ -1,6 +1,7 @@
 """`docker compose` on the worker's project.
 
-Containers are looked for and stopped by the project's name alone, so that neither a broken file nor a missing `.env` keeps a worker from being stopped.
+Containers are found and stopped by the project's name alone, so neither a broken file nor a missing `.env` can prevent
+a worker from being stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .files import error_name
 from .paths import Paths
 from .ports import Refused, Service, Unavailable
 
-#: A group of processes that was killed is gone within milliseconds, unless the disk hangs.
+#: A killed process group exits within milliseconds, unless the disk hangs.
 KILL_SECONDS = 5.0
 SIGNAL_CALL_SECONDS = 2.0  # each of the two calls of a signal
 
@@ -25,8 +26,8 @@ SIGNAL_CALL_SECONDS = 2.0  # each of the two calls of a signal
 class DockerCompose:
     """ports.Compose.
 
-    A bringing-up that outlives the agent goes on: it holds a lock that says so. Another one waits for its end; a stop ends it first, lest it start
-    again what is being stopped.
+    An `up` that outlives the agent goes on and holds a lock. Another `up` waits for it; a `stop` kills it first, so
+    that it cannot start again what is being stopped.
     """
 
     def __init__(self, docker: Docker, paths: Paths) -> None:
@@ -43,7 +44,7 @@ class DockerCompose:
         return PolledTask(self._up())
 
     def terminate(self, service: str) -> None:
-        """See ports.Compose. Without compose, which takes three times as long."""
+        """See ports.Compose. Uses docker without compose, which would take three times as long."""
         of_service = (f"label=com.docker.compose.project={self._name}", f"label=com.docker.compose.service={service}")
         filters = [word for label in of_service for word in ("--filter", label)]
         if containers := self._docker.run("ps", "--quiet", "--no-trunc", *filters, seconds=SIGNAL_CALL_SECONDS).split():
@@ -67,7 +68,7 @@ class DockerCompose:
             command = self._docker.start(*words, pass_fds=[lock])
             os.pwrite(lock, command.identity.encode(), 0)
         finally:
-            os.close(lock)  # the command has its own: the lock is open for as long as one of its processes lives
+            os.close(lock)  # the command has inherited it: the lock is held while any of its processes runs
         checked((yield from until_completed(command)), words)
 
     def _stop(self, services: list[str], grace: str) -> Steps[None]:
@@ -98,7 +99,10 @@ class DockerCompose:
 
 
 def project_name(paths: Paths) -> str:
-    """What Compose itself calls a project in this directory (compose-go, NormalizeProjectName), so that people who type `docker compose ps` there see it."""
+    """Compose's own name for a project in this directory (compose-go, NormalizeProjectName).
+
+    So `docker compose ps` in that directory shows it.
+    """
     kept = "".join(
         letter for letter in paths.project.name.lower() if letter.isascii() and (letter.isalnum() or letter in "-_")
     )
@@ -114,7 +118,7 @@ def _try_lock(lock: int) -> bool:
 
 
 def _services(output: str) -> dict[str, Service]:
-    """What `ps --format json` prints, an object a line. Raises Unavailable."""
+    """The services in the output of `ps --format json`, an object per line. Raises Unavailable."""
     try:
         listed = [json.loads(line) for line in output.splitlines() if line.strip()]
         return {

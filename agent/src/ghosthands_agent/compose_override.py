@@ -1,4 +1,4 @@
-"""docker-compose.override.yml: what the agent needs of the compose file that the image brings. Pure."""
+"""docker-compose.override.yml: what the agent adds to the machine image's compose file. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DOCKER_CONFIG_IN_CONTAINER = "/run/ghosthands/docker-config"
 def compose_override(settings: Settings, docker_config: str) -> str:
     """The override's text: JSON, which is YAML.
 
-    :param docker_config: the host's directory of docker logins. The directory is mounted, not its file: a rename would leave the old file in the container.
+    :param docker_config: the host's directory with docker's logins. The directory is mounted rather than the file,
+        since the container would keep the old file after a rename.
     """
     services = {name: _service(OTHERS_GRACE_SECONDS) for name in (API, DEPLOY_SERVER)}
     services[WORKER] = _service(worker_stop_timeout(settings))
@@ -26,5 +27,5 @@ def compose_override(settings: Settings, docker_config: str) -> str:
 
 
 def _service(grace: float) -> dict[str, object]:
-    # on-failure: after a reboot docker must not start a worker before boot has looked whether the instance is to end.
+    # on-failure: after a reboot docker must not start a worker before boot has checked that the instance stays.
     return {"restart": "on-failure", "stop_grace_period": f"{grace:.0f}s"}

@@ -1,4 +1,4 @@
-"""The docker command: how it is called, and what its complaints mean. And docker's images, as boot sees them."""
+"""The docker command, the meaning of its error messages, and its images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .files import error_name
 from .paths import Paths
 from .ports import PortError, Refused, Unavailable
 
-#: What docker may take to answer while it pulls and starts other things; ports allow 5 s.
+#: Docker may answer this late while it pulls and starts containers; ports allow 5 s.
 ANSWER_SECONDS = 4.5
 
-#: Complaints of docker and compose, the code by which the agent knows them, and whether they will be made again unless something changes.
-#: A message may quote the `.env`: nothing of it but these codes goes anywhere.
+#: Error messages of docker and compose, their codes, and whether a retry fails again. A message may quote the `.env`:
+#: only these codes are reported.
 KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
     (r"(?i)cannot connect to the docker daemon|is the docker daemon running", "DockerDown", False),
     (r"(?i)no space left on device", "DiskFull", False),
@@ -48,20 +48,20 @@ class Docker:
         self._program, self._logins = program, str(paths.docker_config)
 
     def start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> Command:
-        """Start `docker WORDS`. Raises Unavailable."""
+        """Start `docker ARGUMENTS`. Raises Unavailable."""
         return Command([self._program, *arguments], {"DOCKER_CONFIG": self._logins}, pass_fds)
 
     def run(self, *arguments: str, seconds: float = ANSWER_SECONDS) -> str:
-        """What `docker WORDS` prints. Raises Unavailable, Refused."""
+        """The output of `docker ARGUMENTS`. Raises Unavailable, Refused."""
         return checked(self.start(*arguments).wait(seconds), arguments).output
 
     def steps(self, *arguments: str) -> Steps[CompletedCommand]:
-        """`docker WORDS` as steps. Raises Unavailable, Refused."""
+        """`docker ARGUMENTS` as steps. Raises Unavailable, Refused."""
         return checked((yield from until_completed(self.start(*arguments))), arguments)
 
 
 def checked(completed: CompletedCommand, arguments: Sequence[str]) -> CompletedCommand:
-    """The end of `docker WORDS` if it went well. Raises Unavailable, Refused."""
+    """The finished `docker ARGUMENTS`, if it succeeded. Raises Unavailable, Refused."""
     if completed.code:
         raise docker_error(completed, name(["docker", *arguments]))
     return completed

@@ -1,4 +1,4 @@
-"""What this host lacks: every precondition of the agent as a finding. Changes nothing, prints no value of the secret."""
+"""Every precondition of the agent on this host, as a finding. Changes nothing and prints no value of the secret."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ Severity = Literal["error", "warning"]
 
 NO_HOOK = "ghosthands-doctor-no-such-hook"
 NO_INSTANCE = "i-00000000000000000"
-CLOCK_SECONDS = (
-    60.0  # AWS refuses a signature that is five minutes off; a clock that is one minute off has lost its time server
-)
+#: AWS refuses a signature that is five minutes off. A clock that is one minute off has lost its time server.
+CLOCK_SECONDS = 60.0
 MINIMUM_BYTES, MINIMUM_INODES = 2 << 30, 20_000  # an image's layers while they are unpacked
-LOGIN_SECONDS = 11 * 3600.0  # a token of ECR lives 12 hours
+LOGIN_SECONDS = 11 * 3600.0  # a token of ECR is valid for 12 hours
 TASK_SECONDS = 30.0
 DISPLAY = "tmp/.X11-unix/X99"  # RUNBOOK section 8: Xvfb :99
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One precondition. `remedy` is empty where it holds."""
+    """The result of one check. `remedy` is empty if it passed."""
 
     id: str
     severity: Severity
@@ -51,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Host:
-    """What the checks look at: the agent's own neighbours, and what only the doctor asks them."""
+    """What the checks read: the agent's ports, and calls that only the doctor makes."""
 
     settings: Settings
     paths: Paths
@@ -62,12 +61,12 @@ class Host:
 
 
 class CheckFailed(Exception):
-    """A precondition that does not hold; its text says in what way."""
+    """A check that failed; the text is its detail."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A precondition: `run` returns the detail of a finding that holds, or raises CheckFailed, Unavailable or Refused."""
+    """A precondition. `run` returns the detail of the finding, or raises CheckFailed, Unavailable or Refused."""
 
     id: str
     severity: Severity
@@ -75,7 +74,7 @@ class Check:
     remedy: str
 
     def finding(self, host: Host) -> Finding:
-        """How it stands."""
+        """The result."""
         try:
             return Finding(self.id, self.severity, True, self.run(host), "")
         except (CheckFailed, PortError) as problem:
@@ -88,7 +87,7 @@ CHECKS: list[Check] = []
 def check(
     name: str, remedy: str, severity: Severity = "error"
 ) -> Callable[[Callable[[Host], str]], Callable[[Host], str]]:
-    """Register a check under a stable id."""
+    """Register a check with a stable id."""
 
     def registered(run: Callable[[Host], str]) -> Callable[[Host], str]:
         CHECKS.append(Check(name, severity, run, remedy))
@@ -97,12 +96,12 @@ def check(
     return registered
 
 
-# --- the instance and its role -----------------------------------------------------------------------------------------------------------
+# --- the instance and its role ---
 
 
 @check(
     "metadata",
-    "Turn the metadata service on (fleet: launch_template.yml, http_endpoint) and let nothing on the host block 169.254.169.254.",
+    "Enable the metadata service (launch_template.yml, http_endpoint); nothing on the host may block 169.254.169.254.",
 )
 def _metadata(host: Host) -> str:
     instance = host.ports.metadata.instance()
@@ -116,33 +115,33 @@ def _group(host: Host) -> str:
     return f"target state {state}"
 
 
-@check("role", "Give the launch template the fleet's instance profile (iam.yml, launch_template.yml).")
+@check("role", "Set the fleet's instance profile in the launch template (iam.yml, launch_template.yml).")
 def _role(host: Host) -> str:
     if (role := host.role()) is None:
         raise CheckFailed("no instance profile: no credentials")
     return role
 
 
-@check("credentials", "See whether the role still exists and its trust policy names ec2.amazonaws.com (iam.yml).")
+@check("credentials", "Check that the role exists and its trust policy names ec2.amazonaws.com (iam.yml).")
 def _credentials(host: Host) -> str:
     return str(host.call("sts", "get_caller_identity")["Arn"])
 
 
-@check("clock", "Let chronyd ask 169.254.169.123: systemctl restart chronyd; chronyc tracking.")
+@check("clock", "Let chronyd use 169.254.169.123: systemctl restart chronyd; chronyc tracking.")
 def _clock(host: Host) -> str:
     date = host.call("sts", "get_caller_identity")["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     try:
         ahead = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
-        raise CheckFailed("AWS's answer carries no date") from None
+        raise CheckFailed("AWS's answer has no date") from None
     if abs(ahead) > CLOCK_SECONDS:
         raise CheckFailed(f"{ahead:+.0f} s against AWS")
     return f"{ahead:+.0f} s against AWS"
 
 
-# --- permissions: calls that cannot succeed, and so change nothing; IAM answers first ------------------------------------------------------
+# --- permissions: calls that cannot succeed, and so change nothing; IAM answers first ---
 
-PERMISSION = "Run iam.yml: the role's policy lacks this action on this group."
+PERMISSION = "Run iam.yml: the role's policy does not allow this action on this group."
 
 
 def _allowed(host: Host, operation: str, **parameters: Any) -> str:
@@ -187,17 +186,17 @@ def _protection(host: Host) -> str:
 
 @check("set_instance_health", PERMISSION)
 def _health(host: Host) -> str:
-    # The group is found by the instance, so it has to be this one. To call a healthy instance healthy changes nothing.
+    # AWS finds the group by the instance, so it has to be this one. Healthy for a healthy instance changes nothing.
     record = host.ports.records.boot()
     if record is not None and record.state == "failed":
         return "not tried: this instance may have been reported unhealthy, and the call would take that back"
     return _allowed(host, "set_instance_health", InstanceId=host.ports.metadata.instance().id, HealthStatus="Healthy")
 
 
-# --- what boot needs ----------------------------------------------------------------------------------------------------------------------
+# --- what boot needs ---
 
 
-@check("secret", "Let the role read it (iam.yml), and put what is missing into the secret (runbook section 9).")
+@check("secret", "Allow the role to read it (iam.yml), and add the missing keys to the secret (runbook section 9).")
 def _secret(host: Host) -> str:
     text = _wait_for(host.ports.secret.fetch(), "secretsmanager:get_secret_value")
     try:
@@ -209,12 +208,12 @@ def _secret(host: Host) -> str:
 
 @check(
     "registry",
-    "Let the role call ecr:GetAuthorizationToken (iam.yml); run refresh-registry-login, and see whether its timer runs.",
+    "Allow the role ecr:GetAuthorizationToken (iam.yml), run refresh-registry-login, and check that its timer runs.",
 )
 def _registry(host: Host) -> str:
     image, file = host.settings.image, host.paths.docker_config / "config.json"
     if (region := ecr_region(image)) is None:
-        return f"{registry_of(image) or 'Docker Hub'} is no ECR: no login is written"
+        return f"{registry_of(image) or 'Docker Hub'} is not ECR: no login is written"
     host.call("ecr", "get_authorization_token", region=region)
     try:
         logins = json.loads(file.read_bytes()).get("auths", {})
@@ -226,7 +225,7 @@ def _registry(host: Host) -> str:
     if registry_of(image) not in logins:
         raise CheckFailed(f"{file} has no login for {registry_of(image)}")
     if age > LOGIN_SECONDS:
-        raise CheckFailed(f"the login is {age / 3600:.0f} h old, it lives 12")
+        raise CheckFailed(f"the login is {age / 3600:.0f} h old, and valid for 12 h")
     return f"{registry_of(image)}: a login, {age / 3600:.1f} h old"
 
 
@@ -235,7 +234,9 @@ def _docker(host: Host) -> str:
     return host.docker.run("version", "--format", "{{.Server.Version}}").strip()
 
 
-@check("compose", "Install the Compose plugin where docker looks for it, such as /usr/local/lib/docker/cli-plugins.")
+@check(
+    "compose", "Install the Compose plugin in one of docker's directories, such as /usr/local/lib/docker/cli-plugins."
+)
 def _compose(host: Host) -> str:
     version = host.docker.run("compose", "version", "--short").strip()
     if not host.paths.compose_file.exists():
@@ -246,7 +247,7 @@ def _compose(host: Host) -> str:
 @check("image", "Run boot, or docker pull with DOCKER_CONFIG set to the agent's directory of logins.", "warning")
 def _image(host: Host) -> str:
     if not host.ports.images.present(host.settings.image):
-        raise CheckFailed(f"{host.settings.image} is not here yet")
+        raise CheckFailed(f"{host.settings.image} is not pulled yet")
     return host.settings.image
 
 
@@ -260,13 +261,16 @@ def _disk(host: Host) -> str:
     )
 
 
-@check("inodes", "Something made very many small files: docker image prune, or find them.")
+@check("inodes", "There are very many small files: docker image prune, or find and remove them.")
 def _inodes(host: Host) -> str:
     return _free(host, lambda found: found.f_favail, MINIMUM_INODES, lambda free: f"{free} inodes free")
 
 
 def _free(host: Host, free: Callable[[os.statvfs_result], int], least: int, words: Callable[[int], str]) -> str:
-    """The scarcest of the file systems that the worker fills. File systems without a fixed number of inodes say 0 in all: those have room."""
+    """The file system with the least free space of those that the worker fills.
+
+    A file system without a fixed number of inodes reports 0 of them, and is never full.
+    """
     places = [
         place for place in (host.paths.project, host.paths.root / "var/lib/docker", host.paths.run) if place.exists()
     ]
@@ -277,13 +281,13 @@ def _free(host: Host, free: Callable[[os.statvfs_result], int], least: int, word
             if (found := os.statvfs(place)).f_files or least == MINIMUM_BYTES
         )
     except (OSError, ValueError) as problem:
-        raise CheckFailed(f"{host.paths.project} cannot be looked at: {type(problem).__name__}") from None
+        raise CheckFailed(f"{host.paths.project} cannot be read: {type(problem).__name__}") from None
     if scarcest[0] < least:
         raise CheckFailed(f"{scarcest[1]}: {words(scarcest[0])}")
     return f"{scarcest[1]}: {words(scarcest[0])}"
 
 
-@check("display", "systemctl status xvfb: the worker's browser draws on display :99.")
+@check("display", "systemctl status xvfb: the worker's browser uses display :99.")
 def _display(host: Host) -> str:
     place = host.paths.root / DISPLAY
     with socket.socket(socket.AF_UNIX) as there:
@@ -295,10 +299,10 @@ def _display(host: Host) -> str:
     return "display :99 answers"
 
 
-# --- what boot leaves ---------------------------------------------------------------------------------------------------------------------
+# --- what boot creates ---
 
 
-@check("environment_file", "Run boot: it writes the file 0600, owned by whom the project directory belongs to.")
+@check("environment_file", "Run boot: it writes the file with mode 0600 and the owner of the project directory.")
 def _environment_file(host: Host) -> str:
     file = host.paths.environment
     try:
@@ -306,11 +310,11 @@ def _environment_file(host: Host) -> str:
     except OSError as problem:
         raise CheckFailed(f"{file}: {error_name(problem)}") from None
     if mode != 0o600:
-        raise CheckFailed(f"{file} has mode {mode:04o}: others may read the worker's secrets")
+        raise CheckFailed(f"{file} has mode {mode:04o}: other users may read the worker's secrets")
     return str(file)
 
 
-@check("boot", "journalctl -u ghosthands-boot; start boot again once its reason is gone.")
+@check("boot", "journalctl -u ghosthands-boot; remove the reason, then start boot again.")
 def _boot(host: Host) -> str:
     record = host.ports.records.boot()
     if record is None:
@@ -329,11 +333,11 @@ def _containers(host: Host) -> str:
     return ", ".join(sorted(services))
 
 
-@check("worker", "docker logs of the worker; it has to answer GET /worker/status with this instance's id.")
+@check("worker", "docker logs of the worker; it must answer GET /worker/status with this instance's id.")
 def _worker(host: Host) -> str:
     status, instance = host.ports.worker.status(), host.ports.metadata.instance().id
     if status.instance_id != instance:
-        raise CheckFailed(f"it says that it is {status.instance_id}, this is {instance}")
+        raise CheckFailed(f"it reports the id {status.instance_id}, this instance is {instance}")
     return f"{status.active_jobs} active jobs, {status.dispatch_mode}" + (", draining" if status.is_draining else "")
 
 
@@ -343,18 +347,18 @@ def _api(host: Host) -> str:
     return "answers"
 
 
-# --- the report ---------------------------------------------------------------------------------------------------------------------------
+# --- the report ---
 
 
 def doctor(config: Path, paths: Paths, *, as_json: bool) -> int:
-    """Look at everything and print it; 0 where no finding of severity error is bad, else 1."""
+    """Run all checks and print the findings; 1 if one of severity error failed, else 0."""
     findings = list(examine(config, paths))
     print(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=2) if as_json else table(findings))
     return int(any(not finding.ok and finding.severity == "error" for finding in findings))
 
 
 def examine(config: Path, paths: Paths) -> Iterator[Finding]:
-    """One finding after the other. Where agent.conf cannot be followed there is nothing to hold the rest against."""
+    """The findings, one by one. If agent.conf is not valid, it is the only one."""
     try:
         settings = parse(config.read_text(encoding="utf-8"))
         ports, account = wiring.ports(settings, paths, wiring.journal()), wiring.account(settings)
@@ -364,7 +368,7 @@ def examine(config: Path, paths: Paths) -> Iterator[Finding]:
             "agent_conf",
             "error",
             False,
-            f"{detail} Nothing else was looked at.",
+            f"{detail} Nothing else was checked.",
             "Run launch_template.yml and replace the instance.",
         )
         return
@@ -375,7 +379,7 @@ def examine(config: Path, paths: Paths) -> Iterator[Finding]:
 
 
 def table(findings: list[Finding]) -> str:
-    """For people: a line each, and what to do under those that are bad."""
+    """The findings as text: a line each, and the remedy below those that failed."""
     width = max(len(finding.id) for finding in findings)
     lines = []
     for finding in findings:
@@ -387,7 +391,7 @@ def table(findings: list[Finding]) -> str:
     return "\n".join(
         [
             *lines,
-            f"{len(findings)} looked at, {bad} not as it should be" if bad else f"{len(findings)} looked at, all well",
+            f"{len(findings)} checks, {bad} failed" if bad else f"{len(findings)} checks, all passed",
         ]
     )
 

@@ -1,8 +1,9 @@
-"""How a worker is emptied and its instance let go, so that no job is lost and none runs twice.
+"""Drain the worker and complete the hook, so that no job is lost and none runs twice.
 
-What the worker does (docs/agent.md) makes the rules. legacy: `drain` and SIGTERM both put a running job back into the queue after 30 s while it still
-runs. queue: `drain` does not unsubscribe, SIGTERM gives 10 s and then loses the job. So under `wait_idle` neither is used while a job runs: the hook is
-kept alive until the worker is seen idle. All decisions are made from what the world says now, so a drain that was cut off anywhere is simply begun again.
+The worker's behaviour (docs/agent.md) determines the rules. legacy: `drain` and SIGTERM both return a running job to
+the queue after 30 s while it still runs. queue: `drain` does not unsubscribe, and SIGTERM loses the job after 10 s. So
+with `wait_idle` neither is used while a job runs: the hook is kept alive until the worker is seen idle. Every decision
+is made from the current state, so a drain that was cut off anywhere is simply started again.
 """
 
 from __future__ import annotations
@@ -35,15 +36,14 @@ from .termination import (
     worker_stop_timeout,
 )
 
-POLL_SECONDS = 0.25  # a worker that became idle takes a next job soon
-SETTLE_SECONDS = 0.1  # between telling the worker or docker something and looking what became of it
-BOOT_WAIT_SECONDS = (
-    20.0  # a boot that is alive looks at the target state every second; one that was killed does not keep the instance
-)
-FLUSH_SECONDS = 0.3  # for the services that hold no jobs, and for the logs: the shutdown that follows ends both again
-NO_ACTION_SECONDS = 30.0  # IMDS may say Terminated a moment before the hook's action exists
+POLL_SECONDS = 0.25  # a worker that becomes idle soon takes the next job
+SETTLE_SECONDS = 0.1  # between a command to the worker or docker and reading its effect
+#: A running boot checks the target state every second. One that was killed does not delay the drain for longer.
+BOOT_WAIT_SECONDS = 20.0
+FLUSH_SECONDS = 0.3  # for the other services and the logs: the shutdown that follows stops both again
+NO_ACTION_SECONDS = 30.0  # IMDS may report Terminated a moment before the hook's action exists
 LONGEST_PAUSE = 5.0
-ATTEMPTS = 3  # a deployment that is under way may start a worker once more, not for ever
+ATTEMPTS = 3  # a deployment in progress may start a worker once more
 
 #: Why the worker is stopped: it was seen idle; it has no process; the policy says at once; a job came in after it was
 #: seen idle; the time is up.
@@ -52,23 +52,28 @@ Step: TypeAlias = Literal["wait", "post", "confirm", "stop"]
 
 
 def next_step(policy: str, status: WorkerStatus) -> Step:
-    """What to do about a worker that answers `status`: docs/agent.md, "How a drain goes".
+    """The next step for a worker with that status: docs/agent.md, "How a drain works".
 
-    `post`: POST drain, then look again. `confirm`: look again at once, and stop it if it is idle still.
+    `post`: POST drain, then read the status again. `confirm`: read it again at once, and stop the worker if it is idle.
     """
     if policy == "sigterm":
         return "stop"
     if policy == "http":
         return "post" if not status.is_draining else "wait" if status.busy else "stop"
     if status.dispatch_mode == "legacy":
-        if status.is_draining:  # with a job: the race is lost, it will be put back in 30 s while it runs; the sooner the process ends the better
+        if (
+            status.is_draining
+        ):  # also with a job: it returns to the queue in 30 s while it runs, so end the process soon
             return "stop"
         return "wait" if status.busy else "post"
     return "wait" if status.busy else "confirm"
 
 
 def drain(monitor: Monitor) -> Procedure[Result]:
-    """Empty the worker and stop it; CONTINUE if no job was cut off, else ABANDON. Leaves the hook to `complete_hook`."""
+    """Drain the worker and stop it; CONTINUE if no job was cut off, else ABANDON.
+
+    The hook is left to `complete_hook`.
+    """
     journal, began = monitor.ports.journal, monitor.now
     journal.step(
         "drain_began",
@@ -82,7 +87,7 @@ def drain(monitor: Monitor) -> Procedure[Result]:
         clean &= yield from _drain_worker(monitor)
         if not _is_running_again(monitor):
             break
-        monitor.clear_flag("stopping")  # that was the other one
+        monitor.clear_flag("stopping")  # it was set for the previous worker
     else:
         clean = False
     journal.step("drain_ended", "info" if clean else "error", clean=clean, seconds=round(monitor.now - began, 1))
@@ -92,7 +97,7 @@ def drain(monitor: Monitor) -> Procedure[Result]:
 def complete_hook(monitor: Monitor, result: Result) -> Procedure[bool]:
     """Complete the termination hook; whether it is known to be complete.
 
-    It has the hook's whole timeout for it, however late the drain was: afterwards the hook's default result has decided.
+    Retries for the hook's whole timeout, however late the drain was: after that the hook's default result has applied.
     """
     ports, began, pause = monitor.ports, monitor.now, 1.0
     while monitor.now < began + monitor.settings.heartbeat_timeout_seconds:
@@ -117,8 +122,11 @@ def complete_hook(monitor: Monitor, result: Result) -> Procedure[bool]:
 
 
 def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
-    """An operator asks for a drain; 0 once the worker is down, 1 if it is not in time. `watch` does it, and goes on if this is interrupted."""
-    began, told, requested = ports.clock.monotonic(), float("-inf"), False
+    """Request a drain and wait; 0 once the worker is down, 1 if it is not in time.
+
+    `watch` drains, and goes on if this is interrupted.
+    """
+    began, logged, requested = ports.clock.monotonic(), float("-inf"), False
     limit = settings.drain_limit_seconds + worker_stop_timeout(settings) + 4 * MARGIN_SECONDS
     state = ""
     while (now := ports.clock.monotonic()) < began + limit:
@@ -133,8 +141,8 @@ def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
                 return 0
         except Unavailable as error:
             state = error.code
-        if now >= told + 30:
-            told = now
+        if now >= logged + 30:
+            logged = now
             ports.journal.step("draining", worker=state, seconds=round(now - began), limit=limit)
         yield 1.0
     ports.journal.step("drain_unfinished", "error", worker=state, limit=limit)
@@ -142,7 +150,10 @@ def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
 
 
 def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
-    """Wait until boot starts nothing any more. The mark is set before boot's record is read, boot reads marks after writing it: one sees the other."""
+    """Wait until boot can start nothing more.
+
+    The flag is set before boot's record is read, and boot reads the flags after writing its record: one sees the other.
+    """
     until = monitor.now + BOOT_WAIT_SECONDS
     while monitor.now < until:
         try:
@@ -165,7 +176,10 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
     other_services: list[Task[None]] = []
 
     def stop_other_services() -> None:
-        """They hold no jobs, and the deploy server might start a worker again. With the worker, unless that may still have a job to finish."""
+        """They hold no jobs, and the deploy server might start a worker again.
+
+        They stop with the worker, unless it may still have a job to finish.
+        """
         if reason != "policy":
             other_services.append(monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS))
 
@@ -178,7 +192,7 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
         monitor.ports.journal.step("worker_stop_failed", "error", code=error.code)
         return False
     exit_code = None if termination.service is None else termination.service.exit_code
-    # The worker marks itself offline in the registry before it exits 0; else the registry's own limit of 5 minutes does it.
+    # The worker marks itself offline in the registry before it exits 0; otherwise the registry does after 5 minutes.
     monitor.ports.journal.step(
         "worker_stopped", exit_code=exit_code, deregistered=exit_code == 0, job_put_back=termination.requeued
     )
@@ -189,7 +203,7 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
 
 
 def _is_running_again(monitor: Monitor) -> bool:
-    """Whether a worker was started after the old one went, as by a deployment that was under way."""
+    """Whether a worker was started after the old one stopped, as by a deployment in progress."""
     try:
         service = monitor.ports.compose.services().get(WORKER)
     except PortError:
@@ -206,15 +220,14 @@ def _wait_until_drained(monitor: Monitor) -> Procedure[StopReason]:
             return _reason_without_process(monitor)
         if monitor.now >= monitor.deadline():
             return "overdue"
-        step = (
-            _next_step_after_restart(monitor, status)
-            if "stopping" in monitor.flags
-            else "wait"
-            if status is None
-            else next_step(policy, status)
-        )
+        if "stopping" in monitor.flags:
+            step = _next_step_after_restart(monitor, status)
+        else:
+            step = "wait" if status is None else next_step(policy, status)
         if step == "stop":
-            return "policy" if policy == "sigterm" else "new_job" if status is None or status.busy else "idle"
+            if policy == "sigterm":
+                return "policy"
+            return "new_job" if status is None or status.busy else "idle"
         if step == "confirm":
             again = monitor.worker()
             if again is not None and not again.busy:
@@ -230,20 +243,16 @@ def _reason_without_process(monitor: Monitor) -> StopReason:
     signalled_at = monitor.flags.get("stopping")
     if signalled_at is None:
         return "gone"
-    return (
-        "overdue"
-        if signalled_at >= monitor.deadline()
-        else "policy"
-        if monitor.settings.drain_policy == "sigterm"
-        else "gone"
-    )
+    if signalled_at >= monitor.deadline():
+        return "overdue"
+    return "policy" if monitor.settings.drain_policy == "sigterm" else "gone"
 
 
 def _next_step_after_restart(monitor: Monitor, status: WorkerStatus | None) -> Step:
-    """The same after an earlier life told the worker to stop, or was about to.
+    """The next step after an earlier run of the agent signalled the worker, or was about to.
 
-    Another SIGTERM makes the worker put its job back at once. That is wanted where it was seen idle and a job came in all the same; it must not happen
-    to a worker that finishes its job after SIGTERM.
+    Another SIGTERM makes the worker return its job to the queue at once. That is right if it was seen idle and then
+    took a job. It must not happen to a worker that finishes its job after SIGTERM.
     """
     policy = monitor.settings.drain_policy
     if status is not None and not status.is_draining:
@@ -261,13 +270,13 @@ def _post_drain(monitor: Monitor) -> Procedure[None]:
 
 
 def _grace(monitor: Monitor) -> float:
-    """Seconds that a process which holds no job may take to end."""
+    """Seconds that a process without a job may take to exit."""
     grace = monitor.settings.stop_grace_seconds
     return min(grace, SECOND_SIGNAL_SECONDS) if "spot" in monitor.flags else grace
 
 
 def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]]) -> Procedure[None]:
-    """Hand on the logs; wait a moment for that and for `tasks`, which go on by themselves."""
+    """Flush the logs; wait a moment for that and for `tasks`, which continue by themselves."""
     tasks = [*tasks, monitor.ports.logs.flush()]
     until = monitor.now + FLUSH_SECONDS
     while monitor.now < until and not all(task.done() for task in tasks):
@@ -275,7 +284,9 @@ def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]]) -> Procedure[None
 
 
 def _is_clean(reason: StopReason, termination: Termination) -> bool:
-    """Whether no job was cut off: finished, or put back by the worker itself, counts as clean unless its time was up."""
+    """Whether no job was cut off: one that finished or that the worker itself returned to the queue was not, unless
+    the time was up.
+    """
     if reason == "overdue":
         return False
     if reason == "policy":

@@ -1,6 +1,6 @@
-"""The worker's `.env`: the secret's keys, then this instance's, written so that Compose reads every value back byte for byte. Pure.
+"""The worker's `.env`: the secret's keys, then this instance's, quoted so that Compose reads back each value. Pure.
 
-Nothing here raises or returns a value of the secret inside a message: problems name keys and lines.
+No message contains a value of the secret: problems name keys and lines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from .paths import API_PORT, WORKER_PORT
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # IEEE Std 1003.1, 3.231 Name
 VALUE_BYTES = 65536  # CreateSecret, SecretString: "Maximum length of 65536" bytes
 
-#: RUNBOOK section 9, "Instance-Specific Variables", and the worker's id (auto-generated ones change at every restart, a shared one collides).
+#: RUNBOOK section 9, "Instance-Specific Variables", and the worker's id: a generated one would change at every restart,
+#: a shared one would collide.
 INSTANCE_KEYS = (
     "EC2_INSTANCE_ID",
     "EC2_IP",
@@ -29,7 +30,7 @@ RESERVED_PREFIXES = ("COMPOSE_", "DOCKER_")  # Compose reads these of the .env a
 
 
 class BadSecret(ValueError):
-    """The secret cannot make a `.env`: the text names every key and line concerned, and no value."""
+    """The secret is not valid. The text names every key and line concerned, and no value."""
 
 
 def environment(
@@ -43,9 +44,9 @@ def environment(
 
     :param secret: a JSON object of strings, or dotenv text.
     :param instance: a value for each of INSTANCE_KEYS.
-    :param required: names that the secret must hold, not empty; `A|B`: one of them.
-    :param worker_port: where the agent asks the worker; a secret that puts it elsewhere is refused.
-    :param api_port: the same for the api.
+    :param required: keys that must have a value in the secret; `A|B`: one of them.
+    :param worker_port: the worker's port. A secret with another one is refused.
+    :param api_port: the api's port, likewise.
     :raises BadSecret: with every problem at once.
     """
     values = _read(secret)
@@ -70,8 +71,9 @@ def instance_values(instance: Mapping[str, str]) -> dict[str, str]:
 def quoted(value: str) -> str:
     r"""`value` as Compose's parser (compose-go, dotenv/parser.go) reads it back.
 
-    Single quotes keep everything but a single quote, and a backslash before the closing one counts as an escape. What they cannot hold stands in double
-    quotes, where `\\`, `\"` and `\$` mean the character itself and everything else stays (line breaks too).
+    Single quotes keep everything but a single quote, and a backslash before the closing one counts as an escape. Other
+    values get double quotes, where `\\`, `\"` and `\$` mean the character itself and everything else stays, also line
+    breaks.
     """
     if "'" not in value and not value.endswith("\\"):
         return f"'{value}'"
@@ -79,7 +81,7 @@ def quoted(value: str) -> str:
 
 
 def _read(secret: str) -> dict[str, Any]:
-    """The secret's keys and values, of whatever type, as they stand. Raises BadSecret."""
+    """The secret's keys and values, of any type, unchanged. Raises BadSecret."""
     if not secret.strip():
         raise BadSecret("The secret is empty.")
     if len(secret.encode("utf-8", "surrogatepass")) > VALUE_BYTES:
@@ -93,7 +95,7 @@ def _json(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_unique)
     except (json.JSONDecodeError, RecursionError):
-        value = None  # the decoder's error carries the text: it must not become our error's context
+        value = None  # the decoder's error holds the text, so it must not become the context of the error below
     if not isinstance(value, dict):
         raise BadSecret("The secret is neither a JSON object nor KEY=value lines.")
     return value
@@ -106,7 +108,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-# One statement of dotenv text: `export` at will, a name, then a value in single quotes, in double quotes, or bare to the line's end.
+# A statement of dotenv text: optional `export`, a name, and a value in single quotes, in double quotes, or unquoted.
 _STATEMENT = re.compile(
     r"""(?:export[ \t]+)?(?P<key>[^\s=#'"]+)[ \t]*=[ \t]*
         (?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>(?!['"])[^\n]*))
@@ -119,7 +121,7 @@ _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 def _dotenv(text: str) -> dict[str, Any]:
-    """dotenv text as Compose reads it, save that a `$` is a `$`. Raises BadSecret."""
+    """dotenv text as Compose reads it, except that `$` has no special meaning. Raises BadSecret."""
     text = text.removeprefix("\ufeff")
     pairs: list[tuple[str, Any]] = []
     position = 0
@@ -135,8 +137,8 @@ def _dotenv(text: str) -> dict[str, Any]:
             or not NAME.fullmatch(found["key"])
             or not re.fullmatch(r"[ \t\r]*(#.*)?", found["rest"] or "", re.DOTALL)
         ):
-            line = text.count("\n", 0, position) + 1  # no more than its number: a broken line may be a part of a value
-            raise BadSecret(f"The secret is no JSON object, and line {line} is not KEY=value.")
+            line = text.count("\n", 0, position) + 1  # only its number: a broken line may be part of a value
+            raise BadSecret(f"The secret is not a JSON object, and line {line} is not KEY=value.")
         pairs.append((found["key"], _value(found)))
         position = found.end()
     return _unique(pairs)
@@ -155,7 +157,7 @@ def _invalid(values: Mapping[str, Any]) -> Iterator[str]:
         if not NAME.fullmatch(key):
             yield f"{_printable(key)} is not a name (letters, digits, underscores)."
         elif key.startswith(RESERVED_PREFIXES):
-            yield f"{key} would steer Compose, not the worker."
+            yield f"{key} would configure Compose, not the worker."
         elif not isinstance(value, str):
             yield f"{key} is not a string."
         elif "\0" in value:
@@ -173,5 +175,5 @@ def _missing(values: Mapping[str, Any], required: Collection[str]) -> Iterator[s
 
 
 def _printable(key: str) -> str:
-    """A key in a message: printable ASCII, and short, for a text that is no name may be a value put in the wrong place."""
+    """A key for a message: printable ASCII and short, since an invalid name may be a misplaced value."""
     return ascii(key if len(key) <= 40 else f"{key[:8]}...")

@@ -1,4 +1,4 @@
-"""Files by rename: whoever reads finds the old one or the new one, whole, whenever the writer is killed or the disk is full."""
+"""Files replaced by rename: a reader finds the old or the new one, even if the writer is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .ports import FileName, Unavailable
 
 @dataclass(frozen=True)
 class FileKind:
-    """How a file is to lie there.
+    """Mode and owner of a file.
 
     Attributes:
-        mode: its permission bits, also while it is being written.
-        inherit_owner: whether it belongs to whom its directory belongs to (root's directory: root). The role gives the project directory to uid 1000, which ec2-user
-            on the host and every process in the containers have; root reads everything. So 0600 is enough for all three.
+        mode: its permission bits, also while it is written.
+        inherit_owner: whether it gets its directory's owner. The role gives the project directory to uid 1000, which is
+            ec2-user on the host and the user in the containers. Root reads everything. So 0600 is enough for all three.
     """
 
     mode: int
@@ -33,10 +33,10 @@ PUBLIC = FileKind(0o644, inherit_owner=False)
 
 
 def replace(path: Path, text: str, kind: FileKind) -> bool:
-    """Make the file say `text`; whether it had to be written. Directories above it are made (0755) where they are missing.
+    """Write `text` unless the file has it; whether it was written. Missing directories are created (0755).
 
     Raises:
-        Unavailable: it could not be written (code: the error's name, such as ENOSPC); then the file is what it was and no part of a new one is left.
+        Unavailable: it could not be written (code: the error's name, such as ENOSPC). The file is unchanged then.
     """
     call = f"write {path.name}"
     try:
@@ -60,7 +60,7 @@ def _is_current(path: Path, text: str, kind: FileKind) -> bool:
     except (FileNotFoundError, PermissionError):
         return False
     except OSError as problem:
-        if problem.errno == errno.ELOOP:  # a link is not a file of ours: it is replaced, never followed
+        if problem.errno == errno.ELOOP:  # a link is replaced, never followed
             return False
         raise
     with open(file, "rb") as there:
@@ -71,7 +71,7 @@ def _is_current(path: Path, text: str, kind: FileKind) -> bool:
 
 
 def _write_and_rename(path: Path, content: bytes, kind: FileKind) -> None:
-    # One name for all attempts: what a kill has left is replaced by the next writer and never piles up.
+    # One name for all attempts: the next writer replaces what a killed one has left.
     new = path.with_name(f".{path.name.lstrip('.')}.new")
     new.unlink(missing_ok=True)
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, kind.mode & 0o600)
@@ -95,7 +95,7 @@ def _write_and_rename(path: Path, content: bytes, kind: FileKind) -> None:
 
 
 def _owner(folder: Path, kind: FileKind) -> tuple[int, int] | None:
-    """Whom the file is to belong to; None: to the writer. Only root can give files away."""
+    """User and group of the new file; None: the writer's. Only root can set others."""
     if not kind.inherit_owner or os.geteuid() != 0:
         return None
     found = folder.stat()
@@ -109,7 +109,7 @@ class ProjectFiles:
         self._files: Mapping[FileName, tuple[Path, FileKind]] = {
             "environment": (paths.environment, SECRET),
             "override": (paths.override, PLAIN),
-            "shipper": (paths.shipper, PLAIN),
+            "log_shipper": (paths.log_shipper, PLAIN),
         }
 
     def write(self, name: FileName, text: str) -> bool:

@@ -1,4 +1,7 @@
-"""The instance metadata service, version 2 only: a token first, then questions; 404 means that there is no such thing."""
+"""The instance metadata service, version 2 only: a token first, then requests.
+
+404 means that there is no such value.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +14,33 @@ from .plain_http import NoResponse, PlainHttp, Response
 from .ports import Instance, Unavailable
 
 ENDPOINT = "http://169.254.169.254"
-TOKEN_SECONDS = 21600  # the most that the service gives (EC2 User Guide, "Use the Instance Metadata Service")
-#: An answer takes a millisecond or two. A question may cost a token and a second try: four exchanges, 2 s at most.
+TOKEN_SECONDS = 21600  # the maximum (EC2 User Guide, "Use the Instance Metadata Service")
+#: An answer takes 1 to 2 ms. A value may need a token and a retry: four exchanges, 2 s at most.
 EXCHANGE_SECONDS = 0.5
 TARGET_STATE = re.compile(r"[A-Z][A-Za-z]*(:[A-Za-z]+)?")
 
 
 class Imds:
-    """Answers of one instance's metadata service, over one kept connection.
+    """The metadata service over one kept connection (ports.Metadata).
 
     Args:
-        endpoint: such as `http://169.254.169.254`; what AWS_EC2_METADATA_SERVICE_ENDPOINT says, where it says something.
+        endpoint: `http://169.254.169.254`, or AWS_EC2_METADATA_SERVICE_ENDPOINT.
 
     Raises:
-        ValueError: the endpoint is no `http://HOST[:PORT]` URL.
+        ValueError: the endpoint is not an `http://HOST[:PORT]` URL.
     """
 
     def __init__(self, endpoint: str = ENDPOINT) -> None:
         url = urlsplit(endpoint)
         if url.scheme != "http" or not url.hostname:
-            raise ValueError(f"the metadata service's endpoint is no http://HOST[:PORT]: {endpoint}")
+            raise ValueError(f"the metadata service's endpoint is not http://HOST[:PORT]: {endpoint}")
         self._base = url.path.rstrip("/")
         self._http = PlainHttp(url.hostname, url.port or 80, EXCHANGE_SECONDS)
         self._token: str | None = None
         self._id: str | None = None
 
     def instance_id(self) -> str:
-        """Asked for once: it never changes. Raises Unavailable."""
+        """The instance id, read once. Raises Unavailable."""
         self._id = self._id or _validated(
             "instance-id", self._required("instance-id"), re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
         )
@@ -69,7 +72,7 @@ class Imds:
         return _validated("spot/instance-action", action, re.compile(r"[a-z]+"))
 
     def role(self) -> str | None:
-        """Name of the role whose credentials the instance is given; None without an instance profile."""
+        """Name of the role whose credentials the instance gets; None without an instance profile."""
         roles = self._read("iam/security-credentials/")
         return (
             None
@@ -83,7 +86,7 @@ class Imds:
         return value
 
     def _read(self, path: str) -> str | None:
-        """The text under /latest/meta-data/; None: 404. A second try follows a token that has expired, a 5xx, or no answer."""
+        """The text under /latest/meta-data/; None: 404. Retried once after an expired token, a 5xx, or no answer."""
         problem = ""
         for _attempt in (1, 2):
             try:

@@ -1,4 +1,4 @@
-"""The agent's own words: one line per step, `event=... key=value`, to stderr and so to the journal."""
+"""The agent's log: one line per step, `event=... key=value`, to stderr and so to the journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import select
 from .ports import Level, Scalar
 
 PRIORITIES = {"info": 6, "warning": 4, "error": 3}  # syslog's, sd-daemon(3)
-#: A pipe that can be written takes this much at once (POSIX, PIPE_BUF is 512 at least, 4096 on Linux): a line never blocks.
+#: A writable pipe takes this much at once (PIPE_BUF: 4096 on Linux, at least 512 in POSIX), so a line never blocks.
 LINE_BYTES = 4096
 BARE = re.compile(r"[A-Za-z0-9_./:@+-]+")
 
@@ -20,7 +20,7 @@ class StderrJournal:
 
     Args:
         descriptor: where they go.
-        priorities: begin each line with `<6>` and the like, which journald takes for its priority; not wanted on a terminal.
+        priorities: begin each line with its syslog priority, such as `<6>`, for journald.
     """
 
     def __init__(self, descriptor: int = 2, *, priorities: bool = True) -> None:
@@ -34,11 +34,11 @@ class StderrJournal:
             if select.select([], [self._descriptor], [], 0)[1]:
                 os.write(self._descriptor, text.encode(errors="replace")[: LINE_BYTES - 1] + b"\n")
         except OSError:
-            pass  # nobody listens: the work goes on
+            pass  # nobody reads the log: the agent goes on
 
 
 def line(event: str, **fields: Scalar) -> str:
-    """`event=drained seconds=12.5 reason="exit 1"`: words as they are, anything else as JSON; always one line."""
+    """`event=drained seconds=12.5 reason="exit 1"`: words unquoted, anything else as JSON; always one line."""
     return " ".join(f"{key}={_value(value)}" for key, value in {"event": event, **fields}.items())
 
 

@@ -1,4 +1,4 @@
-"""The log shipper's configuration: which logs of this host amazon-cloudwatch-agent hands to which group. Pure."""
+"""The configuration of amazon-cloudwatch-agent: which logs of this host go to which group. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 
 from .settings import Settings
 
-JOURNAL = "/var/log/ghosthands/journal.log"  # written by journal_file.py, which says why
-FLUSH_SECONDS = 5  # default of force_flush_interval; an ending instance has little more
+JOURNAL = "/var/log/ghosthands/journal.log"  # written by journal_file.py
+FLUSH_SECONDS = 5  # default of force_flush_interval; a terminating instance has little more time
 
 
 def log_shipper_configuration(settings: Settings) -> str | None:
-    """The configuration's text, JSON as "Manually create or edit the CloudWatch agent configuration file" describes it; None where no group is named.
+    """The configuration's text, JSON, or None without a log group.
 
-    A stream per file: `<instance id>` for the boot's log, `<instance id>-journal`, and one for each container (publish_multi_logs adds the file's name, which
-    is the container's id).
+    The format: CloudWatch User Guide, "Manually create or edit the CloudWatch agent configuration file". A stream per
+    file: `<instance id>` for the boot's log, `<instance id>-journal`, and one for each container (publish_multi_logs
+    adds the file's name, which is the container's id).
     """
     if settings.log_group is None:
         return None

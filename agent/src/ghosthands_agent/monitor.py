@@ -1,4 +1,7 @@
-"""What an agent keeps doing whatever else it does: look at the target state, keep the hook alive, tend the shield, tell systemd that it lives."""
+"""What the agent does during every wait.
+
+It reads the target state, sends heartbeats, keeps scale-in protection up to date, and reports to systemd's watchdog.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,22 @@ from .scale_in_protection import ScaleInProtection
 from .settings import Settings
 from .termination import SECOND_SIGNAL_SECONDS
 
-CHECK_SECONDS = 0.5  # a look costs 0.1 % of a core, and a drain begins half of this late on average
-SPOT_SECONDS = (
-    5.0  # EC2 User Guide, "Spot Instance interruption notices": "we recommend that you check every 5 seconds"
-)
-SERVICES_SECONDS = 5.0  # asking docker is dear; only where the worker does not answer
+CHECK_SECONDS = 0.5  # a check costs 0.1 % of a core, and a drain begins half of this late on average
+#: EC2 User Guide, "Spot Instance interruption notices": "we recommend that you check every 5 seconds".
+SPOT_SECONDS = 5.0
+SERVICES_SECONDS = 5.0  # docker is asked only if the worker does not answer, since that is expensive
 HEARTBEAT_RETRY_SECONDS = 1.0
 CAUSES: tuple[Flag, ...] = ("terminated", "spot", "requested")
 
 
 class Monitor:
-    """The world as last seen, and the duties that go with seeing it. Every wait of `watch` and `drain` passes through `rest`.
+    """The state as last read. Every wait of `watch` and `drain` is a `pause` of the monitor.
 
     Attributes:
         target: the last target state that could be read.
-        marks: what the state file says, and what could not be written there.
-        hook_seen: whether a heartbeat was accepted, so that the hook's action is known to have begun.
-        hook_done: no heartbeat any more.
+        flags: those in the state file, and those that could not be written there.
+        hook_seen: whether AWS accepted a heartbeat, so the hook's action has begun.
+        hook_done: whether heartbeats have ended.
     """
 
     def __init__(self, ports: Ports, settings: Settings) -> None:
@@ -62,10 +64,10 @@ class Monitor:
         return [cause for cause in CAUSES if cause in self.flags]
 
     def deadline(self) -> float:
-        """The moment at which a job that still runs is stopped; infinite where nothing asks for a drain.
+        """The time at which a job that still runs is stopped; infinite if there is no cause for a drain.
 
-        Counted from when its cause was first seen, by this life of the agent or an earlier one. A spot instance is gone after its limit, so the
-        time in which a worker puts its job back lies inside it; else it comes on top.
+        Counted from when the cause was first seen, by this run of the agent or an earlier one. A spot instance is gone
+        after its limit, so the time to return a job to the queue is part of it; otherwise that time is added.
         """
         limits = {
             "terminated": self.settings.drain_limit_seconds,
@@ -75,13 +77,13 @@ class Monitor:
         return min((self.flags[cause] + limits[cause] for cause in self.causes()), default=float("inf"))
 
     def pause(self, seconds: float) -> Procedure[None]:
-        """Pause, then look again if it is time."""
+        """Pause, then check if it is due."""
         yield seconds
         if self.now >= self._next_check:
             self.check()
 
     def check(self) -> None:
-        """One look at everything that may ask for a drain; a heartbeat if one is due."""
+        """Read everything that may require a drain; send a heartbeat if one is due."""
         self._next_check = self.now + CHECK_SECONDS
         self.ports.supervisor.alive()
         self._read_flags()
@@ -91,7 +93,7 @@ class Monitor:
         self._send_heartbeat()
 
     def set_flag(self, flag: Flag) -> None:
-        """Set a mark: first here, so that the drain goes on where the file cannot be written."""
+        """Set a flag: first in memory, so that the drain goes on if the file cannot be written."""
         if flag in self.flags:
             return
         self.flags[flag] = self._unwritten[flag] = self.now
@@ -102,7 +104,7 @@ class Monitor:
             self.report_failure("flag", error)
 
     def clear_flag(self, flag: Flag) -> None:
-        """Take a mark back."""
+        """Remove a flag."""
         self.flags.pop(flag, None)
         self._unwritten.pop(flag, None)
         try:
@@ -111,7 +113,7 @@ class Monitor:
             self.report_failure("flag", error)
 
     def worker(self) -> WorkerStatus | None:
-        """The worker's status, None where it does not answer. The shield follows it."""
+        """The worker's status, or None if it does not answer. Updates scale-in protection."""
         try:
             status = self.ports.worker.status()
         except PortError as error:
@@ -123,7 +125,10 @@ class Monitor:
         return status
 
     def worker_runs(self, *, fresh: bool = False) -> bool:
-        """Whether the worker has a process; True where docker does not say. Asks docker every few seconds, or now where it is to be `fresh`."""
+        """Whether the worker has a process; True if docker does not answer.
+
+        Asks docker every few seconds, or now if `fresh`.
+        """
         if fresh or self.now >= self._next_services:
             self._next_services = self.now + SERVICES_SECONDS
             try:
@@ -136,13 +141,13 @@ class Monitor:
         return self._runs
 
     def report_failure(self, subject: str, error: PortError) -> None:
-        """Say that something failed: once, until it works again or fails in another way."""
+        """Log a failure: once, until the subject works again or fails in another way."""
         if self._failures.get(subject) != error.code:
             self.ports.journal.step(f"{subject}_failed", "warning", call=error.call, code=error.code)
         self._failures[subject] = error.code
 
     def report_success(self, subject: str) -> None:
-        """It works (again)."""
+        """Log that the subject works again, if it had failed."""
         if self._failures.pop(subject, None) is not None:
             self.ports.journal.step(f"{subject}_works")
 
@@ -177,7 +182,10 @@ class Monitor:
             self.set_flag("spot")
 
     def _send_heartbeat(self) -> None:
-        """Every third of the timeout, so that two may fail; sooner after a failure. The first at once: how much of the timeout is left is not known."""
+        """Every third of the timeout, so that two may fail; sooner after a failure.
+
+        The first one at once: how much of the timeout is left is not known.
+        """
         if "terminated" not in self.flags or self.hook_done or self.now < self._next_heartbeat:
             return
         third = self.settings.heartbeat_timeout_seconds / 3

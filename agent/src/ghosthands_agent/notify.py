@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 class Systemd:
-    """Tells the service manager how it goes; nothing where NOTIFY_SOCKET is not set (ports.Supervisor)."""
+    """ports.Supervisor over NOTIFY_SOCKET; does nothing if that is not set."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         address = (os.environ if environment is None else environment).get("NOTIFY_SOCKET", "")
@@ -31,6 +31,6 @@ class Systemd:
         if not self._address:
             return
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        # A service manager that is busy or gone stops nothing.
+        # A service manager that is busy or gone must not stop the agent.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as there:
             there.sendto(message.encode(), self._address)

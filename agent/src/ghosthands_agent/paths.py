@@ -1,4 +1,4 @@
-"""Where things are on the host: one value, so that tests and process instances can live anywhere. Pure."""
+"""Paths and ports on the host, under a root that tests and process instances can choose. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ API_PORT, WORKER_PORT, DEPLOY_PORT = 3100, 3101, 8000  # RUNBOOK section 7; the 
 
 @dataclass(frozen=True)
 class Paths:
-    """Every path and local port that the agent touches; `root` is `/` but in tests.
+    """Every path and local port that the agent uses.
 
     Attributes:
-        root: what all paths lie under.
-        api_port: where the api service listens on 127.0.0.1.
-        worker_port: where the worker's status server listens on 127.0.0.1.
+        root: directory above all paths: `/` except in tests.
+        api_port: port of the api service on 127.0.0.1.
+        worker_port: port of the worker's status server on 127.0.0.1.
     """
 
     root: Path = Path("/")
@@ -34,7 +34,7 @@ class Paths:
 
     @property
     def compose_file(self) -> Path:
-        """The compose file that the image brings."""
+        """The compose file of the machine image."""
         return self.project / "docker-compose.prod.yml"
 
     @property
@@ -49,30 +49,30 @@ class Paths:
 
     @property
     def docker_config(self) -> Path:
-        """The directory of docker's logins (DOCKER_CONFIG); mounted into the deploy server as a directory."""
+        """The directory of docker's logins (DOCKER_CONFIG), which is mounted into the deploy server."""
         return self.project / "docker-config"
 
     @property
     def baked_image(self) -> Path:
-        """The reference of the worker's image that was baked into the machine image, one line; absent where none was."""
+        """The reference of the worker image that was baked into the machine image, one line; absent if none was."""
         return self.root / "usr/share/ghosthands/baked-image"
 
     @property
-    def shipper(self) -> Path:
-        """The log shipper's configuration (amazon-cloudwatch-agent reads every file of this directory)."""
+    def log_shipper(self) -> Path:
+        """The log shipper's configuration. amazon-cloudwatch-agent reads every file of its directory."""
         return self.root / "opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.d/ghosthands.json"
 
     @property
     def run(self) -> Path:
-        """What lives as long as one boot of the system."""
+        """State that lasts until the next boot of the system."""
         return self.root / "run/ghosthands"
 
     @property
     def boot_record(self) -> Path:
-        """How the boot goes, for people and for `watch`."""
+        """The boot record, for operators and for `watch`."""
         return self.run / "boot.json"
 
     @property
     def flags(self) -> Path:
-        """The agent's one state file."""
+        """The flags of ports.Records."""
         return self.run / "flags.json"

@@ -1,6 +1,7 @@
-"""One kept HTTP/1.1 connection to one host, every exchange bounded in seconds: what the metadata service and the worker are asked by.
+"""One kept HTTP/1.1 connection to one host, with a time limit for every exchange.
 
-Two polls a second for months is what it is for: no new connection, no thread, no library beyond the standard one.
+The metadata service and the worker get two requests a second for months: no new connections, no threads, and only the
+standard library.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: No answer that the agent asks for is longer; the metadata service's user data, its longest, has 16 KB.
+#: No answer that the agent reads is longer.
 RESPONSE_BYTES = 65536
 
 
 class NoResponse(Exception):
-    """Nothing usable came back in time. Its text names the cause and holds nothing of the answer."""
+    """There was no usable response in time. The text names the cause, and quotes nothing of a response."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """What came back; `body` is decoded as UTF-8."""
+    """A response; `body` is decoded as UTF-8."""
 
     status: int
     body: str
 
 
 class PlainHttp:
-    """A connection that is made when first needed, kept, and made anew when the other side has closed it.
+    """A connection that is opened when needed, kept, and opened again if the server has closed it.
 
     Args:
         host: name or address.
         port: TCP port.
-        timeout: what one exchange may take in all, in seconds, connecting and a second try included.
+        timeout: limit for one exchange in seconds, with connecting and a retry.
     """
 
     def __init__(self, host: str, port: int, timeout: float) -> None:
@@ -43,10 +44,10 @@ class PlainHttp:
         self._host, self._port, self._timeout = host, port, timeout
 
     def request(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Response:
-        """One exchange without a body, or with an empty one.
+        """One exchange, without a request body.
 
         Raises:
-            NoResponse: no connection, none in time, or no HTTP.
+            NoResponse: no connection, no response in time, or not HTTP.
         """
         deadline = time.monotonic() + self._timeout
         kept = self._connection is not None
@@ -56,13 +57,13 @@ class PlainHttp:
             except ConnectionError:
                 if not kept:
                     raise
-            # A server may close a kept connection at any moment: then, and only then, it is asked again, once.
+            # A server may close a kept connection at any time. Only then the request is repeated, once.
             return self._exchange(method, path, headers or {}, deadline)
         except (OSError, http.client.HTTPException, UnicodeError) as problem:
             raise NoResponse("time-out" if isinstance(problem, TimeoutError) else type(problem).__name__) from None
 
     def close(self) -> None:
-        """End the connection, if there is one; the next question makes another."""
+        """Close the connection, if there is one. The next request opens another."""
         if self._connection:
             self._connection.close()
         self._connection = None
@@ -83,12 +84,12 @@ class PlainHttp:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection if connection.sock else None  # None: the answer said "Connection: close"
+        self._connection = connection if connection.sock else None  # None: the response had "Connection: close"
         return result
 
 
 class _Connection(http.client.HTTPConnection):
-    """An HTTPConnection with one deadline in place of a time-out per system call: also a trickle comes to an end."""
+    """An HTTPConnection with one deadline instead of a time-out per system call, so a slow trickle ends too."""
 
     deadline = 0.0
 
@@ -112,7 +113,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _Receiving(io.RawIOBase):
-    """The receiving side of a socket, of which each read gets what is left until the deadline."""
+    """The receiving side of a socket. The time-out of each read is the time until the deadline."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
         self._sock, self._raw, self._deadline = sock, raw, deadline

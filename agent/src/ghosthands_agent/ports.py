@@ -1,8 +1,9 @@
-"""What the procedures may do to the world: one small protocol per neighbour, values for what they answer, and two errors.
+"""The ports that the procedures act through: one protocol for each, the values that they return, and two errors.
 
-Every call returns within the bound that its protocol states; what may take longer is begun and comes back as a `Task`. A call either works, raises
-`Unavailable` (it did not work, it may later; whether it took effect is not known) or raises `Refused` (the other side said no). Nothing else leaves an adapter.
-An agent that is killed inside a call leaves the world as the call left it: adapters clean nothing up at exit.
+Every call returns within the time that its protocol states; what may take longer is started and returns a `Task`. A
+call works, raises `Unavailable` (it failed and may work later; it may or may not have taken effect), or raises
+`Refused` (the other side denied it). An adapter raises nothing else. Adapters clean nothing up at exit, so an agent may
+be killed in any call.
 """
 
 from __future__ import annotations
@@ -14,30 +15,27 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-#: A procedure: yields pauses in seconds, returns what came of it. Whoever runs it sleeps, and may drop it at any moment.
+#: Yields pauses in seconds and returns a result. The caller sleeps, and may drop the generator at any moment.
 Procedure: TypeAlias = Generator[float, None, T]
 
 Scalar: TypeAlias = str | int | float | bool | None
 
-IN_SERVICE, TERMINATED = (
-    "InService",
-    "Terminated",
-)  # targets of autoscaling/target-lifecycle-state that procedures act on
+#: Values of autoscaling/target-lifecycle-state that procedures act on.
+IN_SERVICE, TERMINATED = "InService", "Terminated"
 
-NO_ACTIVE_ACTION = (
-    "NoActiveLifecycleAction"  # Refused.code where AWS says ValidationError "No active Lifecycle Action found ..."
-)
+#: Refused.code where AWS answers ValidationError "No active Lifecycle Action found ...".
+NO_ACTIVE_ACTION = "NoActiveLifecycleAction"
 
 Result = Literal["CONTINUE", "ABANDON"]
 Level = Literal["info", "warning", "error"]
 
 
 class PortError(Exception):
-    """A call that did not do what it should. Carries names and codes only: no response body, no secret, no value of the `.env`.
+    """A call that failed. It carries names and codes only: no response body, no secret, no value of the `.env`.
 
     Attributes:
-        call: what was called, such as `autoscaling:CompleteLifecycleAction`, `imds:instance-id`, `docker pull`.
-        code: what came of it in one word, such as `Throttling`, `Timeout`, `AccessDenied`, `exit 1`.
+        call: what was called: `autoscaling:CompleteLifecycleAction`, `imds:instance-id`, `docker pull`.
+        code: the failure in one word: `Throttling`, `Timeout`, `AccessDenied`, `exit 1`.
     """
 
     def __init__(self, call: str, code: str) -> None:
@@ -47,31 +45,43 @@ class PortError(Exception):
 
 
 class Unavailable(PortError):
-    """It did not work and may work later: time-outs, throttling, 5xx, connection refused, docker not up, disk full, an answer of the wrong shape."""
+    """It failed and may work later.
+
+    Time-outs, throttling, 5xx, connection refused, docker not running, disk full, an answer in an unexpected form.
+    """
 
 
 class Refused(PortError):
-    """The other side said no, and will again unless something changes: 4xx, AccessDenied, ValidationError, no such secret, no such image."""
+    """The other side denied it, and will again unless something changes.
+
+    4xx, AccessDenied, ValidationError, no such secret, no such image.
+    """
 
 
 class Task(Protocol[T_co]):
-    """Something begun that takes its time (a `concurrent.futures.Future` has this shape). Beginning it raises nothing, its calls do not block."""
+    """Something started that may take long; `concurrent.futures.Future` has the same methods.
+
+    Starting it raises nothing, and its methods do not block.
+    """
 
     def done(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether it has finished, successfully or not."""
 
     def result(self) -> T_co:
-        """What it came to; only once it is done. Raises Unavailable, Refused."""
+        """Its result; only once it is done. Raises Unavailable, Refused."""
 
     def cancel(self) -> object:
-        """End it, as far as it can be ended (a command's whole process group is killed); what it did so far stays. Safe when it is done."""
+        """Cancel it as far as possible: a command's process group is killed. What it did so far stays.
+
+        Has no effect when it is done.
+        """
 
 
 class Clock(Protocol):
-    """Time. `monotonic` goes on over restarts of the agent within one boot of the system; never jumps. `wall` may jump: for records only."""
+    """Time. `monotonic` never jumps and is the same after a restart of the agent. `wall` may jump: for records only."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment of this boot (CLOCK_BOOTTIME)."""
+        """Seconds since the system started (CLOCK_BOOTTIME)."""
 
     def wall(self) -> float:
         """Seconds since 1970, UTC."""
@@ -79,7 +89,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Instance:
-    """What the metadata service says about this instance. Shapes are checked by the adapter (i-..., IPv4)."""
+    """This instance, from the metadata service. The adapter validates the values (i-..., IPv4)."""
 
     id: str
     local_ip: str
@@ -87,22 +97,30 @@ class Instance:
 
 
 class Metadata(Protocol):
-    """The instance metadata service, IMDSv2 only. Each call: 2 s at most, with one retry inside. Raises Unavailable (4xx but 404 as well)."""
+    """The instance metadata service, IMDSv2 only. Each call: at most 2 s, with one retry.
+
+    Raises Unavailable, also for 4xx other than 404.
+    """
 
     def instance(self) -> Instance:
         """instance-id, local-ipv4, public-ipv4 (404: None)."""
 
     def target_state(self) -> str | None:
-        """autoscaling/target-lifecycle-state: `InService`, `Standby`, `Detached`, `Terminated`, `Warmed:...`. None: 404, not (yet) in a group."""
+        """autoscaling/target-lifecycle-state: `InService`, `Standby`, `Detached`, `Terminated`, `Warmed:...`.
+
+        None: 404, the instance is not (yet) in a group.
+        """
 
     def spot_action(self) -> str | None:
         """spot/instance-action's `action`: `terminate`, `stop`, `hibernate`. None: 404, no notice."""
 
 
 class Group(Protocol):
-    """The own Auto Scaling group, by the role that playbooks/iam.yml writes (there is no Describe*). Each call: 5 s at most, no retry inside.
+    """The Auto Scaling group of this instance. Each call: at most 5 s, without a retry.
 
-    The instance id and the group's name are the adapter's. Raises Unavailable, Refused (`NO_ACTIVE_ACTION`, `ValidationError`, `AccessDenied`, ...).
+    The instance's role, which playbooks/iam.yml writes, allows these calls and no Describe*. The adapter knows the
+    instance id and the group's name. Raises Unavailable, Refused (`NO_ACTIVE_ACTION`, `ValidationError`,
+    `AccessDenied`, ...).
     """
 
     def heartbeat(self, hook: str) -> None:
@@ -122,27 +140,33 @@ class Secret(Protocol):
     """The worker's secret."""
 
     def fetch(self) -> Task[str]:
-        """Begin GetSecretValue (30 s at most); its text. Refused where it is denied, missing, or has no SecretString."""
+        """Start GetSecretValue (at most 30 s).
+
+        The task raises Refused if it is denied, missing or has no SecretString.
+        """
 
 
 class Registry(Protocol):
-    """Logins of docker (one directory with config.json, written by rename)."""
+    """Docker's registry logins: a directory with config.json."""
 
     def login(self) -> Task[None]:
-        """Begin to write a fresh login for the wanted image's registry (30 s at most); nothing to do for a registry other than ECR."""
+        """Start writing a fresh login for the image's registry (at most 30 s). Only ECR needs one."""
 
 
 class Images(Protocol):
-    """Docker's images. Calls that are no tasks: 5 s at most. Raises Unavailable (docker is down), Refused (no such image)."""
+    """Docker's images.
+
+    Calls other than tasks: at most 5 s. Raises Unavailable (docker is down), Refused (no such image).
+    """
 
     def present(self, reference: str) -> bool:
-        """Whether docker holds exactly this reference."""
+        """Whether docker has exactly this reference."""
 
     def pull(self, reference: str) -> Task[None]:
-        """Begin to pull."""
+        """Start a pull."""
 
     def baked(self) -> str | None:
-        """The reference that was baked into this machine's image, if docker still holds it; None: nothing was baked."""
+        """The reference that was baked into the machine image, if docker still has it; None: nothing was baked."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +174,9 @@ class Service:
     """A compose service's container.
 
     Attributes:
-        state: docker's word: `created`, `running`, `restarting`, `paused`, `removing`, `exited`, `dead`.
-        exit_code: of its last end; meaningless while it runs.
-        health: `healthy`, `unhealthy`, `starting`; empty where it has no check.
+        state: as docker reports it: `created`, `running`, `restarting`, `paused`, `removing`, `exited`, `dead`.
+        exit_code: of its last process; meaningless while one runs.
+        health: `healthy`, `unhealthy`, `starting`; empty without a health check.
     """
 
     state: str
@@ -161,12 +185,12 @@ class Service:
 
     @property
     def runs(self) -> bool:
-        """Whether there is a process (in `restarting` there is none: docker waits between two lives)."""
+        """Whether it has a process. While `restarting` it has none: docker waits before it starts the next one."""
         return self.state in ("running", "paused", "removing")
 
     @property
     def down(self) -> bool:
-        """Whether there is no process, and docker starts none by itself."""
+        """Whether it has no process and docker will not start one."""
         return self.state in ("created", "exited", "dead")
 
 
@@ -174,22 +198,28 @@ WORKER, API, DEPLOY_SERVER = "worker", "api", "deploy-server"  # the compose fil
 
 
 class Compose(Protocol):
-    """`docker compose` on the project (its file, the override, the `.env`). Calls that are no tasks: 5 s at most. Raises Unavailable."""
+    """`docker compose` on the project: its file, the override, the `.env`. Calls other than tasks: at most 5 s.
+
+    Raises Unavailable.
+    """
 
     def up(self) -> Task[None]:
-        """Begin `up --detach --wait`. A project that is as wanted is left alone; one that is being brought up is not brought up twice."""
+        """Start `up --detach --wait`. It changes only what differs. A second one waits for the first to finish."""
 
     def terminate(self, service: str) -> None:
-        """One SIGTERM to the service's process (docker kill). Without a process it is no error. Docker does not start it again when it has ended."""
+        """Send one SIGTERM to the service's process (docker kill), if it has one.
+
+        Docker does not start the process again after it exits.
+        """
 
     def stop(self, services: Collection[str], grace: float) -> Task[None]:
-        """Begin `stop`: SIGTERM to each, SIGKILL after `grace` seconds. What is down already, or does not exist, is no error.
+        """Start `stop`: SIGTERM to each, SIGKILL after `grace` seconds. Missing and stopped services are no error.
 
-        An `up` that is under way is ended first, whoever began it: also one that a killed agent left behind.
+        An `up` in progress is killed first, also one that a killed agent left behind.
         """
 
     def services(self) -> Mapping[str, Service]:
-        """Every container of the project by service, ended ones included; a service without one is absent."""
+        """Every container of the project by service, also exited ones. A service without a container is absent."""
 
 
 @dataclass(frozen=True)
@@ -209,40 +239,48 @@ class WorkerStatus:
 
 
 class Worker(Protocol):
-    """The worker's own HTTP server on this host. Each call: 2 s at most. Raises Unavailable (not there, not in time, not the right shape)."""
+    """The worker's HTTP server on this host. Each call: at most 2 s.
+
+    Raises Unavailable: no answer, none in time, or one in an unexpected form.
+    """
 
     def status(self) -> WorkerStatus:
         """GET /worker/status."""
 
     def drain(self) -> None:
-        """POST /worker/drain: it takes no more jobs (legacy), one-way."""
+        """POST /worker/drain: the worker takes no more jobs (legacy). It cannot be undone."""
 
 
-FileName = Literal["environment", "override", "shipper"]
+FileName = Literal["environment", "override", "log_shipper"]
 
 
 class Files(Protocol):
     """The files that boot writes, each by a temporary file of its final mode, fsync and rename: old or new, never half.
 
-    `environment`: the project's `.env`, 0600. `override`: docker-compose.override.yml. `shipper`: the log shipper's configuration.
+    `environment`: the project's `.env`, 0600. `override`: docker-compose.override.yml. `log_shipper`: the configuration
+    of amazon-cloudwatch-agent.
     """
 
     def write(self, name: FileName, text: str) -> bool:
-        """Write it unless it says so already; whether it changed. 2 s at most. Raises Unavailable (disk full, read-only)."""
+        """Write the file unless it has this text; whether it changed. At most 2 s.
+
+        Raises Unavailable (disk full, read-only).
+        """
 
 
 @dataclass(frozen=True)
 class BootRecord:
-    """/run/ghosthands/boot.json: how the boot of this instance goes. Written by boot alone.
+    """/run/ghosthands/boot.json: the progress of this instance's boot. Only boot writes it.
 
     Attributes:
-        state: `running`; `completed`: the worker is registered; `failed`: it is not, boot may be started again; `withdrawn`: the instance is to end.
-        phase: the phase under way, or the last one.
+        state: `running`; `completed`: the worker is registered; `failed`: it is not, boot may be started again;
+            `withdrawn`: the instance is to terminate.
+        phase: the phase in progress, or the last one.
         reason: why it failed, in names and codes; else empty.
         failures: failed boots so far, this one included.
-        began: wall time of this attempt, for people.
-        seconds: how long each ended phase took.
-        image: what ran in the end: a digest or tag; empty until known.
+        began: wall time of the start of this attempt.
+        seconds: how long each finished phase took.
+        image: the image that was started, by digest or tag; empty until known.
     """
 
     state: Literal["running", "completed", "failed", "withdrawn"]
@@ -258,44 +296,45 @@ Flag = Literal["terminated", "spot", "requested", "stopping"]
 
 
 class Records(Protocol):
-    """What must outlive the agent but not a boot of the system (what another boot wrote is not seen). Each call: 1 s at most, by rename. Raises Unavailable.
+    """State that survives a restart of the agent, but not a boot of the system. Each call: at most 1 s.
 
-    Marks are moments of `Clock.monotonic`: when the target state Terminated, a spot notice, an operator's wish were first seen; when the worker was
-    told to stop. All marks are one file; two processes may set marks at once and lose none.
+    A flag is a time of `Clock.monotonic`: when the target state Terminated, a spot notice or an operator's request was
+    first seen (`terminated`, `spot`, `requested`), and when the worker was first signalled (`stopping`). All flags are
+    in one file; two processes may set flags at once and lose none. Raises Unavailable.
     """
 
     def boot(self) -> BootRecord | None:
-        """The boot record; None where there is none or it cannot be understood."""
+        """The boot record; None if there is none or it is not valid."""
 
     def write_boot(self, record: BootRecord) -> None:
         """Replace the boot record."""
 
     def flags(self) -> Mapping[Flag, float]:
-        """The marks that are set."""
+        """The flags that are set."""
 
     def set_flag(self, flag: Flag, moment: float) -> None:
-        """Set a mark, unless it is set already: the first one stays."""
+        """Set a flag, unless it is set: the first time stays."""
 
     def clear_flag(self, flag: Flag) -> None:
-        """Take a mark back, if it is set."""
+        """Remove a flag, if it is set."""
 
 
 class Logs(Protocol):
-    """What takes the instance's logs away."""
+    """The log shipper."""
 
     def flush(self) -> Task[None]:
-        """Begin to hand on what is still buffered; 2 s at most. Procedures do not wait for more than a moment and do not mind if it fails."""
+        """Start sending what is still buffered; at most 2 s. Procedures wait briefly and ignore a failure."""
 
 
 class Journal(Protocol):
     """One structured line per step. Never raises, never blocks."""
 
     def step(self, event: str, level: Level = "info", **fields: Scalar) -> None:
-        """`event=... key=value`. Never given a secret."""
+        """`event=... key=value`. No field may hold a secret."""
 
 
 class Supervisor(Protocol):
-    """systemd's notification socket; nothing where there is none. Never raises, never blocks."""
+    """systemd's notification socket, if there is one. Never raises, never blocks."""
 
     def ready(self) -> None:
         """READY=1."""
@@ -309,7 +348,7 @@ class Supervisor(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """All neighbours of a procedure."""
+    """All ports of a procedure."""
 
     clock: Clock
     metadata: Metadata

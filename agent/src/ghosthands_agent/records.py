@@ -1,4 +1,4 @@
-"""What outlives the agent and not the boot: two JSON files in /run/ghosthands, each stamped with the boot's id."""
+"""State until the next boot of the system: two JSON files in /run/ghosthands, each with the boot's id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RunRecords:
     """ports.Records over the files of `paths`.
 
     Args:
-        boot_id: what tells this boot of the system from another; /run is empty after a boot, except where it is no memory file system.
+        boot_id: identifies this boot of the system, for hosts where /run survives a boot.
     """
 
     def __init__(self, paths: Paths, boot_id: str | None = None) -> None:
@@ -71,7 +71,7 @@ class RunRecords:
                 self._write(self._flags, flags)
 
     def _read(self, path: Path) -> dict[str, Any]:
-        """What the file holds of this boot; {} where there is no such file, or it is another boot's, or it is not ours."""
+        """The file's content, or {} if there is no such file, another boot wrote it, or it is not valid."""
         try:
             data = json.loads(path.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -85,7 +85,10 @@ class RunRecords:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """No other process changes flags meanwhile. A change takes milliseconds; the kernel takes the lock from a process that dies."""
+        """Hold the lock of the flags.
+
+        A change takes milliseconds, and the kernel releases the lock of a killed process.
+        """
         try:
             self._flags.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._flags.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)

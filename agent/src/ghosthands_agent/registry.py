@@ -1,6 +1,7 @@
-"""docker's login at the registry of the worker's image: a config.json of its own directory, with the login itself in it.
+"""docker's login at the worker image's registry: a config.json in its own directory, with the login itself in it.
 
-The deploy server mounts that directory and reads `auths` literally (no credential helper there). A token of ECR lives 12 hours.
+The deploy server mounts that directory and reads `auths`, without a credential helper. A token of ECR is valid for 12
+hours.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from .files import SECRET, replace
 from .paths import Paths
 from .ports import Refused, Task
 
-#: ACCOUNT.dkr.ecr[-fips].REGION.amazonaws.com[.cn], and dual stack's ACCOUNT.dkr-ecr[-fips].REGION.on.aws (Amazon ECR User Guide, "Private registry";
-#: General Reference, "Amazon ECR endpoints and quotas").
+#: ACCOUNT.dkr.ecr[-fips].REGION.amazonaws.com[.cn], and dual stack's ACCOUNT.dkr-ecr[-fips].REGION.on.aws (Amazon ECR
+#: User Guide, "Private registry"; General Reference, "Amazon ECR endpoints and quotas").
 ECR = re.compile(
     r"\d{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.(?:aws|amazonwebservices\.com\.cn))"
 )
 
 
 def host(image: str) -> str | None:
-    """The registry's host (and port) in an image reference; None where there is none, which is Docker Hub."""
+    """The registry's host (and port) in an image reference; None without one, which means Docker Hub."""
     first, slash, _rest = image.partition("/")
     return first if slash and re.search(r"[.:]|^localhost$", first) else None
 
 
 def ecr_region(image: str) -> str | None:
-    """The region of the ECR registry that an image reference names; None: its registry is no ECR, no login is written for it."""
+    """The region of the ECR registry in an image reference; None: the registry is not ECR, and gets no login."""
     found = ECR.fullmatch(host(image) or "")
     return found[1] if found else None
 
@@ -55,7 +56,7 @@ class EcrRegistry:
         replace(self._file, text + "\n", SECRET)
 
     def token(self, region: str) -> str:
-        """A login as `auths` wants it: base64 of `AWS:password`. Raises Unavailable, Refused."""
+        """A login in the form of `auths`: base64 of `AWS:password`. Raises Unavailable, Refused."""
         answer = self._account.call("ecr", "get_authorization_token", region=region, slow=True)
         try:
             token = answer["authorizationData"][0]["authorizationToken"]

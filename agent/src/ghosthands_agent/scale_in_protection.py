@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from .ports import IN_SERVICE, PortError, Ports, Refused
 
-REPEAT_SECONDS = 300.0  # standby, detach and operators change it behind the agent's back
+REPEAT_SECONDS = 300.0  # standby, detach and operators may change the protection
 UNAVAILABLE_PAUSE = 1.0
-REFUSED_PAUSE = 5.0  # the target says InService while the instance is still in Pending:Wait, for minutes: AWS refuses until it is there
+#: The target state is InService while the instance is still in Pending:Wait, for minutes. AWS refuses until then.
+REFUSED_PAUSE = 5.0
 
 
 class ScaleInProtection:
-    """Sets the protection on a change, until it worked, and again every few minutes.
+    """Sets the protection on a change, retries until it worked, and repeats it every few minutes.
 
-    What an earlier life of the agent or somebody else had set is not known: the first reading decides, so an idle instance does not stay protected.
+    What an earlier run of the agent or an operator had set is not known: the first status decides, so an idle instance
+    does not stay protected.
     """
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._protected: bool | None = None  # what the group was told last, where that is certain
+        self._protected: bool | None = None  # what was set last, if that is certain
         self._repeat_at = 0.0
         self._retry_at = 0.0
         self._failure_code = ""
 
     def update(self, target: str | None, busy: bool | None) -> None:
-        """One look. `busy` None: not known, so what is stays. Outside InService AWS refuses protection, and a change of state may end it."""
+        """Set the protection if it is due.
+
+        :param target: the target state. AWS refuses protection outside InService, and a change of state may end it.
+        :param busy: whether a job runs; None: not known, so nothing changes.
+        """
         now = self._ports.clock.monotonic()
         if target != IN_SERVICE:
             self._protected = None

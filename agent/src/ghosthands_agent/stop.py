@@ -1,4 +1,4 @@
-"""A plain shutdown or reboot: the worker first, then the rest; and how long systemd has to let that take."""
+"""Stop the services at a shutdown or reboot, the worker first; and the time limits of the units."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .termination import (
     terminate_worker,
 )
 
-WATCHDOG_SECONDS = 60  # watch reports on every pass; the port calls of one pass take 25 s at worst
+WATCHDOG_SECONDS = 60  # watch reports in every check; the port calls of one check take 25 s at worst
 
 
 class UnitLimits(NamedTuple):
-    """What the units' options have to be for these settings, in seconds.
+    """The units' options for these settings, in seconds.
 
     Attributes:
         boot_start: TimeoutStartSec of the unit that runs `boot`.
@@ -34,14 +34,14 @@ class UnitLimits(NamedTuple):
 
 
 def unit_limits(settings: Settings) -> UnitLimits:
-    """Limits within which the procedures end by themselves."""
+    """Limits within which the procedures finish by themselves."""
     start = settings.boot_timeout_seconds + LONGEST_BACK_OFF_SECONDS + 2 * REPORT_SECONDS + MARGIN_SECONDS
     worker = _requeue_seconds(settings) + max(settings.stop_grace_seconds, SECOND_SIGNAL_SECONDS) + 4 * MARGIN_SECONDS
     return UnitLimits(round(start), round(worker + OTHERS_GRACE_SECONDS + MARGIN_SECONDS), WATCHDOG_SECONDS)
 
 
 def stop(ports: Ports, settings: Settings) -> Procedure[int]:
-    """Stop everything, the worker first; 0 when all is down, else 1. Touches no hook: a reboot is not the end of an instance."""
+    """Stop everything, the worker first; 0 when all is down, else 1. Touches no hook, since the instance may reboot."""
     began = ports.clock.monotonic()
     ports.journal.step("stop_began")
     try:
@@ -61,7 +61,10 @@ def stop(ports: Ports, settings: Settings) -> Procedure[int]:
 
 
 def _requeue_seconds(settings: Settings) -> int:
-    """Seconds that a job gets after the signal. Only a worker that drains by itself has a use for them; any other is to put its job back at once."""
+    """Seconds that a job gets after the signal.
+
+    Only a worker that drains by itself can use them. Any other should return its job to the queue at once.
+    """
     return REQUEUE_SECONDS if settings.drain_policy == "sigterm" else 0
 
 

@@ -1,8 +1,8 @@
-"""How a worker's process is ended: by a signal, a second one where a job is inside, and the kill only when neither helped.
+"""Terminate the worker's process: one SIGTERM, a second one if a job runs, and SIGKILL only if neither works.
 
-What the worker does (docs/agent.md, and its source): at SIGTERM it takes no more jobs; with a job a legacy worker waits 30 s and then puts it back into
-the queue while it still runs, a queue worker exits after 10 s and the job is lost. A second SIGTERM puts the job back at once and exits 1. Its status
-answers until it exits.
+The worker's behaviour (docs/agent.md, and its source): at SIGTERM it takes no more jobs. With a job, a legacy worker
+waits 30 s and returns it to the queue while it still runs; a queue worker exits after 10 s and the job is lost. A
+second SIGTERM returns the job to the queue at once, exit code 1. The worker answers status requests until it exits.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from typing import NamedTuple, TypeAlias
 from .ports import WORKER, PortError, Ports, Procedure, Service, Unavailable
 from .settings import Settings
 
-REQUEUE_SECONDS = 40  # legacy: 30 s until the job is back, and the exit. For whoever sends one signal only (compose, the deploy server)
-SECOND_SIGNAL_SECONDS = 15  # for the second signal to be obeyed
+#: legacy: 30 s until the job is back in the queue, and the exit. For senders of one signal only: compose, the deploy
+#: server.
+REQUEUE_SECONDS = 40
+SECOND_SIGNAL_SECONDS = 15  # from the second signal to the exit
 KILL_SECONDS = 1  # from compose's SIGTERM, the last one, to its SIGKILL
 OTHERS_GRACE_SECONDS = 10  # docker's own default; api and deploy server hold no jobs
 MARGIN_SECONDS = 20  # docker's and compose's own time
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 
-#: Pauses as `Monitor.pause` does; `stop` has no duties meanwhile and just yields.
+#: `Monitor.pause`, or a plain pause in `stop`.
 Pause: TypeAlias = Callable[[float], Procedure[None]]
 
 
 class Termination(NamedTuple):
-    """A worker without a process.
+    """How the worker's process was terminated.
 
     Attributes:
-        service: its container; None where there is none.
-        requeued: whether a job was inside that had to be put back.
-        killed: whether signals alone did not end it.
+        service: its container; None if there is none.
+        requeued: whether a second signal was needed to return a job to the queue.
+        killed: whether SIGKILL was needed.
     """
 
     service: Service | None
@@ -42,12 +44,14 @@ class Termination(NamedTuple):
 def terminate_worker(
     ports: Ports, pause: Pause, requeue_at: float, grace: float, signalled: Callable[[], None] = lambda: None
 ) -> Procedure[Termination]:
-    """End the worker's process.
+    """Terminate the worker's process.
 
-    :param requeue_at: the moment from which on a job inside is put back by a second signal; until then the worker has time to finish it.
-    :param grace: seconds after `requeue_at` until it is killed; more where a job is being put back.
+    :param pause: waits some seconds.
+    :param requeue_at: when a second signal returns a running job to the queue. Until then the worker may finish the
+        job.
+    :param grace: seconds from `requeue_at` to SIGKILL; more after a second signal.
     :param signalled: called after the first signal.
-    :raises Unavailable: docker does not say that it is down, some time after that.
+    :raises Unavailable: docker does not report it as stopped some time after that.
     """
     clock = ports.clock
     failure = ""
@@ -76,9 +80,8 @@ def terminate_worker(
         if service is None or service.down:
             return Termination(service, requeued=signals > 1)
         if not service.runs:
-            return Termination(
-                (yield from _kill(ports, pause))
-            )  # between two lives: only compose's stop keeps docker from starting it again
+            # Between two processes: only compose's stop keeps docker from starting the next one.
+            return Termination((yield from _kill(ports, pause)))
         yield from pause(POLL_SECONDS)
     return Termination((yield from _kill(ports, pause)), requeued=signals > 1, killed=True)
 
@@ -86,7 +89,7 @@ def terminate_worker(
 def stop_services(
     ports: Ports, pause: Pause, services: Collection[str], grace: float, timeout: float
 ) -> Procedure[bool]:
-    """Have compose stop `services`; whether it says that it did, within `timeout` seconds. Does not wait for it longer."""
+    """Have compose stop `services`; whether it finished within `timeout` seconds, after which it continues alone."""
     until = ports.clock.monotonic() + timeout
     try:
         task = ports.compose.stop(services, grace)
@@ -118,7 +121,7 @@ def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
 
 
 def _is_busy(ports: Ports) -> bool:
-    """Whether a job is inside for certain."""
+    """Whether a job certainly runs."""
     try:
         return ports.worker.status().busy
     except PortError:
@@ -126,12 +129,10 @@ def _is_busy(ports: Ports) -> bool:
 
 
 def worker_stop_timeout(settings: Settings) -> int:
-    """Seconds that a worker which is told once, by whomever, needs so that its job is not lost: compose's stop_grace_period.
+    """compose's stop_grace_period: seconds that the worker needs after one SIGTERM, so that its job is not lost.
 
-    A worker that fits the policy `sigterm` finishes its job after the signal; any other puts it back.
+    A worker with the policy `sigterm` finishes its job after the signal; any other returns it to the queue.
     """
-    return (
-        settings.drain_limit_seconds
-        if settings.drain_policy == "sigterm"
-        else max(settings.stop_grace_seconds, REQUEUE_SECONDS)
-    )
+    if settings.drain_policy == "sigterm":
+        return settings.drain_limit_seconds
+    return max(settings.stop_grace_seconds, REQUEUE_SECONDS)

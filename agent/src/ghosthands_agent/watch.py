@@ -1,4 +1,7 @@
-"""The agent's long life: shields the worker while it is busy, and drains it when the instance is to end. Runs whatever became of `boot`."""
+"""The agent's service: protects the instance while the worker is busy, and drains the worker before termination.
+
+It runs whether `boot` succeeded or not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from .settings import Settings
 
 
 def watch(ports: Ports, settings: Settings) -> Procedure[None]:
-    """Never ends by itself."""
+    """Runs for ever."""
     monitor = Monitor(ports, settings)
     ports.journal.step(
         "watch_began", group=settings.group, hook=settings.termination_hook, policy=settings.drain_policy
@@ -28,7 +31,7 @@ def watch(ports: Ports, settings: Settings) -> Procedure[None]:
 
 
 def _drain(monitor: Monitor) -> Procedure[set[Flag]]:
-    """One drain, and the hook if the instance is to end; the causes that are handled by it."""
+    """Drain, and complete the hook if the instance is to terminate; the causes that this handled."""
     result = yield from drain(monitor)
     handled = set(monitor.causes())
     if "terminated" in handled and not monitor.hook_done:

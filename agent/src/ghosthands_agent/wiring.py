@@ -1,4 +1,4 @@
-"""The procedures' neighbours as they are on this host."""
+"""Joins the ports with the adapters of this host."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .worker import HttpWorker
 
 
 def journal() -> Journal:
-    """Lines for journald where it listens, else for a terminal or a file."""
+    """The log: for journald if it listens, else for a terminal or a file."""
     return StderrJournal(priorities="JOURNAL_STREAM" in os.environ)
 
 
 def metadata() -> Imds:
-    """This instance's metadata service. Raises ValueError where AWS_EC2_METADATA_SERVICE_ENDPOINT is no address."""
+    """This instance's metadata service. Raises ValueError if AWS_EC2_METADATA_SERVICE_ENDPOINT is not valid."""
     return Imds(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT)
 
 
@@ -37,7 +37,7 @@ def account(settings: Settings) -> Account:
 
 
 def ports(settings: Settings, paths: Paths, log: Journal) -> Ports:
-    """All neighbours; nothing is called yet. Raises ValueError where the environment is wrong."""
+    """All ports; nothing is called yet. Raises ValueError if the environment is not valid."""
     services, docker, imds = account(settings), Docker(paths), metadata()
     return Ports(
         clock=LinuxClock(),

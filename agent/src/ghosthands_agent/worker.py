@@ -1,4 +1,4 @@
-"""The worker's own HTTP server, on this host (its source: WeKruit/GHOST-HANDS, GET /worker/status and POST /worker/drain)."""
+"""The worker's HTTP server on this host (WeKruit/GHOST-HANDS: GET /worker/status and POST /worker/drain)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .paths import API_PORT, WORKER_PORT
 from .plain_http import NoResponse, PlainHttp, Response
 from .ports import Unavailable, WorkerStatus
 
-#: A worker whose event loop a browser keeps busy may take a second to answer; ports.Worker allows two.
+#: A worker whose event loop is busy with a browser may take a second to answer; ports.Worker allows two.
 ANSWER_SECONDS = 2.0
 FIELDS = {
     "worker_id": str,
@@ -22,7 +22,7 @@ FIELDS = {
 
 
 class HttpWorker:
-    """What listens on 127.0.0.1 at the worker's port."""
+    """ports.Worker at 127.0.0.1."""
 
     def __init__(self, port: int = WORKER_PORT) -> None:
         self._http = PlainHttp("127.0.0.1", port, ANSWER_SECONDS)
@@ -40,7 +40,7 @@ class HttpWorker:
 
 
 def api_health(port: int = API_PORT) -> None:
-    """GET /health of the api service: nothing where it answers 2xx.
+    """Check that GET /health of the api service answers 2xx.
 
     Raises:
         Unavailable: it does not, or not within 2 s.
@@ -49,7 +49,7 @@ def api_health(port: int = API_PORT) -> None:
 
 
 def request(http: PlainHttp, method: str, path: str, call: str) -> Response:
-    """An exchange that counts only when it is answered with 2xx. Raises Unavailable."""
+    """An exchange with a 2xx response. Raises Unavailable otherwise."""
     try:
         answer = http.request(method, path)
     except NoResponse as error:

@@ -139,7 +139,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
 def test_on_a_healthy_host_all_is_well(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(ward.paths.config, ward.paths, as_json=False) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[-1] == f"{len(CHECKS) + 1} looked at, all well"
+    assert said.splitlines()[-1] == f"{len(CHECKS) + 1} checks, all passed"
     assert "canary" not in said
 
 
@@ -207,7 +207,7 @@ def test_what_the_metadata_service_lacks_is_found(ward: Ward, path: str, value: 
 
 def test_another_instances_worker_is_not_this_ones(ward: Ward) -> None:
     ward.worker["GET /worker/status"] = Said(body=json.dumps({**STATUS, "ec2_instance_id": "i-00000000000000001"}))
-    assert ward.bad() == {"worker": f"it says that it is i-00000000000000001, this is {INSTANCE}"}
+    assert ward.bad() == {"worker": f"it reports the id i-00000000000000001, this instance is {INSTANCE}"}
 
 
 def test_a_docker_that_does_not_answer_is_found_wherever_it_is_needed(ward: Ward) -> None:
@@ -227,7 +227,7 @@ def test_an_image_that_is_not_here_yet_is_a_warning(ward: Ward, capsys: pytest.C
 def test_an_env_that_others_may_read_is_found(ward: Ward, mode: int) -> None:
     ward.paths.environment.chmod(mode)
     assert ward.bad() == {
-        "environment_file": f"{ward.paths.environment} has mode {mode:04o}: others may read the worker's secrets"
+        "environment_file": f"{ward.paths.environment} has mode {mode:04o}: other users may read the worker's secrets"
     }
     assert stat.S_IMODE(ward.paths.environment.stat().st_mode) == mode, "it changes nothing"
 
@@ -242,7 +242,7 @@ def test_without_a_configuration_nothing_else_is_looked_at(ward: Ward, capsys: p
     assert doctor(ward.paths.config, ward.paths, as_json=False) == 1
     said = capsys.readouterr().out
     assert "TYPO" in said
-    assert "Nothing else was looked at" in said
+    assert "Nothing else was checked" in said
     assert ward.aws.asked == []
 
 
@@ -258,7 +258,7 @@ def test_the_table_says_what_to_do_under_what_is_bad() -> None:
         "          -> Look.",
         "FAIL  c   gone",
         "          -> Bring it.",
-        "3 looked at, 2 not as it should be",
+        "3 checks, 2 failed",
     ]
 
 

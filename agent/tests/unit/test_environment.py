@@ -175,7 +175,7 @@ BAD: Mapping[str, tuple[str, str]] = {
     "a key twice": ('{"A": "canary", "A": "canary"}', "'A' twice"),
     "a key twice in dotenv": ("A=canary\nA=canary\n", "'A' twice"),
     "too much": (json.dumps({"A": "canary" * VALUE_BYTES}), "more than 65536 bytes"),
-    "what steers Compose": (json.dumps({"COMPOSE_FILE": "canary"}), "COMPOSE_FILE would steer Compose"),
+    "what steers Compose": (json.dumps({"COMPOSE_FILE": "canary"}), "COMPOSE_FILE would configure Compose"),
     "an empty text": (" \n", "The secret is empty"),
     "an array": ('["canary"]', "neither a JSON object"),
     "broken JSON": ('{"A": "canary"', "neither a JSON object"),

@@ -153,6 +153,6 @@ def test_boots_files_lie_where_they_are_looked_for(tmp_path: Path) -> None:
     written = ProjectFiles(paths)
     assert written.write("environment", "A=1\n")
     assert written.write("override", "{}\n")
-    assert written.write("shipper", "{}\n")
-    assert (mode(paths.environment), mode(paths.override), mode(paths.shipper)) == (0o600, 0o644, 0o644)
+    assert written.write("log_shipper", "{}\n")
+    assert (mode(paths.environment), mode(paths.override), mode(paths.log_shipper)) == (0o600, 0o644, 0o644)
     assert not written.write("environment", "A=1\n")

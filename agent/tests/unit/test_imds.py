@@ -179,7 +179,7 @@ def test_a_spot_notice_of_another_shape_is_refused(notice: str) -> None:
 
 @pytest.mark.parametrize("endpoint", ["", "169.254.169.254", "https://169.254.169.254", "file:///etc/passwd"])
 def test_an_endpoint_that_is_no_http_address_is_refused(endpoint: str) -> None:
-    with pytest.raises(ValueError, match="no http://HOST"):
+    with pytest.raises(ValueError, match="not http://HOST"):
         Imds(endpoint)
 
 

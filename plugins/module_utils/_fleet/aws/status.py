@@ -22,7 +22,7 @@ def _repository(call: Call, s: read.Settings) -> Iterator[Row]:
 
 def _key_pair(call: Call, s: read.Settings) -> Iterator[Row]:
     if s["fleet_key_name"]:
-        yield Row("§1", "key pair", s["fleet_key_name"], _present(ec2.key_pair(call, s["fleet_key_name"])))
+        yield Row("§1", "key pair", s["fleet_key_name"], _present(read.key_pair_exists(call, s)))
 
 
 def _secret(call: Call, s: read.Settings) -> Iterator[Row]:
@@ -39,7 +39,7 @@ def _log_group(call: Call, s: read.Settings) -> Iterator[Row]:
 
 def _identity(call: Call, s: read.Settings) -> Iterator[Row]:
     role, policy, profile = s["fleet_role_name"], s["fleet_policy_name"], s["fleet_instance_profile_name"]
-    yield Row("§6", "role", role, _present(iam.role(call, role)))
+    yield Row("§6", "role", role, _present(read.role_exists(call, s)))
     yield Row("§6", "policy", policy, _present(iam.role_policy(call, role, policy)))
     found = iam.instance_profile(call, profile)
     roles = ", ".join(r["RoleName"] for r in found["Roles"]) if found else ""
@@ -47,7 +47,7 @@ def _identity(call: Call, s: read.Settings) -> Iterator[Row]:
 
 
 def _security_group(call: Call, s: read.Settings) -> Iterator[Row]:
-    name, vpc = s["fleet_security_group_name"], ec2.vpc(call, s["fleet_vpc_id"])
+    name, vpc = s["fleet_security_group_name"], read.vpc(call, s)
     found = next((group for group in ec2.security_groups(call, name) if group.get("VpcId") == vpc), None)
     state = f"{len(found['IpPermissions'])} ports open" if found else MISSING
     yield Row("§7", "security group", found["GroupId"] if found else name, state)

@@ -93,7 +93,7 @@ def test_the_roles_places_are_the_agents() -> None:
     assert names["__ghosthands_conf"] == str(paths.config)
     assert names["__ghosthands_project"] == str(paths.project)
     assert names["__ghosthands_baked"] == str(paths.baked_image)
-    assert str(paths.shipper).startswith(names["__ghosthands_log_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
+    assert str(paths.log_shipper).startswith(names["__ghosthands_log_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
     assert paths.compose_file.name == "docker-compose.prod.yml"
 
 
