@@ -315,9 +315,9 @@ class ActionModule(FleetAction):
         required = REQUIRED_SECTIONS.get(mine, set())
         missing = list(dict.fromkeys(f"{t.section}.yml" for t in tasks if t.section in required and t.is_missing))
         if missing:
-            which = "these" if len(missing) > 1 else "that one"
-            needed = f"{mine}.yml needs what {' and '.join(missing)} make first."
-            raise AnsibleActionFail(f"{needed} Run site.yml, or {which} before.")
+            create, which = ("create", "these") if len(missing) > 1 else ("creates", "that one")
+            needed = f"{mine}.yml needs what {' and '.join(missing)} {create}."
+            raise AnsibleActionFail(f"{needed} Run site.yml, or {which} first.")
 
     def _show(self, host: str, result: Vars, reported: list[Compared], findings: list[Finding], verdict: str) -> None:
         show, sections = self._display.display, list(dict.fromkeys(t.section for t in reported))

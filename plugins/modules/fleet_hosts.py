@@ -50,11 +50,11 @@ EXAMPLES = r"""
 - name: Read the hosts
   wekruit.ghosthands.fleet_hosts:
     by: ssh
-  register: asked
+  register: doctor
 
 - name: Check the fleet, with the hosts
   wekruit.ghosthands.lifecycle_check:
-    hosts: "{{ asked.hosts }}"
+    hosts: "{{ doctor.hosts }}"
 """
 
 RETURN = r"""

@@ -28,7 +28,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Show what stands
+- name: Show the fleet
   wekruit.ghosthands.fleet_status:
 """
 

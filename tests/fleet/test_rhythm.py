@@ -180,15 +180,15 @@ def test_diff_shows_the_changes_of_all_sections_in_check_mode_and_in_a_run(fleet
     [
         (
             "launch_template",
-            "launch_template.yml needs what iam.yml and security_group.yml make first. Run site.yml, or these before.",
+            "launch_template.yml needs what iam.yml and security_group.yml create. Run site.yml, or these first.",
         ),
         (
             "autoscaling_group",
-            "autoscaling_group.yml needs what launch_template.yml make first. Run site.yml, or that one before.",
+            "autoscaling_group.yml needs what launch_template.yml creates. Run site.yml, or that one first.",
         ),
         (
             "lifecycle_hook",
-            "lifecycle_hook.yml needs what autoscaling_group.yml make first. Run site.yml, or that one before.",
+            "lifecycle_hook.yml needs what autoscaling_group.yml creates. Run site.yml, or that one first.",
         ),
     ],
 )

@@ -128,7 +128,7 @@ class Account:
     def call_now(
         self, service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **request: Any
     ) -> Any:
-        """As `facts.aws_call.Call`, sent every time: to see a change, or to make one."""
+        """As `facts.aws_call.Call`, sent every time: to see a change, or to change something."""
         return _part(self._send(service, operation, absent, request), key)
 
     def _send(self, service: str, operation: str, absent: tuple[str, ...], request: dict[str, Any]) -> Any:

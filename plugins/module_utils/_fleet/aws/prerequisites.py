@@ -71,8 +71,8 @@ def _image_of_the_group(call: Call, s: Settings) -> str:
     latest = template["Latest"] if template and template["LaunchTemplateId"] == used.template_id else {}
     if latest and used.template_version in ("$Latest", str(latest["VersionNumber"])):
         return str(latest["LaunchTemplateData"].get("ImageId", ""))
-    wanted = [used.template_version or "$Default"]
-    versions = ec2.launch_template_versions(call, wanted, LaunchTemplateId=used.template_id)
+    version = used.template_version or "$Default"
+    versions = ec2.launch_template_versions(call, [version], LaunchTemplateId=used.template_id)
     return str(versions[0]["LaunchTemplateData"].get("ImageId", "")) if versions else ""
 
 

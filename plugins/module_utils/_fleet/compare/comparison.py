@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
 
 
 def compare(comparison: Comparison, p: Parameters, found: Any) -> Difference | None:
-    """None where `found` is what the module would make of its parameters `p`; else what differs."""
+    """None where the module would change nothing of `found` with its parameters `p`; else what differs."""
     unknown = {name: "no comparison known" for name in p if name not in comparison.parameters}
     if p.get("state") == "absent":
         if found is None and not unknown:

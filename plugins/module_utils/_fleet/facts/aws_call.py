@@ -16,4 +16,4 @@ None where AWS answers with an error code in `absent`. Raises AwsError for every
 
 
 class AwsError(Exception):
-    """AWS gave no answer: one sentence that says why, and one that says what to do."""
+    """A call failed. The text is one sentence on the reason and one on what to do."""

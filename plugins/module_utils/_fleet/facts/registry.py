@@ -121,7 +121,7 @@ def failure(error: str) -> dict[str, Any]:
 def from_result(result: Mapping[str, Any]) -> Registry:
     """The module's result as a value. A task that was skipped or crashed is a registry that could not be read."""
     if "reachable" not in result:
-        return Registry(False, str(result.get("msg") or "The registry was not asked."), (), (), None)
+        return Registry(False, str(result.get("msg") or "The registry was not read."), (), (), None)
     rows = tuple(WorkerRow(**{field: row[name] for name, field in RESULT.items()}) for row in result["rows"])
     same = {field.name: result[field.name] for field in fields(Registry)}
     return Registry(**{**same, "rows": rows, "broken": tuple(result["broken"])})

@@ -35,7 +35,7 @@ PRODUCTION = re.compile(r"(?<![a-z])prod(uction)?(?![a-z])", re.IGNORECASE)
 
 
 class GroupClient(Protocol):
-    """A group to read and to change, each time anew. Every call raises AwsError."""
+    """A group to read and to change. Every method raises AwsError."""
 
     name: str
 
@@ -182,7 +182,7 @@ class Drill:
         return ", ".join(f"{words} {self.seconds[step]:.1f} s" for step, words in STEPS.items() if step in self.seconds)
 
     def _idle(self, group: Group) -> list[str]:
-        """Ids of idle instances, the new one last: one that has served says more about a drain."""
+        """Ids of idle instances, the new one last: the drain of one that has worked shows more."""
         idle = [
             i.id
             for i in group.in_state("InService")
@@ -221,7 +221,7 @@ class Drill:
         return progress
 
     def _set_desired_capacity(self, desired: int) -> None:
-        """Never over what somebody else wrote."""
+        """Write desired capacity, unless somebody else wrote it."""
         group = self.group.read()
         if group.desired_capacity != self._expected:
             raise self._written_by_others(group)

@@ -310,7 +310,7 @@ def test_a_playbook_alone_says_which_others_it_needs_first(drift: Drift) -> None
         {"name": "Iam", "tasks": [{"name": "R", "amazon.aws.iam_role": {"name": "r"}}]},
         {"name": "Launch_template", "tasks": [KEEP]},
     )
-    with pytest.raises(AnsibleActionFail, match=r"launch_template.yml needs what iam.yml make"):
+    with pytest.raises(AnsibleActionFail, match=r"launch_template.yml needs what iam.yml creates"):
         drift(*site, play="Launch_template", check=False)
     assert drift(*site, play="Launch_template", check=True)["differs"] == []
 

@@ -131,7 +131,7 @@ def test_a_registry_that_could_not_be_read_is_a_value_too() -> None:
 def test_a_task_that_gave_no_result_is_a_registry_that_was_not_read(of_ansible: dict[str, Any]) -> None:
     registry = from_result(of_ansible)
     assert not registry.reachable
-    assert registry.error == of_ansible.get("msg", "The registry was not asked.")
+    assert registry.error == of_ansible.get("msg", "The registry was not read.")
 
 
 TEXT = (
