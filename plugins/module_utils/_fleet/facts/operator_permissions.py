@@ -12,7 +12,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Permission
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    Permission,
+    listed,
+)
 
 STANDARD = frozenset("a c d h i im is m r t z".split())
 STANDARD_QUOTA = "L-1216C47A"  # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
@@ -38,9 +41,9 @@ def needed(document: Mapping[str, Any], s: Mapping[str, Any], account: str, part
         Permission(action, arn)
         for statement in document["Statement"]
         if statement["Sid"].startswith(BUILDING)
-        for resource in _listed(statement["Resource"])
+        for resource in listed(statement["Resource"])
         for arn in _own(resource, s, account, partition)
-        for action in _listed(statement["Action"])
+        for action in listed(statement["Action"])
     ]
     return tuple(dict.fromkeys(found))
 
@@ -74,7 +77,3 @@ def context(s: Mapping[str, Any]) -> list[dict[str, Any]]:
 def family(instance_type: str) -> str:
     """`t` of t3a.medium."""
     return "".join(itertools.takewhile(str.isalpha, instance_type))
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]

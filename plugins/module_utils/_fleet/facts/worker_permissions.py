@@ -67,7 +67,7 @@ def denied_by_documents(documents: Iterable[Mapping[str, Any]], permissions: Ite
 
     Fails closed: a statement with conditions allows nothing here, and denies.
     """
-    statements = [s for document in documents for s in _listed(document.get("Statement", []))]
+    statements = [s for document in documents for s in listed(document.get("Statement", []))]
     return tuple(
         needed.action
         for needed in permissions
@@ -78,9 +78,9 @@ def denied_by_documents(documents: Iterable[Mapping[str, Any]], permissions: Ite
 def trusts(document: Mapping[str, Any], service: str) -> bool:
     """Whether a trust policy lets a service assume the role."""
     return any(
-        service in _listed((s.get("Principal") or {}).get("Service", []))
+        service in listed((s.get("Principal") or {}).get("Service", []))
         and _covers({**s, "Resource": "*"}, Permission("sts:AssumeRole", "*"))
-        for s in _of(_listed(document.get("Statement", [])), "Allow")
+        for s in _of(listed(document.get("Statement", [])), "Allow")
         if isinstance(s.get("Principal"), Mapping)
     )
 
@@ -103,8 +103,8 @@ def _covers(statement: Mapping[str, Any], needed: Permission) -> bool:
 def _names(statement: Mapping[str, Any], element: str, text: str, flags: int = 0) -> bool:
     """Whether its Action (or Resource) names this, or its NotAction (or NotResource) does not."""
     if (others := statement.get(f"Not{element}")) is not None:
-        return not any(_matches(pattern, text, flags) for pattern in _listed(others))
-    return any(_matches(pattern, text, flags) for pattern in _listed(statement.get(element, [])))
+        return not any(_matches(pattern, text, flags) for pattern in listed(others))
+    return any(_matches(pattern, text, flags) for pattern in listed(statement.get(element, [])))
 
 
 def _matches(pattern: str, text: str, flags: int) -> bool:
@@ -112,5 +112,6 @@ def _matches(pattern: str, text: str, flags: int) -> bool:
     return re.fullmatch(expression, text, re.DOTALL | flags) is not None
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """A list of one for a single value: both are the same in a policy."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
