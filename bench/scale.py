@@ -1,6 +1,6 @@
 """`python -m bench.scale [N ...]`: what large groups cost localcloud, one line per size, up to 10,000 instances.
 
-Launches, descriptions and terminations go through the API; hooks are completed as simulated instances complete them,
+Launches, describe and terminations go through the API; hooks are completed as simulated instances complete them,
 in the server's process. Seconds are CPU time of this process (server and client), so other load does not count.
 The last column shows whether the cost grows faster than the group.
 """
@@ -70,18 +70,18 @@ def measure(cloud: Cloud, size: int) -> Times:
     )
     with cloud.world.entered():
         backend = cloud.world.groups()
-        kept = backend.kept[name]
+        record = backend.records[name]
 
     def complete(hook: str) -> None:
         with cloud.world.entered():
-            for id in list(kept.group.instances):
-                done = kept.group.complete(hook, "CONTINUE", backend.clock(), instance_id=id, token=None)
-                backend.perform(kept, done)
+            for id in list(record.group.instances):
+                done = record.group.complete(hook, "CONTINUE", backend.now(), instance_id=id, token=None)
+                backend.perform(record, done)
 
     def check(state: str) -> None:
-        found = {instance.state for instance in kept.group.instances.values()}
-        if found != {state} or len(kept.group.instances) != size:
-            raise RuntimeError(f"{len(kept.group.instances)} instances are {found}, not {size} {state}")
+        found = {instance.state for instance in record.group.instances.values()}
+        if found != {state} or len(record.group.instances) != size:
+            raise RuntimeError(f"{len(record.group.instances)} instances are {found}, not {size} {state}")
 
     launch = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=size))
     check("Pending:Wait")
@@ -96,8 +96,8 @@ def measure(cloud: Cloud, size: int) -> Times:
     terminate = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0))
     check("Terminating:Wait")
     drain = timed(lambda: complete("drain"))
-    if kept.group.instances:
-        raise RuntimeError(f"{len(kept.group.instances)} instances are left")
+    if record.group.instances:
+        raise RuntimeError(f"{len(record.group.instances)} instances are left")
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name)
     return Times(size, launch, boot, group, instances, terminate, drain)
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))  # before what needs it, as pyproject.toml has it for the tests
 
 from localcloud.authorization.guard import Guard, Refusal  # noqa: E402
-from localcloud.authorization.permissions import needs  # noqa: E402
-from localcloud.authorization.resources import Asked, NotModelled  # noqa: E402
+from localcloud.authorization.permissions import required_permissions  # noqa: E402
+from localcloud.authorization.resources import CallInAccount, NotModelled  # noqa: E402
 from localcloud.calls import read_call  # noqa: E402
 from localcloud.testing import CREDENTIALS, repeatedly  # noqa: E402
 from moto.core.request import Request  # noqa: E402
@@ -45,10 +45,10 @@ class Recorder(Guard):
         """Record the permissions of a call before it is answered."""
         if f"Credential={CREDENTIALS['aws_access_key_id']}/" in request.headers.get("Authorization", ""):
             call = read_call(request)
-            asked = Asked(call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR)
+            asked = CallInAccount(call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR)
             try:
                 if call.action != "GetCallerIdentity":  # nobody needs a permission for it
-                    self.used |= {used(self.phase, n.action, n.resource, n.context, n.tags) for n in needs(asked)}
+                    self.used |= {used(self.phase, n.action, n.resource, n.context, n.tags) for n in required_permissions(asked)}
             except (NotModelled, ValueError) as problem:
                 self.problems.append(f"{call.service}:{call.action}: {problem}")
         return super().check(request)

@@ -136,7 +136,7 @@ class SimulatedFleet:
                 self.timeline.after(1, host.terminate)
             else:
                 self.timeline.after(1, self._forget, effect.instance_id)
-        moves, self.group.moves = self.group.moves, []
+        moves, self.group.state_changes = self.group.state_changes, []
         for move in moves:
             self._moved(move)
         if (due := self.group.next_deadline()) is not None and due < self._tick_at:
@@ -172,7 +172,7 @@ class SimulatedFleet:
         if id in self.group.instances:
             self.apply(self.group.lost(id, self.timeline.now))
 
-    def _moved(self, move: fleet.Move) -> None:
+    def _moved(self, move: fleet.StateChange) -> None:
         host = self.hosts.get(move.instance_id)
         if host is None:
             return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from localcloud import seed
 from localcloud.daemon import PROGRESS, Daemon, NotRunning
 from localcloud.instances import process
-from localcloud.instances.docker import Refused
+from localcloud.instances.docker import HostError
 
 if TYPE_CHECKING:
     from localcloud.instances import Host
@@ -143,7 +143,7 @@ def _serve(options: argparse.Namespace) -> int:
         world.use(_host(options, httpd.server_port, world))
         print(f"localcloud serves http://127.0.0.1:{httpd.server_port}", flush=True)
         httpd.serve_forever()
-    except (OSError, Refused) as problem:
+    except (OSError, HostError) as problem:
         print(f"{options.instances} instances cannot run here: {problem}", file=sys.stderr)
         return EXIT_FAILED
     finally:
@@ -237,7 +237,7 @@ def conflict(options: argparse.Namespace) -> str | None:
 
         try:
             container.check()
-        except Refused as problem:
+        except HostError as problem:
             return str(problem)
     return None
 

@@ -57,11 +57,11 @@ class Faults(Generic[Rule]):
         self.rules = list(rules)
         self._dice, self.struck = random.Random(seed), [0] * len(self.rules)
 
-    def described(self) -> list[dict[str, Any]]:
+    def as_list(self) -> list[dict[str, Any]]:
         """The faults in force and how often each has struck."""
         return [{**asdict(rule), "struck": struck} for rule, struck in zip(self.rules, self.struck, strict=True)]
 
-    def strike(self, meant: Callable[[Rule], bool]) -> Rule | None:
+    def match_rule(self, meant: Callable[[Rule], bool]) -> Rule | None:
         """The fault that a request meets of which ``meant`` says which ones it may meet; None if it meets none."""
         for number, rule in enumerate(self.rules):
             over = rule.times is not None and self.struck[number] >= rule.times

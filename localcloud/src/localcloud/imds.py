@@ -1,7 +1,7 @@
 """The metadata service of each instance: IMDSv2 as EC2 has it, from a pure ``answer`` out to sockets.
 
 ``answer`` is a function of what the instance is (``View``), the request and the moment. A ``Service`` answers on as many
-addresses (``Door``) as it is told to; who asks is told by the address: a process has one of its own on loopback,
+addresses (``Endpoint``) as it is told to; who asks is told by the address: a process has one of its own on loopback,
 a container is known by where it calls from. Pages: EC2 User Guide, "Use IMDS" (UG), "Instance metadata categories" (IMC).
 """
 
@@ -427,13 +427,13 @@ class Fault(faults.Fault):
 class Faults(faults.Faults[Fault]):
     """The faults in force."""
 
-    def met_by(self, instance_id: str, path: str) -> Fault | None:
+    def match(self, instance_id: str, path: str) -> Fault | None:
         """The fault that this request meets, if any."""
-        return self.strike(lambda rule: fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path))
+        return self.match_rule(lambda rule: fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path))
 
 
 #: Opens an endpoint: its address, its port (0 takes a free one), and which instance calls from a client's address.
-Serve = Callable[[str, int, Callable[[str], "str | None"]], "Door"]
+Serve = Callable[[str, int, Callable[[str], "str | None"]], "Endpoint"]
 
 
 class Service:
@@ -450,7 +450,7 @@ class Service:
         self._tokens = Tokens()
         self._lock = threading.Lock()
 
-    def serve(self, address: str, port: int, who: Callable[[str], str | None]) -> Door:
+    def serve(self, address: str, port: int, who: Callable[[str], str | None]) -> Endpoint:
         """Answer on another address from now on.
 
         Args:
@@ -460,7 +460,7 @@ class Service:
         Raises:
             OSError: nothing can listen there.
         """
-        return Door(self, address, port, who)
+        return Endpoint(self, address, port, who)
 
     def control(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Announce something to an instance, or put faults in force; says what stands.
@@ -484,20 +484,20 @@ class Service:
             if notice:
                 self.notices[wanted["instance"]] = notice
             return {
-                "faults": self.faults.described(),
+                "faults": self.faults.as_list(),
                 "notices": {id: asdict(told) for id, told in self.notices.items()},
             }
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Take back every notice and fault."""
         with self._lock:
             self.notices.clear()
             self.faults.replace([], 0)
 
-    def strike(self, instance_id: str, path: str) -> Fault | None:
+    def match_rule(self, instance_id: str, path: str) -> Fault | None:
         """The fault that this request meets, if any."""
         with self._lock:
-            return self.faults.met_by(instance_id, path)
+            return self.faults.match(instance_id, path)
 
     def answer(self, instance_id: str, request: Request) -> Response | None:
         """The answer; None where the instance is gone."""
@@ -518,7 +518,7 @@ def _notice(wanted: Mapping[str, Any]) -> Notice:
     )
 
 
-class Door:
+class Endpoint:
     """An address on which a service answers, until `close`."""
 
     def __init__(self, service: Service, address: str, port: int, who: Callable[[str], str | None]) -> None:
@@ -545,14 +545,14 @@ class Door:
             except OSError:  # closed, or out of descriptors: then not at once again
                 self.closed.wait(0.05)
                 continue
-            threading.Thread(target=self._converse, args=(connection, source), name="imds", daemon=True).start()
+            threading.Thread(target=self._handle, args=(connection, source), name="imds", daemon=True).start()
 
-    def _converse(self, connection: socket.socket, source: tuple[str, int]) -> None:
+    def _handle(self, connection: socket.socket, source: tuple[str, int]) -> None:
         with connection, contextlib.suppress(OSError):
-            Conversation(self, connection, source)
+            RequestHandler(self, connection, source)
 
 
-class Conversation(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
     """A connection, request by request."""
 
     protocol_version = "HTTP/1.1"
@@ -560,8 +560,8 @@ class Conversation(BaseHTTPRequestHandler):
     timeout = IDLE_SECONDS
     disable_nagle_algorithm = True
 
-    def __init__(self, door: Door, connection: socket.socket, source: tuple[str, int]) -> None:
-        self.door = door
+    def __init__(self, endpoint: Endpoint, connection: socket.socket, source: tuple[str, int]) -> None:
+        self.endpoint = endpoint
         super().__init__(connection, source, None)  # type: ignore[arg-type]  # a server is only ever handed on
 
     def log_message(self, format: str, *arguments: Any) -> None:
@@ -570,29 +570,29 @@ class Conversation(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         with contextlib.suppress(ValueError):  # what a client sends along is of no interest, but must be out of the way
             self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 65_536))
-        instance_id = None if self.door.closed.is_set() else self.door.who(self.client_address[0])
+        instance_id = None if self.endpoint.closed.is_set() else self.endpoint.who(self.client_address[0])
         if instance_id is None:
             self.close_connection = True
             return
-        fault = self.door.service.strike(instance_id, self.path)
-        if fault is not None and not self._survive(fault):
+        fault = self.endpoint.service.match_rule(instance_id, self.path)
+        if fault is not None and not self._apply_fault(fault):
             return
         request = Request(str(self.command), self.path, {name.lower(): value for name, value in self.headers.items()})
-        if (response := self.door.service.answer(instance_id, request)) is None:
+        if (response := self.endpoint.service.answer(instance_id, request)) is None:
             self.close_connection = True
         else:
             self._send(response)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = do_PATCH = _answer
 
-    def _survive(self, fault: Fault) -> bool:
+    def _apply_fault(self, fault: Fault) -> bool:
         """Let the fault happen; says whether the request is still to be answered."""
         match fault.kind:
             case "latency":
-                self.door.closed.wait(fault.milliseconds / 1000)
+                self.endpoint.closed.wait(fault.milliseconds / 1000)
                 return True
             case "error" | "unauthorized":
-                self.door.closed.wait(fault.milliseconds / 1000)
+                self.endpoint.closed.wait(fault.milliseconds / 1000)
                 self._send(_error(fault.status if fault.kind == "error" else 401))
                 return False
             case "hang":

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from localcloud.instances import Host, Listener, Machine
-from localcloud.instances.simulated import Simulated, Timetable
+from localcloud.instances.simulated import SimulatedHost, Timetable
 
 #: How long `clear` waits for machines to terminate, in seconds: longer than any host lets a machine take.
 CLEAR_SECONDS = 120.0
@@ -27,7 +27,7 @@ class Machines:
     def __init__(self, listener: Listener, now: Callable[[], float], lock: threading.RLock) -> None:
         self._listener = listener
         self.timetable = Timetable(now)
-        self.host: Host = Simulated(listener, self.timetable)
+        self.host: Host = SimulatedHost(listener, self.timetable)
         #: True while `clear` waits: what machines report meanwhile is ignored.
         self.clearing = False
         self._existing: set[str] = set()

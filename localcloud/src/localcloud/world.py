@@ -36,7 +36,7 @@ from localcloud.ec2 import metadata
 from localcloud.ec2.service import Ec2, Ec2Backend
 from localcloud.iam.service import Iam, IamBackend
 from localcloud.instances import Cause, Host
-from localcloud.instances.simulated import Simulated
+from localcloud.instances.simulated import SimulatedHost
 from localcloud.machines import Machines
 from localcloud.patches.backends import Backends, State, keep_apart
 from localcloud.patches.picker import Picker
@@ -75,7 +75,7 @@ class World:
         self.observers: list[Callable[[str, str], None]] = []
         self.machines = Machines(self, self.clock.now, self.lock)
         self.metadata = imds.Service(self.view_of)
-        self._backends = Backends(
+        self.backends = Backends(
             [
                 (autoscaling_backends, partial(Groups, cloud=self)),
                 (ec2_backends, partial(Ec2Backend, cloud=self)),
@@ -98,7 +98,7 @@ class World:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Hold the lock, and let moto see this world's state."""
-        with self.lock, self._backends.entered():
+        with self.lock, self.backends.entered():
             yield
 
     # --- its parts ------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class World:
     def find_instance(self, instance_id: str) -> tuple[Ec2Backend, Any] | None:
         """An instance and EC2 of its account and region."""
         for ec2 in _regional(ec2_backends):
-            if (instance := ec2.known.get(instance_id)) is not None:
+            if (instance := ec2.instances_by_id.get(instance_id)) is not None:
                 return ec2, instance
         return None
 
@@ -154,8 +154,8 @@ class World:
         """
         with self.entered():
             self.machines.clear()
-            self.metadata.forget()
-            self._backends.clear()
+            self.metadata.clear()
+            self.backends.clear()
             self._seed()
 
     def _seed(self) -> None:
@@ -174,7 +174,7 @@ class World:
             ValueError: the machines are real ones.
         """
         self.machines.check_restorable()
-        self._snapshot = self._backends.copied(), self.clock.lead
+        self._snapshot = self.backends.copied(), self.clock.lead
 
     def restore_snapshot(self) -> None:
         """Put the state back as it was at the snapshot, and the clock's lead: what was due since then is not due again.
@@ -186,7 +186,7 @@ class World:
         if self._snapshot is None:
             raise ValueError("no snapshot was taken")
         state, self.clock.lead = self._snapshot
-        self._backends.restore(state)
+        self.backends.restore(state)
         self._restore_machines()
 
     def _restore_machines(self) -> None:
@@ -194,7 +194,7 @@ class World:
         self.machines.host.close()
         self.machines.forget()
         for ec2 in _regional(ec2_backends):
-            for instance in list(ec2.known.values()):
+            for instance in list(ec2.instances_by_id.values()):
                 if instance.state != "terminated":
                     self.machines.add_existing(instance.id)
                 if instance.state == "pending":
@@ -208,7 +208,7 @@ class World:
         """Run machines on another host from now on; the former host's are ended. Not to be called with the lock held."""
         self.machines.use(host)
         with self.lock:
-            self.observers[:] = [host.moved] if isinstance(host, Simulated) else []
+            self.observers[:] = [host.lifecycle_state_changed] if isinstance(host, SimulatedHost) else []
 
     def close(self) -> None:
         """End every machine. Not to be called with the lock held."""
@@ -216,18 +216,18 @@ class World:
 
     def simulated(self, boot_seconds: float = 0.0, agent_seconds: float | None = None) -> Host:
         """A host of simulated machines: how long they take to boot, and to drain if they have an agent."""
-        return Simulated(
+        return SimulatedHost(
             self,
             self.machines.timetable,
             boot_seconds=boot_seconds,
             agent_seconds=agent_seconds,
-            finish=self._complete_lifecycle_actions,
+            complete_hooks=self._complete_lifecycle_actions,
         )
 
     def _complete_lifecycle_actions(self, instance_id: str) -> None:
         """What an agent does in the end: complete every action that its instance waits in."""
         for groups in self.all_groups():
-            groups.complete_all(instance_id)
+            groups.complete_lifecycle_actions(instance_id)
 
     # --- what the host reports, from any thread -------------------------------------------------------------------------
 

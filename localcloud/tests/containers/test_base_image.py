@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from localcloud.instances import base_image
-from localcloud.instances.docker import Refused, docker
+from localcloud.instances.docker import HostError, docker
 
 
 def test_a_second_time_there_is_nothing_to_build_and_nothing_to_say(base: str) -> None:
@@ -22,7 +22,7 @@ def test_another_image_can_stand_in_if_it_is_there(base: str, monkeypatch: pytes
     monkeypatch.setenv(base_image.VARIABLE, "stand-in:1")
     assert base_image.base_image(print) == "stand-in:1"
     docker("rmi", "stand-in:1")
-    with pytest.raises(Refused, match="LOCALCLOUD_BASE_IMAGE names stand-in:1, and Docker has no such image here"):
+    with pytest.raises(HostError, match="LOCALCLOUD_BASE_IMAGE names stand-in:1, and Docker has no such image here"):
         base_image.base_image(print)
 
 
@@ -45,7 +45,7 @@ def test_a_build_that_fails_says_why_and_leaves_no_image(
     (tmp_path / "mmdebstrap").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     said: list[str] = []
-    with pytest.raises(Refused, match="mmdebstrap could not build the base image: E: disk full"):
+    with pytest.raises(HostError, match="mmdebstrap could not build the base image: E: disk full"):
         base_image.base_image(said.append)
     assert said[1:] == ["running apt-get update..."]
     name = f"localcloud-base:{base_image.recipe_digest(tmp_path / 'base')}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from containers.machines import Cloud, Recorder
 from localcloud.instances import Machine, container
-from localcloud.instances.docker import Refused, docker
+from localcloud.instances.docker import HostError, docker
 from localcloud.testing.containers import remaining
 
 from localcloud import imds
@@ -94,6 +94,6 @@ def test_closing_cuts_the_power_and_leaves_nothing_whatever_is_under_way(base: s
 def test_without_a_docker_that_answers_there_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(
-        Refused, match=r"container instances need Docker, and it does not answer .*run \.ci/docker as root"
+        HostError, match=r"container instances need Docker, and it does not answer .*run \.ci/docker as root"
     ):
         container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, report=print)

@@ -41,8 +41,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Move the groups' clock on by seconds."""
     from localcloud.autoscaling.groups import Groups
 
-    real, ahead = Groups.clock, [0.0]
-    monkeypatch.setattr(Groups, "clock", lambda self: real(self) + ahead[0])
+    real, ahead = Groups.now, [0.0]
+    monkeypatch.setattr(Groups, "now", lambda self: real(self) + ahead[0])
 
     def move(seconds: float) -> None:
         ahead[0] += seconds

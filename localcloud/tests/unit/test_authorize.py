@@ -24,7 +24,7 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-EVERYTHING: dict[str, Any] = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+ALLOW_ALL: dict[str, Any] = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 Clients = Callable[[str], Any]
 
 
@@ -85,7 +85,7 @@ def role(enforced: Cloud) -> str:
     iam.create_role(
         RoleName="worker", Path="/gh/", AssumeRolePolicyDocument=json.dumps(TRUST), Tags=[{"Key": "team", "Value": "x"}]
     )
-    iam.put_role_policy(RoleName="worker", PolicyName="all", PolicyDocument=document(EVERYTHING))
+    iam.put_role_policy(RoleName="worker", PolicyName="all", PolicyDocument=document(ALLOW_ALL))
     return f"arn:aws:iam::{ACCOUNT}:role/gh/worker"
 
 
@@ -201,7 +201,7 @@ def test_an_unsigned_call_is_refused(enforced: Cloud, protocol: str, code: str) 
 
 
 def test_a_users_key_counts_until_it_is_deactivated_or_deleted(enforced: Cloud, user: str) -> None:
-    may(enforced, user, EVERYTHING)
+    may(enforced, user, ALLOW_ALL)
     iam = enforced.client("iam")
     made = iam.create_access_key(UserName=user)["AccessKey"]
     sts = client(enforced, "sts", made["AccessKeyId"], made["SecretAccessKey"])
@@ -251,7 +251,7 @@ def test_a_refusal_has_awss_words_in_each_protocol(enforced: Cloud, user: str) -
         with pytest.raises(ClientError) as caught:
             call()
         assert caught.value.response["Error"]["Message"] == message
-    may(enforced, user, EVERYTHING, {**EVERYTHING, "Effect": "Deny"})
+    may(enforced, user, ALLOW_ALL, {**ALLOW_ALL, "Effect": "Deny"})
     with refused(
         "AccessDeniedException",
         "secretsmanager:ListSecrets on resource: .* with an explicit deny in an identity-based policy",
@@ -264,7 +264,7 @@ def test_policies_of_a_users_groups_count(enforced: Cloud, user: str) -> None:
     to = by_user(enforced, user)
     iam.create_group(GroupName="readers")
     iam.put_group_policy(
-        GroupName="readers", PolicyName="read", PolicyDocument=document({**EVERYTHING, "Action": "ec2:Describe*"})
+        GroupName="readers", PolicyName="read", PolicyDocument=document({**ALLOW_ALL, "Action": "ec2:Describe*"})
     )
     assert outcome(to("ec2").describe_vpcs) == "UnauthorizedOperation"
     iam.add_user_to_group(GroupName="readers", UserName=user)
@@ -273,10 +273,10 @@ def test_policies_of_a_users_groups_count(enforced: Cloud, user: str) -> None:
 
 def test_a_permissions_boundary_limits_users_and_roles(enforced: Cloud, user: str, role: str) -> None:
     iam = enforced.client("iam")
-    arn = iam.create_policy(PolicyName="boundary", PolicyDocument=document({**EVERYTHING, "Action": "ec2:*"}))[
-        "Policy"
-    ]["Arn"]
-    may(enforced, user, EVERYTHING)
+    arn = iam.create_policy(PolicyName="boundary", PolicyDocument=document({**ALLOW_ALL, "Action": "ec2:*"}))["Policy"][
+        "Arn"
+    ]
+    may(enforced, user, ALLOW_ALL)
     iam.put_user_permissions_boundary(UserName=user, PermissionsBoundary=arn)
     iam.put_role_permissions_boundary(RoleName="worker", PermissionsBoundary=arn)
     for to in (by_user(enforced, user), by_role(enforced, role_session(enforced, "worker", "i-1"))):
@@ -287,9 +287,9 @@ def test_a_permissions_boundary_limits_users_and_roles(enforced: Cloud, user: st
 
 def test_the_newest_version_of_a_managed_policy_counts_only_as_default(enforced: Cloud, user: str) -> None:
     iam, to = enforced.client("iam"), by_user(enforced, user)
-    arn = iam.create_policy(PolicyName="p", PolicyDocument=document({**EVERYTHING, "Action": "ec2:*"}))["Policy"]["Arn"]
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=document({**ALLOW_ALL, "Action": "ec2:*"}))["Policy"]["Arn"]
     iam.attach_user_policy(UserName=user, PolicyArn=arn)
-    iam.create_policy_version(PolicyArn=arn, PolicyDocument=document({**EVERYTHING, "Action": "iam:*"}))
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=document({**ALLOW_ALL, "Action": "iam:*"}))
     assert outcome(to("ec2").describe_vpcs) == "done"
     iam.set_default_policy_version(PolicyArn=arn, VersionId="v2")
     assert (outcome(to("ec2").describe_vpcs), outcome(to("iam").list_users)) == ("UnauthorizedOperation", "done")
@@ -297,7 +297,7 @@ def test_the_newest_version_of_a_managed_policy_counts_only_as_default(enforced:
 
 def test_a_tag_of_the_group_can_be_the_condition(enforced: Cloud, user: str) -> None:
     for key in ("aws", "autoscaling"):
-        may(enforced, user, {**EVERYTHING, "Condition": {"StringEquals": {f"{key}:ResourceTag/Team": "mine"}}})
+        may(enforced, user, {**ALLOW_ALL, "Condition": {"StringEquals": {f"{key}:ResourceTag/Team": "mine"}}})
         to = by_user(enforced, user)
         for name, owner in (("mine", "mine"), ("theirs", "theirs")):
             make_group(enforced, f"{key}-{name}", Tags=[{"Key": "Team", "Value": owner, "PropagateAtLaunch": False}])
@@ -310,7 +310,7 @@ def test_a_tag_of_the_group_can_be_the_condition(enforced: Cloud, user: str) -> 
 
 def test_a_user_may_be_confined_to_itself_by_a_policy_variable(enforced: Cloud, user: str) -> None:
     enforced.client("iam").create_user(UserName="other")
-    may(enforced, user, {**EVERYTHING, "Resource": f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"})
+    may(enforced, user, {**ALLOW_ALL, "Resource": f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"})
     iam = by_user(enforced, user)("iam")
     assert iam.get_user()["User"]["UserName"] == "valet"
     assert outcome(lambda: iam.list_access_keys(UserName="valet")) == "done"
@@ -325,7 +325,7 @@ def test_a_role_may_be_confined_to_a_region_a_tag_and_its_own_instance(enforced:
         "ArnEquals": {"ec2:SourceInstanceARN": f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{mine}"},
     }
     enforced.client("iam").put_role_policy(
-        RoleName="worker", PolicyName="all", PolicyDocument=document({**EVERYTHING, "Condition": condition})
+        RoleName="worker", PolicyName="all", PolicyDocument=document({**ALLOW_ALL, "Condition": condition})
     )
     assert outcome(by_role(enforced, role_session(enforced, "worker", mine))("ec2").describe_vpcs) == "done"
     assert (
@@ -337,14 +337,14 @@ def test_a_role_may_be_confined_to_a_region_a_tag_and_its_own_instance(enforced:
 def test_a_condition_that_localcloud_does_not_know_refuses_and_is_logged(
     enforced: Cloud, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    may(enforced, user, {**EVERYTHING, "Condition": {"StringEquals": {"aws:SourceVpc": "vpc-1"}}})
+    may(enforced, user, {**ALLOW_ALL, "Condition": {"StringEquals": {"aws:SourceVpc": "vpc-1"}}})
     with caplog.at_level(logging.WARNING), refused("UnauthorizedOperation"):
         by_user(enforced, user)("ec2").describe_vpcs()
     assert "the condition key aws:SourceVpc is not modelled" in caplog.text
 
 
 def test_tags_that_localcloud_cannot_see_never_allow_by_their_absence(enforced: Cloud, user: str) -> None:
-    may(enforced, user, {**EVERYTHING, "Condition": {"StringNotEquals": {"aws:ResourceTag/team": "theirs"}}})
+    may(enforced, user, {**ALLOW_ALL, "Condition": {"StringNotEquals": {"aws:ResourceTag/team": "theirs"}}})
     to = by_user(enforced, user)
     assert (
         outcome(lambda: to("logs").create_log_stream(logGroupName="/g", logStreamName="s")) == "AccessDeniedException"
@@ -353,7 +353,7 @@ def test_tags_that_localcloud_cannot_see_never_allow_by_their_absence(enforced: 
 
 
 def test_an_action_without_a_row_is_refused_by_name(enforced: Cloud, user: str) -> None:
-    may(enforced, user, EVERYTHING)
+    may(enforced, user, ALLOW_ALL)
     to = by_user(enforced, user)
     with refused("InvalidAction", "localcloud cannot tell what ec2:DescribeVpcEndpoints needs: it has no row for it"):
         to("ec2").describe_vpc_endpoints()
@@ -373,14 +373,14 @@ def test_launching_with_a_profile_needs_the_permission_to_pass_its_role(enforced
         "IamInstanceProfile": {"Name": "profile"},
         "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}],
     }
-    run = {**EVERYTHING, "Action": "ec2:RunInstances"}
+    run = {**ALLOW_ALL, "Action": "ec2:RunInstances"}
     tag = {
-        **EVERYTHING,
+        **ALLOW_ALL,
         "Action": "ec2:CreateTags",
         "Condition": {"StringEquals": {"ec2:CreateAction": "RunInstances"}},
     }
     hand = {
-        **EVERYTHING,
+        **ALLOW_ALL,
         "Action": "iam:PassRole",
         "Resource": role,
         "Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
@@ -403,7 +403,7 @@ def test_launching_with_a_profile_needs_the_permission_to_pass_its_role(enforced
 
 def test_a_group_by_a_template_needs_what_launching_needs(enforced: Cloud, user: str) -> None:
     make_template(enforced.client("ec2"))
-    may(enforced, user, {**EVERYTHING, "Action": "autoscaling:*"})
+    may(enforced, user, {**ALLOW_ALL, "Action": "autoscaling:*"})
     create: dict[str, Any] = {
         "AutoScalingGroupName": "new",
         "MinSize": 0,
@@ -414,7 +414,7 @@ def test_a_group_by_a_template_needs_what_launching_needs(enforced: Cloud, user:
     autoscaling = by_user(enforced, user)("autoscaling")
     with refused("AccessDenied", "ec2:RunInstances"):
         autoscaling.create_auto_scaling_group(**create)
-    may(enforced, user, {**EVERYTHING, "Action": ["autoscaling:*", "ec2:RunInstances", "ec2:CreateTags"]})
+    may(enforced, user, {**ALLOW_ALL, "Action": ["autoscaling:*", "ec2:RunInstances", "ec2:CreateTags"]})
     autoscaling.create_auto_scaling_group(**create)
 
 
@@ -424,7 +424,7 @@ def test_a_dry_run_tells_whether_it_is_permitted_and_does_nothing(enforced: Clou
         "UnauthorizedOperation",
         403,
     )
-    may(enforced, user, {**EVERYTHING, "Action": "ec2:RunInstances"})
+    may(enforced, user, {**ALLOW_ALL, "Action": "ec2:RunInstances"})
     launch: dict[str, Any] = {"ImageId": IMAGE, "MinCount": 1, "MaxCount": 1, "DryRun": True}
     assert code_and_status(lambda: ec2.run_instances(**launch)) == ("DryRunOperation", 412)
     assert code_and_status(lambda: enforced.client("ec2").run_instances(**launch)) == ("DryRunOperation", 412)
@@ -442,7 +442,7 @@ def test_a_role_is_taken_by_whom_it_trusts_within_its_session_policy(enforced: C
         {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/valet"}, "Action": "sts:AssumeRole"}
     )
     enforced.client("iam").update_assume_role_policy(RoleName="worker", PolicyDocument=trust)
-    given = sts.assume_role(**wish, Policy=document({**EVERYTHING, "Action": "ec2:Describe*"}))["Credentials"]
+    given = sts.assume_role(**wish, Policy=document({**ALLOW_ALL, "Action": "ec2:Describe*"}))["Credentials"]
     keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
     assert (
         client(enforced, "sts", *keys).get_caller_identity()["Arn"]
@@ -456,7 +456,7 @@ def test_a_role_is_taken_by_whom_it_trusts_within_its_session_policy(enforced: C
 
 
 def test_get_caller_identity_needs_no_permission(enforced: Cloud, user: str) -> None:
-    may(enforced, user, {**EVERYTHING, "Effect": "Deny"})
+    may(enforced, user, {**ALLOW_ALL, "Effect": "Deny"})
     assert outcome(by_user(enforced, user)("sts").get_caller_identity) == "done"
 
 
@@ -478,8 +478,8 @@ def test_the_simulator_agrees_with_what_is_enforced(enforced: Cloud, user: str) 
     may(
         enforced,
         user,
-        {**EVERYTHING, "Action": "ec2:*"},
-        {**EVERYTHING, "Effect": "Deny", "Action": "ec2:DescribeVpcs"},
+        {**ALLOW_ALL, "Action": "ec2:*"},
+        {**ALLOW_ALL, "Effect": "Deny", "Action": "ec2:DescribeVpcs"},
     )
     ec2 = by_user(enforced, user)("ec2")
     source = f"arn:aws:iam::{ACCOUNT}:user/valet"
@@ -496,7 +496,7 @@ def test_the_simulator_takes_resources_context_further_policies_and_boundaries(e
     may(
         enforced,
         user,
-        {**EVERYTHING, "Resource": f"{GROUPS}/fleet", "Condition": {"StringEquals": {"aws:ResourceTag/team": "x"}}},
+        {**ALLOW_ALL, "Resource": f"{GROUPS}/fleet", "Condition": {"StringEquals": {"aws:ResourceTag/team": "x"}}},
     )
     resources = [f"{GROUPS}/fleet".replace("*", "1"), f"{GROUPS}/other".replace("*", "1")]
     name, entry = (
@@ -506,9 +506,9 @@ def test_the_simulator_takes_resources_context_further_policies_and_boundaries(e
     assert [d for _, _, d in simulated(enforced, source, name, ResourceArns=resources)] == ["implicitDeny"] * 2
     with_tag = {"ResourceArns": resources, "ContextEntries": [{**entry, "ContextKeyValues": ["x"]}]}
     assert [d for _, _, d in simulated(enforced, source, name, **with_tag)] == ["allowed", "implicitDeny"]
-    more = {**with_tag, "PolicyInputList": [document(EVERYTHING)]}
+    more = {**with_tag, "PolicyInputList": [document(ALLOW_ALL)]}
     assert [d for _, _, d in simulated(enforced, source, name, **more)] == ["allowed", "allowed"]
-    bound = {**more, "PermissionsBoundaryPolicyInputList": [document({**EVERYTHING, "Action": "ec2:*"})]}
+    bound = {**more, "PermissionsBoundaryPolicyInputList": [document({**ALLOW_ALL, "Action": "ec2:*"})]}
     assert [d for _, _, d in simulated(enforced, source, name, **bound)] == ["implicitDeny"] * 2
     result = enforced.client("iam").simulate_principal_policy(
         PolicySourceArn=source, ActionNames=[name], ResourceArns=resources[:1]
@@ -520,7 +520,7 @@ def test_the_simulator_takes_resources_context_further_policies_and_boundaries(e
 def test_the_simulator_reads_policies_that_are_given_and_answers_in_pages(enforced: Cloud) -> None:
     iam = enforced.client("iam")
     pages = iam.get_paginator("simulate_custom_policy").paginate(
-        PolicyInputList=[document({**EVERYTHING, "Action": "ec2:*"})],
+        PolicyInputList=[document({**ALLOW_ALL, "Action": "ec2:*"})],
         ActionNames=["ec2:RunInstances", "iam:PassRole", "ec2:StopInstances"],
         PaginationConfig={"PageSize": 2},
     )
@@ -537,5 +537,5 @@ def test_the_simulator_reads_policies_that_are_given_and_answers_in_pages(enforc
         )
     with refused("InvalidAction", "SimulateCustomPolicy"):
         iam.simulate_custom_policy(
-            PolicyInputList=[document(EVERYTHING)], ActionNames=["a:b"], ResourceOwner=f"arn:aws:iam::{ACCOUNT}:root"
+            PolicyInputList=[document(ALLOW_ALL)], ActionNames=["a:b"], ResourceOwner=f"arn:aws:iam::{ACCOUNT}:root"
         )

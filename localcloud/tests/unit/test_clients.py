@@ -218,7 +218,7 @@ def test_aws_clis_walk_through_the_life_of_a_drain(cloud: Cloud, ec2: Any, surro
 def group_waits(cloud: Cloud) -> Iterator[Any]:
     """Open lifecycle actions. AWS hands their tokens out in notices, which are not modelled."""
     with cloud.world.entered():
-        kept = list(cloud.world.groups().kept.values())
+        kept = list(cloud.world.groups().records.values())
     return (wait for one in kept for i in one.group.instances.values() for wait in i.waits)
 
 

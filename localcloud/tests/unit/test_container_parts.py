@@ -1,4 +1,4 @@
-"""The parts of container instances that need no Docker: the seed, the recipe, the lanes, the relay, Docker's words."""
+"""The parts of container instances that need no Docker: the seed, the recipe, the queues, the relay, Docker's words."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from localcloud.instances import Machine, base_image, nocloud
-from localcloud.instances.docker import Refused, command, reason
-from localcloud.instances.lanes import Lanes
+from localcloud.instances.docker import HostError, command, reason
 from localcloud.instances.relay import Relay
+from localcloud.instances.task_queues import TaskQueues
 
 MACHINE = Machine(
     "i-1",
@@ -70,7 +70,7 @@ def test_the_base_has_what_makes_a_container_a_machine() -> None:
 
 
 def test_a_lane_keeps_its_order_whatever_its_tasks_take() -> None:
-    lanes, done = Lanes(4), list[int]()
+    queues, done = TaskQueues(4), list[int]()
     slow = threading.Event()
 
     def task(number: int) -> None:
@@ -79,43 +79,43 @@ def test_a_lane_keeps_its_order_whatever_its_tasks_take() -> None:
         done.append(number)
 
     for number in range(20):
-        lanes.put("one", lambda number=number: task(number))  # type: ignore[misc]
+        queues.put("one", lambda number=number: task(number))  # type: ignore[misc]
     finished = threading.Event()
-    lanes.put("one", finished.set)
+    queues.put("one", finished.set)
     slow.set()
     assert finished.wait(10)
-    lanes.close()
+    queues.close()
     assert done == list(range(20))
 
 
 def test_lanes_go_side_by_side() -> None:
-    lanes, both = Lanes(2), threading.Barrier(3)
+    queues, both = TaskQueues(2), threading.Barrier(3)
 
     def meet() -> None:
         both.wait(10)
 
-    lanes.put("one", meet)
-    lanes.put("two", meet)
+    queues.put("one", meet)
+    queues.put("two", meet)
     meet()  # breaks unless both run at once
-    lanes.close()
+    queues.close()
 
 
 def test_a_task_that_fails_holds_up_neither_its_lane_nor_others() -> None:
-    lanes, went_on = Lanes(1), threading.Event()
+    queues, went_on = TaskQueues(1), threading.Event()
 
     def fail() -> None:
         raise RuntimeError
 
-    lanes.put("one", fail)
-    lanes.put("one", went_on.set)
+    queues.put("one", fail)
+    queues.put("one", went_on.set)
     assert went_on.wait(10)
-    lanes.close()
+    queues.close()
 
 
 def test_closed_lanes_drop_what_is_put_into_them() -> None:
-    lanes, ran = Lanes(1), threading.Event()
-    lanes.close()
-    lanes.put("one", ran.set)
+    queues, ran = TaskQueues(1), threading.Event()
+    queues.close()
+    queues.put("one", ran.set)
     assert not ran.is_set()
 
 
@@ -186,9 +186,9 @@ def test_docker_is_quoted_by_the_line_that_says_why() -> None:
 def test_a_command_that_fails_hangs_or_is_missing_is_one_line() -> None:
     python = (sys.executable, "-c")
     assert command(*python, "print(' said ')") == "said"
-    with pytest.raises(Refused, match=r"^no$"):
+    with pytest.raises(HostError, match=r"^no$"):
         command(*python, "raise SystemExit('no')")
-    with pytest.raises(Refused, match=r"did not end within 0 s"):
+    with pytest.raises(HostError, match=r"did not end within 0 s"):
         command(*python, "import time; time.sleep(30)", timeout=0.2)
-    with pytest.raises(Refused, match="No such file"):
+    with pytest.raises(HostError, match="No such file"):
         command("no-such-command", "at all")

@@ -80,7 +80,7 @@ def test_an_instance_may_be_stopped_in_standby_and_is_replaced_if_it_leaves_it_s
     for id in ("i-1", "i-2"):
         world.do(world.group.lost(id, world.now, stopped=True))
     assert world.states() == {"i-1": "Standby", "i-2": "Standby"}
-    world.group.found("i-1")
+    world.group.restarted("i-1")
     world.do(world.group.exit_standby(["i-1", "i-2"], world.now)[1])
     assert world.states() == {"i-1": "InService", "i-3": "InService"}
 
@@ -372,10 +372,10 @@ def test_force_delete_ends_every_member_without_its_hooks() -> None:
     world = World(desired=2)
     world.group.put_hook(DRAIN)
     world.do(world.group.terminate("i-1", False, world.now)[1])
-    world.group.moves.clear()
+    world.group.state_changes.clear()
     world.do(world.group.delete(force=True))
     assert (world.states(), sorted(world.ended)) == ({}, ["i-1", "i-2", "i-3"])
-    assert [m.after for m in world.group.moves if m.instance_id == "i-2"] == [
+    assert [m.after for m in world.group.state_changes if m.instance_id == "i-2"] == [
         "Terminating",
         "Terminating:Proceed",
         "Terminated",

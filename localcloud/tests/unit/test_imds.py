@@ -305,7 +305,7 @@ def service() -> imds.Service:
 
 
 @pytest.fixture
-def door(service: imds.Service) -> Iterator[imds.Door]:
+def door(service: imds.Service) -> Iterator[imds.Endpoint]:
     """Where that instance finds it."""
     opened = service.serve("127.28.1.5", 0, lambda _: VIEW.instance_id)
     yield opened
@@ -313,7 +313,7 @@ def door(service: imds.Service) -> Iterator[imds.Door]:
 
 
 def ask(
-    door: imds.Door, method: str, path: str, headers: dict[str, str] | None = None, timeout: float = 5
+    door: imds.Endpoint, method: str, path: str, headers: dict[str, str] | None = None, timeout: float = 5
 ) -> tuple[int, bytes]:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection("127.28.1.5", door.port, timeout=timeout)
@@ -325,12 +325,12 @@ def ask(
         connection.close()
 
 
-def with_token(door: imds.Door) -> dict[str, str]:
+def with_token(door: imds.Endpoint) -> dict[str, str]:
     """A header with a token from there."""
     return {imds.TOKEN_HEADER: ask(door, "PUT", "/latest/api/token", {imds.TTL_HEADER: "60"})[1].decode()}
 
 
-def test_a_client_on_one_connection_gets_a_token_and_reads(door: imds.Door) -> None:
+def test_a_client_on_one_connection_gets_a_token_and_reads(door: imds.Endpoint) -> None:
     connection = http.client.HTTPConnection("127.28.1.5", door.port, timeout=5)
     connection.request("PUT", "/latest/api/token", headers={imds.TTL_HEADER: "60"})
     held = connection.getresponse().read().decode()
@@ -345,7 +345,7 @@ def test_a_client_on_one_connection_gets_a_token_and_reads(door: imds.Door) -> N
     connection.close()
 
 
-def test_botocores_own_fetcher_reads_the_roles_credentials(door: imds.Door) -> None:
+def test_botocores_own_fetcher_reads_the_roles_credentials(door: imds.Endpoint) -> None:
     fetcher: Any = InstanceMetadataFetcher(timeout=2, num_attempts=1, base_url=f"http://127.28.1.5:{door.port}/")
     held = fetcher.retrieve_iam_role_credentials()
     assert (held["role_name"], held["access_key"], held["token"]) == (ROLE, "ASIA0000000000000000", "session")
@@ -381,15 +381,17 @@ def test_the_source_address_can_tell_instances_apart(service: imds.Service) -> N
     door.close()
 
 
-def test_the_packets_of_a_tokens_answer_have_the_hop_limit(monkeypatch: pytest.MonkeyPatch, door: imds.Door) -> None:
+def test_the_packets_of_a_tokens_answer_have_the_hop_limit(
+    monkeypatch: pytest.MonkeyPatch, door: imds.Endpoint
+) -> None:
     limits: list[int] = []
 
-    class Watched(imds.Conversation):
+    class Watched(imds.RequestHandler):
         def _send(self, response: Response) -> None:
             super()._send(response)
             limits.append(self.connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL))
 
-    monkeypatch.setattr(imds, "Conversation", Watched)
+    monkeypatch.setattr(imds, "RequestHandler", Watched)
     held = with_token(door)
     ask(door, "GET", "/latest/meta-data/mac", held)
     for _ in range(100):
@@ -414,7 +416,7 @@ def test_a_closed_door_is_closed(service: imds.Service) -> None:
         ask(door, "GET", "/")
 
 
-def test_fifty_clients_are_answered_while_one_says_nothing(door: imds.Door) -> None:
+def test_fifty_clients_are_answered_while_one_says_nothing(door: imds.Endpoint) -> None:
     with socket.create_connection(("127.28.1.5", door.port)) as silent:
         silent.sendall(b"GET / HT")
         answers: list[int] = []
@@ -426,7 +428,7 @@ def test_fifty_clients_are_answered_while_one_says_nothing(door: imds.Door) -> N
     assert answers == [401] * 50
 
 
-def test_what_is_not_http_is_refused_and_nobody_falls(door: imds.Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_http_is_refused_and_nobody_falls(door: imds.Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     for noise in (
         b"\x16\x03\x01\x02\x00\n\n",
         b"GET\r\n\r\n",
@@ -446,7 +448,7 @@ def test_what_is_not_http_is_refused_and_nobody_falls(door: imds.Door, caplog: p
 
 
 def test_an_error_strikes_the_paths_that_it_is_meant_for_as_often_as_asked(
-    service: imds.Service, door: imds.Door
+    service: imds.Service, door: imds.Endpoint
 ) -> None:
     held = with_token(door)
     service.control({"faults": [{"path": "*/autoscaling/*", "status": 500, "times": 2}]})
@@ -457,14 +459,16 @@ def test_an_error_strikes_the_paths_that_it_is_meant_for_as_often_as_asked(
 
 
 def test_a_single_401_looks_like_an_ended_token_and_the_next_token_works(
-    service: imds.Service, door: imds.Door
+    service: imds.Service, door: imds.Endpoint
 ) -> None:
     service.control({"faults": [{"path": "*/meta-data/*", "kind": "unauthorized", "times": 1}]})
     assert ask(door, "GET", "/latest/meta-data/mac", with_token(door))[0] == 401
     assert ask(door, "GET", "/latest/meta-data/mac", with_token(door))[0] == 200
 
 
-def test_a_hung_answer_hangs_as_long_as_its_client_waits_and_no_longer(service: imds.Service, door: imds.Door) -> None:
+def test_a_hung_answer_hangs_as_long_as_its_client_waits_and_no_longer(
+    service: imds.Service, door: imds.Endpoint
+) -> None:
     service.control({"faults": [{"kind": "hang"}]})
     before = threading.active_count()
     with pytest.raises(TimeoutError):
@@ -478,13 +482,13 @@ def test_a_hung_answer_hangs_as_long_as_its_client_waits_and_no_longer(service: 
     assert threading.active_count() <= before
 
 
-def test_a_refused_request_ends_by_reset(service: imds.Service, door: imds.Door) -> None:
+def test_a_refused_request_ends_by_reset(service: imds.Service, door: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "refused"}]})
     with pytest.raises(ConnectionResetError):
         ask(door, "GET", "/")
 
 
-def test_a_delayed_answer_comes_late(service: imds.Service, door: imds.Door) -> None:
+def test_a_delayed_answer_comes_late(service: imds.Service, door: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "latency", "milliseconds": 150}]})
     began = time.monotonic()
     assert ask(door, "GET", "/")[0] == 401
@@ -495,7 +499,7 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
     faults, runs = imds.Faults(), []
     for seed in (7, 7, 8):
         faults.replace([Fault(rate=0.5)], seed)
-        runs.append([faults.met_by("i-1", "/") is not None for _ in range(64)])
+        runs.append([faults.match("i-1", "/") is not None for _ in range(64)])
     assert runs[0] == runs[1] != runs[2]
     assert 10 < sum(runs[0]) < 54
 
@@ -503,8 +507,8 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
 def test_a_fault_can_be_meant_for_one_instance() -> None:
     faults = imds.Faults()
     faults.replace([Fault(instance="i-1")], 0)
-    assert faults.met_by("i-1", "/")
-    assert not faults.met_by("i-2", "/")
+    assert faults.match("i-1", "/")
+    assert not faults.match("i-2", "/")
 
 
 @pytest.mark.parametrize(
@@ -535,5 +539,5 @@ def test_an_instance_is_told_what_the_control_says_until_it_says_otherwise(servi
     assert (told.spot, 25 < told.spot_at - time.time() < 31, told.rebalance_at is not None) == ("terminate", True, True)
     service.control({"instance": VIEW.instance_id})
     assert service.notices[VIEW.instance_id].spot is None
-    service.forget()
+    service.clear()
     assert service.control({}) == {"faults": [], "notices": {}}

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from localcloud.instances import Host, Machine
-from localcloud.instances.process import ProcessHost, clean_up, marked, metadata_address, parse_command
+from localcloud.instances.process import ProcessHost, clean_up, find_processes, metadata_address, parse_command
 from localcloud.testing import Cloud, free_port, wait_until
 from unit.wanted import IMAGE, SUBNETS
 
@@ -95,7 +95,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     for host in made.hosts:
         host.close()
     assert not made.folder.exists()
-    assert not marked(made.folder)
+    assert not find_processes(made.folder)
 
 
 # --- one machine ----------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_stop_asks_the_command_to_end_and_start_finds_the_same_directory(rig: Ri
     rig.said("i-1", "ready")
     host.stop("i-1")
     assert rig.listener.next() == ("stopped", "i-1", "")
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
     host.start("i-1")
     assert rig.listener.next() == ("running", "i-1")
     assert "told" in rig.said("i-1", "again")
@@ -157,7 +157,7 @@ def test_a_deaf_command_is_killed_after_the_bound(rig: Rig) -> None:
     host.stop("i-1")
     assert rig.listener.next() == ("stopped", "i-1", "")
     assert time.monotonic() - began >= 0.3
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
 
 
 def test_terminate_leaves_the_log_and_nothing_else(rig: Rig) -> None:
@@ -169,7 +169,7 @@ def test_terminate_leaves_the_log_and_nothing_else(rig: Rig) -> None:
     assert rig.listener.next() == ("terminated", "i-1", "")
     assert not (rig.folder / "machines" / "i-1").exists()
     assert "told" in (rig.folder / "logs" / "i-1.log").read_text()
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
     host.terminate("i-1")
     assert rig.listener.next() == ("terminated", "i-1", "")
 
@@ -179,10 +179,10 @@ def test_a_daemon_that_left_the_session_ends_with_its_machine_all_the_same(rig: 
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
-    wait_until(lambda: len(marked(rig.folder)) >= 4)
+    wait_until(lambda: len(find_processes(rig.folder)) >= 4)
     host.terminate("i-1")
     assert rig.listener.next()[0] == "terminated"
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_command_that_ends_by_itself_ends_its_machine(rig: Rig, script: str, c
     rig.host(f"sleep 1000 & {script}").launch(machine())
     assert rig.listener.next() == ("running", "i-1")
     assert rig.listener.next() == (cause, "i-1", reason)
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
 
 
 def test_a_machine_that_cannot_be_made_fails_and_the_next_one_runs(rig: Rig) -> None:
@@ -211,9 +211,9 @@ def test_a_machine_that_cannot_be_made_fails_and_the_next_one_runs(rig: Rig) -> 
 
 
 def test_an_address_that_is_taken_fails_its_machine(rig: Rig) -> None:
-    taken: list[imds.Door] = []
+    taken: list[imds.Endpoint] = []
 
-    def refuse(address: str, port: int, who: Callable[[str], str | None]) -> imds.Door:
+    def refuse(address: str, port: int, who: Callable[[str], str | None]) -> imds.Endpoint:
         raise OSError(98, "Address already in use")
 
     host = ProcessHost(5566, rig.listener, ["/bin/sleep", "60"], rig.folder, region="us-east-1", serve=refuse)
@@ -262,7 +262,7 @@ def test_thirty_machines_run_at_once_and_all_end(rig: Rig) -> None:
         host.terminate(f"i-{number}")
     assert {rig.listener.next()[:2] for _ in range(30)} == {("terminated", f"i-{number}") for number in range(30)}
     print(f"30 machines off: {time.monotonic() - began:.2f} s")
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
 
 
 def test_close_ends_deaf_machines_as_well(rig: Rig) -> None:
@@ -272,7 +272,7 @@ def test_close_ends_deaf_machines_as_well(rig: Rig) -> None:
         rig.listener.next()
     host.close()
     assert not rig.folder.exists()
-    assert not marked(rig.folder)
+    assert not find_processes(rig.folder)
 
 
 def test_it_is_a_host_as_the_api_wants_it(rig: Rig) -> None:
@@ -296,7 +296,7 @@ def test_a_sweep_ends_whatever_bears_the_mark_and_no_neighbour(tmp_path: Path) -
         )
     ]
     try:
-        wait_until(lambda: len(marked(ours)) == 1)
+        wait_until(lambda: len(find_processes(ours)) == 1)
         clean_up(ours)
         assert started[0].wait(5) == -signal.SIGKILL
         assert [process.poll() for process in started[1:]] == [None, None]
@@ -388,7 +388,7 @@ def localcloud(tmp_path: Path) -> Iterator[Localcloud]:
     yield made
     made.run_localcloud("down")
     assert not made.state.exists()
-    assert not marked(made.state)
+    assert not find_processes(made.state)
 
 
 def make_group(localcloud: Localcloud, size: int, **template: Any) -> Any:
@@ -456,7 +456,7 @@ def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: L
     make_group(localcloud, 2)
     wait_until(lambda: list(localcloud.lifecycle_states("fleet").values()) == ["InService"] * 2)
     victim, other = localcloud.lifecycle_states("fleet")
-    for pid, _ in marked(localcloud.state / "machines" / victim):
+    for pid, _ in find_processes(localcloud.state / "machines" / victim):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     ec2 = localcloud.client("ec2")
@@ -478,12 +478,12 @@ def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: L
 def test_after_a_crash_of_localcloud_the_next_one_ends_what_was_left(localcloud: Localcloud) -> None:
     localcloud.up(f"sh -c {json.dumps(OBEDIENT.replace('$', chr(92) + '$'))}")
     make_group(localcloud, 3)
-    wait_until(lambda: len(marked(localcloud.state)) >= 3)
-    left = marked(localcloud.state)
+    wait_until(lambda: len(find_processes(localcloud.state)) >= 3)
+    left = find_processes(localcloud.state)
     localcloud.kill()
-    assert marked(localcloud.state)  # they outlive it, as instances outlive a control plane
+    assert find_processes(localcloud.state)  # they outlive it, as instances outlive a control plane
     localcloud.up("sleep 1000")
-    now = marked(localcloud.state)
+    now = find_processes(localcloud.state)
     assert not set(left) & set(now)
     assert list((localcloud.state / "machines").iterdir()) == []
 
@@ -491,10 +491,10 @@ def test_after_a_crash_of_localcloud_the_next_one_ends_what_was_left(localcloud:
 def test_down_after_a_crash_leaves_nothing(localcloud: Localcloud) -> None:
     localcloud.up("sleep 1000")
     make_group(localcloud, 2)
-    wait_until(lambda: len(marked(localcloud.state)) == 2)
+    wait_until(lambda: len(find_processes(localcloud.state)) == 2)
     localcloud.kill()
     localcloud.run_localcloud("down")
-    assert not marked(localcloud.state)
+    assert not find_processes(localcloud.state)
 
 
 def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(localcloud: Localcloud) -> None:
@@ -540,10 +540,10 @@ def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(
 def test_processes_and_their_reset_are_what_the_controls_say(localcloud: Localcloud) -> None:
     localcloud.up("sleep 1000")
     make_group(localcloud, 3)
-    wait_until(lambda: len(marked(localcloud.state)) == 3)
+    wait_until(lambda: len(find_processes(localcloud.state)) == 3)
     assert "processes of this machine" in localcloud.run_localcloud("status")
-    with pytest.raises(RuntimeError, match="exited with 1:\nlocalcloud is up with instances of the kind process"):
+    with pytest.raises(RuntimeError, match="exited with 1:\nlocalcloud is up with process instances"):
         localcloud.run_localcloud("up")
     localcloud.reset()
-    assert not marked(localcloud.state)
+    assert not find_processes(localcloud.state)
     assert localcloud.client("ec2").describe_instances()["Reservations"] == []

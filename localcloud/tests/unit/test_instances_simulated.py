@@ -1,10 +1,10 @@
-"""Simulated machines: nothing but time, on a clock that the test moves."""
+"""SimulatedHost machines: nothing but time, on a clock that the test moves."""
 
 from __future__ import annotations
 
 import pytest
 from localcloud.instances import Host, Machine
-from localcloud.instances.simulated import Simulated, Timetable
+from localcloud.instances.simulated import SimulatedHost, Timetable
 
 
 class Recorder:
@@ -31,12 +31,12 @@ class World:
         self.timetable = Timetable(lambda: self.now)
         self.listener = Recorder()
         self.finished: list[str] = []
-        self.host = Simulated(
+        self.host = SimulatedHost(
             self.listener,
             self.timetable,
             boot_seconds=boot_seconds,
             agent_seconds=agent_seconds,
-            finish=self.finished.append,
+            complete_hooks=self.finished.append,
         )
 
     def launch(self, id: str = "i-1") -> None:
@@ -64,7 +64,7 @@ def test_a_machine_runs_after_its_boot_and_not_before() -> None:
 
 
 def test_a_machine_that_is_switched_off_while_it_boots_never_runs() -> None:
-    for end, cause in ((Simulated.stop, "stopped"), (Simulated.terminate, "terminated")):
+    for end, cause in ((SimulatedHost.stop, "stopped"), (SimulatedHost.terminate, "terminated")):
         world = World(boot_seconds=30)
         world.launch()
         end(world.host, "i-1")
@@ -89,11 +89,11 @@ def test_an_image_is_made_at_once() -> None:
 
 def test_an_agent_completes_a_launch_at_once_and_a_termination_after_its_drain() -> None:
     world = World(agent_seconds=45)
-    world.host.moved("i-1", "Pending:Wait")
+    world.host.lifecycle_state_changed("i-1", "Pending:Wait")
     world.pass_(0)
     assert world.finished == ["i-1"]
-    world.host.moved("i-1", "InService")
-    world.host.moved("i-1", "Terminating:Wait")
+    world.host.lifecycle_state_changed("i-1", "InService")
+    world.host.lifecycle_state_changed("i-1", "Terminating:Wait")
     world.pass_(44)
     assert world.finished == ["i-1"]
     world.pass_(1)
@@ -102,7 +102,7 @@ def test_an_agent_completes_a_launch_at_once_and_a_termination_after_its_drain()
 
 def test_without_an_agent_nobody_completes_anything() -> None:
     world = World()
-    world.host.moved("i-1", "Terminating:Wait")
+    world.host.lifecycle_state_changed("i-1", "Terminating:Wait")
     world.pass_(1e6)
     assert world.finished == []
 
@@ -110,7 +110,7 @@ def test_without_an_agent_nobody_completes_anything() -> None:
 def test_a_closed_host_has_forgotten_everything() -> None:
     world = World(boot_seconds=30, agent_seconds=5)
     world.launch()
-    world.host.moved("i-2", "Terminating:Wait")
+    world.host.lifecycle_state_changed("i-2", "Terminating:Wait")
     world.host.close()
     assert world.pass_(100) == []
     assert world.finished == []

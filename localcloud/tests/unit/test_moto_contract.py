@@ -29,7 +29,7 @@ OURS: list[type] = [
     ec2.Ec2,
     ec2.Ec2Backend,
     ec2.Image,
-    images.OwnImage,
+    images.CustomImage,
     picker.Picker,
     groups.Groups,
     iam.Iam,

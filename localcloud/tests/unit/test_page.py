@@ -15,7 +15,7 @@ import pytest
 from localcloud.autoscaling.groups import Event
 from localcloud.clock import Clock
 from localcloud.page import history
-from localcloud.page.picture import WINDOW_SECONDS
+from localcloud.page.data import WINDOW_SECONDS
 from localcloud.testing import Cloud
 from unit.wanted import described, make_group, make_template
 
@@ -72,14 +72,14 @@ def member(number: int, state: str = "InService", **changes: Any) -> fleet.Insta
     )
 
 
-def portrait(*members: fleet.Instance, **changes: Any) -> page.Portrait:
+def group_data(*members: fleet.Instance, **changes: Any) -> page.GroupData:
     """A group of these."""
-    return replace(page.Portrait("fleet", "us-east-1", SETTINGS, "3", NOW - 60, instances=members), **changes)
+    return replace(page.GroupData("fleet", "us-east-1", SETTINGS, "3", NOW - 60, instances=members), **changes)
 
 
-def drawn(*portraits: page.Portrait, **changes: Any) -> Reader:
+def drawn(*groups_data: page.GroupData, **changes: Any) -> Reader:
     """The page that shows these."""
-    return Reader(page.html(page.Picture(NOW, "123456789012", 1.0, portraits, **changes)))
+    return Reader(page.html(page.PageData(NOW, "123456789012", 1.0, groups_data, **changes)))
 
 
 def waiting(number: int, heartbeat_left: float, whole_left: float) -> fleet.Instance:
@@ -97,13 +97,13 @@ def test_an_empty_cloud_says_what_to_run() -> None:
 
 def test_sizes_and_every_family_of_states_are_told_in_words() -> None:
     states = ["InService", "InService", "Pending:Wait", "Terminating:Wait", "Standby", "Terminating:Retained"]
-    text = drawn(portrait(*(member(n, state) for n, state in enumerate(states)))).text
+    text = drawn(group_data(*(member(n, state) for n, state in enumerate(states)))).text
     for words in ("2 Desired 1 to 9", "2 In service", "1 Launching", "1 Terminating", "1 Standby", "1 Retained"):
         assert words in text
 
 
 def test_standby_and_retained_are_drawn_apart() -> None:
-    text = drawn(portrait(member(1), member(2, "Standby"), member(3, "Terminating:Retained"))).text
+    text = drawn(group_data(member(1), member(2, "Standby"), member(3, "Terminating:Retained"))).text
     together, apart = text.split("Set aside: Standby and Retained")
     assert member(1).id in together
     assert member(1).id not in apart
@@ -113,7 +113,7 @@ def test_standby_and_retained_are_drawn_apart() -> None:
 def test_a_members_protection_health_version_and_image_are_told() -> None:
     old = replace(TEMPLATE, version="2")
     text = drawn(
-        portrait(member(1, protected=True), member(2, healthy=False, running=False), replace(member(3), template=old))
+        group_data(member(1, protected=True), member(2, healthy=False, running=False), replace(member(3), template=old))
     ).text
     assert "Protected version 3 ami-1" in text
     assert "Unhealthy stopped in EC2 not protected version 3 ami-1" in text
@@ -126,7 +126,7 @@ def test_a_member_of_the_refreshs_version_is_told_from_a_stray_one() -> None:
         "r-1", fleet.Preferences(90, warmup=30), new, new, frozenset({"i-1"}), 2, NOW - 10, "InProgress", left=1
     )
     text = drawn(
-        portrait(replace(member(1), template=new), refresh=replace(refresh, percentage=50, started_at=NOW - 9))
+        group_data(replace(member(1), template=new), refresh=replace(refresh, percentage=50, started_at=NOW - 9))
     ).text
     assert "version 4 the refresh's" in text
     assert "50 % to version 4, 1 of 2 to update" in text
@@ -146,13 +146,13 @@ def test_a_refresh_that_is_over_says_how_and_when() -> None:
         "RollbackSuccessful",
         ended_at=NOW - 5,
     )
-    text = drawn(portrait(refresh=replace(over, rollback=back))).text
+    text = drawn(group_data(refresh=replace(over, rollback=back))).text
     assert f"ended {fleet.stamp(NOW - 5)}" in text
     assert "Rolled back from 40 %: Manual rollback" in text
 
 
 def test_both_times_of_a_hook_count_down_and_the_first_to_run_out_comes_first() -> None:
-    reader = drawn(portrait(waiting(1, 299.6, 29_000), waiting(2, 45, 28_000)))
+    reader = drawn(group_data(waiting(1, 299.6, 29_000), waiting(2, 45, 28_000)))
     assert "0:45 of 5:00" in reader.text
     assert "7:46:40 of 8:20:00" in reader.text
     assert reader.text.index(member(2).id) < reader.text.index(member(1).id)
@@ -161,7 +161,7 @@ def test_both_times_of_a_hook_count_down_and_the_first_to_run_out_comes_first() 
 
 
 def test_a_wait_that_has_run_out_is_an_empty_bar() -> None:
-    reader = drawn(portrait(waiting(1, -3, 100)))
+    reader = drawn(group_data(waiting(1, -3, 100)))
     assert "0:00 of 5:00" in reader.text
     assert {"class": "low", "width": "0.0%", "height": "100%"} in reader.of("rect")
 
@@ -170,13 +170,13 @@ def test_activities_are_told_in_awss_words() -> None:
     failed = fleet.Activity(
         "a-1", "Launching a new EC2 instance", "At noon a user asked.", NOW, "{}", "Failed", 100, NOW, "No room."
     )
-    text = drawn(portrait(activities=(failed,), activities_before=7)).text
+    text = drawn(group_data(activities=(failed,), activities_before=7)).text
     assert "Failed Launching a new EC2 instance No room. At noon a user asked." in text
     assert "and 7 before" in text
 
 
 def test_a_suspended_process_and_a_deleted_group_are_not_hidden() -> None:
-    text = drawn(portrait(suspended=("AZRebalance", "Launch")), deleted=("old-fleet",)).text
+    text = drawn(group_data(suspended=("AZRebalance", "Launch")), deleted=("old-fleet",)).text
     assert "Suspended: AZRebalance, Launch" in text
     assert "Deleted: old-fleet" in text
 
@@ -251,7 +251,7 @@ def test_hostile_names_tags_and_reasons_are_shown_as_text() -> None:
         waiting(1, 1, 1), image_id=HOSTILE, template=replace(TEMPLATE, version=HOSTILE), instance_type=HOSTILE
     )
     settings = replace(SETTINGS, template=replace(TEMPLATE, name=HOSTILE))
-    victim = portrait(
+    victim = group_data(
         guest, name=HOSTILE, settings=settings, hooks=(hook,), activities=(activity,), tags=((HOSTILE, HOSTILE),)
     )
     reader = drawn(victim, deleted=(HOSTILE,))
@@ -261,7 +261,7 @@ def test_hostile_names_tags_and_reasons_are_shown_as_text() -> None:
 
 
 def test_nothing_is_asked_of_anybody_else_and_only_the_pages_own_style_and_script_count() -> None:
-    text = page.html(page.Picture(NOW, "1", 1.0, (portrait(member(1)),)))
+    text = page.html(page.PageData(NOW, "1", 1.0, (group_data(member(1)),)))
     assert "http://" not in text
     assert "https://" not in text
     assert [attributes["href"] for attributes in Reader(text).of("link")] == ["data:,"]
@@ -271,11 +271,11 @@ def test_nothing_is_asked_of_anybody_else_and_only_the_pages_own_style_and_scrip
 
 
 def test_without_javascript_the_page_asks_for_itself_again() -> None:
-    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page.html(page.Picture(NOW, "1", 1.0))
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page.html(page.PageData(NOW, "1", 1.0))
 
 
 def test_tables_have_captions_and_headings_and_pictures_have_words() -> None:
-    reader = drawn(portrait(waiting(1, 10, 10), member(2, "Standby")))
+    reader = drawn(group_data(waiting(1, 10, 10), member(2, "Standby")))
     assert len(reader.of("table")) == len(reader.of("caption")) == 3
     assert {th.get("scope") for th in reader.of("th")} == {"col", "row"}
     assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in reader.of("svg"))
@@ -310,11 +310,14 @@ def test_every_colour_of_text_stands_out_from_its_ground(scheme: int) -> None:
 def test_a_thousand_members_are_summed_up_and_drawn_in_under_a_second() -> None:
     members = [member(n) for n in range(980)] + [waiting(n, n - 900, 30_000) for n in range(980, 1000)]
     told = events(*((59 - n / 20, i.id, "", "InService") for n, i in enumerate(members)))
-    picture = page.Picture(
-        NOW, "1", 1.0, (portrait(*members, settings=replace(SETTINGS, max_size=2000, desired=980), events=tuple(told)),)
+    data = page.PageData(
+        NOW,
+        "1",
+        1.0,
+        (group_data(*members, settings=replace(SETTINGS, max_size=2000, desired=980), events=tuple(told)),),
     )
     began = time.perf_counter()
-    text = page.html(picture)
+    text = page.html(data)
     assert time.perf_counter() - began < 1
     assert len(text) < 150_000
     reader = Reader(text)
@@ -343,7 +346,7 @@ def test_a_thousand_members_are_summed_up_and_drawn_in_under_a_second() -> None:
     ids=str,
 )
 def test_browsers_get_the_page_and_awss_clients_do_not(request_: dict[str, str], page_: bool) -> None:
-    assert page.asked_for({"REQUEST_METHOD": "GET", "PATH_INFO": "/", **request_}) is page_
+    assert page.is_requested({"REQUEST_METHOD": "GET", "PATH_INFO": "/", **request_}) is page_
 
 
 def test_the_server_gives_a_browser_the_page_and_a_client_what_it_asked_for(cloud: Cloud) -> None:
@@ -358,10 +361,10 @@ def test_the_server_gives_a_browser_the_page_and_a_client_what_it_asked_for(clou
     assert cloud.client("sts").get_caller_identity()["Account"] == "123456789012"
 
 
-def read_page(cloud: Cloud, account: str, clock: Clock | None = None) -> page.Picture:
+def read_page(cloud: Cloud, account: str, clock: Clock | None = None) -> page.PageData:
     """What the server shows on its page."""
     with cloud.world.entered():
-        return page.read(cloud.world.all_groups(), account, clock or cloud.world.clock)
+        return page.collect(cloud.world.all_groups(), account, clock or cloud.world.clock)
 
 
 def test_the_picture_is_read_off_living_groups_and_draws(
@@ -386,12 +389,12 @@ def test_the_picture_is_read_off_living_groups_and_draws(
     clock(100)
     make_group(cloud, "gone")
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="gone")
-    picture = read_page(cloud, "123456789012")
-    (seen,) = picture.groups
-    assert (seen.name, seen.version, seen.tags, picture.deleted) == ("fleet", "1", (("Project", "wekruit"),), ("gone",))
+    data = read_page(cloud, "123456789012")
+    (seen,) = data.groups
+    assert (seen.name, seen.version, seen.tags, data.deleted) == ("fleet", "1", (("Project", "wekruit"),), ("gone",))
     assert [i.state for i in seen.instances] == ["Terminating:Wait", "InService"]
     assert [(e.instance_id, e.after) for e in seen.events][-1] == (first, "Terminating:Wait")
-    text = Reader(page.html(picture)).text
+    text = Reader(page.html(data)).text
     assert "3:20 of 5:00" in text
     assert "MidLifecycleAction 60 %" in text
     ec2.delete_launch_template(LaunchTemplateName="workers")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.authorization.permissions import ROWS, TAGGED_BY, needs
-from localcloud.authorization.resources import Asked, NotModelled
+from localcloud.authorization.permissions import RESOURCE_TYPES, TAG_PERMISSIONS, required_permissions
+from localcloud.authorization.resources import CallInAccount, NotModelled
 from localcloud.testing import Cloud
 from unit.wanted import IMAGE, SUBNETS, make_group, make_template
 
@@ -48,20 +49,27 @@ def reference() -> Any:
     return json.loads((Path(__file__).parent / "service_authorization.json").read_text())
 
 
-def asked(name: str, parameters: dict[str, Any] | None = None) -> Asked:
+def asked(name: str, parameters: dict[str, Any] | None = None) -> CallInAccount:
     service, action = name.split(":")
-    return Asked(service, action, PARAMETERS if parameters is None else parameters, ACCOUNT, REGION)
+    return CallInAccount(service, action, PARAMETERS if parameters is None else parameters, ACCOUNT, REGION)
 
 
 def test_every_row_is_an_action_of_awss_and_no_excerpt_is_without_a_row() -> None:
-    assert sorted(ROWS) == sorted(reference()["actions"])
-    assert set(TAGGED_BY.values()) <= set(ROWS)
+    assert sorted(RESOURCE_TYPES) == sorted(reference()["actions"])
+    assert set(TAG_PERMISSIONS.values()) <= set(RESOURCE_TYPES)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.fixture(autouse=True)
+def entered(running: Cloud) -> Iterator[None]:
+    """Tests look at the cloud's state from their own thread, while it answers no call."""
+    with running.world.backends.entered():
+        yield
+
+
+@pytest.mark.parametrize("name", RESOURCE_TYPES)
 def test_a_row_has_every_required_type_and_no_foreign_one(name: str) -> None:
     required, optional = reference()["actions"][name]
-    types = ROWS[name]
+    types = RESOURCE_TYPES[name]
     if types == ("*",):  # tags: whatever the ids are of
         assert not required
         assert len(optional) == 10
@@ -71,13 +79,13 @@ def test_a_row_has_every_required_type_and_no_foreign_one(name: str) -> None:
     assert {type.rstrip("?") for type in types} <= {*required, *optional}
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", RESOURCE_TYPES)
 def test_each_resource_is_named_as_aws_names_it(cloud: Cloud, name: str) -> None:
     service = name.split(":")[0]
     parameters = {**PARAMETERS, "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/role"} if service == "sts" else PARAMETERS
     required, optional = reference()["actions"][name]
     patterns = [reference()["arns"][f"{service}:{type}"] for type in [*required, *optional]]
-    found = [need.resource for need in needs(asked(name, parameters)) if need.action == name]
+    found = [need.resource for need in required_permissions(asked(name, parameters)) if need.action == name]
     assert found == ["*"] if not patterns else found
     for arn in found if patterns else []:
         assert any(re.fullmatch(re.sub(r"\\\$\\\{\w+\\\}", ".*", re.escape(pattern)), arn) for pattern in patterns), arn
@@ -85,14 +93,14 @@ def test_each_resource_is_named_as_aws_names_it(cloud: Cloud, name: str) -> None
 
 def test_an_action_without_a_row_is_not_modelled() -> None:
     with pytest.raises(NotModelled, match="ec2:CreateVpc needs: it has no row"):
-        needs(asked("ec2:CreateVpc"))
+        required_permissions(asked("ec2:CreateVpc"))
 
 
 @pytest.mark.parametrize(
     "name",
     [
         name
-        for name, types in ROWS.items()
+        for name, types in RESOURCE_TYPES.items()
         if any(not t.endswith("?") for t in types)
         and name
         not in (
@@ -108,7 +116,7 @@ def test_an_action_without_a_row_is_not_modelled() -> None:
 )
 def test_a_call_that_names_none_of_its_resources_is_never_about_nothing(cloud: Cloud, name: str) -> None:
     try:
-        found = needs(asked(name, {}))
+        found = required_permissions(asked(name, {}))
     except NotModelled:
         return
     assert all(need.resource.endswith("/*") for need in found)
@@ -117,7 +125,7 @@ def test_a_call_that_names_none_of_its_resources_is_never_about_nothing(cloud: C
 
 def of(name: str, **parameters: Any) -> set[tuple[str, str]]:
     """Action and the end of each resource's ARN."""
-    return {(need.action, need.resource.split(":", 5)[-1]) for need in needs(asked(name, parameters))}
+    return {(need.action, need.resource.split(":", 5)[-1]) for need in required_permissions(asked(name, parameters))}
 
 
 def test_launching_needs_everything_that_takes_part_tags_and_the_role(cloud: Cloud) -> None:
@@ -172,11 +180,11 @@ def test_a_launch_by_a_template_that_is_not_there_is_not_modelled(cloud: Cloud) 
         of("ec2:RunInstances", LaunchTemplate={"LaunchTemplateId": "lt-0123"})
 
 
-@pytest.mark.parametrize(("made", "tagging"), TAGGED_BY.items())
+@pytest.mark.parametrize(("made", "tagging"), TAG_PERMISSIONS.items())
 def test_making_something_with_tags_needs_the_permission_to_tag(cloud: Cloud, made: str, tagging: str) -> None:
     tags = {"Key": "value"} if made.startswith("logs") else [{"Key": "Key", "Value": "value"}]
     parameters = {**PARAMETERS, "Name": "secret", ("tags" if made.split(":")[0] in ("logs", "ecr") else "Tags"): tags}
-    found = {need.action: need for need in needs(asked(made, parameters))}
+    found = {need.action: need for need in required_permissions(asked(made, parameters))}
     assert set(found) == {made, tagging}
     assert found[tagging].context["aws:requesttag/key"] == ("value",)
     assert found[tagging].context["aws:tagkeys"] == ("Key",)
@@ -225,7 +233,7 @@ def test_only_the_instances_own_group_is_asked_about(cloud: Cloud) -> None:
     ]
     assert [
         need.resource
-        for need in needs(
+        for need in required_permissions(
             asked("autoscaling:SetInstanceHealth", {"InstanceId": groups[0]["Instances"][0]["InstanceId"]})
         )
     ] == [groups[0]["AutoScalingGroupARN"]]
@@ -246,7 +254,7 @@ def test_policies_of_resources_are_not_evaluated_and_so_refused(cloud: Cloud) ->
     key = cloud.client("kms").create_key(Policy=policy)["KeyMetadata"]["KeyId"]
     for name in ("secretsmanager:GetSecretValue", "ecr:BatchGetImage", "kms:DescribeKey"):
         with pytest.raises(NotModelled, match="what the policy of"):
-            needs(asked(name, {**PARAMETERS, "KeyId": key}))
+            required_permissions(asked(name, {**PARAMETERS, "KeyId": key}))
 
 
 def test_an_id_of_an_unknown_type_cannot_be_tagged() -> None:
@@ -258,5 +266,5 @@ def test_an_id_of_an_unknown_type_cannot_be_tagged() -> None:
 def test_a_key_pair_is_known_by_name_and_by_id_with_its_tags(cloud: Cloud, by: str) -> None:
     tags = [{"ResourceType": "key-pair", "Tags": [{"Key": "Name", "Value": "builder"}]}]
     made = cloud.client("ec2").create_key_pair(KeyName="k", TagSpecifications=tags)
-    (need,) = needs(asked("ec2:DeleteKeyPair", {by: made[by]}))
+    (need,) = required_permissions(asked("ec2:DeleteKeyPair", {by: made[by]}))
     assert (need.resource.split(":", 5)[-1], need.tags) == ("key-pair/k", {"Name": "builder"})

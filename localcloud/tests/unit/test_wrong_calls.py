@@ -437,7 +437,7 @@ def test_a_scale_after_the_cooldown_is_let_through(fleet: Fleet, clock: Callable
 def test_a_token_is_good_once_and_until_its_action_times_out(fleet: Fleet, clock: Callable[[float], None]) -> None:
     def token() -> dict[str, str]:
         with fleet.cloud.world.entered():
-            kept = fleet.cloud.world.groups().kept["fleet"]
+            kept = fleet.cloud.world.groups().records["fleet"]
         found = [w.token for i in kept.group.instances.values() for w in i.waits]
         return {**FLEET, "LifecycleHookName": "drain", "LifecycleActionToken": found[0]}
 

@@ -111,7 +111,7 @@ class Walk:
     # --- what must hold -------------------------------------------------------------------------------------------------
 
     def _check_moves(self, name: str, in_drain: dict[str, fleet.Instance]) -> None:
-        for move in self.group.moves:
+        for move in self.group.state_changes:
             assert self.state.get(move.instance_id, "") == move.before
             assert move.after in ALLOWED[move.before], f"{name}: {move.before} -> {move.after}"
             if move.before == "Terminating:Wait" and move.instance_id in in_drain:
@@ -120,7 +120,7 @@ class Walk:
             if move.before == "Terminating:Retained":
                 assert move.instance_id in self.let_go, f"{name} ended a retained instance"
             self.state[move.instance_id] = move.after
-        self.group.moves.clear()
+        self.group.state_changes.clear()
         retained = {i.id for i in self.group.instances.values() if i.state == "Terminating:Retained"}
         assert self.retained - self.let_go <= retained, "a retained instance vanished"
         self.retained = retained
@@ -153,7 +153,7 @@ class Walk:
             extras = {extra.instance for extra in group.extras.values()}
             free = [i for i in counted if not i.protected and i.id not in extras]
             assert "Terminate" in group.suspended or not free, f"{-missing} instances too many"
-        if {"ReplaceUnhealthy", "Terminate"}.isdisjoint(group.suspended) and settings.room is None:
+        if {"ReplaceUnhealthy", "Terminate"}.isdisjoint(group.suspended) and settings.headroom is None:
             assert all(i.healthy for i in counted), "an unhealthy instance stays"
 
     # --- steps ----------------------------------------------------------------------------------------------------------

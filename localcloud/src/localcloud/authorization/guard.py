@@ -19,8 +19,8 @@ from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
 
 from localcloud.authorization.callers import BadCredentials, Caller, identify
-from localcloud.authorization.permissions import OWN_KEYS, OWN_TAG_KEYS, Need, needs
-from localcloud.authorization.resources import Asked, NotModelled
+from localcloud.authorization.permissions import OWN_KEYS, OWN_TAG_KEYS, RequiredPermission, required_permissions
+from localcloud.authorization.resources import CallInAccount, NotModelled
 from localcloud.calls import Call, read_call
 from localcloud.iam.policies import Decision, Malformed, Request, decide, decide_trust, parse
 
@@ -49,7 +49,7 @@ class Refusal(NamedTuple):
 
 
 #: What became of a call -> how each protocol says so: EC2, the query protocol, JSON (each service's "Common Errors"; EC2's own list of error codes).
-_SAYINGS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], str]] = {
+_ERRORS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], str]] = {
     "unsigned": (
         ("403 Forbidden", "MissingAuthenticationToken"),
         ("403 Forbidden", "MissingAuthenticationToken"),
@@ -76,17 +76,17 @@ _SAYINGS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], str
     ),
 }
 #: EC2's own words where they differ.
-_EC2_SAYS = {
+_EC2_MESSAGES = {
     "unknown": "AWS was not able to validate the provided access credentials",
     "expired": "Request has expired.",
 }
 
 
 def _refused(what: str, service: str, json: bool, message: str = "") -> Refusal:
-    *codes, words = _SAYINGS[what]
+    *codes, words = _ERRORS[what]
     status, code = codes[0 if service == "ec2" else 2 if json else 1]
     if service == "ec2":
-        words = _EC2_SAYS.get(what, words)
+        words = _EC2_MESSAGES.get(what, words)
         message = f"You are not authorized to perform this operation. {message}" if message else ""
     return Refusal(status, code, message or words)
 
@@ -119,8 +119,8 @@ class Guard:
         key, region, service = scope.groups()
         try:
             caller = identify(key, request.headers.get("X-Amz-Security-Token"))
-            call = read_call(request)
-            return _refusal(call, caller, request, region, json)
+            sent = read_call(request)
+            return _refusal(sent, caller, request, region, json)
         except BadCredentials as bad:
             return _refused(bad.fault, service, json)
         except (NotModelled, Malformed) as problem:
@@ -128,49 +128,49 @@ class Guard:
             return Refusal("400 Bad Request", "InvalidAction", f"localcloud cannot tell {problem}")
 
 
-def _refusal(call: Call, caller: Caller | None, request: HttpRequest, region: str, json: bool) -> Refusal | None:
+def _refusal(sent: Call, caller: Caller | None, request: HttpRequest, region: str, json: bool) -> Refusal | None:
     if (
-        call.service == "sts"
-        and call.action == "AssumeRole"
-        and (odd := {"PolicyArns", "Tags", "SourceIdentity"} & call.parameters.keys())
+        sent.service == "sts"
+        and sent.action == "AssumeRole"
+        and (odd := {"PolicyArns", "Tags", "SourceIdentity"} & sent.parameters.keys())
     ):
         raise NotModelled(f"what {', '.join(sorted(odd))} of AssumeRole would limit")
     if (
-        call.action == "GetCallerIdentity" and call.service == "sts"
+        sent.action == "GetCallerIdentity" and sent.service == "sts"
     ):  # API_GetCallerIdentity: "No permissions are required"
         return None
     if caller is not None:
         account = caller.principal.account
-        asked = Asked(call.service, call.action, call.parameters, account, region, get_partition(region), caller.user)
-        for need in needs(asked):
-            decision = _decided(need, caller, asked, request)
+        call = CallInAccount(
+            sent.service, sent.action, sent.parameters, account, region, get_partition(region), caller.user
+        )
+        for need in required_permissions(call):
+            decision = _decided(need, caller, call, request)
             for note in decision.notes:
                 log.warning("%s on %s for %s: %s", need.action, need.resource, caller.arn, note)
             if not decision.allowed:
-                return _refused("denied", call.service, json, _sentence(need, caller, decision, json))
-    if call.service == "ec2" and call.parameters.get("DryRun") is True:
+                return _refused("denied", sent.service, json, _sentence(need, caller, decision, json))
+    if sent.service == "ec2" and sent.parameters.get("DryRun") is True:
         return Refusal(
             "412 Precondition Failed", "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
         )
     return None
 
 
-def _sentence(need: Need, caller: Caller, decision: Decision, json: bool) -> str:
+def _sentence(need: RequiredPermission, caller: Caller, decision: Decision, json: bool) -> str:
     """AWS's sentence (troubleshoot_access-denied); query services name no resource where the action has none."""
     resource = f" on resource: {need.resource}" if json or need.resource != "*" else ""
     because = (
-        ""
-        if decision.kind == "resource-based policy" and not decision.explicit
-        else f" {decision.because(need.action)}"
+        "" if decision.kind == "resource-based policy" and not decision.explicit else f" {decision.reason(need.action)}"
     )
     return f"User: {caller.arn} is not authorized to perform: {need.action}{resource}{because}"
 
 
-def _decided(need: Need, caller: Caller, asked: Asked, request: HttpRequest) -> Decision:
-    wanted = Request(need.action, need.resource, _context(need, caller, asked, request), known_for(need))
+def _decided(need: RequiredPermission, caller: Caller, call: CallInAccount, request: HttpRequest) -> Decision:
+    wanted = Request(need.action, need.resource, _context(need, caller, call, request), known_for(need))
     if need.action != "sts:AssumeRole":
         return decide(wanted, caller.policies)
-    backend: Any = iam_backends[asked.account][asked.partition]
+    backend: Any = iam_backends[call.account][call.partition]
     role = next((one for one in backend.roles.values() if one.arn == need.resource), None)
     if role is None:  # STS does not say whether there is such a role
         return Decision(False, kind="resource-based policy")
@@ -182,7 +182,7 @@ def _decided(need: Need, caller: Caller, asked: Asked, request: HttpRequest) -> 
     )
 
 
-def known_for(need: Need) -> Any:
+def known_for(need: RequiredPermission) -> Any:
     """Which condition keys are modelled for a need, so that their absence is AWS's as well."""
     own = tuple(f"{service}:resourcetag/" for service in OWN_TAG_KEYS)
 
@@ -193,14 +193,16 @@ def known_for(need: Need) -> Any:
     return known
 
 
-def _context(need: Need, caller: Caller, asked: Asked, request: HttpRequest) -> dict[str, tuple[str, ...]]:
+def _context(
+    need: RequiredPermission, caller: Caller, call: CallInAccount, request: HttpRequest
+) -> dict[str, tuple[str, ...]]:
     now = time.time()
     return {
         **caller.context,
         **need.context,
         **{f"aws:resourcetag/{key}".lower(): (value,) for key, value in (need.tags or {}).items()},
-        "aws:requestedregion": (asked.region,),
-        "aws:resourceaccount": (asked.account,),
+        "aws:requestedregion": (call.region,),
+        "aws:resourceaccount": (call.account,),
         "aws:currenttime": (datetime.fromtimestamp(now, UTC).isoformat(),),
         "aws:epochtime": (str(int(now)),),
         "aws:securetransport": ("true",),  # AWS is reached by TLS; loopback stands for that

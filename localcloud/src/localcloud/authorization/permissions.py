@@ -1,4 +1,4 @@
-"""Which permissions a call needs: IAM's action names, and the resources that each is asked about.
+"""Which permissions a call needs: IAM's action names, and the resources that each is call about.
 
 The rows are the Service Authorization Reference's (docs.aws.amazon.com/service-authorization, a page a service), for what this kit's playbooks, agent,
 image builds and VALET call; a test holds them against it. An action without a row cannot be allowed to anybody but the operator.
@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.authorization.resources import (
-    FINDERS,
-    Asked,
+    RESOURCE_FINDERS,
+    CallInAccount,
     NotModelled,
-    Target,
+    Resource,
+    as_list,
     ec2_of,
     ec2_target,
+    encryption_key,
     instance_profile_named,
-    listed,
     role_named,
-    sealing_key,
     simulated,
 )
 
 
 @dataclass(frozen=True)
-class Need:
+class RequiredPermission:
     """One action on one resource.
 
     Attributes:
@@ -117,15 +117,15 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "sts": {"": "GetAccessKeyInfo GetCallerIdentity", "role": "AssumeRole"},
 }
-#: action -> the types of resource that it is asked about.
-ROWS = {
+#: action -> the types of resource that it is call about.
+RESOURCE_TYPES = {
     f"{service}:{action}": tuple(types.split())
     for service, rows in _TABLE.items()
     for types, actions in rows.items()
     for action in actions.split()
 }
 #: Making something with tags needs the permission to tag as well (each service's page on tagging; EC2: "Grant permission to tag resources during creation").
-TAGGED_BY = {
+TAG_PERMISSIONS = {
     "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
     "ecr:CreateRepository": "ecr:TagResource",
     "iam:CreateInstanceProfile": "iam:TagInstanceProfile",
@@ -136,7 +136,7 @@ TAGGED_BY = {
     "secretsmanager:CreateSecret": "secretsmanager:TagResource",
 }
 #: What Secrets Manager does with a customer's key in its caller's name (Secrets Manager User Guide, "Secret encryption and decryption").
-SEALED_BY = {
+ENCRYPTED_WITH = {
     "secretsmanager:GetSecretValue": ("kms:Decrypt",),
     **{
         f"secretsmanager:{action}": ("kms:GenerateDataKey", "kms:Decrypt")
@@ -161,69 +161,71 @@ OWN_KEYS = {key for keys in _KEYS.values() for key in keys.values()} | {
 OWN_TAG_KEYS = {"autoscaling", "ec2", "ecr", "iam", "secretsmanager"}
 
 
-def needs(asked: Asked) -> list[Need]:
+def required_permissions(call: CallInAccount) -> list[RequiredPermission]:
     """Every permission that a call needs.
 
     Raises:
         NotModelled: localcloud has no row for it, or cannot tell what its resources are.
     """
-    name = f"{asked.service}:{asked.action}"
-    if name not in ROWS:
+    name = f"{call.service}:{call.action}"
+    if name not in RESOURCE_TYPES:
         raise NotModelled(f"what {name} needs: it has no row for it")
     if name == "ec2:RunInstances":
-        return list(_launch(asked, asked.parameters))
-    found = [*_of_rows(asked, name), *_dependent(asked, name)]
-    if asked.service == "autoscaling" and (template := asked.first("LaunchTemplate")):
-        subnets = [id for id in str(asked.first("VPCZoneIdentifier") or "").replace(" ", "").split(",") if id]
+        return list(_launch(call, call.parameters))
+    found = [*_of_table(call, name), *_dependent_permissions(call, name)]
+    if call.service == "autoscaling" and (template := call.first("LaunchTemplate")):
+        subnets = [id for id in str(call.first("VPCZoneIdentifier") or "").replace(" ", "").split(",") if id]
         # Auto Scaling checks them when a group names a launch template (ec2-auto-scaling-launch-template-permissions).
-        found += _launch(asked, {"LaunchTemplate": template, "SubnetId": subnets})
+        found += _launch(call, {"LaunchTemplate": template, "SubnetId": subnets})
     return found
 
 
-def _of_rows(asked: Asked, name: str) -> Iterator[Need]:
-    context = _context(asked)
-    if not ROWS[name]:
-        yield Need(name, "*", context, {})
-    for type in ROWS[name]:
+def _of_table(call: CallInAccount, name: str) -> Iterator[RequiredPermission]:
+    context = _context(call)
+    if not RESOURCE_TYPES[name]:
+        yield RequiredPermission(name, "*", context, {})
+    for type in RESOURCE_TYPES[name]:
         finder = (
             simulated(type.rstrip("?"))
-            if asked.action == "SimulatePrincipalPolicy"
-            else FINDERS[f"{asked.service}:{type.rstrip('?')}"]
+            if call.action == "SimulatePrincipalPolicy"
+            else RESOURCE_FINDERS[f"{call.service}:{type.rstrip('?')}"]
         )
-        targets = list(finder(asked))
-        if not targets and not type.endswith("?"):
+        resources = list(finder(call))
+        if not resources and not type.endswith("?"):
             raise NotModelled(f"which {type} {name} is about: the call names none")
-        for target in targets:
-            yield Need(name, target.arn, {**context, **_of_target(asked, asked.parameters, target)}, target.tags)
+        for resource in resources:
+            yield RequiredPermission(
+                name, resource.arn, {**context, **_of_target(call, call.parameters, resource)}, resource.tags
+            )
 
 
-def _of_target(asked: Asked, parameters: Mapping[str, Any], target: Target) -> dict[str, tuple[str, ...]]:
+def _of_target(call: CallInAccount, parameters: Mapping[str, Any], resource: Resource) -> dict[str, tuple[str, ...]]:
     """Condition keys that go with one resource: a service's own name for its tags, and EC2's tags for what is made."""
-    if asked.service not in OWN_TAG_KEYS:
+    if call.service not in OWN_TAG_KEYS:
         return {}
-    prefix = target.arn.split(":")[2] + ":resourcetag/"
+    prefix = resource.arn.split(":")[2] + ":resourcetag/"
     context: dict[str, tuple[str, ...]] = {
-        f"{prefix}{key}".lower(): (value,) for key, value in (target.tags or {}).items()
+        f"{prefix}{key}".lower(): (value,) for key, value in (resource.tags or {}).items()
     }
-    for specification in listed(parameters.get("TagSpecifications")):
-        if target.arn.split(":")[5].startswith(f"{specification['ResourceType']}/"):
+    for specification in as_list(parameters.get("TagSpecifications")):
+        if resource.arn.split(":")[5].startswith(f"{specification['ResourceType']}/"):
             context |= _request_tags(specification.get("Tags"))
     return context
 
 
-def _context(asked: Asked) -> dict[str, tuple[str, ...]]:
+def _context(call: CallInAccount) -> dict[str, tuple[str, ...]]:
     """Condition keys that come from a call's parameters."""
-    given = {key: asked.parameters.get(parameter) for parameter, key in _KEYS.get(asked.service, {}).items()}
+    given = {key: call.parameters.get(parameter) for parameter, key in _KEYS.get(call.service, {}).items()}
     context = {key: (str(value),) for key, value in given.items() if value is not None}
-    if asked.service == "ec2":
-        context["ec2:region"] = (asked.region,)
-    return context | _request_tags(asked.first("Tags", "tags"))
+    if call.service == "ec2":
+        context["ec2:region"] = (call.region,)
+    return context | _request_tags(call.first("Tags", "tags"))
 
 
 def _request_tags(tags: Any) -> dict[str, tuple[str, ...]]:
     """aws:RequestTag and aws:TagKeys (reference_policies_condition-keys), out of a list or a map of tags."""
     pairs = (
-        tags.items() if isinstance(tags, Mapping) else [(tag.get("Key"), tag.get("Value", "")) for tag in listed(tags)]
+        tags.items() if isinstance(tags, Mapping) else [(tag.get("Key"), tag.get("Value", "")) for tag in as_list(tags)]
     )
     context: dict[str, tuple[str, ...]] = {f"aws:requesttag/{key}".lower(): (str(value),) for key, value in pairs}
     if pairs:
@@ -231,65 +233,73 @@ def _request_tags(tags: Any) -> dict[str, tuple[str, ...]]:
     return context
 
 
-def _dependent(asked: Asked, name: str) -> Iterator[Need]:
+def _dependent_permissions(call: CallInAccount, name: str) -> Iterator[RequiredPermission]:
     """What AWS checks besides the action itself."""
-    if name in TAGGED_BY and (tags := asked.first("Tags", "tags")):
-        for need in _of_rows(asked, name):
-            yield Need(TAGGED_BY[name], need.resource.removesuffix(":log-stream:"), _request_tags(tags), {})
-    if asked.service == "ec2":
-        yield from _tagging(asked, asked.parameters)
+    if name in TAG_PERMISSIONS and (tags := call.first("Tags", "tags")):
+        for need in _of_table(call, name):
+            yield RequiredPermission(
+                TAG_PERMISSIONS[name], need.resource.removesuffix(":log-stream:"), _request_tags(tags), {}
+            )
+    if call.service == "ec2":
+        yield from _tagging(call, call.parameters)
     if name == "iam:AddRoleToInstanceProfile":
-        yield from _passing(asked, role_named(asked, str(asked.first("RoleName"))))
+        yield from _pass_role(call, role_named(call, str(call.first("RoleName"))))
     if name == "secretsmanager:BatchGetSecretValue":
-        if not (wanted := listed(asked.first("SecretIdList"))):
+        if not (wanted := as_list(call.first("SecretIdList"))):
             raise NotModelled("which secrets Filters would choose")
         for secret in wanted:
-            yield from needs(_instead(asked, "GetSecretValue", {"SecretId": secret}))
-    if name in SEALED_BY and (key := sealing_key(asked)):
-        target = next(FINDERS["kms:key"](_instead(asked, asked.action, {"KeyId": key})))
-        for action in SEALED_BY[name]:
-            yield Need(action, target.arn, {"kms:viaservice": (f"secretsmanager.{asked.region}.amazonaws.com",)})
+            yield from required_permissions(_with_parameters(call, "GetSecretValue", {"SecretId": secret}))
+    if name in ENCRYPTED_WITH and (key := encryption_key(call)):
+        resource = next(RESOURCE_FINDERS["kms:key"](_with_parameters(call, call.action, {"KeyId": key})))
+        for action in ENCRYPTED_WITH[name]:
+            yield RequiredPermission(
+                action, resource.arn, {"kms:viaservice": (f"secretsmanager.{call.region}.amazonaws.com",)}
+            )
 
 
-def _instead(asked: Asked, action: str, parameters: Mapping[str, Any]) -> Asked:
-    return Asked(asked.service, action, parameters, asked.account, asked.region, asked.partition, asked.user)
+def _with_parameters(call: CallInAccount, action: str, parameters: Mapping[str, Any]) -> CallInAccount:
+    return CallInAccount(call.service, action, parameters, call.account, call.region, call.partition, call.user)
 
 
-def _tagging(asked: Asked, parameters: Mapping[str, Any], action: str | None = None) -> Iterator[Need]:
+def _tagging(
+    call: CallInAccount, parameters: Mapping[str, Any], action: str | None = None
+) -> Iterator[RequiredPermission]:
     """ec2:CreateTags on what is made with tags (EC2 User Guide, "Grant permission to tag Amazon EC2 resources during creation")."""
-    for specification in listed(parameters.get("TagSpecifications")):
-        target = ec2_target(asked, specification["ResourceType"], "*")
+    for specification in as_list(parameters.get("TagSpecifications")):
+        resource = ec2_target(call, specification["ResourceType"], "*")
         context = {
             **_request_tags(specification.get("Tags")),
-            "ec2:createaction": (action or asked.action,),
-            "ec2:region": (asked.region,),
+            "ec2:createaction": (action or call.action,),
+            "ec2:region": (call.region,),
         }
-        yield Need("ec2:CreateTags", target.arn, context, {})
+        yield RequiredPermission("ec2:CreateTags", resource.arn, context, {})
 
 
-def _passing(asked: Asked, role: Any) -> Iterator[Need]:
+def _pass_role(call: CallInAccount, role: Any) -> Iterator[RequiredPermission]:
     """iam:PassRole on a role that EC2 shall have (id_roles_use_passrole)."""
     if role is not None:
-        yield Need("iam:PassRole", role.arn, {"iam:passedtoservice": ("ec2.amazonaws.com",)})
+        yield RequiredPermission("iam:PassRole", role.arn, {"iam:passedtoservice": ("ec2.amazonaws.com",)})
 
 
-def _launch(asked: Asked, parameters: Mapping[str, Any]) -> Iterator[Need]:
+def _launch(call: CallInAccount, parameters: Mapping[str, Any]) -> Iterator[RequiredPermission]:
     """What launching needs: ec2:RunInstances on everything that takes part, ec2:CreateTags, iam:PassRole.
 
     EC2 User Guide, "Example policies to control access to the EC2 API", "Launch instances (RunInstances)".
     """
-    template, merged = _merged(asked, parameters)
-    context = {"ec2:region": (asked.region,)}
-    for target in [*template, *_taking_part(asked, merged)]:
-        yield Need("ec2:RunInstances", target.arn, {**context, **_of_target(asked, merged, target)}, target.tags)
-    yield from _tagging(asked, merged, "RunInstances")
+    template, merged = _merged(call, parameters)
+    context = {"ec2:region": (call.region,)}
+    for resource in [*template, *_launch_resources(call, merged)]:
+        yield RequiredPermission(
+            "ec2:RunInstances", resource.arn, {**context, **_of_target(call, merged, resource)}, resource.tags
+        )
+    yield from _tagging(call, merged, "RunInstances")
     if profile := merged.get("IamInstanceProfile"):
-        found = instance_profile_named(asked, str(profile.get("Arn") or profile.get("Name")))
+        found = instance_profile_named(call, str(profile.get("Arn") or profile.get("Name")))
         for role in found.roles if found else []:
-            yield from _passing(asked, role)
+            yield from _pass_role(call, role)
 
 
-def _merged(asked: Asked, parameters: Mapping[str, Any]) -> tuple[list[Target], dict[str, Any]]:
+def _merged(call: CallInAccount, parameters: Mapping[str, Any]) -> tuple[list[Resource], dict[str, Any]]:
     """The launch template if one is named, and the call's parameters over what it says.
 
     Raises:
@@ -298,30 +308,30 @@ def _merged(asked: Asked, parameters: Mapping[str, Any]) -> tuple[list[Target], 
     given = {key: value for key, value in parameters.items() if value}
     if not (named := given.get("LaunchTemplate")):
         return [], given
-    target = next(FINDERS["ec2:launch-template"](_instead(asked, "RunInstances", named)))
+    resource = next(RESOURCE_FINDERS["ec2:launch-template"](_with_parameters(call, "RunInstances", named)))
     try:
-        template = ec2_of(asked).named(named.get("LaunchTemplateName"), named.get("LaunchTemplateId"))
+        template = ec2_of(call).find_launch_template(named.get("LaunchTemplateName"), named.get("LaunchTemplateId"))
         data = template.get_version(named.get("Version") or "$Default").data
     except Exception as problem:  # moto's many errors, each of which its own action words better
-        raise NotModelled(f"what {asked.service}:{asked.action} launches: {problem}") from problem
-    return [target], {**data, **given}
+        raise NotModelled(f"what {call.service}:{call.action} launches: {problem}") from problem
+    return [resource], {**data, **given}
 
 
-def _taking_part(asked: Asked, launch: Mapping[str, Any]) -> Iterator[Target]:
-    """Everything besides the launch template that RunInstances is asked about."""
-    interfaces = listed(launch.get("NetworkInterfaces"))
-    subnets = listed(launch.get("SubnetId")) + [one["SubnetId"] for one in interfaces if one.get("SubnetId")]
-    security = listed(launch.get("SecurityGroupIds")) + [id for one in interfaces for id in listed(one.get("Groups"))]
+def _launch_resources(call: CallInAccount, launch: Mapping[str, Any]) -> Iterator[Resource]:
+    """Everything besides the launch template that RunInstances is call about."""
+    interfaces = as_list(launch.get("NetworkInterfaces"))
+    subnets = as_list(launch.get("SubnetId")) + [one["SubnetId"] for one in interfaces if one.get("SubnetId")]
+    security = as_list(launch.get("SecurityGroupIds")) + [id for one in interfaces for id in as_list(one.get("Groups"))]
     existing = [one["NetworkInterfaceId"] for one in interfaces if one.get("NetworkInterfaceId")]
     named = {
-        "image": listed(launch.get("ImageId")) or ["*"],
+        "image": as_list(launch.get("ImageId")) or ["*"],
         "instance": ["*"],
         "network-interface": existing or ["*"],
         "security-group": security or ["*"],
         "subnet": subnets or ["*"],
         "volume": ["*"],
-        "key-pair": listed(launch.get("KeyName")),
+        "key-pair": as_list(launch.get("KeyName")),
     }
     for kind, names in named.items():
         for name in dict.fromkeys(names):
-            yield ec2_target(asked, kind, name)
+            yield ec2_target(call, kind, name)

@@ -13,7 +13,7 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
-from localcloud.autoscaling.groups import Kept
+from localcloud.autoscaling.groups import GroupRecord
 
 #: EC2's types of resource by the prefix of their ids.
 EC2_PREFIXES = {
@@ -36,7 +36,7 @@ EC2_PARAMETERS = {
     "snapshot": ("SnapshotId",),
     "vpc": ("VpcId",),
 }
-#: Types that an action makes anew: it is asked about ``TYPE/*``, whatever ids its parameters name.
+#: Types that an action makes anew: it is call about ``TYPE/*``, whatever ids its parameters name.
 EC2_MADE = {
     "CreateImage": {"image", "snapshot"},
     "CreateLaunchTemplate": {"launch-template"},
@@ -50,7 +50,7 @@ class NotModelled(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallInAccount:
     """A call and where it goes.
 
     Attributes:
@@ -76,17 +76,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Target:
+class Resource:
     """A resource; ``tags`` is None where they are not known, so that no condition on them can be met."""
 
     arn: str
     tags: Mapping[str, str] | None = None
 
 
-Finder = Callable[[Asked], Iterator[Target]]
+Finder = Callable[[CallInAccount], Iterator[Resource]]
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """One or many, as a list."""
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
@@ -98,37 +98,37 @@ def _tag_pairs(tags: Any) -> dict[str, str]:
 # --- Auto Scaling -----------------------------------------------------------------------------------------------------------
 
 
-def groups(asked: Asked) -> Iterator[Target]:
+def groups(call: CallInAccount) -> Iterator[Resource]:
     """Groups by name, by an instance of theirs, or as tags name them; one that is not there has ``*`` for its id, as in AWS's refusals."""
-    regional: Any = autoscaling_backends[asked.account][asked.region]
-    kept = regional.kept
-    names = listed(asked.first("AutoScalingGroupName")) or [
-        tag.get("ResourceId") for tag in listed(asked.first("Tags"))
+    regional: Any = autoscaling_backends[call.account][call.region]
+    record = regional.records
+    names = as_list(call.first("AutoScalingGroupName")) or [
+        tag.get("ResourceId") for tag in as_list(call.first("Tags"))
     ]
-    if not names and (instance := asked.first("InstanceId")):
-        names = [name for name, one in kept.items() if instance in one.group.instances] or ["*"]
+    if not names and (instance := call.first("InstanceId")):
+        names = [name for name, one in record.items() if instance in one.group.instances] or ["*"]
     for name in dict.fromkeys(names):
-        found: Kept | None = kept.get(name)
-        new = asked.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
-        yield Target(found.arn, {key: tag.value for key, tag in found.tags.items()}) if found else Target(new, {})
+        found: GroupRecord | None = record.get(name)
+        new = call.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
+        yield Resource(found.arn, {key: tag.value for key, tag in found.tags.items()}) if found else Resource(new, {})
 
 
 # --- EC2 --------------------------------------------------------------------------------------------------------------------
 
 
-def ec2_of(asked: Asked) -> Any:
+def ec2_of(call: CallInAccount) -> Any:
     """Our EC2 of the caller's account and region."""
-    return ec2_backends[asked.account][asked.region]
+    return ec2_backends[call.account][call.region]
 
 
-def ec2_target(asked: Asked, kind: str, name: str) -> Target:
+def ec2_target(call: CallInAccount, kind: str, name: str) -> Resource:
     """A resource of EC2 by its type and id (key pairs: name); images and snapshots have no account in their ARNs."""
     account = "" if kind in ("image", "snapshot") else None
-    backend = ec2_of(asked)
+    backend = ec2_of(call)
     pair = backend.key_pairs.get(name) if kind == "key-pair" else None
     tagged = pair.id if pair else name  # moto keeps a key pair's tags under its id
-    return Target(
-        asked.arn("ec2", f"{kind}/{name}", account=account),
+    return Resource(
+        call.arn("ec2", f"{kind}/{name}", account=account),
         dict(backend.tags[tagged]) if tagged in backend.tags else {},
     )
 
@@ -136,120 +136,120 @@ def ec2_target(asked: Asked, kind: str, name: str) -> Target:
 def of_ec2(kind: str) -> Finder:
     """Finds the resources of a type that an EC2 call names."""
 
-    def find(asked: Asked) -> Iterator[Target]:
-        if kind in EC2_MADE.get(asked.action, ()):
-            yield ec2_target(asked, kind, "*")
+    def find(call: CallInAccount) -> Iterator[Resource]:
+        if kind in EC2_MADE.get(call.action, ()):
+            yield ec2_target(call, kind, "*")
             return
         for name in EC2_PARAMETERS[kind]:
-            for id in listed(asked.first(name)):
-                yield ec2_target(asked, kind, id)
+            for id in as_list(call.first(name)):
+                yield ec2_target(call, kind, id)
 
     return find
 
 
-def security_groups(asked: Asked) -> Iterator[Target]:
+def security_groups(call: CallInAccount) -> Iterator[Resource]:
     """A security group by id, or by its name in the default network."""
-    name = asked.first("GroupName")
-    if asked.action == "CreateSecurityGroup" or not name or asked.first("GroupId"):
-        yield from of_ec2("security-group")(asked)
+    name = call.first("GroupName")
+    if call.action == "CreateSecurityGroup" or not name or call.first("GroupId"):
+        yield from of_ec2("security-group")(call)
         return
-    found = ec2_of(asked).get_security_group_from_name(name)
-    yield ec2_target(asked, "security-group", found.id if found else "*")
+    found = ec2_of(call).get_security_group_from_name(name)
+    yield ec2_target(call, "security-group", found.id if found else "*")
 
 
-def key_pairs(asked: Asked) -> Iterator[Target]:
+def key_pairs(call: CallInAccount) -> Iterator[Resource]:
     """A key pair by name or id."""
-    name = asked.first("KeyName")
-    if id := asked.first("KeyPairId"):
-        name = next((key for key, pair in ec2_of(asked).key_pairs.items() if pair.id == id), "*")
+    name = call.first("KeyName")
+    if id := call.first("KeyPairId"):
+        name = next((key for key, pair in ec2_of(call).key_pairs.items() if pair.id == id), "*")
     if name:
-        yield ec2_target(asked, "key-pair", name)
+        yield ec2_target(call, "key-pair", name)
 
 
-def launch_templates(asked: Asked) -> Iterator[Target]:
+def launch_templates(call: CallInAccount) -> Iterator[Resource]:
     """A launch template by id or name."""
-    if asked.action in EC2_MADE:
-        yield ec2_target(asked, "launch-template", "*")
+    if call.action in EC2_MADE:
+        yield ec2_target(call, "launch-template", "*")
         return
-    name = asked.first("LaunchTemplateName")
-    id = asked.first("LaunchTemplateId") or ec2_of(asked).launch_template_name_to_ids.get(name, "*")
-    yield ec2_target(asked, "launch-template", id)
+    name = call.first("LaunchTemplateName")
+    id = call.first("LaunchTemplateId") or ec2_of(call).launch_template_name_to_ids.get(name, "*")
+    yield ec2_target(call, "launch-template", id)
 
 
-def tagged_ec2(asked: Asked) -> Iterator[Target]:
+def tagged_ec2(call: CallInAccount) -> Iterator[Resource]:
     """What CreateTags and DeleteTags name, by the prefixes of the ids.
 
     Raises:
         NotModelled: an id of a type without a row.
     """
-    for id in listed(asked.first("Resources")):
+    for id in as_list(call.first("Resources")):
         if (kind := EC2_PREFIXES.get(id.partition("-")[0])) is None:
             raise NotModelled(f"of what type {id} is")
-        yield ec2_target(asked, kind, id)
+        yield ec2_target(call, kind, id)
 
 
 # --- IAM --------------------------------------------------------------------------------------------------------------------
 
 
-def iam_of(asked: Asked) -> Any:
+def iam_of(call: CallInAccount) -> Any:
     """moto's IAM of the caller's account."""
-    return iam_backends[asked.account][asked.partition]
+    return iam_backends[call.account][call.partition]
 
 
-def _iam(kind: str, entity: Any, asked: Asked, name: str) -> Target:
+def _iam(kind: str, entity: Any, call: CallInAccount, name: str) -> Resource:
     if entity is not None:
         tags = getattr(entity, "tags", None)
-        return Target(entity.arn, _tag_pairs(tags) if kind == "role" and isinstance(tags, list) else None)
-    return Target(asked.arn("iam", f"{kind}{asked.parameters.get('Path') or '/'}{name}", region=""), {})
+        return Resource(entity.arn, _tag_pairs(tags) if kind == "role" and isinstance(tags, list) else None)
+    return Resource(call.arn("iam", f"{kind}{call.parameters.get('Path') or '/'}{name}", region=""), {})
 
 
-def users(asked: Asked) -> Iterator[Target]:
+def users(call: CallInAccount) -> Iterator[Resource]:
     """A user by name; without one, the caller itself."""
-    if name := asked.first("UserName") or asked.user:
-        yield _iam("user", iam_of(asked).users.get(name), asked, name)
+    if name := call.first("UserName") or call.user:
+        yield _iam("user", iam_of(call).users.get(name), call, name)
 
 
-def roles(asked: Asked) -> Iterator[Target]:
-    """A role by name, or by its ARN where STS is asked for it."""
-    if arn := asked.first("RoleArn"):
-        yield Target(arn)
-    elif name := asked.first("RoleName"):
-        yield _iam("role", role_named(asked, name), asked, name)
+def roles(call: CallInAccount) -> Iterator[Resource]:
+    """A role by name, or by its ARN where STS is call for it."""
+    if arn := call.first("RoleArn"):
+        yield Resource(arn)
+    elif name := call.first("RoleName"):
+        yield _iam("role", role_named(call, name), call, name)
 
 
-def role_named(asked: Asked, name: str) -> Any:
+def role_named(call: CallInAccount, name: str) -> Any:
     """The role of that name; None if there is none."""
-    return next((role for role in iam_of(asked).roles.values() if role.name == name), None)
+    return next((role for role in iam_of(call).roles.values() if role.name == name), None)
 
 
-def instance_profile_named(asked: Asked, name: str) -> Any:
+def instance_profile_named(call: CallInAccount, name: str) -> Any:
     """The instance profile of that name, or of the name at the end of that ARN; None if there is none."""
     return next(
-        (profile for profile in iam_of(asked).get_instance_profiles() if profile.name == name.rpartition("/")[2]), None
+        (profile for profile in iam_of(call).get_instance_profiles() if profile.name == name.rpartition("/")[2]), None
     )
 
 
-def instance_profiles(asked: Asked) -> Iterator[Target]:
+def instance_profiles(call: CallInAccount) -> Iterator[Resource]:
     """An instance profile by name."""
-    if name := asked.first("InstanceProfileName"):
-        yield _iam("instance-profile", instance_profile_named(asked, name), asked, name)
+    if name := call.first("InstanceProfileName"):
+        yield _iam("instance-profile", instance_profile_named(call, name), call, name)
 
 
-def managed_policies(asked: Asked) -> Iterator[Target]:
+def managed_policies(call: CallInAccount) -> Iterator[Resource]:
     """A managed policy by ARN, or by the name that it is to have."""
-    if arn := asked.first("PolicyArn"):
-        yield Target(arn)
-    elif name := asked.first("PolicyName"):
-        yield _iam("policy", None, asked, name)
+    if arn := call.first("PolicyArn"):
+        yield Resource(arn)
+    elif name := call.first("PolicyName"):
+        yield _iam("policy", None, call, name)
 
 
 def simulated(kind: str) -> Finder:
     """The principal whose policies are simulated, if it is of this kind."""
 
-    def find(asked: Asked) -> Iterator[Target]:
-        source = str(asked.first("PolicySourceArn"))
+    def find(call: CallInAccount) -> Iterator[Resource]:
+        source = str(call.first("PolicySourceArn"))
         if f":{kind}/" in source:
-            yield Target(source)
+            yield Resource(source)
 
     return find
 
@@ -257,85 +257,85 @@ def simulated(kind: str) -> Finder:
 # --- the others -------------------------------------------------------------------------------------------------------------
 
 
-def secrets(asked: Asked) -> Iterator[Target]:
-    """A secret by name, ARN or part of it; one that is not there keeps the name by which it is asked for.
+def secrets(call: CallInAccount) -> Iterator[Resource]:
+    """A secret by name, ARN or part of it; one that is not there keeps the name by which it is call for.
 
     Raises:
         NotModelled: it has a policy of its own.
     """
-    store: Any = secretsmanager_backends[asked.account][asked.region].secrets
-    name = asked.first("SecretId", "Name")
-    found = None if name is None or asked.action == "CreateSecret" else store.get(name)
+    store: Any = secretsmanager_backends[call.account][call.region].secrets
+    name = call.first("SecretId", "Name")
+    found = None if name is None or call.action == "CreateSecret" else store.get(name)
     if found is not None:
         if getattr(found, "policy", None):
             raise NotModelled(f"what the policy of secret {name} says")
-        yield Target(found.arn, _tag_pairs(found.tags))
+        yield Resource(found.arn, _tag_pairs(found.tags))
     elif name:
-        yield Target(name if name.startswith("arn:") else asked.arn("secretsmanager", f"secret:{name}"), {})
+        yield Resource(name if name.startswith("arn:") else call.arn("secretsmanager", f"secret:{name}"), {})
 
 
-def sealing_key(asked: Asked) -> str | None:
+def encryption_key(call: CallInAccount) -> str | None:
     """The customer's key that a call's secret is encrypted with or is to be; None for AWS's own."""
-    store: Any = secretsmanager_backends[asked.account][asked.region]
-    found = None if asked.action == "CreateSecret" else store.secrets.get(str(asked.first("SecretId")))
-    key: str | None = asked.first("KmsKeyId") or (found.kms_key_id if found else None)
+    store: Any = secretsmanager_backends[call.account][call.region]
+    found = None if call.action == "CreateSecret" else store.secrets.get(str(call.first("SecretId")))
+    key: str | None = call.first("KmsKeyId") or (found.kms_key_id if found else None)
     return None if key == store.DEFAULT_KMS_KEY_ALIAS else key
 
 
-def repositories(asked: Asked) -> Iterator[Target]:
+def repositories(call: CallInAccount) -> Iterator[Resource]:
     """Repositories by name or ARN; all of them where none is named.
 
     Raises:
         NotModelled: one has a policy of its own.
     """
-    backend: Any = ecr_backends[asked.account][asked.region]
-    arn = asked.first("resourceArn")
+    backend: Any = ecr_backends[call.account][call.region]
+    arn = call.first("resourceArn")
     names = (
-        [arn.partition(":repository/")[2]] if arn else listed(asked.first("repositoryName", "repositoryNames")) or ["*"]
+        [arn.partition(":repository/")[2]] if arn else as_list(call.first("repositoryName", "repositoryNames")) or ["*"]
     )
     for name in names:
         found = backend.repositories.get(name)
         if found is not None and found.policy:
             raise NotModelled(f"what the policy of repository {name} says")
         tags = backend.tagger.get_tag_dict_for_resource(found.arn) if found else {}
-        yield Target(asked.arn("ecr", f"repository/{name}", account=asked.first("registryId")), tags)
+        yield Resource(call.arn("ecr", f"repository/{name}", account=call.first("registryId")), tags)
 
 
-def log_groups(asked: Asked) -> Iterator[Target]:
+def log_groups(call: CallInAccount) -> Iterator[Resource]:
     """A log group. Policies name it with what follows its name (``:*``), but for tags (CloudWatch Logs API, LogGroup, ``arn``)."""
-    if arn := asked.first("resourceArn"):
-        yield Target(arn)
-    elif name := asked.first("logGroupName"):
-        tail = "" if asked.action.endswith(("TagLogGroup", "TagsLogGroup", "tagLogGroup")) else ":log-stream:"
-        yield Target(asked.arn("logs", f"log-group:{name}{tail}"))
+    if arn := call.first("resourceArn"):
+        yield Resource(arn)
+    elif name := call.first("logGroupName"):
+        tail = "" if call.action.endswith(("TagLogGroup", "TagsLogGroup", "tagLogGroup")) else ":log-stream:"
+        yield Resource(call.arn("logs", f"log-group:{name}{tail}"))
 
 
-def log_streams(asked: Asked) -> Iterator[Target]:
+def log_streams(call: CallInAccount) -> Iterator[Resource]:
     """A log stream."""
-    if name := asked.first("logGroupName"):
-        yield Target(asked.arn("logs", f"log-group:{name}:log-stream:{asked.first('logStreamName') or ''}"))
+    if name := call.first("logGroupName"):
+        yield Resource(call.arn("logs", f"log-group:{name}:log-stream:{call.first('logStreamName') or ''}"))
 
 
-def keys(asked: Asked) -> Iterator[Target]:
+def keys(call: CallInAccount) -> Iterator[Resource]:
     """A key by id, ARN or alias.
 
     Raises:
         NotModelled: its policy is not the one that leaves everything to IAM.
     """
-    backend: Any = kms_backends[asked.account][asked.region]
-    id = backend.any_id_to_key_id(str(asked.first("KeyId") or "*"))
+    backend: Any = kms_backends[call.account][call.region]
+    id = backend.any_id_to_key_id(str(call.first("KeyId") or "*"))
     if (key := backend.keys.get(id)) is not None and key.policy != key.generate_default_policy():
         raise NotModelled(f"what the policy of key {id} says")
-    yield Target(asked.arn("kms", f"key/{id}"))
+    yield Resource(call.arn("kms", f"key/{id}"))
 
 
-def quotas(asked: Asked) -> Iterator[Target]:
+def quotas(call: CallInAccount) -> Iterator[Resource]:
     """A quota."""
-    yield Target(asked.arn("servicequotas", f"{asked.first('ServiceCode')}/{asked.first('QuotaCode')}"))
+    yield Resource(call.arn("servicequotas", f"{call.first('ServiceCode')}/{call.first('QuotaCode')}"))
 
 
 #: Type of resource -> what finds those that a call names.
-FINDERS: dict[str, Finder] = {
+RESOURCE_FINDERS: dict[str, Finder] = {
     "autoscaling:autoScalingGroup": groups,
     **{f"ec2:{kind}": of_ec2(kind) for kind in EC2_PARAMETERS},
     "ec2:security-group": security_groups,

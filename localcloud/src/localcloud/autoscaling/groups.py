@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GROUP_TAG = "aws:autoscaling:groupName"
 #: Lifecycle states before their first colon -> where they lead, if not to themselves.
 TARGETS = {"Pending": "InService", "EnteringStandby": "Standby", "Detaching": "Detached", "Terminating": "Terminated"}
-#: How many events are kept for followers.
+#: How many events are record for followers.
 EVENTS_KEPT = 20_000
 
 
@@ -61,7 +61,7 @@ class Tag:
 
 
 @dataclass
-class Kept:
+class GroupRecord:
     """A group with what concerns nobody but its describers."""
 
     group: fleet.Group
@@ -70,7 +70,7 @@ class Kept:
     metrics: set[str] = field(default_factory=set)
 
 
-def fresh_id() -> str:
+def new_id() -> str:
     """A new unique text."""
     return str(uuid.uuid4())
 
@@ -83,13 +83,13 @@ class Groups(BaseBackend):
     def __init__(self, region_name: str, account_id: str, cloud: Cloud) -> None:
         super().__init__(region_name, account_id)
         self.cloud = cloud
-        self.kept: dict[str, Kept] = {}
-        self.deleted: list[Kept] = []
+        self.records: dict[str, GroupRecord] = {}
+        self.deleted: list[GroupRecord] = []
         #: Instances that left their group and run on.
         self.detached: set[str] = set()
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
 
-    def clock(self) -> float:
+    def now(self) -> float:
         """Seconds since the epoch."""
         return self.cloud.clock.now()
 
@@ -99,49 +99,51 @@ class Groups(BaseBackend):
         backend: Any = ec2_backends[self.account_id][self.region_name]
         return backend  # type: ignore[no-any-return]
 
-    def named(self, name: str | None) -> Kept:
+    def by_name(self, name: str | None) -> GroupRecord:
         """The group of that name.
 
         Raises:
             Refused: ``ValidationError`` if there is none.
         """
-        if name not in self.kept:
+        if name not in self.records:
             raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
-        return self.kept[name]
+        return self.records[name]
 
-    def of_instance(self, instance_id: str) -> Kept:
+    def by_instance(self, instance_id: str) -> GroupRecord:
         """The group that the instance belongs to.
 
         Raises:
             Refused: ``ValidationError`` if none does.
         """
-        for kept in self.kept.values():
-            if instance_id in kept.group.instances:
-                return kept
+        for record in self.records.values():
+            if instance_id in record.group.instances:
+                return record
         raise fleet.invalid(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
 
-    def create(self, name: str, settings: fleet.Settings, tags: Iterable[Tag], hooks: Iterable[fleet.Hook]) -> Kept:
+    def create(
+        self, name: str, settings: fleet.Settings, tags: Iterable[Tag], hooks: Iterable[fleet.Hook]
+    ) -> GroupRecord:
         """Create a group and launch what it desires.
 
         Raises:
             Refused: ``AlreadyExists``, or what ``fleet.validated`` refuses.
         """
-        if name in self.kept:
+        if name in self.records:
             raise fleet.Refused(
                 "AlreadyExists",
                 f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
             )
-        now = self.clock()
-        group = fleet.Group(name, fleet.validated(settings), now, fresh_id)
+        now = self.now()
+        group = fleet.Group(name, fleet.validated(settings), now, new_id)
         for hook in hooks:
             group.put_hook(hook)
         arn = (
-            f"arn:{self.partition}:autoscaling:{self.region_name}:{self.account_id}:autoScalingGroup:{fresh_id()}"
+            f"arn:{self.partition}:autoscaling:{self.region_name}:{self.account_id}:autoScalingGroup:{new_id()}"
             f":autoScalingGroupName/{name}"
         )
-        kept = self.kept[name] = Kept(group, arn, {tag.key: tag for tag in tags})
-        self.perform(kept, group.start(now))
-        return kept
+        record = self.records[name] = GroupRecord(group, arn, {tag.key: tag for tag in tags})
+        self.perform(record, group.start(now))
+        return record
 
     def delete(self, name: str, *, force: bool) -> None:
         """Delete a group; when forced, its instances end without their hooks.
@@ -149,15 +151,15 @@ class Groups(BaseBackend):
         Raises:
             Refused: what ``fleet.Group.delete`` refuses.
         """
-        kept = self.named(name)
-        self.perform(kept, kept.group.delete(force=force))
-        self.deleted.append(self.kept.pop(name))
+        record = self.by_name(name)
+        self.perform(record, record.group.delete(force=force))
+        self.deleted.append(self.records.pop(name))
 
     def lost(self, instance_ids: Iterable[str], *, stopped: bool = False) -> None:
         """EC2 terminated these from outside, or only stopped them."""
-        for kept in self.kept.values():
+        for record in self.records.values():
             for id in instance_ids:
-                self.perform(kept, kept.group.lost(id, self.clock(), stopped=stopped))
+                self.perform(record, record.group.lost(id, self.now(), stopped=stopped))
 
     def notify_terminate_instances(self, instance_ids: list[str]) -> None:
         """moto's TerminateInstances calls this: to a group, a terminated instance is an unhealthy one."""
@@ -165,35 +167,37 @@ class Groups(BaseBackend):
 
     def found(self, instance_ids: Iterable[str]) -> None:
         """EC2 started these again."""
-        for kept in self.kept.values():
+        for record in self.records.values():
             for id in instance_ids:
-                kept.group.found(id)
+                record.group.restarted(id)
 
     def booted(self, instance_id: str) -> None:
         """EC2 runs an instance that was pending."""
-        for kept in self.kept.values():
-            self.perform(kept, kept.group.booted(instance_id, self.clock()))
+        for record in self.records.values():
+            self.perform(record, record.group.booted(instance_id, self.now()))
 
     def gone(self, instance_id: str) -> None:
         """EC2 has ended an instance; the group that wanted its end takes note, even if it has been deleted meanwhile."""
-        for kept in [*self.kept.values(), *self.deleted]:
-            member = kept.group.instances.get(instance_id)
+        for record in [*self.records.values(), *self.deleted]:
+            member = record.group.instances.get(instance_id)
             if member and member.state == "Terminating:Proceed":
-                kept.group.terminated(instance_id, self.clock())
-                self._note_moves(kept.group)
+                record.group.terminated(instance_id, self.now())
+                self._note_moves(record.group)
 
-    def complete_all(self, instance_id: str) -> None:
+    def complete_lifecycle_actions(self, instance_id: str) -> None:
         """Complete every lifecycle action that the instance waits in."""
-        for kept in self.kept.values():
-            if member := kept.group.instances.get(instance_id):
+        for record in self.records.values():
+            if member := record.group.instances.get(instance_id):
                 for hook in [wait.hook.name for wait in member.waits]:
                     self.perform(
-                        kept, kept.group.complete(hook, "CONTINUE", self.clock(), instance_id=instance_id, token=None)
+                        record, record.group.complete(hook, "CONTINUE", self.now(), instance_id=instance_id, token=None)
                     )
 
     def report_waiting(self) -> None:
         """Tell observers of the instances that wait in a hook now."""
-        waiting = [member for kept in self.kept.values() for member in kept.group.instances.values() if member.waits]
+        waiting = [
+            member for record in self.records.values() for member in record.group.instances.values() if member.waits
+        ]
         for follow in self.cloud.observers:
             for member in waiting:
                 follow(member.id, member.state)
@@ -203,8 +207,8 @@ class Groups(BaseBackend):
 
         (UG, "Retrieve the target lifecycle state through instance metadata".)
         """
-        for kept in self.kept.values():
-            if member := kept.group.instances.get(instance_id):
+        for record in self.records.values():
+            if member := record.group.instances.get(instance_id):
                 phase = member.state.partition(":")[0]
                 return TARGETS.get(phase, phase)
         if instance_id in self.detached:
@@ -222,35 +226,35 @@ class Groups(BaseBackend):
             raise fleet.invalid(f"Invalid Instance ID(s): [{instance_id}]")
         if instance.state != "running":
             raise fleet.invalid(f"Invalid Instance ID: {instance_id}. The instance is not in the running state.")
-        for kept in self.kept.values():
-            if instance_id in kept.group.instances:
+        for record in self.records.values():
+            if instance_id in record.group.instances:
                 raise fleet.invalid(
-                    f"The instance {instance_id} is already part of Auto Scaling group {kept.group.name}."
+                    f"The instance {instance_id} is already part of Auto Scaling group {record.group.name}."
                 )
         subnet = fleet.Subnet(str(instance.subnet_id), str(instance.availability_zone))
         return fleet.Candidate(instance_id, subnet, instance.instance_type, instance.image_id)
 
     def tick(self) -> None:
         """Let every group act on the timeouts that have passed."""
-        now = self.clock()
-        for kept in list(self.kept.values()):
-            if (due := kept.group.next_deadline()) is not None and due <= now:
-                self.perform(kept, kept.group.tick(now))
+        now = self.now()
+        for record in list(self.records.values()):
+            if (due := record.group.next_deadline()) is not None and due <= now:
+                self.perform(record, record.group.tick(now))
 
-    def perform(self, kept: Kept, effects: Iterable[fleet.Effect]) -> None:
+    def perform(self, record: GroupRecord, effects: Iterable[fleet.Effect]) -> None:
         """Do what a group is owed, and what follows from it."""
         owed = deque(effects)
         while owed:
             match owed.popleft():
                 case fleet.Launch() as launch:
-                    owed.extend(self._launch(kept, launch))
+                    owed.extend(self._launch(record, launch))
                 case fleet.Terminate(instance_id):
-                    self._terminate(kept, instance_id)
-        self._note_moves(kept.group)
+                    self._terminate(record, instance_id)
+        self._note_moves(record.group)
 
     def _note_moves(self, group: fleet.Group) -> None:
-        now = self.clock()
-        for move in group.moves:
+        now = self.now()
+        for move in group.state_changes:
             if move.after == "Detached":
                 self.detached.add(move.instance_id)
             elif not move.before:
@@ -258,8 +262,8 @@ class Groups(BaseBackend):
             self.events.append(
                 Event(next(self.cloud.event_numbers), now, group.name, move.instance_id, move.before, move.after)
             )
-        moves = [(move.instance_id, move.after) for move in group.moves]
-        group.moves.clear()
+        moves = [(move.instance_id, move.after) for move in group.state_changes]
+        group.state_changes.clear()
         for follow in self.cloud.observers:
             for instance_id, state in moves:
                 follow(instance_id, state)
@@ -269,9 +273,9 @@ class Groups(BaseBackend):
         version = self.ec2.get_launch_template(template.id).get_version(template.version)
         return replace(template, version=str(version.number))
 
-    def _launch(self, kept: Kept, launch: fleet.Launch) -> list[fleet.Effect]:
-        group = kept.group
-        tags = {tag.key: tag.value for tag in kept.tags.values() if tag.propagate}
+    def _launch(self, record: GroupRecord, launch: fleet.Launch) -> list[fleet.Effect]:
+        group = record.group
+        tags = {tag.key: tag.value for tag in record.tags.values() if tag.propagate}
         try:
             template = self.resolve(launch.template)
             reservation = self.ec2.run_instances(
@@ -288,15 +292,15 @@ class Groups(BaseBackend):
                 tags={"instance": {**tags, GROUP_TAG: group.name}},
             )
         except ServiceException as error:
-            group.launch_failed(launch.activity, str(error.message), self.clock())
+            group.launch_failed(launch.activity, str(error.message), self.now())
             return []
         instance = reservation.instances[0]
         kind, image, running = instance.instance_type, instance.image_id, instance.state == "running"
-        return group.launched(launch.activity, instance.id, template, kind, image, self.clock(), running=running)
+        return group.launched(launch.activity, instance.id, template, kind, image, self.now(), running=running)
 
-    def _terminate(self, kept: Kept, instance_id: str) -> None:
+    def _terminate(self, record: GroupRecord, instance_id: str) -> None:
         instance = self.ec2.get_instance_by_id(instance_id)
         if instance is not None and instance.state != "terminated":
             self.ec2.shut_down(instance)
-        if instance is None or (instance.state == "terminated" and instance_id in kept.group.instances):
-            kept.group.terminated(instance_id, self.clock())
+        if instance is None or (instance.state == "terminated" and instance_id in record.group.instances):
+            record.group.terminated(instance_id, self.now())

@@ -16,10 +16,10 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import get_service_model
 
 from localcloud import fleet, seed
-from localcloud.autoscaling import constraints, descriptions
-from localcloud.autoscaling.groups import GROUP_TAG, Groups, Kept, Tag
+from localcloud.autoscaling import constraints, describe
+from localcloud.autoscaling.groups import GROUP_TAG, GroupRecord, Groups, Tag
 
-#: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are kept as they come: API name -> setting.
+#: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are record as they come: API name -> setting.
 PLAIN = {
     "DefaultCooldown": "default_cooldown",
     "HealthCheckType": "health_check_type",
@@ -125,8 +125,8 @@ class AutoScaling(BaseResponse):
     def update_auto_scaling_group(self) -> ActionResult:
         """UpdateAutoScalingGroup: what is not named stays."""
         self._refuse_unknown_parameters()
-        kept = self._kept()
-        settings = self._with_options(kept.group.settings)
+        record = self._record()
+        settings = self._with_options(record.group.settings)
         if self._get_param("LaunchTemplate"):
             settings = replace(settings, template=self._template(required=True))
         if subnets := self._subnets():
@@ -137,7 +137,7 @@ class AutoScaling(BaseResponse):
             max_size=self._get_int_param("MaxSize"),
             desired=self._get_int_param("DesiredCapacity"),
         )
-        self.groups.perform(kept, kept.group.update(settings, self.groups.clock()))
+        self.groups.perform(record, record.group.update(settings, self.groups.now()))
         return EmptyResult()
 
     def delete_auto_scaling_group(self) -> ActionResult:
@@ -150,44 +150,44 @@ class AutoScaling(BaseResponse):
         names = self._get_param("AutoScalingGroupNames", [])
         filters = self._get_param("Filters", [])
         found = [
-            kept
-            for name, kept in sorted(self.groups.kept.items())
-            if (not names or name in names) and all(_matches(kept, f) for f in filters)
+            record
+            for name, record in sorted(self.groups.records.items())
+            if (not names or name in names) and all(_matches(record, f) for f in filters)
         ]
         page, token = self._page(found, 50)
-        shown = [descriptions.group(kept) for kept in page]
+        shown = [describe.group(record) for record in page]
         if not self._get_param("IncludeInstances", True):
             shown = [{**group, "Instances": None} for group in shown]
         return ActionResult({"AutoScalingGroups": shown, "NextToken": token})
 
     def set_desired_capacity(self) -> ActionResult:
         """SetDesiredCapacity."""
-        kept = self._kept()
+        record = self._record()
         desired, honor = self._get_int_param("DesiredCapacity"), self._get_param("HonorCooldown", False)
-        self.groups.perform(kept, kept.group.set_desired(desired, self.groups.clock(), honor_cooldown=honor))
+        self.groups.perform(record, record.group.set_desired(desired, self.groups.now(), honor_cooldown=honor))
         return EmptyResult()
 
     def suspend_processes(self) -> ActionResult:
         """SuspendProcesses."""
-        self._kept().group.suspend(self._get_param("ScalingProcesses", []), self.groups.clock())
+        self._record().group.suspend(self._get_param("ScalingProcesses", []), self.groups.now())
         return EmptyResult()
 
     def resume_processes(self) -> ActionResult:
         """ResumeProcesses."""
-        kept = self._kept()
-        self.groups.perform(kept, kept.group.resume(self._get_param("ScalingProcesses", []), self.groups.clock()))
+        record = self._record()
+        self.groups.perform(record, record.group.resume(self._get_param("ScalingProcesses", []), self.groups.now()))
         return EmptyResult()
 
     def enable_metrics_collection(self) -> ActionResult:
         """EnableMetricsCollection."""
         if self._get_param("Granularity") != "1Minute":
             raise fleet.invalid("Invalid granularity: the only valid value is 1Minute")
-        self._kept().metrics |= self._metrics()
+        self._record().metrics |= self._metrics()
         return EmptyResult()
 
     def disable_metrics_collection(self) -> ActionResult:
         """DisableMetricsCollection."""
-        self._kept().metrics -= self._metrics()
+        self._record().metrics -= self._metrics()
         return EmptyResult()
 
     # --- tags ---------------------------------------------------------------------------------------------------------
@@ -195,8 +195,8 @@ class AutoScaling(BaseResponse):
     def create_or_update_tags(self) -> ActionResult:
         """CreateOrUpdateTags."""
         tags = [(self._tagged(tag), _tag(tag)) for tag in self._get_param("Tags", [])]
-        for kept, tag in tags:
-            kept.tags[tag.key] = tag
+        for record, tag in tags:
+            record.tags[tag.key] = tag
         return EmptyResult()
 
     def delete_tags(self) -> ActionResult:
@@ -207,12 +207,12 @@ class AutoScaling(BaseResponse):
 
     def describe_account_limits(self) -> ActionResult:
         """DescribeAccountLimits."""
-        there = {"NumberOfAutoScalingGroups": len(self.groups.kept), "NumberOfLaunchConfigurations": 0}
+        there = {"NumberOfAutoScalingGroups": len(self.groups.records), "NumberOfLaunchConfigurations": 0}
         return ActionResult({**seed.AUTO_SCALING_LIMITS, **there})
 
     def describe_tags(self) -> ActionResult:
         """DescribeTags."""
-        rows = [row for _, kept in sorted(self.groups.kept.items()) for row in descriptions.tags(kept)]
+        rows = [row for _, record in sorted(self.groups.records.items()) for row in describe.tags(record)]
         fields = {
             "auto-scaling-group": "ResourceId",
             "key": "Key",
@@ -231,41 +231,41 @@ class AutoScaling(BaseResponse):
 
     def put_lifecycle_hook(self) -> ActionResult:
         """PutLifecycleHook: creates, or changes what is named."""
-        group = self._kept().group
+        group = self._record().group
         group.put_hook(_hook(self._get_params(), group.hooks.get(self._get_param("LifecycleHookName"))))
         return EmptyResult()
 
     def describe_lifecycle_hooks(self) -> ActionResult:
         """DescribeLifecycleHooks; unknown names are left out."""
-        group = self._kept().group
+        group = self._record().group
         names = self._get_param("LifecycleHookNames", [])
         hooks = [h for h in group.hooks.values() if not names or h.name in names]
-        return ActionResult({"LifecycleHooks": [descriptions.hook(group.name, hook) for hook in hooks]})
+        return ActionResult({"LifecycleHooks": [describe.hook(group.name, hook) for hook in hooks]})
 
     def delete_lifecycle_hook(self) -> ActionResult:
         """DeleteLifecycleHook."""
-        kept = self._kept()
-        effects = kept.group.delete_hook(self._get_param("LifecycleHookName"), self.groups.clock())
-        self.groups.perform(kept, effects)
+        record = self._record()
+        effects = record.group.delete_hook(self._get_param("LifecycleHookName"), self.groups.now())
+        self.groups.perform(record, effects)
         return EmptyResult()
 
     def complete_lifecycle_action(self) -> ActionResult:
         """CompleteLifecycleAction."""
-        kept = self._kept()
-        effects = kept.group.complete(
+        record = self._record()
+        effects = record.group.complete(
             self._get_param("LifecycleHookName"),
             self._get_param("LifecycleActionResult"),
-            self.groups.clock(),
+            self.groups.now(),
             **self._action(),
         )
-        self.groups.perform(kept, effects)
+        self.groups.perform(record, effects)
         return EmptyResult()
 
     def record_lifecycle_action_heartbeat(self) -> ActionResult:
         """RecordLifecycleActionHeartbeat."""
-        self._kept().group.heartbeat(
+        self._record().group.heartbeat(
             self._get_param("LifecycleHookName"),
-            self.groups.clock(),
+            self.groups.now(),
             **self._action(),
         )
         return EmptyResult()
@@ -286,12 +286,12 @@ class AutoScaling(BaseResponse):
             raise fleet.invalid("The number of instance ids that can be described at once is 50")
         rows = [
             {
-                **descriptions.instance(instance),
-                "AutoScalingGroupName": kept.group.name,
-                "HealthStatus": descriptions.health(instance).upper(),
+                **describe.instance(instance),
+                "AutoScalingGroupName": record.group.name,
+                "HealthStatus": describe.health(instance).upper(),
             }
-            for kept in self.groups.kept.values()
-            for instance in kept.group.instances.values()
+            for record in self.groups.records.values()
+            for instance in record.group.instances.values()
             if not wanted or instance.id in wanted
         ]
         page, token = self._page(rows, 50, most=50)
@@ -299,11 +299,11 @@ class AutoScaling(BaseResponse):
 
     def set_instance_protection(self) -> ActionResult:
         """SetInstanceProtection, of at most fifty (API, SetInstanceProtection)."""
-        kept = self._kept()
+        record = self._record()
         ids, protected = self._get_param("InstanceIds", []), self._get_param("ProtectedFromScaleIn")
         if len(ids) > 50:
             raise fleet.Refused("LimitExceeded", "The protection of at most 50 instances can be set at once")
-        self.groups.perform(kept, kept.group.protect(ids, protected, self.groups.clock()))
+        self.groups.perform(record, record.group.protect(ids, protected, self.groups.now()))
         return EmptyResult()
 
     def set_instance_health(self) -> ActionResult:
@@ -311,14 +311,14 @@ class AutoScaling(BaseResponse):
         status = self._get_param("HealthStatus")
         if status not in ("Healthy", "Unhealthy"):
             raise fleet.invalid("Valid instance health states are: [Healthy, Unhealthy].")
-        kept = self.groups.of_instance(self._get_param("InstanceId"))
-        effects = kept.group.set_health(
+        record = self.groups.by_instance(self._get_param("InstanceId"))
+        effects = record.group.set_health(
             self._get_param("InstanceId"),
             status == "Healthy",
             self._get_param("ShouldRespectGracePeriod", True),
-            self.groups.clock(),
+            self.groups.now(),
         )
-        self.groups.perform(kept, effects)
+        self.groups.perform(record, effects)
         return EmptyResult()
 
     def terminate_instance_in_auto_scaling_group(self) -> ActionResult:
@@ -328,11 +328,11 @@ class AutoScaling(BaseResponse):
             raise fleet.invalid("localcloud does not model InstanceIds of TerminateInstanceInAutoScalingGroup")
         if not id:
             raise fleet.invalid("InstanceId must be specified")
-        kept = self.groups.of_instance(id)
+        record = self.groups.by_instance(id)
         decrement = self._get_param("ShouldDecrementDesiredCapacity", False)
-        activity, effects = kept.group.terminate(id, decrement, self.groups.clock())
-        answer = descriptions.activity(kept, activity, deleted=False)
-        self.groups.perform(kept, effects)
+        activity, effects = record.group.terminate(id, decrement, self.groups.now())
+        answer = describe.activity(record, activity, deleted=False)
+        self.groups.perform(record, effects)
         return ActionResult({"Activity": answer})
 
     def describe_scaling_activities(self) -> ActionResult:
@@ -343,56 +343,60 @@ class AutoScaling(BaseResponse):
             self._get_param("Filters", []),
         )
         living = (
-            [self._kept()] if name and name in self.groups.kept else list(self.groups.kept.values()) if not name else []
+            [self._record()]
+            if name and name in self.groups.records
+            else list(self.groups.records.values())
+            if not name
+            else []
         )
         gone = [k for k in self.groups.deleted if name in (None, k.group.name)]
         gone = gone if self._get_param("IncludeDeletedGroups", False) else []
         if name and not living and not gone:
             raise fleet.invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
         rows = [
-            (kept, activity)
-            for kept in [*living, *gone]
-            for activity in reversed(kept.group.activities.values())
+            (record, activity)
+            for record in [*living, *gone]
+            for activity in reversed(record.group.activities.values())
             if (not ids or activity.id in ids)
             and all(_passes(activity, wanted, named=bool(name)) for wanted in filters)
         ]
         rows.sort(key=lambda row: row[1].started_at, reverse=True)
         page, token = self._page(rows, 100)
         return ActionResult(
-            {"Activities": [descriptions.activity(k, a, deleted=k in gone) for k, a in page], "NextToken": token}
+            {"Activities": [describe.activity(k, a, deleted=k in gone) for k, a in page], "NextToken": token}
         )
 
     def enter_standby(self) -> ActionResult:
         """EnterStandby."""
-        kept, decrement = self._kept(), self._required("ShouldDecrementDesiredCapacity")
-        return self._moved(kept, kept.group.enter_standby(self._ids(), decrement, self.groups.clock()))
+        record, decrement = self._record(), self._required("ShouldDecrementDesiredCapacity")
+        return self._moved(record, record.group.enter_standby(self._ids(), decrement, self.groups.now()))
 
     def exit_standby(self) -> ActionResult:
         """ExitStandby."""
-        kept = self._kept()
-        return self._moved(kept, kept.group.exit_standby(self._ids(), self.groups.clock()))
+        record = self._record()
+        return self._moved(record, record.group.exit_standby(self._ids(), self.groups.now()))
 
     def detach_instances(self) -> ActionResult:
         """DetachInstances; they run on without the group's tag."""
-        kept, decrement = self._kept(), self._required("ShouldDecrementDesiredCapacity")
-        answer = self._moved(kept, kept.group.detach(self._ids(), decrement, self.groups.clock()))
+        record, decrement = self._record(), self._required("ShouldDecrementDesiredCapacity")
+        answer = self._moved(record, record.group.detach(self._ids(), decrement, self.groups.now()))
         for id in self._ids():
             self.groups.ec2.tags[id].pop(GROUP_TAG, None)
         return answer
 
     def attach_instances(self) -> ActionResult:
         """AttachInstances: running instances of the group's zones that belong to no group (UG, "Detach or attach instances")."""
-        kept = self._kept()
-        effects = kept.group.attach([self.groups.candidate(id) for id in self._ids()], self.groups.clock())
-        self.groups.ec2.create_tags(self._ids(), {GROUP_TAG: kept.group.name})
-        self.groups.perform(kept, effects)
+        record = self._record()
+        effects = record.group.attach([self.groups.candidate(id) for id in self._ids()], self.groups.now())
+        self.groups.ec2.create_tags(self._ids(), {GROUP_TAG: record.group.name})
+        self.groups.perform(record, effects)
         return EmptyResult()
 
-    def _moved(self, kept: Kept, moved: tuple[list[fleet.Activity], list[fleet.Effect]]) -> ActionResult:
+    def _moved(self, record: GroupRecord, moved: tuple[list[fleet.Activity], list[fleet.Effect]]) -> ActionResult:
         activities, effects = moved
-        self.groups.perform(kept, effects)
+        self.groups.perform(record, effects)
         return ActionResult(
-            {"Activities": [descriptions.activity(kept, activity, deleted=False) for activity in activities]}
+            {"Activities": [describe.activity(record, activity, deleted=False) for activity in activities]}
         )
 
     def _ids(self) -> list[str]:
@@ -414,33 +418,33 @@ class AutoScaling(BaseResponse):
 
     def start_instance_refresh(self) -> ActionResult:
         """StartInstanceRefresh."""
-        kept = self._kept()
+        record = self._record()
         if (strategy := self._get_param("Strategy", "Rolling")) != "Rolling":
             raise fleet.invalid(f"localcloud does not model the strategy {strategy} of an instance refresh")
         desired = self._desired_configuration(self._get_param("DesiredConfiguration") or {})
-        to = self.groups.resolve(desired or kept.group.settings.template)
+        to = self.groups.resolve(desired or record.group.settings.template)
         preferences = _preferences(self._get_param("Preferences") or {})
-        refresh = kept.group.start_refresh(preferences, desired, to, self.groups.clock())
+        refresh = record.group.start_refresh(preferences, desired, to, self.groups.now())
         return ActionResult({"InstanceRefreshId": refresh.id})
 
     def cancel_instance_refresh(self) -> ActionResult:
         """CancelInstanceRefresh."""
         wait = self._get_param("WaitForTransitioningInstances", True)
-        return ActionResult({"InstanceRefreshId": self._kept().group.cancel_refresh(wait, self.groups.clock()).id})
+        return ActionResult({"InstanceRefreshId": self._record().group.cancel_refresh(wait, self.groups.now()).id})
 
     def rollback_instance_refresh(self) -> ActionResult:
         """RollbackInstanceRefresh."""
-        return ActionResult({"InstanceRefreshId": self._kept().group.roll_back_refresh(self.groups.clock()).id})
+        return ActionResult({"InstanceRefreshId": self._record().group.roll_back_refresh(self.groups.now()).id})
 
     def describe_instance_refreshes(self) -> ActionResult:
         """DescribeInstanceRefreshes, newest first, paged; an unknown id is refused."""
-        kept, ids = self._kept(), self._get_param("InstanceRefreshIds", [])
-        found = [refresh for id, refresh in reversed(kept.group.refreshes.items()) if not ids or id in ids]
-        if unknown := sorted(set(ids) - set(kept.group.refreshes)):
+        record, ids = self._record(), self._get_param("InstanceRefreshIds", [])
+        found = [refresh for id, refresh in reversed(record.group.refreshes.items()) if not ids or id in ids]
+        if unknown := sorted(set(ids) - set(record.group.refreshes)):
             raise fleet.invalid(f"Instance refresh(es) not found: {', '.join(unknown)}")
         page, token = self._page(found, 50)
         return ActionResult(
-            {"InstanceRefreshes": [descriptions.refresh(kept, refresh) for refresh in page], "NextToken": token}
+            {"InstanceRefreshes": [describe.refresh(record, refresh) for refresh in page], "NextToken": token}
         )
 
     def _desired_configuration(self, given: dict[str, Any]) -> fleet.Template | None:
@@ -450,11 +454,11 @@ class AutoScaling(BaseResponse):
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
-    def _kept(self) -> Kept:
-        return self.groups.named(self._get_param("AutoScalingGroupName"))
+    def _record(self) -> GroupRecord:
+        return self.groups.by_name(self._get_param("AutoScalingGroupName"))
 
-    def _tagged(self, tag: dict[str, Any]) -> Kept:
-        return self.groups.named(tag.get("ResourceId"))
+    def _tagged(self, tag: dict[str, Any]) -> GroupRecord:
+        return self.groups.by_name(tag.get("ResourceId"))
 
     def _refuse_unknown_parameters(self) -> None:
         """What is not modelled raises, it never pretends."""
@@ -499,7 +503,7 @@ class AutoScaling(BaseResponse):
             )
         ec2 = self.groups.ec2
         try:
-            template = ec2.named(name, id)
+            template = ec2.find_launch_template(name, id)
             version = template.get_version(given.get("Version", "$Default"))
             if image_id := version.data.get("ImageId"):
                 ec2.image(image_id)
@@ -618,16 +622,16 @@ def _seconds(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _matches(kept: Kept, wanted: dict[str, Any]) -> bool:
+def _matches(record: GroupRecord, wanted: dict[str, Any]) -> bool:
     """Whether the group passes one filter of DescribeAutoScalingGroups."""
     name, values = wanted["Name"], wanted.get("Values", [])
     tests: dict[str, Callable[[], bool]] = {
-        "tag-key": lambda: any(key in values for key in kept.tags),
-        "tag-value": lambda: any(tag.value in values for tag in kept.tags.values()),
+        "tag-key": lambda: any(key in values for key in record.tags),
+        "tag-value": lambda: any(tag.value in values for tag in record.tags.values()),
     }
     if name.startswith("tag:"):
         key = name.removeprefix("tag:")
-        return key in kept.tags and kept.tags[key].value in values
+        return key in record.tags and record.tags[key].value in values
     if name not in tests:
         raise fleet.invalid(f"Filter type {name} is not correct")
     return tests[name]()

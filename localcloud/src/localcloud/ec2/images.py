@@ -16,7 +16,7 @@ from moto.ec2.utils import convert_tag_spec, random_ami_id
 LONGEST_DEPRECATION_DAYS = 3653
 
 
-class OwnImage(Ami):
+class CustomImage(Ami):
     """An image that was made here.
 
     Args:
@@ -44,13 +44,13 @@ class OwnImage(Ami):
 
 
 class ImageBackend(AmiBackend):
-    """Makes ``OwnImage`` values."""
+    """Makes ``CustomImage`` values."""
 
     amis: dict[str, Ami]
     #: CopyImage by client token: the image that came of it.
     copies: dict[str, str]
 
-    def own_image(self, image_id: str) -> Any:
+    def custom_image(self, image_id: str) -> Any:
         """The image, if it is there and of this account.
 
         Raises:
@@ -69,9 +69,9 @@ class ImageBackend(AmiBackend):
             if image.name == name and image.owner_id == self.account_id:  # type: ignore[attr-defined]
                 raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
 
-    def image_of(
+    def create_image_of(
         self, instance: Any, name: str, description: str, devices: list[dict[str, Any]], tags: dict[str, dict[str, str]]
-    ) -> OwnImage:
+    ) -> CustomImage:
         """CreateImage: each of the instance's volumes becomes a snapshot."""
         backend: Any = self
         id = random_ami_id()
@@ -85,7 +85,7 @@ class ImageBackend(AmiBackend):
                 snapshot.add_tags(tags.get("snapshot", {}))
                 ebs["SnapshotId"] = snapshot.id
             shown.append({"DeviceName": device["DeviceName"], "Ebs": ebs})
-        image = OwnImage(
+        image = CustomImage(
             self,
             id,
             shown,
@@ -103,8 +103,8 @@ class ImageBackend(AmiBackend):
         return image
 
     def copy_image_as(
-        self, source: OwnImage | Ami, source_backend: Any, given: dict[str, Any], tags: dict[str, dict[str, str]]
-    ) -> OwnImage:
+        self, source: CustomImage | Ami, source_backend: Any, given: dict[str, Any], tags: dict[str, dict[str, str]]
+    ) -> CustomImage:
         """CopyImage: another snapshot of each of the source's, here and encrypted as asked for."""
         backend: Any = self
         id = random_ami_id()
@@ -127,7 +127,7 @@ class ImageBackend(AmiBackend):
                 {**device, "Ebs": {**device["Ebs"], "SnapshotId": snapshot.id, "Encrypted": snapshot.encrypted}}
             )
         own = {tag["key"]: tag["value"] for tag in source.get_tags()} if given.get("CopyImageTags") else {}
-        image = OwnImage(
+        image = CustomImage(
             self,
             id,
             shown,
@@ -143,7 +143,7 @@ class ImageBackend(AmiBackend):
         self.amis[id] = image
         return image
 
-    def register(self, given: dict[str, Any], tags: dict[str, str]) -> OwnImage:
+    def register(self, given: dict[str, Any], tags: dict[str, str]) -> CustomImage:
         """RegisterImage over snapshots that are there."""
         backend: Any = self
         devices = [
@@ -165,7 +165,7 @@ class ImageBackend(AmiBackend):
                 ebs["Encrypted"] = snapshot.encrypted
             ebs.setdefault("VolumeType", "gp2")
             ebs.setdefault("DeleteOnTermination", True)
-        image = OwnImage(
+        image = CustomImage(
             self,
             random_ami_id(),
             devices,
@@ -197,7 +197,7 @@ class ImageResponse(BaseResponse):
         devices = self.ec2_backend.devices_of(instance, self._get_param("BlockDeviceMappings", []))
         if instance.state not in ("running", "stopping", "stopped"):
             raise EC2ClientError("IncorrectState", f"Instance '{instance.id}' is not 'running' or 'stopped'")
-        image = self.ec2_backend.image_of(instance, name, self._get_param("Description", ""), devices, tags)
+        image = self.ec2_backend.create_image_of(instance, name, self._get_param("Description", ""), devices, tags)
         reboot = instance.state == "running" and not self._get_param("NoReboot", False)
         self.ec2_backend.cloud.machines.make_image(instance.id, image.id, reboot=reboot)
         return ActionResult({"ImageId": image.id})
@@ -260,7 +260,7 @@ class ImageResponse(BaseResponse):
     def enable_image_deprecation(self) -> ActionResult:
         """EnableImageDeprecation, to the minute."""
         self.error_on_dryrun()
-        image = self.ec2_backend.own_image(self._get_param("ImageId"))
+        image = self.ec2_backend.custom_image(self._get_param("ImageId"))
         at = self._get_param("DeprecateAt")
         at = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
         at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
@@ -273,13 +273,13 @@ class ImageResponse(BaseResponse):
     def disable_image_deprecation(self) -> ActionResult:
         """DisableImageDeprecation."""
         self.error_on_dryrun()
-        self.ec2_backend.own_image(self._get_param("ImageId")).deprecation_time = None
+        self.ec2_backend.custom_image(self._get_param("ImageId")).deprecation_time = None
         return ActionResult({"Return": True})
 
     def modify_image_attribute(self) -> ActionResult:
         """ModifyImageAttribute: the description and IMDS support too (moto knows launch permissions only)."""
         self.error_on_dryrun()
-        image = self.ec2_backend.own_image(self._get_param("ImageId"))
+        image = self.ec2_backend.custom_image(self._get_param("ImageId"))
         kind, value = self._get_param("Attribute"), self._get_param("Value")
         description = value if kind == "description" else (self._get_param("Description") or {}).get("Value")
         support = value if kind == "imdsSupport" else (self._get_param("ImdsSupport") or {}).get("Value")

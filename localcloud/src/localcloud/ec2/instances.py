@@ -28,7 +28,7 @@ BY_ITSELF = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 BY_ERROR = "Server.InternalError"
 
 
-def show(instance: Any, state: str, code: str = "", message: str = "") -> None:
+def set_state(instance: Any, state: str, code: str = "", message: str = "") -> None:
     """Put an instance into a state; a code says why it is there."""
     instance._state = InstanceState(state, CODES[state])
     instance.state_reason = StateReason(f"{code}: {message}" if code else "", code)
@@ -62,7 +62,7 @@ class InstanceBackend:
 
     cloud: Cloud
     #: Every instance by id.
-    known: dict[str, Any]
+    instances_by_id: dict[str, Any]
     #: Which image's disk a root snapshot holds.
     disks: dict[str, str]
     #: RunInstances by client token: what was asked, and the reservation that came of it.
@@ -96,36 +96,36 @@ class InstanceBackend:
     def launch(self, instance: Any, reservation_id: str) -> None:
         """Have the machine of a new instance made."""
         instance.reservation_id = reservation_id
-        show(instance, "pending")
+        set_state(instance, "pending")
         self.cloud.machines.launch(self.machine_of(instance))
 
     def start_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
         """StartInstances: a running one stays as it is."""
-        instances = self._in(instance_ids, ("stopped", "running", "pending"), "started")
+        instances = self._in_states(instance_ids, ("stopped", "running", "pending"), "started")
         before = [(instance, copy.copy(instance._state)) for instance in instances]
         for instance in instances:
             if instance.state == "stopped":
                 instance.start()
-                show(instance, "pending")
+                set_state(instance, "pending")
                 self.cloud.machines.host.start(instance.id)
         return before
 
     def stop_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:
         """StopInstances: a stopped one stays as it is."""
-        instances = self._in(instance_ids, ("running", "stopping", "stopped"), "stopped")
+        instances = self._in_states(instance_ids, ("running", "stopping", "stopped"), "stopped")
         for instance in instances:
             if instance.disable_api_stop is True:
                 raise OperationDisableApiStopNotPermitted(instance.id)
         before = [(instance, copy.copy(instance._state)) for instance in instances]
         for instance in instances:
             if instance.state == "running":
-                show(instance, "stopping", *BY_USER)
+                set_state(instance, "stopping", *BY_USER)
                 self.cloud.machines.host.stop(instance.id)
         return before
 
     def reboot_instances(self, instance_ids: list[str]) -> list[Any]:
         """RebootInstances; EC2 shows them running throughout."""
-        instances = self._in(instance_ids, ("running",), "rebooted")
+        instances = self._in_states(instance_ids, ("running",), "rebooted")
         for instance in instances:
             self.cloud.machines.host.reboot(instance.id)
         return instances
@@ -146,10 +146,10 @@ class InstanceBackend:
     def shut_down(self, instance: Any) -> None:
         """End an instance, termination protection or not, as its group may (UG, "Instance termination protection")."""
         if instance.state not in ("shutting-down", "terminated"):
-            show(instance, "shutting-down", *BY_USER)
+            set_state(instance, "shutting-down", *BY_USER)
             self.cloud.machines.host.terminate(instance.id)
 
-    def _in(self, instance_ids: list[str], states: tuple[str, ...], what: str) -> list[Any]:
+    def _in_states(self, instance_ids: list[str], states: tuple[str, ...], what: str) -> list[Any]:
         instances: list[Any] = self.get_multi_instances_by_id(instance_ids)
         for instance in instances:
             if instance.state not in states:
@@ -165,7 +165,7 @@ class InstanceBackend:
         """The machine of a pending instance runs; says whether that was news."""
         if instance.state != "pending":
             return False
-        show(instance, "running")
+        set_state(instance, "running")
         return True
 
     def switched_off(self, instance: Any, cause: Cause, reason: str) -> None:
@@ -173,15 +173,15 @@ class InstanceBackend:
         if cause == "stopped" and instance.state != "shutting-down":
             why = BY_USER if instance.state == "stopping" else BY_ITSELF
             if why == BY_ITSELF and instance.instance_initiated_shutdown_behavior == "terminate":
-                show(instance, "shutting-down", *why)
+                set_state(instance, "shutting-down", *why)
                 self.cloud.machines.host.terminate(instance.id)
                 return
             instance.stop()
-            show(instance, "stopped", *why)
+            set_state(instance, "stopped", *why)
         elif cause != "stopped":
             why = (BY_ERROR, reason) if cause == "failed" else _why(instance)
             instance.terminate()
-            show(instance, "terminated", *why)
+            set_state(instance, "terminated", *why)
             instance.ended_at = utcnow()
 
     def image_made(self, image_id: str, problem: str | None) -> None:

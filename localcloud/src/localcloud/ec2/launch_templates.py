@@ -72,7 +72,7 @@ class LaunchTemplateBackend(MotoBackend):
         self.launch_template_insert_order.append(template.id)
         return template
 
-    def named(self, name: str | None, id: str | None) -> Template:
+    def find_launch_template(self, name: str | None, id: str | None) -> Template:
         """The template of a call that names it one way or the other."""
         if name and id:
             raise EC2ClientError(
@@ -109,7 +109,7 @@ class LaunchTemplateResponse(BaseResponse):
     def create_launch_template_version(self) -> ActionResult:
         """CreateLaunchTemplateVersion: with a SourceVersion, the new data is laid over that version's."""
         self.error_on_dryrun()
-        template = self._named()
+        template = self._template()
         data = self._data()
         if source := self._get_param("SourceVersion"):
             data = {**template.get_version(source).data, **data}
@@ -119,7 +119,7 @@ class LaunchTemplateResponse(BaseResponse):
     def delete_launch_template(self) -> ActionResult:
         """DeleteLaunchTemplate, saying which name or id is unknown."""
         self.error_on_dryrun()
-        template = self._named()
+        template = self._template()
         answer = self._described(template)
         self.ec2_backend.delete_launch_template(template.name, None)
         return ActionResult({"LaunchTemplate": answer})
@@ -127,7 +127,7 @@ class LaunchTemplateResponse(BaseResponse):
     def delete_launch_template_versions(self) -> ActionResult:
         """DeleteLaunchTemplateVersions: never the default version; numbers are not used again."""
         self.error_on_dryrun()
-        template = self._named()
+        template = self._template()
         done, failed = [], []
         for wanted in self._get_param("Versions", []):
             row: dict[str, Any] = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
@@ -177,7 +177,7 @@ class LaunchTemplateResponse(BaseResponse):
         name, id = self._get_param("LaunchTemplateName"), self._get_param("LaunchTemplateId")
         wanted = self._get_param("Versions", [])
         if name or id:
-            template = self.ec2_backend.named(name, id)
+            template = self.ec2_backend.find_launch_template(name, id)
             low, high = self._get_int_param("MinVersion", 0), self._get_int_param("MaxVersion", 0)
             found = [template.get_version(v) for v in wanted] or [
                 v for v in reversed(template.versions) if v.number >= low and (not high or v.number <= high)
@@ -196,13 +196,13 @@ class LaunchTemplateResponse(BaseResponse):
     def modify_launch_template(self) -> ActionResult:
         """ModifyLaunchTemplate: sets the default version (on the wire: SetDefaultVersion)."""
         self.error_on_dryrun()
-        template = self._named()
+        template = self._template()
         if (wanted := self._get_param("DefaultVersion")) is not None:
             template.default_version_number = template.get_version(wanted).number
         return ActionResult({"LaunchTemplate": self._described(template)})
 
-    def _named(self) -> Template:
-        named: Template = self.ec2_backend.named(
+    def _template(self) -> Template:
+        named: Template = self.ec2_backend.find_launch_template(
             self._get_param("LaunchTemplateName"), self._get_param("LaunchTemplateId")
         )
         return named

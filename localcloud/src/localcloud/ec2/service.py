@@ -83,11 +83,11 @@ class Image(Ami):
         ]
 
 
-class Source(dict[str, str]):
+class SourceGroup(dict[str, str]):
     """A rule's source group; a rule is the same with another description, which moto overlooks for source groups."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, dict) and _undescribed(self) == _undescribed(other)
+        return isinstance(other, dict) and _without_description(self) == _without_description(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -95,7 +95,7 @@ class Source(dict[str, str]):
     __hash__ = None
 
 
-def _undescribed(source: dict[str, str]) -> dict[str, str]:
+def _without_description(source: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in source.items() if key != "Description"}
 
 
@@ -107,14 +107,14 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
     def __init__(self, region_name: str, account_id: str, cloud: Cloud) -> None:
         self.cloud = cloud
         #: Every instance by id: moto looks through all of them, each time.
-        self.known: dict[str, Any] = {}
+        self.instances_by_id: dict[str, Any] = {}
         self.disks, self.tokens, self.copies = {}, {}, {}
         super().__init__(region_name, account_id)
 
     def get_instance_by_id(self, instance_id: str) -> Any:
         """The instance, or None."""
-        if instance_id in self.known:
-            return self.known[instance_id]
+        if instance_id in self.instances_by_id:
+            return self.instances_by_id[instance_id]
         newest = next(reversed(self.reservations.values()), None)  # moto asks for an instance while it makes it
         return next((i for i in newest.instances if i.id == instance_id), None) if newest else None
 
@@ -143,7 +143,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         return super().describe_tags(filters)
 
     def _add_source_group(self, source_groups: list[dict[str, Any]] | None, vpc_id: str | None) -> list[dict[str, Any]]:
-        return [Source(group) for group in super()._add_source_group(source_groups, vpc_id)]
+        return [SourceGroup(group) for group in super()._add_source_group(source_groups, vpc_id)]
 
     def _sg_update_description(self, security_rule: SecurityGroupRule, rule: SecurityGroupRule) -> None:
         """The description of one rule; one that is not given goes away (moto keeps it)."""
@@ -254,7 +254,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             image.block_device_mappings, kwargs.get("block_device_mappings") or []
         )
         self._choose_subnet(kwargs)
-        _settle_primary_interface(kwargs)
+        _complete_primary_interface(kwargs)
         if getattr(image, "imds_support", None):  # what AL2023's own images bring along (UG, "Configure the AMI")
             kwargs["metadata_options"] = {"HttpTokens": "required", "HttpPutResponseHopLimit": 2} | (
                 kwargs.get("metadata_options") or {}
@@ -265,7 +265,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             self.reservations = OrderedDict((id, r) for id, r in self.reservations.items() if r.instances)
             message = f"There are not enough free addresses in subnet '{kwargs['subnet_id']}' to satisfy the requested number of instances."
             raise EC2ClientError("InsufficientFreeAddressesInSubnet", message) from error
-        self.known.update((instance.id, instance) for instance in reservation.instances)
+        self.instances_by_id.update((instance.id, instance) for instance in reservation.instances)
         if profile and not (kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn")):
             for instance in reservation.instances:
                 self.associate_iam_instance_profile(
@@ -299,8 +299,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             raise InvalidAMIIdError([image_id])
         return self.amis[image_id]
 
-    def devices_of(self, instance: Any, wishes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """An instance's volumes as an image has them, with a caller's wishes laid over; the root device comes first."""
+    def devices_of(self, instance: Any, overrides: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """An instance's volumes as an image has them, with a caller's overrides laid over; the root device comes first."""
         own = []
         for name, device in instance.block_device_mapping.items():
             volume = self.get_volume(device.volume_id)
@@ -312,7 +312,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             }
             own.append({"DeviceName": name, "Ebs": {**ebs, "DeleteOnTermination": device.delete_on_termination}})
         return sorted(
-            _merged_devices(own, wishes), key=lambda device: device["DeviceName"] != instance.root_device_name
+            _merged_devices(own, overrides), key=lambda device: device["DeviceName"] != instance.root_device_name
         )
 
     def _image_to_launch(self, image_id: str, instance_type: str) -> Ami:
@@ -369,7 +369,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         for id, reservation in list(self.reservations.items()):
             kept = [i for i in reservation.instances if getattr(i, "ended_at", utcnow()) > before]
             for gone in set(reservation.instances) - set(kept):
-                self.known.pop(gone.id, None)
+                self.instances_by_id.pop(gone.id, None)
             if not kept:
                 del self.reservations[id]
             reservation.instances = kept
@@ -400,20 +400,20 @@ def _fill_from_template(kwargs: dict[str, Any], data: dict[str, Any]) -> None:
 
 
 def _merged_devices(image: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The image's volumes with the caller's wishes laid over them, device by device."""
+    """The image's volumes with the caller's overrides laid over them, device by device."""
     devices = {device["DeviceName"]: dict(device["Ebs"]) for device in image}
     for device in wanted:
         if device.get("NoDevice") is not None:
             devices.pop(device["DeviceName"], None)
             continue
         base = devices.get(device["DeviceName"], {"VolumeType": "gp2", "DeleteOnTermination": True})
-        wishes = {key: value for key, value in (device.get("Ebs") or {}).items() if value is not None}
-        encrypted = bool(base.get("Encrypted") or wishes.get("Encrypted"))
-        devices[device["DeviceName"]] = {**base, **wishes, "Encrypted": encrypted}
+        overrides = {key: value for key, value in (device.get("Ebs") or {}).items() if value is not None}
+        encrypted = bool(base.get("Encrypted") or overrides.get("Encrypted"))
+        devices[device["DeviceName"]] = {**base, **overrides, "Encrypted": encrypted}
     return [{"DeviceName": name, "Ebs": ebs} for name, ebs in devices.items()]
 
 
-def _settle_primary_interface(kwargs: dict[str, Any]) -> None:
+def _complete_primary_interface(kwargs: dict[str, Any]) -> None:
     """Give the primary interface its subnet and groups and let it end with the instance, as EC2 does."""
     nics = kwargs.get("nics") or [{"DeviceIndex": 0}]
     primary = next((nic for nic in nics if int(nic.get("DeviceIndex", 0)) == 0), nics[0])

@@ -1,4 +1,4 @@
-"""The life of a group's members: sizes, zones, hooks, health, standby, replacement. No instance refresh: see ``refresh``."""
+"""The life of a group's instances: sizes, zones, hooks, health, standby, replacement. No instance refresh: see ``refresh``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from localcloud.fleet.values import (
     COUNTED,
-    HOOKS_AT_MOST,
     LAUNCH_RETRY_SECONDS,
     LAUNCHING,
+    MAX_HOOKS,
     PROCESSES,
     TERMINATING,
     Activity,
@@ -23,10 +23,10 @@ from localcloud.fleet.values import (
     Hook,
     Instance,
     Launch,
-    Move,
     Refused,
     Result,
     Settings,
+    StateChange,
     Subnet,
     Template,
     Terminate,
@@ -47,7 +47,7 @@ class Lifecycle:
         launching: launches under way, by activity.
         extras: launches on top of desired capacity that are not ready yet, by activity.
         suspended: processes and since when.
-        moves: every change of a member's state, in order; whoever follows them empties it.
+        state_changes: every change of an instance's state, in order; whoever follows them empties it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Lifecycle:
     suspended: dict[str, float] = field(default_factory=dict)
     launching: dict[str, Subnet] = field(default_factory=dict)
     extras: dict[str, Extra] = field(default_factory=dict)
-    moves: list[Move] = field(default_factory=list)
+    state_changes: list[StateChange] = field(default_factory=list)
     _retry_at: float | None = None
     #: What is to be looked at when: an instance's wait by its token, or (with empty texts) the group as a whole.
     _deadlines: list[tuple[float, str, str]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Lifecycle:
     _actual: int = 0
     _zones: Counter[str] = field(default_factory=Counter)
     _subnets: Counter[str] = field(default_factory=Counter)
-    _unwell: dict[str, None] = field(default_factory=dict)
+    _unhealthy: dict[str, None] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
     _ages: list[tuple[float, str]] = field(default_factory=list)
 
@@ -76,17 +76,17 @@ class Lifecycle:
 
     def start(self, now: float) -> list[Effect]:
         """Bring a new group to its desired capacity."""
-        return self._settle(
+        return self._converge(
             now,
             f"At {stamp(now)} a user request created an AutoScalingGroup changing the desired capacity from 0 to {self.settings.desired}.",
         )
 
     def update(self, settings: Settings, now: float) -> list[Effect]:
-        """Adopt new settings; members keep the template that they were launched from (API, UpdateAutoScalingGroup)."""
+        """Adopt new settings; instances keep the template that they were launched from (API, UpdateAutoScalingGroup)."""
         before, self.settings = self.settings.desired, validated(settings)
         self._retry_at = None
         self._note_ages()
-        return self._settle(
+        return self._converge(
             now,
             f"At {stamp(now)} a user request update of AutoScalingGroup constraints to min: {settings.min_size}, "
             f"max: {settings.max_size}, desired: {settings.desired} changing the desired capacity from {before} to "
@@ -112,7 +112,7 @@ class Lifecycle:
         if desired < low:
             raise invalid(f"New SetDesiredCapacity value {desired} is below min value {low} for the AutoScalingGroup.")
         self.settings = replace(self.settings, desired=desired)
-        return self._settle(
+        return self._converge(
             now,
             f"At {stamp(now)} a user request explicitly set group desired capacity changing the desired capacity from "
             f"{before} to {desired}.",
@@ -130,7 +130,7 @@ class Lifecycle:
         """ResumeProcesses; what was held back happens now."""
         for name in self._processes(processes):
             self.suspended.pop(name, None)
-        return self._check_health(now) + self._settle(now)
+        return self._check_health(now) + self._converge(now)
 
     def delete(self, *, force: bool) -> list[Effect]:
         """DeleteAutoScalingGroup: what still has to end, hooks skipped, if it may be deleted.
@@ -198,7 +198,7 @@ class Lifecycle:
             self._admit(instance, now)
         else:
             self._put(instance)
-        return self._settle(now)
+        return self._converge(now)
 
     def booted(self, instance_id: str, now: float) -> list[Effect]:
         """EC2 runs a pending instance: launch hooks begin, else it is in service. Another's start changes nothing."""
@@ -206,14 +206,14 @@ class Lifecycle:
         if instance is None or instance.state != "Pending":
             return []
         self._admit(instance, now)
-        return self._settle(now)
+        return self._converge(now)
 
     def launch_failed(self, activity: str, reason: str, now: float) -> None:
         """EC2 refused; the activity says why and the launch is tried again after a pause."""
         self._count(self.launching.pop(activity), -1)
         self.extras.pop(activity, None)
         self._retry_at = now + LAUNCH_RETRY_SECONDS
-        self._setback(now, now)
+        self._note_failure(now, now)
         self._activity(
             activity,
             status="Failed",
@@ -237,11 +237,11 @@ class Lifecycle:
         if instance is None:
             return []
         if instance.state in ("Terminating:Retained", "Standby") and not stopped:  # nothing is left to keep (derived)
-            return self._end_at_once(instance, now)[1]
+            return self._terminate_now(instance, now)[1]
         self._put(replace(instance, running=False))
         return self._check_health(now)
 
-    def found(self, instance_id: str) -> None:
+    def restarted(self, instance_id: str) -> None:
         """The instance runs again (StartInstances)."""
         if instance := self.instances.get(instance_id):
             self._put(replace(instance, running=True))
@@ -257,7 +257,7 @@ class Lifecycle:
                 if token:
                     effects += self._expire(instance_id, token, due)
                     continue
-            effects += self._settle(due)
+            effects += self._converge(due)
         return effects
 
     def next_deadline(self) -> float | None:
@@ -273,10 +273,10 @@ class Lifecycle:
         Raises:
             Refused: ``ValidationError`` for a hook that AWS refuses; ``LimitExceeded`` past fifty (UG, "Quotas").
         """
-        if hook.name not in self.hooks and len(self.hooks) >= HOOKS_AT_MOST:
+        if hook.name not in self.hooks and len(self.hooks) >= MAX_HOOKS:
             raise Refused(
                 "LimitExceeded",
-                f"The maximum number of lifecycle hooks for Auto Scaling group {self.name} is {HOOKS_AT_MOST}.",
+                f"The maximum number of lifecycle hooks for Auto Scaling group {self.name} is {MAX_HOOKS}.",
             )
         self.hooks[hook.name] = validated_hook(hook)
 
@@ -317,9 +317,9 @@ class Lifecycle:
         instance, wait = self._open_wait(hook, instance_id, token)
         return self._end_wait(instance, wait, result, f"completed with {result} Result", now)
 
-    # --- members ------------------------------------------------------------------------------------------------------
+    # --- instances ------------------------------------------------------------------------------------------------------
 
-    def member(self, instance_id: str) -> Instance:
+    def instance(self, instance_id: str) -> Instance:
         """The instance, or AWS's refusal."""
         if instance_id not in self.instances:
             raise invalid(f"The instance {instance_id} is not part of Auto Scaling group {self.name}.")
@@ -331,13 +331,13 @@ class Lifecycle:
         Raises:
             Refused: ``ValidationError`` for a stranger or another state; nothing is changed then.
         """
-        members = [self.member(id) for id in instance_ids]
-        for member in members:
-            if member.state not in ("InService", "EnteringStandby", "Standby"):
-                raise invalid(f"The instance {member.id} is not in InService or EnteringStandby or Standby.")
-        for member in members:
-            self._put(replace(member, protected=protected))
-        return self._settle(now)
+        instances = [self.instance(id) for id in instance_ids]
+        for instance in instances:
+            if instance.state not in ("InService", "EnteringStandby", "Standby"):
+                raise invalid(f"The instance {instance.id} is not in InService or EnteringStandby or Standby.")
+        for instance in instances:
+            self._put(replace(instance, protected=protected))
+        return self._converge(now)
 
     def set_health(self, instance_id: str, healthy: bool, respect_grace_period: bool, now: float) -> list[Effect]:
         """SetInstanceHealth; the unhealthy are replaced, within the grace period only if it is not to be respected."""
@@ -346,7 +346,7 @@ class Lifecycle:
         if not healthy and respect_grace_period and now < since + self.settings.health_check_grace_period:
             return []
         self._put(replace(instance, healthy=healthy))
-        return self._settle(now, unhealthy="a user health-check")
+        return self._converge(now, unhealthy="a user health-check")
 
     def terminate(self, instance_id: str, decrement: bool, now: float) -> tuple[Activity, list[Effect]]:
         """TerminateInstanceInAutoScalingGroup, also the way out of ``Terminating:Retained``.
@@ -360,7 +360,7 @@ class Lifecycle:
         """
         instance = self.instances[instance_id]
         if instance.state == "Terminating:Retained":
-            return self._end_at_once(instance, now)
+            return self._terminate_now(instance, now)
         if instance.state not in COUNTED and instance.state != "Standby":
             return self.activities[instance.activity], []
         cause = f"At {stamp(now)} instance {instance_id} was taken out of service in response to a user request"
@@ -376,27 +376,27 @@ class Lifecycle:
             self.settings = replace(self.settings, desired=desired)
         effects = self._terminate(instance, f"{cause}.", now)
         activity = self.activities[self.instances[instance_id].activity]
-        return activity, effects + self._settle(now)
+        return activity, effects + self._converge(now)
 
     def enter_standby(
         self, instance_ids: Sequence[str], decrement: bool, now: float
     ) -> tuple[list[Activity], list[Effect]]:
-        """EnterStandby: out of service and uncounted, still a member (UG, "Temporarily remove instances").
+        """EnterStandby: out of service and uncounted, still an instance (UG, "Temporarily remove instances").
 
         Raises:
             Refused: ``ValidationError`` for a stranger, another state than ``InService``, or a decrement below min.
         """
-        members = self._members_in(instance_ids, "InService")
+        instances = self._instances_in(instance_ids, "InService")
         if decrement:
-            self._shrink(len(members), "place into standby")
+            self._shrink(len(instances), "place into standby")
         activities = []
-        for member in members:
-            what = f"instance {member.id} was moved to standby in response to a user request"
-            activities.append(self._begin_move(member, "Moving EC2 instance to Standby", what, decrement, -1, now))
-            self.extras.pop(member.activity, None)
-            self._put(replace(member, state="EnteringStandby", activity=activities[-1].id))
-            self._put(replace(member, state="Standby", activity=activities[-1].id))
-        return activities, self._settle(now)
+        for instance in instances:
+            what = f"instance {instance.id} was moved to standby in response to a user request"
+            activities.append(self._begin_move(instance, "Moving EC2 instance to Standby", what, decrement, -1, now))
+            self.extras.pop(instance.activity, None)
+            self._put(replace(instance, state="EnteringStandby", activity=activities[-1].id))
+            self._put(replace(instance, state="Standby", activity=activities[-1].id))
+        return activities, self._converge(now)
 
     def exit_standby(self, instance_ids: Sequence[str], now: float) -> tuple[list[Activity], list[Effect]]:
         """ExitStandby: back by way of ``Pending`` and its launch hooks; desired capacity grows (API, ExitStandby).
@@ -404,19 +404,19 @@ class Lifecycle:
         Raises:
             Refused: ``ValidationError`` for a stranger, another state than ``Standby``, or growth above max.
         """
-        members = self._members_in(instance_ids, "Standby")
-        self._grow(len(members), "remove from standby")
+        instances = self._instances_in(instance_ids, "Standby")
+        self._grow(len(instances), "remove from standby")
         activities = []
-        for member in members:
-            what = f"instance {member.id} was moved out of standby in response to a user request"
-            activity = self._begin_move(member, "Moving EC2 instance out of Standby", what, True, 1, now)
+        for instance in instances:
+            what = f"instance {instance.id} was moved out of standby in response to a user request"
+            activity = self._begin_move(instance, "Moving EC2 instance out of Standby", what, True, 1, now)
             self._activity(activity.id, status="PreInService", progress=30, ended_at=None)
             activities.append(self.activities[activity.id])
-            self._admit(replace(member, state="Pending", activity=activity.id), now)
-        return activities, self._check_health(now) + self._settle(now)
+            self._admit(replace(instance, state="Pending", activity=activity.id), now)
+        return activities, self._check_health(now) + self._converge(now)
 
     def attach(self, candidates: Sequence[Candidate], now: float) -> list[Effect]:
-        """AttachInstances: running instances become members and desired capacity grows by their number.
+        """AttachInstances: running instances join the group and desired capacity grows by their number.
 
         Raises:
             Refused: ``ValidationError`` for an instance outside the group's zones or growth above max.
@@ -449,7 +449,7 @@ class Lifecycle:
                 ),
                 now,
             )
-        return self._settle(now)
+        return self._converge(now)
 
     def detach(self, instance_ids: Sequence[str], decrement: bool, now: float) -> tuple[list[Activity], list[Effect]]:
         """DetachInstances: they leave the group and run on; no hook is met (API, DetachInstances).
@@ -459,26 +459,28 @@ class Lifecycle:
                 decrement for a retained one (UG, "Detach or attach instances") or below min (those in standby are not counted
                 any more, derived).
         """
-        members = self._members_in(instance_ids, "InService", "Standby", "Terminating:Retained")
+        instances = self._instances_in(instance_ids, "InService", "Standby", "Terminating:Retained")
         if decrement:
-            self._members_in(instance_ids, "InService", "Standby")
-            self._shrink(sum(member.state in COUNTED for member in members), "detach")
+            self._instances_in(instance_ids, "InService", "Standby")
+            self._shrink(sum(instance.state in COUNTED for instance in instances), "detach")
         activities = []
-        for member in members:
-            what = f"instance {member.id} was detached in response to a user request"
-            counted = member.state in COUNTED
-            activities.append(self._begin_move(member, "Detaching EC2 instance", what, decrement and counted, -1, now))
-            self.extras.pop(member.activity, None)
-            self._put(replace(member, state="Detaching"))
-            self._drop(member.id, "Detached")
-        return activities, self._settle(now)
+        for instance in instances:
+            what = f"instance {instance.id} was detached in response to a user request"
+            counted = instance.state in COUNTED
+            activities.append(
+                self._begin_move(instance, "Detaching EC2 instance", what, decrement and counted, -1, now)
+            )
+            self.extras.pop(instance.activity, None)
+            self._put(replace(instance, state="Detaching"))
+            self._drop(instance.id, "Detached")
+        return activities, self._converge(now)
 
-    def _members_in(self, instance_ids: Sequence[str], *states: str) -> list[Instance]:
-        members = [self.member(id) for id in dict.fromkeys(instance_ids)]
-        for member in members:
-            if member.state not in states:
-                raise invalid(f"The instance {member.id} is not in {' or '.join(states)}.")
-        return members
+    def _instances_in(self, instance_ids: Sequence[str], *states: str) -> list[Instance]:
+        instances = [self.instance(id) for id in dict.fromkeys(instance_ids)]
+        for instance in instances:
+            if instance.state not in states:
+                raise invalid(f"The instance {instance.id} is not in {' or '.join(states)}.")
+        return instances
 
     def _shrink(self, count: int, purpose: str) -> None:
         if self.settings.desired - count < self.settings.min_size:
@@ -498,14 +500,14 @@ class Lifecycle:
         )
 
     def _begin_move(
-        self, member: Instance, description: str, what: str, resizes: bool, by: int, now: float
+        self, instance: Instance, description: str, what: str, resizes: bool, by: int, now: float
     ) -> Activity:
         """A move that is over as soon as it began; its caller still sees it under way, as AWS answers."""
         cause = f"At {stamp(now)} {what}"
         if resizes:
             word = "increasing" if by > 0 else "shrinking"
             cause += f", {word} the capacity from {self._actual} to {self._actual + by}"
-        id = self._begin(f"{description}: {member.id}", f"{cause}.", member.subnet, now)
+        id = self._begin(f"{description}: {instance.id}", f"{cause}.", instance.subnet, now)
         shown = self.activities[id] = replace(self.activities[id], progress=50)
         self._activity(id, status="Successful", progress=100, ended_at=now)
         return shown
@@ -527,21 +529,21 @@ class Lifecycle:
         before = self.instances.get(instance.id)
         self.instances[instance.id] = instance
         if before is None or before.state != instance.state:
-            self.moves.append(Move(instance.id, before.state if before else "", instance.state))
+            self.state_changes.append(StateChange(instance.id, before.state if before else "", instance.state))
         counts = instance.state in COUNTED
         if counts != (before is not None and before.state in COUNTED):
             self._count(instance.subnet, 1 if counts else -1)
         if counts and not (instance.healthy and instance.running):
-            self._unwell[instance.id] = None
+            self._unhealthy[instance.id] = None
         else:
-            self._unwell.pop(instance.id, None)
+            self._unhealthy.pop(instance.id, None)
 
     def _drop(self, instance_id: str, last: str) -> Instance:
         instance = self.instances.pop(instance_id)
-        self.moves += [Move(instance_id, instance.state, last), Move(instance_id, last, "")]
+        self.state_changes += [StateChange(instance_id, instance.state, last), StateChange(instance_id, last, "")]
         if instance.state in COUNTED:
             self._count(instance.subnet, -1)
-        self._unwell.pop(instance_id, None)
+        self._unhealthy.pop(instance_id, None)
         return instance
 
     def _activity(self, id: str, **changes: str | float | int | None) -> None:
@@ -553,11 +555,11 @@ class Lifecycle:
         self.activities[id] = Activity(id, description, cause.strip(), now, details, "InProgress", 0)
         return id
 
-    def _wake(self, at: float) -> None:
+    def _check_at(self, at: float) -> None:
         """Have the group looked at as a whole at that moment."""
         heapq.heappush(self._deadlines, (at, "", ""))
 
-    def _setback(self, launched_at: float, now: float) -> None:
+    def _note_failure(self, launched_at: float, now: float) -> None:
         """An instance did not come to serve, or fell ill: an instance refresh keeps count of the new ones."""
 
     @property
@@ -572,12 +574,12 @@ class Lifecycle:
 
     # --- inside: capacity ---------------------------------------------------------------------------------------------
 
-    def _settle(self, now: float, cause: str = "", *, unhealthy: str = "a user health-check") -> list[Effect]:
+    def _converge(self, now: float, cause: str = "", *, unhealthy: str = "a user health-check") -> list[Effect]:
         """Everything that the group does of itself, in order; ``cause`` explains a change of capacity, if any."""
         effects = self._replace_unhealthy(now, unhealthy)
         effects += self._reconcile(now, cause)
-        effects += self._end_replaced(now)
-        effects += self._replace_outlived(now)
+        effects += self._terminate_replaced(now)
+        effects += self._replace_expired(now)
         effects += self._refresh(now)
         effects += self._reconcile(now, "")
         return effects + self._rebalance(now)
@@ -610,14 +612,14 @@ class Lifecycle:
         return self._launch(missing, cause, now)
 
     def _launch(self, count: int, cause: str, now: float) -> list[Effect]:
-        """Launch into the zone with the fewest members, then the subnet with the fewest (UG, "Balanced zones")."""
+        """Launch into the zone with the fewest instances, then the subnet with the fewest (UG, "Balanced zones")."""
         cause += (
             f"  At {stamp(now)} an instance was started in response to a difference between desired and actual "
             f"capacity, increasing the capacity from {self._actual} to {self._actual + count}."
         )
-        return [self._launch_into(self._emptiest(), cause, now) for _ in range(count)]
+        return [self._launch_into(self._emptiest_subnet(), cause, now) for _ in range(count)]
 
-    def _emptiest(self) -> Subnet:
+    def _emptiest_subnet(self) -> Subnet:
         return min(self.settings.subnets, key=lambda s: (self._zones[s.zone], self._subnets[s.id]))
 
     def _launch_into(self, subnet: Subnet, cause: str, now: float) -> Launch:
@@ -633,7 +635,7 @@ class Lifecycle:
         return [launch]
 
     def _scale_in(self, count: int, cause: str, now: float) -> tuple[list[Effect], int]:
-        """End members that are not protected, zone by zone in balance, in the order of the termination policies.
+        """End instances that are not protected, zone by zone in balance, in the order of the termination policies.
 
         The zone with the most instances comes first, whatever the policy (UG, "Termination policies"); one that the
         group has left comes before all.
@@ -740,11 +742,11 @@ class Lifecycle:
             if result == "CONTINUE":
                 self._put(replace(instance, state="Pending:Proceed"))
                 self._enter_service(instance, now)
-                return self._settle(now)
+                return self._converge(now)
             self._activity(instance.activity, status="Cancelled", progress=100, ended_at=now, message=abandoned)
-            self._setback(instance.launched_at, now)
+            self._note_failure(instance.launched_at, now)
             cause = f"At {stamp(now)} an instance was taken out of service in response to a launch failure."
-            return self._terminate(instance, cause, now) + self._settle(now)
+            return self._terminate(instance, cause, now) + self._converge(now)
         if result == "ABANDON" and self.settings.retains:
             self._put(replace(instance, state="Terminating:Retained"))
             self._activity(instance.activity, status="Cancelled", progress=100, ended_at=now, message=abandoned)
@@ -757,9 +759,9 @@ class Lifecycle:
         self._activity(instance.activity, status="Successful", progress=100, ended_at=now)
         if self.settings.max_instance_lifetime:
             heapq.heappush(self._ages, (now, instance.id))
-            self._wake(now + self.settings.max_instance_lifetime)
+            self._check_at(now + self.settings.max_instance_lifetime)
         if self.warmup:
-            self._wake(now + self.warmup)
+            self._check_at(now + self.warmup)
 
     def _terminate(self, instance: Instance, cause: str, now: float) -> list[Effect]:
         """Begin a termination: hooks first, if there are any. A launch still waiting is cancelled by it (derived)."""
@@ -776,7 +778,7 @@ class Lifecycle:
         self._put(replace(instance, state="Terminating:Proceed"))
         return [Terminate(instance.id)]
 
-    def _end_at_once(self, instance: Instance, now: float) -> tuple[Activity, list[Effect]]:
+    def _terminate_now(self, instance: Instance, now: float) -> tuple[Activity, list[Effect]]:
         """A retained instance has had its hooks: it ends at once (UG, "Work with retained instances")."""
         cause = f"At {stamp(now)} instance {instance.id} was taken out of service in response to a user request."
         activity = self._begin(f"Terminating EC2 instance: {instance.id}", cause, instance.subnet, now)
@@ -789,41 +791,41 @@ class Lifecycle:
         """The periodic EC2 health check: what does not run is unhealthy, whatever the grace period says."""
         if "HealthCheck" in self.suspended:
             return []
-        for instance in [self.instances[id] for id in self._unwell if not self.instances[id].running]:
+        for instance in [self.instances[id] for id in self._unhealthy if not self.instances[id].running]:
             self._put(replace(instance, healthy=False))
-        return self._settle(now, unhealthy="an EC2 health check indicating it has been terminated or stopped")
+        return self._converge(now, unhealthy="an EC2 health check indicating it has been terminated or stopped")
 
     def _replace_unhealthy(self, now: float, reason: str) -> list[Effect]:
-        """End unhealthy members and launch in their place (UG, "Health checks"), grace period aside.
+        """End unhealthy instances and launch in their place (UG, "Health checks"), grace period aside.
 
         Under a maintenance policy that leaves no room below, the replacement comes first (UG, "Instance maintenance
         policies"), unless the instance does not run: then nothing is kept by waiting (derived).
         """
-        unhealthy = [self.instances[id] for id in self._unwell if not self.instances[id].healthy]
+        unhealthy = [self.instances[id] for id in self._unhealthy if not self.instances[id].healthy]
         if not unhealthy or {"ReplaceUnhealthy", "Terminate"} & self.suspended.keys():
             return []
         cause = f"At {stamp(now)} an instance was taken out of service in response to {reason}."
         why = f"At {stamp(now)} an instance was launched in response to an unhealthy instance needing to be replaced."
-        keep = self.settings.room if self.settings.room and not self.settings.room.fewer else None
+        keep = self.settings.headroom if self.settings.headroom and not self.settings.headroom.fewer else None
         effects: list[Effect] = []
         for instance in unhealthy:
             if keep and instance.running and instance.state == "InService":
                 effects += self._replace_first(instance, keep.more, why, cause, now)
             else:
-                self._setback(instance.launched_at, now)
+                self._note_failure(instance.launched_at, now)
                 effects += self._terminate(instance, cause, now)
         return effects + self._fill(now, why)
 
     def _replace_first(self, old: Instance, at_most: int, why: str, cause: str, now: float) -> list[Effect]:
-        """Launch the successor of a member that ends when it is ready; none if it has one or there is no room."""
+        """Launch the successor of an instance that ends when it is ready; none if it has one or there is no room."""
         blocked = "Launch" in self.suspended or self._retry_at is not None
         if blocked or len(self.extras) >= at_most or any(extra.target == old.id for extra in self.extras.values()):
             return []
-        subnet = old.subnet if old.subnet in self.settings.subnets else self._emptiest()
+        subnet = old.subnet if old.subnet in self.settings.subnets else self._emptiest_subnet()
         return self._launch_extra(old, subnet, why, cause, now)
 
-    def _end_replaced(self, now: float) -> list[Effect]:
-        """End each member whose successor has served for the warmup; a successor without one joins the others."""
+    def _terminate_replaced(self, now: float) -> list[Effect]:
+        """End each instance whose successor has served for the warmup; a successor without one joins the others."""
         effects: list[Effect] = []
         if "Terminate" in self.suspended:
             return effects
@@ -834,26 +836,26 @@ class Lifecycle:
             elif (
                 extra.instance
                 and self._ready(self.instances[extra.instance], now)
-                and self._can_spare(extra.target, now)
+                and self._may_spare(extra.target, now)
             ):
                 del self.extras[activity]
-                if target and self._may_end(target):
+                if target and self._may_terminate(target):
                     effects += self._terminate(target, extra.cause, now)
         return effects
 
-    def _may_end(self, instance: Instance) -> bool:
+    def _may_terminate(self, instance: Instance) -> bool:
         """Whether a replacement may end it after all: protection spares all but the unhealthy."""
         return not instance.protected or not instance.healthy
 
-    def _can_spare(self, instance_id: str | None, now: float) -> bool:
-        """Whether health allows that the member ends now."""
+    def _may_spare(self, instance_id: str | None, now: float) -> bool:
+        """Whether health allows that the instance ends now."""
         return True
 
     def _ready(self, instance: Instance, now: float) -> bool:
         served = instance.in_service_at
         return instance.state == "InService" and instance.healthy and served is not None and now >= served + self.warmup
 
-    def _replace_outlived(self, now: float) -> list[Effect]:
+    def _replace_expired(self, now: float) -> list[Effect]:
         """Replace who has served for the maximum lifetime, up to a tenth of the group at once, sparing the protected.
 
         (UG, "Replace Auto Scaling instances based on maximum instance lifetime"; order derived: oldest first.)
@@ -868,7 +870,7 @@ class Lifecycle:
         old = sorted((at, id) for at, id in self._ages if at + lifetime <= now and self._still_serves(at, id))
         away = self._actual - sum(i.state == "InService" for i in self.instances.values())
         at_once = max(1, self.settings.desired // 10)
-        room = self.settings.room
+        headroom = self.settings.headroom
         cause = f"At {stamp(now)} an instance was taken out of service in response to its maximum instance lifetime being reached."
         why = f"At {stamp(now)} an instance was launched in response to an instance reaching its maximum instance lifetime."
         effects: list[Effect] = []
@@ -877,24 +879,24 @@ class Lifecycle:
                 break
             if instance.protected or any(extra.target == instance.id for extra in self.extras.values()):
                 continue
-            if room and not room.fewer:
-                effects += self._replace_first(instance, room.more, why, cause, now)
+            if headroom and not headroom.fewer:
+                effects += self._replace_first(instance, headroom.more, why, cause, now)
             else:
                 effects += self._terminate(instance, cause, now)
             away += 1
         return effects + self._fill(now, why)
 
     def _note_ages(self) -> None:
-        """Since when each member serves, and when the lifetime of each ends; nothing without a maximum lifetime."""
-        lifetime, members = self.settings.max_instance_lifetime, self.instances.values()
+        """Since when each instance serves, and when the lifetime of each ends; nothing without a maximum lifetime."""
+        lifetime, instances = self.settings.max_instance_lifetime, self.instances.values()
         self._ages = [
             (i.in_service_at, i.id)
-            for i in members
+            for i in instances
             if lifetime and i.in_service_at is not None and i.state == "InService"
         ]
         heapq.heapify(self._ages)
         for at, _ in self._ages if lifetime else ():
-            self._wake(at + (lifetime or 0))
+            self._check_at(at + (lifetime or 0))
 
     def _still_serves(self, since: float, instance_id: str) -> bool:
         instance = self.instances.get(instance_id)
@@ -910,8 +912,8 @@ class Lifecycle:
         if self._actual - self._surplus() != self.settings.desired:
             return []
         at_once = max(1, self.settings.max_size // 10)
-        if room := self.settings.room:
-            at_once = min(at_once, room.more or 1)
+        if headroom := self.settings.headroom:
+            at_once = min(at_once, headroom.more or 1)
         zones = dict.fromkeys((subnet.zone for subnet in self.settings.subnets), 0) | {
             z: n for z, n in self._zones.items() if n
         }
@@ -921,7 +923,7 @@ class Lifecycle:
             elif extra.target is None:
                 zones[max(zones, key=lambda zone: zones[zone])] -= 1
         effects: list[Effect] = []
-        while len(self.extras) < at_once and (move := self._move(zones)):
+        while len(self.extras) < at_once and (move := self._next_rebalance(zones)):
             heavy, light = move
             zones[heavy] -= 1
             zones[light.zone] += 1
@@ -932,7 +934,7 @@ class Lifecycle:
             effects += self._launch_extra(None, light, why, "", now)
         return effects
 
-    def _move(self, zones: dict[str, int]) -> tuple[str, Subnet] | None:
+    def _next_rebalance(self, zones: dict[str, int]) -> tuple[str, Subnet] | None:
         """The zone that should lose an instance and the subnet that should gain one, if balance asks for it."""
         wanted = {subnet.zone for subnet in self.settings.subnets}
         light = min(wanted, key=lambda zone: (zones[zone], zone))

@@ -1,4 +1,4 @@
-"""Instance refresh: a group's members replaced in batches, with checkpoints, cancellation and rollback."""
+"""Instance refresh: a group's instances replaced in batches, with checkpoints, cancellation and rollback."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from localcloud.fleet.lifecycle import Lifecycle
 from localcloud.fleet.values import (
     COUNTED,
     Effect,
+    Headroom,
     Instance,
     Refused,
-    Room,
     Settings,
     Template,
+    headroom,
     invalid,
-    room,
     stamp,
 )
 
@@ -22,7 +22,7 @@ from localcloud.fleet.values import (
 ACTIVE = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"})
 #: How long a refresh waits for protection to be lifted and for standby to end (API, RefreshPreferences), and how long it
 #: bears that no replacement comes to serve (derived).
-PATIENCE_SECONDS = 3600
+REFRESH_TIMEOUT_SECONDS = 3600
 DEFAULT_MIN_HEALTHY = 90
 DEFAULT_CHECKPOINT_DELAY = 3600
 
@@ -48,7 +48,7 @@ class Preferences:
     protected: str = "Wait"
     standby: str = "Wait"
 
-    def settled(self, settings: Settings) -> Preferences:
+    def with_defaults(self, settings: Settings) -> Preferences:
         """With the defaults that a group's settings decide (UG, "Understand the default values for an instance refresh").
 
         Raises:
@@ -110,7 +110,7 @@ class Refresh:
         total: how many there were at the start.
         furthest: the most replacements that served at once.
         failing_since: since when replacements fail to serve; more of them than ever before end it.
-        blocked_since: since when only protected or standby members are left to wait for.
+        blocked_since: since when only protected or standby instances are left to wait for.
         paused_until: the end of a checkpoint's delay, or of the bake time.
     """
 
@@ -177,7 +177,7 @@ class Group(Lifecycle):
                 "InstanceRefreshInProgress",
                 "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
             )
-        settled = preferences.settled(self.settings)
+        settled = preferences.with_defaults(self.settings)
         if settled.auto_rollback and desired is None:
             raise invalid(
                 "The AutoRollback parameter cannot be set to true when the DesiredConfiguration parameter is empty. "
@@ -187,11 +187,11 @@ class Group(Lifecycle):
             raise invalid(
                 "The AutoRollback parameter cannot be set to true when the group uses the $Latest or $Default version."
             )
-        members = [i for i in self.instances.values() if i.state in COUNTED or i.state == "Standby"]
-        waiting = frozenset(i.id for i in members if not (settled.skip_matching and i.template == to))
+        instances = [i for i in self.instances.values() if i.state in COUNTED or i.state == "Standby"]
+        waiting = frozenset(i.id for i in instances if not (settled.skip_matching and i.template == to))
         refresh = Refresh(self.new_id(), settled, desired, to, waiting, len(waiting), now, left=len(waiting))
         self.refreshes[refresh.id] = refresh
-        self._wake(now)
+        self._check_at(now)
         return refresh
 
     def cancel_refresh(self, wait: bool, now: float) -> Refresh:
@@ -203,8 +203,8 @@ class Group(Lifecycle):
         refresh = self._running("Cancelling")
         reason = "Cancelled due to user request."
         changed = replace(refresh, status="Cancelling", reason=reason, paused_until=None)
-        self._keep(changed if wait else replace(changed, status="Cancelled", ended_at=now))
-        self._wake(now)
+        self._store(changed if wait else replace(changed, status="Cancelled", ended_at=now))
+        self._check_at(now)
         return refresh
 
     def roll_back_refresh(self, now: float) -> Refresh:
@@ -249,7 +249,7 @@ class Group(Lifecycle):
         refresh = self.active_refresh
         return super().warmup if refresh is None else refresh.preferences.warmup or 0
 
-    def _setback(self, launched_at: float, now: float) -> None:
+    def _note_failure(self, launched_at: float, now: float) -> None:
         refresh = self.active_refresh
         if (
             refresh
@@ -257,27 +257,27 @@ class Group(Lifecycle):
             and launched_at >= refresh.started_at
             and refresh.failing_since is None
         ):
-            self._keep(replace(refresh, failing_since=now))
-            self._wake(now + PATIENCE_SECONDS)
+            self._store(replace(refresh, failing_since=now))
+            self._check_at(now + REFRESH_TIMEOUT_SECONDS)
 
-    def _may_end(self, instance: Instance) -> bool:
+    def _may_terminate(self, instance: Instance) -> bool:
         refresh = self.active_refresh
         refreshed = (
             refresh is not None and instance.id in refresh.waiting and refresh.preferences.protected == "Refresh"
         )
-        return refreshed or super()._may_end(instance)
+        return refreshed or super()._may_terminate(instance)
 
-    def _can_spare(self, instance_id: str | None, now: float) -> bool:
+    def _may_spare(self, instance_id: str | None, now: float) -> bool:
         """A refresh also waits for others that fell ill meanwhile, so as to stay above its minimum."""
         refresh = self.active_refresh
         return refresh is None or instance_id is None or self._may_lose(self.instances[instance_id], refresh, now)
 
     def _may_lose(self, instance: Instance, refresh: Refresh, now: float) -> bool:
-        """Whether enough healthy members are left without this one."""
+        """Whether enough healthy instances are left without this one."""
         if not self._serves(instance, refresh, now):
             return True
         serving = sum(self._serves(i, refresh, now) for i in self.instances.values())
-        return serving - 1 >= self.settings.desired - self._room(refresh).fewer
+        return serving - 1 >= self.settings.desired - self._headroom(refresh).fewer
 
     def _rebalance(self, now: float) -> list[Effect]:
         """Not while a refresh moves instances itself (derived)."""
@@ -285,7 +285,7 @@ class Group(Lifecycle):
 
     # --- progress -----------------------------------------------------------------------------------------------------
 
-    def _keep(self, refresh: Refresh) -> None:
+    def _store(self, refresh: Refresh) -> None:
         self.refreshes[refresh.id] = refresh
 
     def _refresh(self, now: float) -> list[Effect]:
@@ -295,17 +295,17 @@ class Group(Lifecycle):
             return []
         if refresh.status == "Pending":
             refresh = replace(refresh, status="InProgress", started_at=now)
-        effects = self._drop_successors(refresh, now) if refresh.rollback else []
-        refresh = self._take_stock(refresh, now)
-        self._keep(refresh)
+        effects = self._terminate_replacements(refresh, now) if refresh.rollback else []
+        refresh = self._update_progress(refresh, now)
+        self._store(refresh)
         if refresh.status == "Cancelling":
             under_way = (
                 self.launching or self.extras or any(i.state.startswith("Pending") for i in self.instances.values())
             )
             if not under_way:
-                self._keep(replace(refresh, status="Cancelled", ended_at=now))
+                self._store(replace(refresh, status="Cancelled", ended_at=now))
             return effects
-        if refresh.failing_since is not None and now >= refresh.failing_since + PATIENCE_SECONDS:
+        if refresh.failing_since is not None and now >= refresh.failing_since + REFRESH_TIMEOUT_SECONDS:
             return self._fail(
                 refresh, "Instance refresh failed: new instances did not come into service within one hour.", now
             )
@@ -315,12 +315,12 @@ class Group(Lifecycle):
             if refresh.status == "Baking":
                 return self._succeed(refresh, now)
             refresh = replace(refresh, paused_until=None, checkpoints_passed=refresh.checkpoints_passed + 1)
-            self._keep(refresh)
+            self._store(refresh)
         if self._done(refresh, now) >= refresh.goal:
-            return effects + self._arrive(refresh, now)
+            return effects + self._reach_goal(refresh, now)
         return effects + self._replace_batch(refresh, now)
 
-    def _drop_successors(self, refresh: Refresh, now: float) -> list[Effect]:
+    def _terminate_replacements(self, refresh: Refresh, now: float) -> list[Effect]:
         """A rollback keeps whom a successor was to follow; the successors end."""
         cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh rollback."
         launched = [self.instances[extra.instance] for extra in self.extras.values() if extra.instance]
@@ -329,13 +329,13 @@ class Group(Lifecycle):
     def _to_undo(self, instance: Instance, refresh: Refresh) -> bool:
         return instance.state in COUNTED and instance.template == refresh.to != self.settings.template
 
-    def _take_stock(self, refresh: Refresh, now: float) -> Refresh:
+    def _update_progress(self, refresh: Refresh, now: float) -> Refresh:
         """What is left to replace and how far the refresh has come (API, InstanceRefresh, PercentageComplete)."""
         preferences = refresh.preferences
-        members = [self.instances[id] for id in refresh.waiting if id in self.instances]
+        instances = [self.instances[id] for id in refresh.waiting if id in self.instances]
         kept = [
             i
-            for i in members
+            for i in instances
             if (i.state in COUNTED or i.state == "Standby")
             and not (i.protected and preferences.protected == "Ignore")
             and not (i.state == "Standby" and preferences.standby == "Ignore")
@@ -356,7 +356,7 @@ class Group(Lifecycle):
         return replace(refresh, reason=reason, percentage=min(100, share), left=max(0, refresh.total - done))
 
     def _unready(self, refresh: Refresh, now: float) -> list[str]:
-        """New members that do not serve yet, by id."""
+        """New instances that do not serve yet, by id."""
         new = (i for i in self.instances.values() if i.state in COUNTED and i.id not in refresh.waiting)
         return [i.id for i in new if not self._ready(i, now)]
 
@@ -379,8 +379,8 @@ class Group(Lifecycle):
         if not free and waiting and not self._unready(refresh, now):
             return self._wait_for(refresh, waiting, now)
         if refresh.blocked_since is not None:
-            self._keep(replace(refresh, blocked_since=None))
-        bounds = self._room(refresh)
+            self._store(replace(refresh, blocked_since=None))
+        bounds = self._headroom(refresh)
         cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh."
         why = f"At {stamp(now)} an instance was launched in response to an instance refresh."
         effects: list[Effect] = []
@@ -406,9 +406,9 @@ class Group(Lifecycle):
             instance.id in refresh.waiting and instance.state == "InService" and instance.healthy
         )
 
-    def _room(self, refresh: Refresh) -> Room:
+    def _headroom(self, refresh: Refresh) -> Headroom:
         preferences = refresh.preferences
-        return room(self.settings.desired, preferences.min_healthy or 0, preferences.max_healthy)
+        return headroom(self.settings.desired, preferences.min_healthy or 0, preferences.max_healthy)
 
     def _held(self, instance: Instance, refresh: Refresh) -> bool:
         """Whether the refresh must wait for somebody to release it."""
@@ -417,30 +417,30 @@ class Group(Lifecycle):
         return instance.protected and refresh.preferences.protected == "Wait"
 
     def _wait_for(self, refresh: Refresh, held: list[Instance], now: float) -> list[Effect]:
-        """An hour's patience with protected and standby members (API, RefreshPreferences)."""
+        """An hour's patience with protected and standby instances (API, RefreshPreferences)."""
         since = refresh.blocked_since if refresh.blocked_since is not None else now
         why = "is in Standby" if held[0].state == "Standby" else "is protected from scale in"
         reason = f"Waiting for remaining instances to be available. For example: {held[0].id} {why}."
-        if now >= since + PATIENCE_SECONDS:
+        if now >= since + REFRESH_TIMEOUT_SECONDS:
             return self._fail(
                 refresh, f"Instance refresh failed: {held[0].id} {why} and could not be replaced within one hour.", now
             )
         if refresh.blocked_since is None:
-            self._wake(now + PATIENCE_SECONDS)
-        self._keep(replace(refresh, blocked_since=since, reason=reason))
+            self._check_at(now + REFRESH_TIMEOUT_SECONDS)
+        self._store(replace(refresh, blocked_since=since, reason=reason))
         return []
 
-    def _arrive(self, refresh: Refresh, now: float) -> list[Effect]:
+    def _reach_goal(self, refresh: Refresh, now: float) -> list[Effect]:
         """The goal is reached: a checkpoint's delay, the bake time, or the end."""
         preferences = refresh.preferences
         last = not refresh.total or refresh.checkpoints_passed >= len(preferences.checkpoints) - 1
         if refresh.rollback:
-            self._keep(replace(refresh, status="RollbackSuccessful", reason=None, ended_at=now, percentage=0))
+            self._store(replace(refresh, status="RollbackSuccessful", reason=None, ended_at=now, percentage=0))
             return []
         if not last:
             until = now + (preferences.checkpoint_delay or 0)
             point = preferences.checkpoints[refresh.checkpoints_passed]
-            self._keep(
+            self._store(
                 replace(
                     refresh,
                     paused_until=until,
@@ -449,33 +449,33 @@ class Group(Lifecycle):
             )
         elif preferences.bake:
             until = now + preferences.bake
-            self._keep(replace(refresh, status="Baking", paused_until=until, reason=f"Baking until {stamp(until)}."))
+            self._store(replace(refresh, status="Baking", paused_until=until, reason=f"Baking until {stamp(until)}."))
         else:
             return self._succeed(refresh, now)
-        self._wake(until)
+        self._check_at(until)
         return []
 
     def _succeed(self, refresh: Refresh, now: float) -> list[Effect]:
         """The group adopts the desired configuration (UG, "How an instance refresh works")."""
         if refresh.desired:
             self.settings = replace(self.settings, template=refresh.desired)
-        self._keep(replace(refresh, status="Successful", reason=None, ended_at=now, paused_until=None))
+        self._store(replace(refresh, status="Successful", reason=None, ended_at=now, paused_until=None))
         return []
 
     def _fail(self, refresh: Refresh, reason: str, now: float) -> list[Effect]:
         """The end, or a rollback where that was asked for (UG, "Undo changes with a rollback")."""
         if refresh.rollback:
-            self._keep(replace(refresh, status="RollbackFailed", reason=reason, ended_at=now))
+            self._store(replace(refresh, status="RollbackFailed", reason=reason, ended_at=now))
         elif refresh.preferences.auto_rollback:
             self._begin_rollback(refresh, f"Automatic rollback was initiated: {reason}", now)
         else:
-            self._keep(replace(refresh, status="Failed", reason=reason, ended_at=now))
+            self._store(replace(refresh, status="Failed", reason=reason, ended_at=now))
         return []
 
     def _begin_rollback(self, refresh: Refresh, reason: str, now: float) -> None:
         """Replace whoever does not have the group's own template; who was never replaced stays."""
         back = frozenset(i.id for i in self.instances.values() if self._to_undo(i, refresh))
-        self._keep(
+        self._store(
             replace(
                 refresh,
                 status="RollbackInProgress",
@@ -490,4 +490,4 @@ class Group(Lifecycle):
                 rollback=Rollback(reason, now, refresh.percentage, refresh.left, len(back)),
             )
         )
-        self._wake(now)
+        self._check_at(now)

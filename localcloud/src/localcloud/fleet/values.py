@@ -37,7 +37,7 @@ TERMINATION_POLICIES = (
 #: The longest an instance may wait in a hook: 48 hours or 100 heartbeats, whichever is shorter (API, LifecycleHook).
 LONGEST_WAIT_SECONDS = 172_800
 #: How many hooks a group has at most (UG, "Quotas for Auto Scaling resources and groups").
-HOOKS_AT_MOST = 50
+MAX_HOOKS = 50
 #: Pause before a launch that EC2 refused is tried again (AWS backs off; the length is ours).
 LAUNCH_RETRY_SECONDS = 60.0
 
@@ -148,7 +148,7 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Move:
+class StateChange:
     """A member went from one lifecycle state to another; an empty state is outside the group."""
 
     instance_id: str
@@ -200,14 +200,14 @@ class Extra:
 
 
 @dataclass(frozen=True)
-class Room:
+class Headroom:
     """How far a replacement may move the group from its desired capacity: instances fewer, instances more."""
 
     fewer: int
     more: int
 
 
-def room(desired: int, low: int, high: int | None) -> Room:
+def headroom(desired: int, low: int, high: int | None) -> Headroom:
     """The bounds that two percentages leave around desired capacity, the lower one rounded up.
 
     Where they leave nothing, one instance at a time is replaced all the same: launched first if a maximum was given or
@@ -217,8 +217,8 @@ def room(desired: int, low: int, high: int | None) -> Room:
     fewer = desired - math.ceil(desired * low / 100)
     more = desired * (high or 100) // 100 - desired
     if fewer == more == 0:
-        return Room(0, 1) if low == 100 or high is not None else Room(1, 0)
-    return Room(fewer, more)
+        return Headroom(0, 1) if low == 100 or high is not None else Headroom(1, 0)
+    return Headroom(fewer, more)
 
 
 @dataclass(frozen=True)
@@ -246,11 +246,11 @@ class Settings:
     terminate_hook_abandon: str | None = None
 
     @property
-    def room(self) -> Room | None:
+    def headroom(self) -> Headroom | None:
         """What the instance maintenance policy leaves; None without one (UG, "Instance maintenance policies")."""
         if self.min_healthy_percentage is None:
             return None
-        return room(self.desired, self.min_healthy_percentage, self.max_healthy_percentage)
+        return headroom(self.desired, self.min_healthy_percentage, self.max_healthy_percentage)
 
     @property
     def retains(self) -> bool:

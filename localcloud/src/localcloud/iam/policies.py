@@ -147,7 +147,7 @@ class Decision:
     boundary: bool | None = None
     notes: tuple[str, ...] = ()
 
-    def because(self, action: str) -> str:
+    def reason(self, action: str) -> str:
         """The end of AWS's sentence about a refusal (troubleshoot_access-denied)."""
         article = "an" if self.kind[0] == "i" else "a"
         return (
@@ -339,7 +339,7 @@ def decide_trust(request: Request, trust: Policy, caller: Principal, policies: P
     if "itself" in grants:
         return Decision(True, matched=verdict.allows, notes=verdict.notes)
     if "role" in grants and (own.allowed or own.kind == "identity-based policy"):
-        return decide(request, Policies((EVERYTHING,), policies.boundary, policies.session))
+        return decide(request, Policies((ALLOW_ALL,), policies.boundary, policies.session))
     return own
 
 
@@ -361,4 +361,4 @@ def _trusting(request: Request, trust: Policy, caller: Principal) -> tuple[set[G
     return grants, _Verdict(verdict.allows, verdict.denies, (*notes, *verdict.notes))
 
 
-EVERYTHING = Policy("everything", _VERSIONS[0], (Statement("", True, (False, ("*",)), (False, ("*",)), None, ()),))
+ALLOW_ALL = Policy("everything", _VERSIONS[0], (Statement("", True, (False, ("*",)), (False, ("*",)), None, ()),))

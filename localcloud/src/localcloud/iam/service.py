@@ -15,7 +15,7 @@ from moto.iam.responses import IamResponse
 
 from localcloud import seed
 from localcloud.iam import simulation
-from localcloud.iam.policies import EVERYTHING, Malformed, Policies, Policy, parse
+from localcloud.iam.policies import ALLOW_ALL, Malformed, Policies, Policy, parse
 from localcloud.iam.principals import policies_of, principal_keys
 
 
@@ -67,7 +67,7 @@ class Iam(IamResponse):
         if (
             source == f"arn:aws:iam::{seed.ACCOUNT}:user/{seed.OPERATOR}"
         ):  # who may do everything, and is no user of moto's
-            return self._simulated(Policies((EVERYTHING,)), {})
+            return self._simulated(Policies((ALLOW_ALL,)), {})
         entity = backend.principal(source)
         own = policies_of(entity, backend)
         more = self._policies("PolicyInputList") or ()

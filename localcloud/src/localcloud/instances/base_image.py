@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from localcloud.instances.docker import Refused, command, docker, reason
+from localcloud.instances.docker import HostError, command, docker, reason
 
 #: What the image is made of; its content is the image's tag.
 RECIPE = Path(__file__).with_name("base")
@@ -24,14 +24,14 @@ def base_image(report: Callable[[str], None]) -> str:
     """The name of an image that is there; built when it is not, with a line to ``report`` at each step.
 
     Raises:
-        Refused: it cannot be built, or ``LOCALCLOUD_BASE_IMAGE`` names an image that is not there.
+        HostError: it cannot be built, or ``LOCALCLOUD_BASE_IMAGE`` names an image that is not there.
     """
     if wanted := os.environ.get(VARIABLE):
-        if not _stands(wanted):
-            raise Refused(f"{VARIABLE} names {wanted}, and Docker has no such image here")
+        if not _exists(wanted):
+            raise HostError(f"{VARIABLE} names {wanted}, and Docker has no such image here")
         return wanted
     name = f"localcloud-base:{recipe_digest(RECIPE)}"
-    if not _stands(name):
+    if not _exists(name):
         _build(name, report)
     return name
 
@@ -51,10 +51,10 @@ def packages(folder: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _stands(image: str) -> bool:
+def _exists(image: str) -> bool:
     try:
         docker("image", "inspect", "--format", "{{.Id}}", image)
-    except Refused as problem:
+    except HostError as problem:
         if "No such image" in str(problem):
             return False
         raise
@@ -82,7 +82,7 @@ def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
     try:
         building = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except FileNotFoundError:
-        raise Refused(
+        raise HostError(
             "the base image is built with mmdebstrap, which is not installed; run .ci/docker, or apt-get install mmdebstrap"
         ) from None
     with building:
@@ -94,14 +94,14 @@ def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
             elif line.startswith(b"E: "):
                 errors += line
     if building.returncode:
-        raise Refused(f"mmdebstrap could not build the base image: {reason(errors) or building.returncode}")
+        raise HostError(f"mmdebstrap could not build the base image: {reason(errors) or building.returncode}")
 
 
 def _apt_sources() -> Iterator[str]:
     """The machine's own sources of the release, so that its mirrors and proxies serve here too.
 
     Raises:
-        Refused: it has none, or no apt.
+        HostError: it has none, or no apt.
     """
     listed = command(
         "apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"
@@ -111,7 +111,7 @@ def _apt_sources() -> Iterator[str]:
         f"deb {uri} {suite} {part}" for suite, part, uri in sources if suite.split("-")[0] == RELEASE and part == "main"
     ]
     if not found:
-        raise Refused(
+        raise HostError(
             f"this machine's apt has no source of Debian {RELEASE} to build the base image from; add one, or set {VARIABLE}"
         )
     yield from dict.fromkeys(found)

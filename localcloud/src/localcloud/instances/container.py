@@ -20,10 +20,10 @@ from pathlib import Path
 from localcloud import imds
 from localcloud.instances import Host, Listener, Machine, disks, nocloud
 from localcloud.instances.base_image import base_image
-from localcloud.instances.docker import Refused, described, docker, named
-from localcloud.instances.lanes import Lanes
+from localcloud.instances.docker import HostError, docker, inspect, list_by_label
 from localcloud.instances.network import Network, check_iptables, drop_redirections, make_network, redirect_metadata
 from localcloud.instances.relay import Relay
+from localcloud.instances.task_queues import TaskQueues
 
 log = logging.getLogger(__name__)
 
@@ -52,32 +52,32 @@ def open_host(port: int, listener: Listener, *, serve: imds.Serve, report: Calla
     """A host for the localcloud of this port; what an earlier one of the port left is swept up first.
 
     Raises:
-        Refused: containers cannot run here; the message is one line and says what to do.
+        HostError: containers cannot run here; the message is one line and says what to do.
     """
     check()
     base = base_image(report)
     clean_up(label_of(port))
-    return Containers(port, base, listener, serve)
+    return ContainerHost(port, base, listener, serve)
 
 
 def check() -> None:
     """Hold this machine against what container instances need.
 
     Raises:
-        Refused: it lacks something.
+        HostError: it lacks something.
     """
     try:
         docker("version", "--format", "{{.Server.Version}}", timeout=10)
-    except Refused as problem:
-        raise Refused(
+    except HostError as problem:
+        raise HostError(
             f"container instances need Docker, and it does not answer ({problem}); start it, or run .ci/docker as root"
         ) from None
     if os.geteuid():
-        raise Refused("container instances need root, for the metadata address (iptables); run localcloud as root")
+        raise HostError("container instances need root, for the metadata address (iptables); run localcloud as root")
     try:
         check_iptables()
-    except Refused as problem:
-        raise Refused(
+    except HostError as problem:
+        raise HostError(
             f"container instances need iptables ({problem}); run .ci/docker, or apt-get install iptables"
         ) from None
 
@@ -86,7 +86,7 @@ def clean_up(label: str) -> None:
     """Remove every container, volume, network, rule and image of a label, by force.
 
     Raises:
-        Refused: Docker would not.
+        HostError: Docker would not.
     """
     drop_redirections(label)
     for listing, removal in (
@@ -96,10 +96,10 @@ def clean_up(label: str) -> None:
         (("images",), ("rmi", "--force")),
     ):
         try:
-            if found := named(*listing, label=label):
+            if found := list_by_label(*listing, label=label):
                 docker(*removal, *found)
-        except Refused:  # one may go with another: an image with the last that is made of it
-            if named(*listing, label=label):
+        except HostError:  # one may go with another: an image with the last that is made of it
+            if list_by_label(*listing, label=label):
                 raise
 
 
@@ -109,15 +109,15 @@ def label_of(port: int) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class VpcNetwork:
     """A VPC's network with what answers at its gateway."""
 
     network: Network
     api: Relay
-    metadata: imds.Door
+    metadata: imds.Endpoint
 
 
-class Containers:
+class ContainerHost:
     """A ``Host``; see there. `_on` has the machines that ought to run."""
 
     kind = "container"
@@ -125,9 +125,9 @@ class Containers:
     def __init__(self, port: int, base: str, listener: Listener, serve: imds.Serve) -> None:
         self._port, self._base, self._listener, self._serve = port, base, listener, serve
         self._label = label_of(port)
-        self._lanes = Lanes(WORKERS)
+        self._queues = TaskQueues(WORKERS)
         self._lock = threading.Lock()
-        self._places: dict[str, Place] = {}
+        self._networks: dict[str, VpcNetwork] = {}
         self._machines: dict[tuple[str, str], str] = {}
         self._on: set[str] = set()
         self._dropped = False
@@ -162,7 +162,7 @@ class Containers:
 
     def drop_image(self, image_id: str) -> None:
         """As ``Host.drop_image``."""
-        self._lanes.put(image_id, partial(self._drop_image, image_id))
+        self._queues.put(image_id, partial(self._drop_image, image_id))
 
     def close(self) -> None:
         """As ``Host.close``; without ceremony: the power is cut, so that it takes seconds whatever the machines are at."""
@@ -170,16 +170,16 @@ class Containers:
         if self._events:
             self._events.terminate()
         self._cut_power()  # what waits for a shutdown need wait no longer
-        self._lanes.close()
+        self._queues.close()
         self._watcher.join()
-        for place in self._places.values():
+        for place in self._networks.values():
             place.api.close()
             place.metadata.close()
         clean_up(self._label)
 
     def _cut_power(self) -> None:
-        with contextlib.suppress(Refused):  # one that ended by itself in between; `clean_up` has the last word
-            if running := named("ps", label=self._label):
+        with contextlib.suppress(HostError):  # one that ended by itself in between; `clean_up` has the last word
+            if running := list_by_label("ps", label=self._label):
                 docker("kill", *running)
 
     # What lanes run. A machine's trouble is news for the listener.
@@ -192,10 +192,10 @@ class Containers:
                 task()
             except Exception as problem:
                 if not self._closing.is_set():
-                    log.warning("%s failed: %s", instance_id, problem, exc_info=not isinstance(problem, Refused))
+                    log.warning("%s failed: %s", instance_id, problem, exc_info=not isinstance(problem, HostError))
                     self._failed(instance_id, str(problem))
 
-        self._lanes.put(instance_id, attempt)
+        self._queues.put(instance_id, attempt)
 
     def _failed(self, instance_id: str, why: str) -> None:
         """To EC2 that is the machine's end, and nobody will ask for it again."""
@@ -204,20 +204,20 @@ class Containers:
         self._listener.ended(instance_id, "failed", why)
 
     def _launch(self, machine: Machine) -> None:
-        place = self._place(machine.vpc_cidr)
+        place = self._network(machine.vpc_cidr)
         self._create(machine, place)
         docker("cp", "-", f"{machine.id}:/", stdin=nocloud.seed(machine))
         self._machines[machine.vpc_cidr, machine.address] = machine.id
         self._start(machine.id)
 
-    def _place(self, vpc_cidr: str) -> Place:
+    def _network(self, vpc_cidr: str) -> VpcNetwork:
         """The VPC's network, made when it is first asked for."""
         with self._lock:
-            if vpc_cidr not in self._places:
-                self._places[vpc_cidr] = self._open_place(vpc_cidr)
-            return self._places[vpc_cidr]
+            if vpc_cidr not in self._networks:
+                self._networks[vpc_cidr] = self._open_network(vpc_cidr)
+            return self._networks[vpc_cidr]
 
-    def _open_place(self, vpc_cidr: str) -> Place:
+    def _open_network(self, vpc_cidr: str) -> VpcNetwork:
         with contextlib.ExitStack() as undo:
             network = make_network(self._label, vpc_cidr)
             undo.callback(docker, "network", "rm", network.name)
@@ -227,9 +227,9 @@ class Containers:
             undo.callback(metadata.close)
             redirect_metadata(self._label, network, metadata.port)
             undo.pop_all()
-        return Place(network, api, metadata)
+        return VpcNetwork(network, api, metadata)
 
-    def _create(self, machine: Machine, place: Place) -> None:
+    def _create(self, machine: Machine, place: VpcNetwork) -> None:
         docker(
             *("create", "--name", machine.id, "--hostname", machine.host_name, "--label", self._label),
             *("--network", place.network.name, "--ip", machine.address),
@@ -265,7 +265,7 @@ class Containers:
 
     def _terminate(self, instance_id: str) -> None:
         self._on.discard(instance_id)
-        with contextlib.suppress(Refused):  # gone already, or stuck: it is removed by force next
+        with contextlib.suppress(HostError):  # gone already, or stuck: it is removed by force next
             self._shut_down(instance_id, TERMINATE_SECONDS)
         self._remove(instance_id)
         self._listener.ended(instance_id, "terminated", BY_USER)
@@ -276,7 +276,7 @@ class Containers:
                 del self._machines[place]
         try:
             docker("rm", "--force", "--volumes", instance_id)
-        except Refused as problem:
+        except HostError as problem:
             if "No such container" not in str(problem):
                 log.warning("%s is still there, to be swept up at the end: %s", instance_id, problem)
         if self._dropped:
@@ -289,21 +289,21 @@ class Containers:
             self._shut_down(instance_id, STOP_SECONDS)
         try:
             disks.keep(instance_id, self._tag(image_id), self._label)
-        except Refused as refusal:
+        except HostError as refusal:
             problem = str(refusal)
         self._listener.image_made(image_id, problem)
         if interrupted:
             docker("start", instance_id)
 
     def _drop_image(self, image_id: str) -> None:
-        with contextlib.suppress(Refused):  # never made
+        with contextlib.suppress(HostError):  # never made
             docker("rmi", "--force", self._tag(image_id))
             self._dropped = True
             self._prune()
 
     def _prune(self) -> None:
         """Remove the layers of dropped images that no machine needs any more."""
-        with self._lock, contextlib.suppress(Refused):
+        with self._lock, contextlib.suppress(HostError):
             docker("image", "prune", "--force", "--filter", f"label={self._label}")
 
     # What happens unasked.
@@ -345,7 +345,7 @@ class Containers:
         """Find out why a machine that ought to run does not."""
         if instance_id not in self._on:
             return
-        state = described("container", instance_id)["State"]
+        state = inspect("container", instance_id)["State"]
         if state["Running"]:
             return
         match state["ExitCode"]:

@@ -23,7 +23,7 @@ def keep(instance_id: str, tag: str, label: str) -> None:
     As they are they could not be in a layer: what overlayfs calls a deleted file would be one in the image, too.
 
     Raises:
-        Refused: Docker could not; no image is left.
+        HostError: Docker could not; no image is left.
     """
     layer = f"{tag}-layer"
     pack = f"tar --create --file {ARCHIVE} --directory / --numeric-owner --sparse --xattrs --xattrs-include='*'"

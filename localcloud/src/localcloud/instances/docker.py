@@ -10,7 +10,7 @@ from typing import Any
 CALL_SECONDS = 120.0
 
 
-class Refused(Exception):
+class HostError(Exception):
     """Docker, or a tool beside it, said no; the message is the one line that says why."""
 
 
@@ -18,7 +18,7 @@ def docker(*arguments: str, stdin: bytes | None = None, timeout: float = CALL_SE
     """What ``docker ARGUMENTS`` prints, stripped.
 
     Raises:
-        Refused: it failed, did not end in time, or is not installed.
+        HostError: it failed, did not end in time, or is not installed.
     """
     return command("docker", *arguments, stdin=stdin, timeout=timeout)
 
@@ -27,16 +27,16 @@ def command(*words: str, stdin: bytes | None = None, timeout: float = CALL_SECON
     """What a command prints, stripped; it never reads the terminal.
 
     Raises:
-        Refused: it failed, did not end in time, or is not installed.
+        HostError: it failed, did not end in time, or is not installed.
     """
     try:
         done = subprocess.run(words, input=stdin or b"", capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        raise Refused(f"{words[0]} {words[1]} did not end within {timeout:.0f} s") from None
+        raise HostError(f"{words[0]} {words[1]} did not end within {timeout:.0f} s") from None
     except OSError as problem:
-        raise Refused(f"{words[0]}: {problem.strerror or problem}") from None
+        raise HostError(f"{words[0]}: {problem.strerror or problem}") from None
     if done.returncode:
-        raise Refused(reason(done.stderr) or f"{words[0]} {words[1]} ended with {done.returncode}")
+        raise HostError(reason(done.stderr) or f"{words[0]} {words[1]} ended with {done.returncode}")
     return done.stdout.decode(errors="replace").strip()
 
 
@@ -47,15 +47,15 @@ def reason(errors: bytes) -> str:
     return next(filter(None, answers), lines[-1] if lines else "")
 
 
-def named(*listing: str, label: str) -> list[str]:
+def list_by_label(*listing: str, label: str) -> list[str]:
     """What a listing such as ``ps --all`` or ``volume ls`` has under a label, by id or name."""
     return docker(*listing, "--quiet", "--filter", f"label={label}").split()
 
 
-def described(kind: str, name: str) -> dict[str, Any]:
+def inspect(kind: str, name: str) -> dict[str, Any]:
     """``docker KIND inspect NAME``.
 
     Raises:
-        Refused: there is none of that name.
+        HostError: there is none of that name.
     """
     return dict(json.loads(docker(kind, "inspect", name))[0])

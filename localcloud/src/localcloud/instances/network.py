@@ -6,7 +6,7 @@ import ipaddress
 import shlex
 from dataclasses import dataclass
 
-from localcloud.instances.docker import Refused, command, described, docker
+from localcloud.instances.docker import HostError, command, docker, inspect
 
 METADATA_ADDRESS = "169.254.169.254"
 
@@ -24,14 +24,14 @@ def make_network(owner: str, cidr: str) -> Network:
     """Make the network of a VPC, for the owner that its label names.
 
     Raises:
-        Refused: Docker cannot; where another network has the addresses, it is named.
+        HostError: Docker cannot; where another network has the addresses, it is named.
     """
     gateway = str(next(ipaddress.ip_network(cidr).hosts()))
     name = f"{owner.replace('=', '-')}-{cidr.replace('/', '-')}"
     try:
         made = docker("network", "create", "--subnet", cidr, "--gateway", gateway, "--label", owner, name)
-    except Refused as problem:
-        raise Refused(f"no network for the VPC {cidr}: {_holder(cidr) or problem}") from None
+    except HostError as problem:
+        raise HostError(f"no network for the VPC {cidr}: {_holder(cidr) or problem}") from None
     return Network(name, f"br-{made[:12]}", gateway)
 
 
@@ -39,7 +39,7 @@ def _holder(cidr: str) -> str | None:
     """Which network of Docker's already has some of these addresses, in a sentence that says what to do; None if none has."""
     wanted = ipaddress.ip_network(cidr)
     for name in docker("network", "ls", "--format", "{{.Name}}").split():
-        for part in described("network", name)["IPAM"]["Config"] or []:
+        for part in inspect("network", name)["IPAM"]["Config"] or []:
             held = ipaddress.ip_network(part["Subnet"])
             if held.version == wanted.version and held.overlaps(wanted):
                 return f"Docker's network {name} has {held}; end what uses it (another localcloud?) or remove it: docker network rm {name}"
@@ -50,7 +50,7 @@ def check_iptables() -> None:
     """Find out whether iptables is there and may be used.
 
     Raises:
-        Refused: it is not, or may not.
+        HostError: it is not, or may not.
     """
     _iptables("--list-rules", "PREROUTING")
 
@@ -61,7 +61,7 @@ def redirect_metadata(owner: str, network: Network, port: int) -> None:
     Nothing else of the host sees a difference; on EC2 of all places it has a metadata service of its own.
 
     Raises:
-        Refused: iptables says no.
+        HostError: iptables says no.
     """
     matching = [
         "--in-interface",
@@ -83,7 +83,7 @@ def drop_redirections(owner: str) -> None:
     """Remove every rule that `redirect_metadata` made for an owner.
 
     Raises:
-        Refused: iptables says no.
+        HostError: iptables says no.
     """
     for rule in _iptables("--list-rules", "PREROUTING").splitlines():
         words = shlex.split(rule)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from localcloud import imds
 from localcloud.instances import Listener, Machine
-from localcloud.instances.lanes import Lanes
+from localcloud.instances.task_queues import TaskQueues
 
 #: How long a command has to end after SIGTERM, in seconds. EC2 gives an operating system some minutes.
 STOP_SECONDS = 10.0
@@ -73,11 +73,11 @@ class _Command:
 
 @dataclass
 class _Running:
-    """A machine that was launched; ``command`` and ``door`` are there while it is on."""
+    """A machine that was launched; ``command`` and ``endpoint`` are there while it is on."""
 
     machine: Machine
     command: _Command | None = None
-    door: imds.Door | None = None
+    endpoint: imds.Endpoint | None = None
 
 
 class ProcessHost:
@@ -112,7 +112,7 @@ class ProcessHost:
         self._port, self._listener, self._command, self._region = port, listener, list(command), region
         self._serve, self._stop_seconds = serve, stop_seconds
         self._folder = folder
-        self._lanes = Lanes(WORKERS)
+        self._queues = TaskQueues(WORKERS)
         self._running: dict[str, _Running] = {}
         clean_up(folder)
         for name in ("machines", "images", "logs"):
@@ -157,7 +157,7 @@ class ProcessHost:
             self._running.pop(instance_id, None)
             self._listener.ended(instance_id, "terminated", "")
 
-        self._lanes.put(instance_id, task)
+        self._queues.put(instance_id, task)
 
     def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
         """Keep a copy of the directory."""
@@ -179,11 +179,11 @@ class ProcessHost:
 
     def drop_image(self, image_id: str) -> None:
         """Remove the copy."""
-        self._lanes.put(image_id, lambda: shutil.rmtree(self._image(image_id), ignore_errors=True))
+        self._queues.put(image_id, lambda: shutil.rmtree(self._image(image_id), ignore_errors=True))
 
     def close(self) -> None:
         """End every machine and leave nothing behind, logs included."""
-        self._lanes.close()
+        self._queues.close()
         commands = [running.command for running in self._running.values() if running.command]
         for command in commands:
             command.signal(signal.SIGTERM)
@@ -192,8 +192,8 @@ class ProcessHost:
             command.exited.wait(max(0.0, deadline - time.monotonic()))
             command.kill()
         for running in self._running.values():
-            if running.door:
-                running.door.close()
+            if running.endpoint:
+                running.endpoint.close()
         clean_up(self._folder)
 
     # --- the work, in a machine's lane ----------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class ProcessHost:
                 self._switch_off(instance_id)
                 self._listener.ended(instance_id, "failed", f"its machine failed: {error}")
 
-        self._lanes.put(instance_id, guarded)
+        self._queues.put(instance_id, guarded)
 
     def _make(self, machine: Machine) -> None:
         home = self._home(machine.id)
@@ -231,12 +231,12 @@ class ProcessHost:
     def _power_on(self, instance_id: str) -> None:
         running = self._running[instance_id]
         address = metadata_address(running.machine.address)
-        running.door = self._serve(address, 0, lambda _: instance_id)
+        running.endpoint = self._serve(address, 0, lambda _: instance_id)
         with (self._folder / "logs" / f"{instance_id}.log").open("ab") as log:
             process = subprocess.Popen(
                 self._command,
                 cwd=self._home(instance_id),
-                env=self._environment(running.machine, f"http://{address}:{running.door.port}"),
+                env=self._environment(running.machine, f"http://{address}:{running.endpoint.port}"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -291,10 +291,10 @@ class ProcessHost:
             command.signal(signal.SIGTERM)
             command.exited.wait(self._stop_seconds)
             command.kill()
-        kill_marked(self._home(instance_id))
-        if running.door:
-            running.door.close()
-            running.door = None
+        kill_processes(self._home(instance_id))
+        if running.endpoint:
+            running.endpoint.close()
+            running.endpoint = None
 
     def _home(self, instance_id: str) -> Path:
         return self._folder / "machines" / instance_id
@@ -318,18 +318,18 @@ def _special(folder: str, names: list[str]) -> list[str]:
 
 def clean_up(folder: Path) -> None:
     """End every process that a host of this folder left, however that host ended, and remove the folder."""
-    kill_marked(folder)
+    kill_processes(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def kill_marked(place: Path) -> None:
+def kill_processes(place: Path) -> None:
     """Kill all processes whose mark is this place or lies in it, until there are none: one may have made another meanwhile.
 
     Raises:
         OSError: some do not end.
     """
     deadline = time.monotonic() + KILL_SECONDS
-    while found := marked(place):
+    while found := find_processes(place):
         if time.monotonic() > deadline:
             raise OSError(f"processes of {place} do not end: {', '.join(str(pid) for pid, _ in found)}")
         for pid, started in found:
@@ -339,7 +339,7 @@ def kill_marked(place: Path) -> None:
         time.sleep(0.01)
 
 
-def marked(place: Path) -> list[tuple[int, str]]:
+def find_processes(place: Path) -> list[tuple[int, str]]:
     """Number and start time of each living process of this user's whose mark is this place or lies in it."""
     exact, inside = f"{MARK}={place}".encode(), f"{MARK}={place}/".encode()
     found = []

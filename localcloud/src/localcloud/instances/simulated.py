@@ -31,13 +31,13 @@ class Timetable:
         self._entries.clear()
 
 
-class Simulated:
+class SimulatedHost:
     """A host of such instances; it calls the listener from within the calls that it gets and from the timetable.
 
     Args:
         boot_seconds: how long a machine takes to be switched on; 0 is at once.
         agent_seconds: how long the worker takes to drain; None means that nobody on the machine answers to its hooks.
-        finish: completes whatever lifecycle actions the instance waits in.
+        complete_hooks: completes whatever lifecycle actions the instance waits in.
     """
 
     kind = "simulated"
@@ -49,13 +49,13 @@ class Simulated:
         *,
         boot_seconds: float = 0.0,
         agent_seconds: float | None = None,
-        finish: Callable[[str], None] = lambda instance_id: None,
+        complete_hooks: Callable[[str], None] = lambda instance_id: None,
     ) -> None:
         self._listener = listener
         self._timetable = timetable
         self._boot_seconds = boot_seconds
         self._agent_seconds = agent_seconds
-        self._finish = finish
+        self._complete_hooks = complete_hooks
         #: Machines by id with the number of their present boot; None while they are off.
         self._boots: dict[str, int | None] = {}
         self._numbers = itertools.count()
@@ -97,11 +97,11 @@ class Simulated:
     def drop_image(self, image_id: str) -> None:
         """Nothing was kept."""
 
-    def moved(self, instance_id: str, state: str) -> None:
+    def lifecycle_state_changed(self, instance_id: str, state: str) -> None:
         """The instance's group has moved it to a lifecycle state: where it waits, its agent goes to work."""
         if self._agent_seconds is not None and state.endswith(":Wait"):
             drain = self._agent_seconds if state.startswith("Terminating") else 0.0
-            self._timetable.after(drain, lambda: self._finish(instance_id))
+            self._timetable.after(drain, lambda: self._complete_hooks(instance_id))
 
     def close(self) -> None:
         """Forget every machine and all that was to happen."""

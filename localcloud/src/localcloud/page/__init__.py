@@ -1,6 +1,6 @@
-"""The read-only web page: ``read`` takes a ``Picture`` of every group under the server's lock, ``html`` draws it afterwards."""
+"""The read-only web page: ``collect`` takes a ``PageData`` of every group under the server's lock, ``html`` draws it afterwards."""
 
-from localcloud.page.draw import HEADERS, html
-from localcloud.page.picture import Picture, Portrait, asked_for, read
+from localcloud.page.data import GroupData, PageData, collect, is_requested
+from localcloud.page.render import HEADERS, html
 
-__all__ = ["HEADERS", "Picture", "Portrait", "asked_for", "html", "read"]
+__all__ = ["HEADERS", "PageData", "GroupData", "is_requested", "html", "collect"]

@@ -61,7 +61,7 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if page.asked_for(environ):
+        if page.is_requested(environ):
             return self._page(environ, start_response)
         if environ.get("PATH_INFO", "").startswith("/localcloud/"):
             return self._control(environ, start_response)
@@ -81,7 +81,7 @@ class Application:
             answer[:] = [status, headers]
             return start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 
-        fault = self.faults.met_by(call) if call else None
+        fault = self.faults.match(call) if call else None
         if delay := self.latency_ms + (fault.milliseconds if fault else 0):
             time.sleep(delay / 1000)
         if fault and fault.kind in ("throttle", "error"):
@@ -114,14 +114,14 @@ class Application:
             except Exception:
                 what = read_call(_request(environ, body))
                 log.exception("%s %s failed", what.service, what.action)
-                message = "localcloud failed to answer this call; its log says why"
+                message = "localcloud failed to answer this call; its log label why"
                 return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
 
     def _page(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """The read-only page: read under the lock, drawn outside it."""
         with self.world.entered():
-            picture = page.read(self.world.all_groups(), seed.ACCOUNT, self.world.clock)
-        body = page.html(picture).encode()
+            data = page.collect(self.world.all_groups(), seed.ACCOUNT, self.world.clock)
+        body = page.html(data).encode()
         start_response("200 OK", [*page.HEADERS, ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
@@ -131,8 +131,8 @@ class Application:
         actions: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
             ("GET", "status"): lambda _: self.status(),
             ("GET", "events"): lambda _: {"events": self.world.events_after(int(request.values.get("after", 0)))},
-            ("GET", "faults"): lambda _: self.faults.told(),
-            ("POST", "faults"): self.faults.order,
+            ("GET", "faults"): lambda _: self.faults.as_dict(),
+            ("POST", "faults"): self.faults.set,
             ("POST", "enforce-iam"): self.guard.switch,
             ("GET", "imds"): lambda _: self.world.metadata.control({}),
             ("POST", "imds"): self.world.metadata.control,
@@ -169,12 +169,12 @@ class Application:
             "trace": str(self.trace.path) if self.trace.path else None,
             "snapshot": self.world.has_snapshot,
             "groups": {
-                kept.group.name: {
-                    "desired": kept.group.settings.desired,
-                    "instances": {i.id: i.state for i in kept.group.instances.values()},
+                record.group.name: {
+                    "desired": record.group.settings.desired,
+                    "instances": {i.id: i.state for i in record.group.instances.values()},
                 }
                 for backend in self.world.all_groups()
-                for kept in backend.kept.values()
+                for record in backend.records.values()
             },
         }
 
@@ -247,7 +247,7 @@ def _error_code(body: bytes, headers: dict[str, str]) -> str:
 
 
 class Handler(MotoRequestHandler):
-    """moto's request handler, silent, with kept-alive connections."""
+    """moto's request handler, silent, with record-alive connections."""
 
     protocol_version = "HTTP/1.1"
 

@@ -41,19 +41,19 @@ class Fault(faults.Fault):
 class Faults(faults.Faults[Fault]):
     """The faults in force."""
 
-    def order(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    def set(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Put ``{"faults": [...], "seed": n}`` in force instead of whatever was.
 
         Raises:
             TypeError, ValueError: not a fault; the old ones stay.
         """
         self.replace([Fault(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0)))
-        return self.told()
+        return self.as_dict()
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The faults in force and how often each has struck."""
-        return {"faults": self.described()}
+        return {"faults": self.as_list()}
 
-    def met_by(self, call: Call) -> Fault | None:
+    def match(self, call: Call) -> Fault | None:
         """The fault that this call meets, if any."""
-        return self.strike(lambda rule: fnmatchcase(f"{call.service}:{call.action}", rule.operation))
+        return self.match_rule(lambda rule: fnmatchcase(f"{call.service}:{call.action}", rule.operation))

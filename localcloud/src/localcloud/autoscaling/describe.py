@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localcloud import fleet
-from localcloud.autoscaling.groups import Kept
+from localcloud.autoscaling.groups import GroupRecord
 
 
 def hook(group_name: str, of: fleet.Hook) -> dict[str, Any]:
@@ -52,33 +52,33 @@ def instance(of: fleet.Instance) -> dict[str, Any]:
     }
 
 
-def tags(kept: Kept) -> list[dict[str, Any]]:
+def tags(record: GroupRecord) -> list[dict[str, Any]]:
     """A group's TagDescriptions, by key."""
     return [
         {
-            "ResourceId": kept.group.name,
+            "ResourceId": record.group.name,
             "ResourceType": "auto-scaling-group",
             "Key": tag.key,
             "Value": tag.value,
             "PropagateAtLaunch": tag.propagate,
         }
-        for _, tag in sorted(kept.tags.items())
+        for _, tag in sorted(record.tags.items())
     ]
 
 
-def group(kept: Kept) -> dict[str, Any]:
+def group(record: GroupRecord) -> dict[str, Any]:
     """A group as DescribeAutoScalingGroups shows it; None is left out."""
-    of, settings = kept.group, kept.group.settings
+    of, settings = record.group, record.group.settings
     maintenance = {
         "MinHealthyPercentage": settings.min_healthy_percentage,
         "MaxHealthyPercentage": settings.max_healthy_percentage,
     }
     retention = {"RetentionTriggers": {"TerminateHookAbandon": settings.terminate_hook_abandon}}
-    account = kept.arn.split(":")[4]
+    account = record.arn.split(":")[4]
     role = f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     return {
         "AutoScalingGroupName": of.name,
-        "AutoScalingGroupARN": kept.arn,
+        "AutoScalingGroupARN": record.arn,
         "LaunchTemplate": template(settings.template),
         "MinSize": settings.min_size,
         "MaxSize": settings.max_size,
@@ -97,8 +97,8 @@ def group(kept: Kept) -> dict[str, Any]:
             for name, at in sorted(of.suspended.items())
         ],
         "VPCZoneIdentifier": ",".join(subnet.id for subnet in settings.subnets),
-        "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(kept.metrics)],
-        "Tags": tags(kept),
+        "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(record.metrics)],
+        "Tags": tags(record),
         "TerminationPolicies": list(settings.termination_policies),
         "NewInstancesProtectedFromScaleIn": settings.new_instances_protected,
         "ServiceLinkedRoleARN": settings.service_linked_role or role,
@@ -112,11 +112,11 @@ def group(kept: Kept) -> dict[str, Any]:
     }
 
 
-def activity(kept: Kept, of: fleet.Activity, *, deleted: bool) -> dict[str, Any]:
+def activity(record: GroupRecord, of: fleet.Activity, *, deleted: bool) -> dict[str, Any]:
     """An Activity; of a deleted group it says so."""
     return {
         "ActivityId": of.id,
-        "AutoScalingGroupName": kept.group.name,
+        "AutoScalingGroupName": record.group.name,
         "Description": of.description,
         "Cause": of.cause,
         "StartTime": _moment(of.started_at),
@@ -125,17 +125,17 @@ def activity(kept: Kept, of: fleet.Activity, *, deleted: bool) -> dict[str, Any]
         "StatusMessage": of.message,
         "Progress": of.progress,
         "Details": of.details,
-        "AutoScalingGroupARN": kept.arn,
+        "AutoScalingGroupARN": record.arn,
         "AutoScalingGroupState": "Deleted" if deleted else None,
     }
 
 
-def refresh(kept: Kept, of: fleet.Refresh) -> dict[str, Any]:
+def refresh(record: GroupRecord, of: fleet.Refresh) -> dict[str, Any]:
     """An InstanceRefresh."""
     wishes, back = of.preferences, of.rollback
     return {
         "InstanceRefreshId": of.id,
-        "AutoScalingGroupName": kept.group.name,
+        "AutoScalingGroupName": record.group.name,
         "Status": of.status,
         "StatusReason": of.reason,
         "StartTime": _moment(of.started_at),

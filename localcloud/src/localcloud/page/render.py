@@ -1,4 +1,4 @@
-"""A ``Picture`` as HTML: pure, self-contained, nothing asked of anybody else."""
+"""A ``PageData`` as HTML: pure, self-contained, nothing asked of anybody else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from localcloud import fleet
 from localcloud.page import history
-from localcloud.page.picture import Picture, Portrait
+from localcloud.page.data import GroupData, PageData
 
 HERE = Path(__file__).parent
 STYLE = (HERE / "page.css").read_text(encoding="utf-8")
@@ -47,21 +47,21 @@ HEADERS = [
 
 @dataclass(frozen=True)
 class Bar:
-    """A piece of a strip: its family of states, where it begins and how long it is (percent), whether it waits, what it says."""
+    """A piece of a strip: its family of states, where it begins and how long it is (percent), whether it waits, what it label."""
 
     family: str
     start: float
     length: float
     waits: bool = False
-    says: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A member (or, with an empty state, one that has left meanwhile) as a table shows it; only ``id`` and ``lane`` are left then."""
+    """A member (or, with an empty state, one that has left meanwhile) as a table shows it; only ``id`` and ``timeline`` are left then."""
 
     id: str
-    lane: tuple[Bar, ...]
+    timeline: tuple[Bar, ...]
     state: str = ""
     family: str = ""
     zone: str = ""
@@ -98,39 +98,39 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GroupView:
     """A group, ready to be laid out.
 
     Attributes:
         start: where its timelines begin, seconds since the epoch.
         numbers: members by family of lifecycle states.
-        makeup: what members are made of: a heading, and how many there are of each kind.
-        members, aside: rows; ``unshown`` and ``aside_unshown`` are left out of them.
+        composition: what members are made of: a heading, and how many there are of each kind.
+        members, aside: rows; ``hidden`` and ``aside_hidden`` are left out of them.
         areas: the chart's layers: family and SVG path in a box of ``STEPS`` by 100.
     """
 
-    of: Portrait
+    of: GroupData
     start: float
     numbers: dict[str, int]
     strip: tuple[Bar, ...]
     desired_at: float
-    makeup: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+    composition: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
     waiting: tuple[Waiting, ...]
-    waiting_unshown: int
+    waiting_hidden: int
     members: tuple[Row, ...]
-    unshown: int
+    hidden: int
     aside: tuple[Row, ...]
-    aside_unshown: int
+    aside_hidden: int
     areas: tuple[tuple[str, str], ...]
     peak: int
     summary: str
 
 
-def html(picture: Picture) -> str:
+def html(data: PageData) -> str:
     """The whole page."""
     return _TEMPLATE.render(
-        picture=picture,
-        drawings=[_drawing(portrait, picture) for portrait in picture.groups],
+        data=data,
+        views=[_group_view(group_data, data) for group_data in data.groups],
         families=history.FAMILIES,
         steps=STEPS,
         style=Markup(STYLE),
@@ -154,49 +154,51 @@ def ago(seconds: float) -> str:
     return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)
 
 
-def _drawing(of: Portrait, picture: Picture) -> Drawing:
-    start = history.window_start(picture.at, picture.since, of.events)
+def _group_view(of: GroupData, data: PageData) -> GroupView:
+    start = history.window_start(data.at, data.since, of.events)
     present = {i.id: (i.state, i.launched_at) for i in of.instances}
-    lanes = history.spans(of.events, present, start, picture.at)
+    timelines = history.spans(of.events, present, start, data.at)
     numbers = Counter(history.family(i.state) for i in of.instances)
     sized = max(len(of.instances), of.settings.desired, 1)
-    rows = [_row(i, of, _lane(lanes[i.id], start, picture.at)) for i in of.instances]
-    gone = [Row(id, _lane(spans, start, picture.at)) for id, spans in lanes.items() if id not in present and spans]
-    members, unshown = _shown([row for row in rows if row.family not in ("standby", "retained")], gone)
+    rows = [_row(i, of, _timeline(timelines[i.id], start, data.at)) for i in of.instances]
+    gone = [Row(id, _timeline(spans, start, data.at)) for id, spans in timelines.items() if id not in present and spans]
+    members, hidden = _shown([row for row in rows if row.family not in ("standby", "retained")], gone)
     aside = [row for row in rows if row.family in ("standby", "retained")]
-    waiting = _waiting(of, picture.at)
-    areas, peak = _areas(lanes.values(), start, picture.at)
-    return Drawing(
+    waiting = _waiting(of, data.at)
+    areas, peak = _areas(timelines.values(), start, data.at)
+    return GroupView(
         of=of,
         start=start,
         numbers={name: numbers[name] for name in history.FAMILIES},
         strip=_strip(numbers, sized),
         desired_at=100 * of.settings.desired / sized,
-        makeup=_makeup(of),
+        composition=_composition(of),
         waiting=waiting[:FEW],
-        waiting_unshown=max(0, len(waiting) - FEW),
+        waiting_hidden=max(0, len(waiting) - FEW),
         members=members,
-        unshown=unshown,
+        hidden=hidden,
         aside=tuple(aside[:FEW]),
-        aside_unshown=max(0, len(aside) - FEW),
+        aside_hidden=max(0, len(aside) - FEW),
         areas=areas,
         peak=peak,
-        summary=", ".join(f"{numbers[name]} {says.lower()}" for name, says in history.FAMILIES.items() if numbers[name])
+        summary=", ".join(
+            f"{numbers[name]} {label.lower()}" for name, label in history.FAMILIES.items() if numbers[name]
+        )
         or "no members",
     )
 
 
 def _strip(numbers: Counter[str], sized: int) -> tuple[Bar, ...]:
     bars, start = [], 0.0
-    for name, says in history.FAMILIES.items():
+    for name, label in history.FAMILIES.items():
         length = 100 * numbers[name] / sized
         if length:
-            bars.append(Bar(name, round(start, 3), round(length, 3), says=f"{says}: {numbers[name]}"))
+            bars.append(Bar(name, round(start, 3), round(length, 3), label=f"{label}: {numbers[name]}"))
         start += length
     return tuple(bars)
 
 
-def _lane(spans: Iterable[history.Span], start: float, end: float) -> tuple[Bar, ...]:
+def _timeline(spans: Iterable[history.Span], start: float, end: float) -> tuple[Bar, ...]:
     scale = 100 / (end - start)
     return tuple(
         Bar(
@@ -210,10 +212,10 @@ def _lane(spans: Iterable[history.Span], start: float, end: float) -> tuple[Bar,
     )
 
 
-def _row(member: fleet.Instance, of: Portrait, lane: tuple[Bar, ...]) -> Row:
+def _row(member: fleet.Instance, of: GroupData, timeline: tuple[Bar, ...]) -> Row:
     return Row(
         id=member.id,
-        lane=lane,
+        timeline=timeline,
         state=member.state,
         family=history.family(member.state),
         zone=member.subnet.zone,
@@ -227,7 +229,7 @@ def _row(member: fleet.Instance, of: Portrait, lane: tuple[Bar, ...]) -> Row:
     )
 
 
-def _note(template: fleet.Template | None, of: Portrait) -> str:
+def _note(template: fleet.Template | None, of: GroupData) -> str:
     """What is to be said of a member's template version, if it is not the group's."""
     if template is None:
         return "attached"
@@ -249,7 +251,7 @@ def _shown(members: Sequence[Row], gone: Sequence[Row]) -> tuple[tuple[Row, ...]
     return (*members, *latest), 0
 
 
-def _makeup(of: Portrait) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
+def _composition(of: GroupData) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
     kinds: dict[str, Counter[str]] = {
         "Zone": Counter(i.subnet.zone for i in of.instances),
         "Template version": Counter(i.template.version if i.template else "none" for i in of.instances),
@@ -261,7 +263,7 @@ def _makeup(of: Portrait) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
     return tuple((heading, tuple(sorted(number.items()))) for heading, number in kinds.items() if number)
 
 
-def _waiting(of: Portrait, at: float) -> tuple[Waiting, ...]:
+def _waiting(of: GroupData, at: float) -> tuple[Waiting, ...]:
     """Every open lifecycle action, the one that times out first coming first."""
     open_ = sorted(
         ((wait, i.id) for i in of.instances for wait in i.waits), key=lambda pair: (pair[0].deadline, pair[1])
@@ -278,10 +280,10 @@ def _waiting(of: Portrait, at: float) -> tuple[Waiting, ...]:
 
 
 def _areas(
-    lanes: Iterable[Sequence[history.Span]], start: float, end: float
+    timelines: Iterable[Sequence[history.Span]], start: float, end: float
 ) -> tuple[tuple[tuple[str, str], ...], int]:
     """The layers of the chart, one upon the other, and what its height stands for."""
-    layers = history.counts(lanes, start, end, STEPS)
+    layers = history.counts(timelines, start, end, STEPS)
     peak = max((sum(column) for column in zip(*layers.values(), strict=True)), default=0)
     base, areas = [0] * STEPS, []
     for name, numbers in layers.items():

@@ -11,7 +11,7 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 
 from localcloud import fleet
-from localcloud.autoscaling.groups import Event, Groups, Kept
+from localcloud.autoscaling.groups import Event, GroupRecord, Groups
 from localcloud.clock import Clock
 
 #: How far back the page looks, in seconds of real time; a cloud that runs faster shows as much more of its own.
@@ -20,14 +20,14 @@ ACTIVITIES_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Portrait:
+class GroupData:
     """One group at one moment.
 
     Attributes:
         version: the number that the group's template version stands for now.
         activities: the newest, newest first; ``activities_before`` counts the rest.
         refresh: the last instance refresh, if there ever was one.
-        events: the members' changes of state since ``Picture.since``, oldest first.
+        events: the members' changes of state since ``PageData.since``, oldest first.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageData:
     """Every group at one moment. Times are seconds since the epoch, by the groups' own clock, which runs at ``speed``."""
 
     at: float
     account: str
     speed: float
-    groups: tuple[Portrait, ...] = ()
+    groups: tuple[GroupData, ...] = ()
     deleted: tuple[str, ...] = ()
 
     @property
@@ -61,7 +61,7 @@ class Picture:
         return self.at - WINDOW_SECONDS * max(1.0, self.speed)
 
 
-def asked_for(environ: dict[str, Any]) -> bool:
+def is_requested(environ: dict[str, Any]) -> bool:
     """Whether a request wants the page: by its own path, or a browser's look at ``/``. AWS's clients sign and say no text/html."""
     if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
         return False
@@ -71,22 +71,22 @@ def asked_for(environ: dict[str, Any]) -> bool:
     return environ.get("PATH_INFO") in ("", "/") and not signed and "text/html" in environ.get("HTTP_ACCEPT", "")
 
 
-def read(regions: Iterable[Groups], account: str, clock: Clock) -> Picture:
-    """The picture of now. To be called under the server's lock; it changes nothing and takes no longer than copying references."""
+def collect(regions: Iterable[Groups], account: str, clock: Clock) -> PageData:
+    """The data of now. To be called under the server's lock; it changes nothing and takes no longer than copying references."""
     living = list(regions)
-    at = max((groups.clock() for groups in living), default=clock.now())
-    frame = Picture(at, account, clock.speed)
-    portraits = tuple(
-        _portrait(groups, kept, frame.since) for groups in living for _, kept in sorted(groups.kept.items())
+    at = max((groups.now() for groups in living), default=clock.now())
+    frame = PageData(at, account, clock.speed)
+    groups_data = tuple(
+        _group_data(groups, record, frame.since) for groups in living for _, record in sorted(groups.records.items())
     )
-    gone = deque((kept.group.name for groups in living for kept in groups.deleted), maxlen=ACTIVITIES_SHOWN)
-    return Picture(at, account, clock.speed, portraits, tuple(gone))
+    gone = deque((record.group.name for groups in living for record in groups.deleted), maxlen=ACTIVITIES_SHOWN)
+    return PageData(at, account, clock.speed, groups_data, tuple(gone))
 
 
-def _portrait(groups: Groups, kept: Kept, since: float) -> Portrait:
-    group = kept.group
+def _group_data(groups: Groups, record: GroupRecord, since: float) -> GroupData:
+    group = record.group
     recent = takewhile(lambda event: event.at >= since, reversed(groups.events))
-    return Portrait(
+    return GroupData(
         name=group.name,
         region=groups.region_name,
         settings=group.settings,
@@ -98,13 +98,13 @@ def _portrait(groups: Groups, kept: Kept, since: float) -> Portrait:
         activities_before=max(0, len(group.activities) - ACTIVITIES_SHOWN),
         refresh=next(reversed(group.refreshes.values()), None),
         suspended=tuple(sorted(group.suspended)),
-        tags=tuple(sorted((tag.key, tag.value) for tag in kept.tags.values())),
+        tags=tuple(sorted((tag.key, tag.value) for tag in record.tags.values())),
         events=tuple(reversed([event for event in recent if event.group == group.name])),
     )
 
 
 def _version(groups: Groups, template: fleet.Template) -> str:
-    """The template's number now; what the group says where the template is gone meanwhile."""
+    """The template's number now; what the group label where the template is gone meanwhile."""
     try:
         return groups.resolve(template).version
     except ServiceException:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 Task = Callable[[], None]
 
 
-class Lanes:
+class TaskQueues:
     """Tasks by key: those of one key run one after the other, as they came; those of different keys side by side.
 
     A task answers for its own failures: what it raises is lost.
