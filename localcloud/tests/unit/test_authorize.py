@@ -17,7 +17,7 @@ from localcloud.iam import instance_roles
 from localcloud.iam.instance_roles import NotTrusted, RoleCredentials
 from localcloud.testing import Cloud
 from moto.sts.models import sts_backends
-from unit.wanted import IMAGE, SUBNETS, make_group, make_template, refused
+from unit.resources import IMAGE, SUBNETS, make_group, make_template, refused
 
 ACCOUNT = "123456789012"
 TRUST = {
@@ -75,7 +75,7 @@ def enforced(cloud: Cloud) -> Iterator[Cloud]:
     cloud.enforce_iam(False)
 
 
-# --- who calls --------------------------------------------------------------------------------------------------------------
+# --- who calls ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_while_off_nothing_is_checked(cloud: Cloud) -> None:
         call(lambda service: client(cloud, service, "AKIA" + "A" * 16, "secret-access-key"))
 
 
-# --- what policies say ------------------------------------------------------------------------------------------------------
+# --- what policies say --------------------------------------------------------------------------------------
 
 GROUPS = f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName"
 
@@ -466,7 +466,7 @@ def test_a_wrong_switch_is_refused(cloud: Cloud, body: dict[str, Any]) -> None:
         cloud.control("enforce-iam", **body)
 
 
-# --- the simulator ----------------------------------------------------------------------------------------------------------
+# --- the simulator ------------------------------------------------------------------------------------------
 
 
 def simulated(cloud: Cloud, source: str, *names: str, **options: Any) -> list[tuple[str, str, str]]:

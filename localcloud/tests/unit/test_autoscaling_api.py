@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from localcloud.testing import Cloud
-from unit.wanted import (
+from unit.resources import (
     ARM_IMAGE,
     SUBNETS,
     described,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import WaiterError
 from localcloud.testing import Cloud
+from unit.resources import IMAGE, SUBNETS, described, make_group, make_template
 from unit.test_services import POLICY, TRUST
-from unit.wanted import IMAGE, SUBNETS, described, make_group, make_template
 
 FLEET = {"AutoScalingGroupName": "fleet"}
 BIN = Path(sys.executable).parent
@@ -30,7 +30,7 @@ SURROUNDINGS = {
 }
 
 
-# --- boto3: paginators ------------------------------------------------------------------------------------------------
+# --- boto3: paginators --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_paginator_finds_no_end_before_the_last_and_none_twice(populated: Clou
     assert len(once) == len(rows) > 0
 
 
-# --- boto3: waiters ---------------------------------------------------------------------------------------------------
+# --- boto3: waiters -----------------------------------------------------------------------------------------
 
 
 def quickly(client: Any, waiter: str, **given: Any) -> None:
@@ -152,7 +152,7 @@ def test_the_waiters_of_networks_keys_and_identities_end(cloud: Cloud, ec2: Any)
         quickly(client, waiter, **given)
 
 
-# --- aws-cli ----------------------------------------------------------------------------------------------------------
+# --- aws-cli ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def group_waits(cloud: Cloud) -> Iterator[Any]:
     return (wait for one in kept for i in one.group.instances.values() for wait in i.waits)
 
 
-# --- Ansible modules --------------------------------------------------------------------------------------------------
+# --- Ansible modules ----------------------------------------------------------------------------------------
 
 PLAYBOOK: list[dict[str, Any]] = [
     {

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from localcloud.testing import Cloud
-from unit.wanted import IMAGE, SUBNETS, TEMPLATE, USER_DATA, instances, make_group, make_template, refused
+from unit.resources import IMAGE, SUBNETS, TEMPLATE, USER_DATA, instances, make_group, make_template, refused
 
 VPC = "vpc-010ca1c10d0000001"
 
 
-# --- what stands from the start ---------------------------------------------------------------------------------------
+# --- what stands from the start -----------------------------------------------------------------------------
 
 
 def test_one_default_network_with_two_private_default_subnets_and_a_second_network_stand(ec2: Any) -> None:
@@ -73,7 +73,7 @@ def test_another_region_has_neither_network_nor_images(cloud: Cloud) -> None:
     assert elsewhere.describe_images()["Images"] == []
 
 
-# --- launch templates -------------------------------------------------------------------------------------------------
+# --- launch templates ---------------------------------------------------------------------------------------
 
 
 def test_a_templates_own_tags_do_not_leak_into_its_data(ec2: Any) -> None:
@@ -204,7 +204,7 @@ def test_wrong_template_calls_get_aws_error_codes(ec2: Any, call: str, wanted: d
         getattr(ec2, call)(**wanted)
 
 
-# --- instances and security groups ------------------------------------------------------------------------------------
+# --- instances and security groups --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

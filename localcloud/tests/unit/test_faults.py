@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 from localcloud.testing import Cloud, wait_until
-from unit.wanted import described, make_group, refused
+from unit.resources import described, make_group, refused
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from localcloud.testing import Cloud
-from unit.wanted import IMAGE, SUBNETS, refused
+from unit.resources import IMAGE, SUBNETS, refused
 
 TAGS = [{"Key": "Name", "Value": "gh-worker-golden"}]
 

@@ -61,7 +61,7 @@ def put(headers: dict[str, str], view: View = VIEW) -> Response:
     return imds.answer(view, Request("PUT", "/latest/api/token", headers), TOKENS, NOW)
 
 
-# --- tokens -------------------------------------------------------------------------------------------------------------
+# --- tokens -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seconds", ["1", "300", "21600"])
@@ -143,7 +143,7 @@ def test_other_methods_are_not_allowed(method: str, path: str) -> None:
     assert imds.answer(VIEW, Request(method, path, token()), TOKENS, NOW).status == 405
 
 
-# --- what there is --------------------------------------------------------------------------------------------------------
+# --- what there is ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_the_identity_document_names_the_instance() -> None:
     )
 
 
-# --- over sockets ---------------------------------------------------------------------------------------------------------
+# --- over sockets -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -444,7 +444,7 @@ def test_what_is_not_http_is_refused_and_nobody_falls(door: imds.Endpoint, caplo
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-# --- faults and announcements on demand -------------------------------------------------------------------------------------
+# --- faults and announcements on demand ---------------------------------------------------------------------
 
 
 def test_an_error_strikes_the_paths_that_it_is_meant_for_as_often_as_asked(

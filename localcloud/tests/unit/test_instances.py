@@ -11,7 +11,7 @@ import pytest
 from localcloud.instances import Machine
 from localcloud.testing import Cloud
 from localcloud.world import HEALTH_CHECK_SECONDS, World
-from unit.wanted import IMAGE, SUBNETS, described, make_group, refused
+from unit.resources import IMAGE, SUBNETS, described, make_group, refused
 
 
 class SlowHost:
@@ -91,7 +91,7 @@ def lapse(host: SlowHost) -> None:
     entries[:] = [(at - HEALTH_CHECK_SECONDS, number, action) for at, number, action in entries]
 
 
-# --- EC2 ------------------------------------------------------------------------------------------------------------------
+# --- EC2 ----------------------------------------------------------------------------------------------------
 
 
 def test_an_instance_is_pending_until_its_machine_runs(ec2: Any, host: SlowHost) -> None:
@@ -243,7 +243,7 @@ def test_metadata_options_that_are_not_named_stay(ec2: Any, host: SlowHost) -> N
     )
 
 
-# --- images ---------------------------------------------------------------------------------------------------------------
+# --- images -------------------------------------------------------------------------------------------------
 
 
 def image_state(ec2: Any, id: str) -> str:
@@ -315,7 +315,7 @@ def test_a_disk_lives_as_long_as_a_snapshot_of_it(ec2: Any, host: SlowHost, buil
     assert host.asked[-1] == ("drop_image", made)
 
 
-# --- groups ---------------------------------------------------------------------------------------------------------------
+# --- groups -------------------------------------------------------------------------------------------------
 
 
 def members(cloud: Cloud) -> dict[str, str]:
@@ -414,7 +414,7 @@ def test_a_member_is_told_where_its_lifecycle_leads(cloud: Cloud, ec2: Any, host
     assert target(run(ec2)) is None
 
 
-# --- the whole ------------------------------------------------------------------------------------------------------------
+# --- the whole ----------------------------------------------------------------------------------------------
 
 
 def test_a_reset_ends_every_machine_and_forgets_every_disk(
@@ -456,7 +456,7 @@ def test_news_of_strangers_is_no_news(cloud: Cloud, host: SlowHost) -> None:
     assert cloud.status()["groups"] == {}
 
 
-# --- simulated machines behind the API ----------------------------------------------------------------------------------------
+# --- simulated machines behind the API ----------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import pytest
 from localcloud.instances import Host, Machine
 from localcloud.instances.process import ProcessHost, clean_up, find_processes, metadata_address, parse_command
 from localcloud.testing import Cloud, free_port, wait_until
-from unit.wanted import IMAGE, SUBNETS
+from unit.resources import IMAGE, SUBNETS
 
 from localcloud import imds
 
@@ -98,7 +98,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     assert not find_processes(made.folder)
 
 
-# --- one machine ----------------------------------------------------------------------------------------------------------
+# --- one machine --------------------------------------------------------------------------------------------
 
 
 def test_a_machine_has_a_directory_an_environment_and_a_metadata_service_of_its_own(
@@ -280,7 +280,7 @@ def test_it_is_a_host_as_the_api_wants_it(rig: Rig) -> None:
     assert host.kind == "process"
 
 
-# --- whose a process is ---------------------------------------------------------------------------------------------------
+# --- whose a process is -------------------------------------------------------------------------------------
 
 
 def test_a_sweep_ends_whatever_bears_the_mark_and_no_neighbour(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_command_is_words_and_its_program_a_path() -> None:
     assert Path(parse_command("sh")[0]).is_absolute()
 
 
-# --- under a localcloud -----------------------------------------------------------------------------------------------------
+# --- under a localcloud -------------------------------------------------------------------------------------
 
 #: An instance that learns who it is and uses its role's credentials, with boto3 and nothing else.
 WORKER = """

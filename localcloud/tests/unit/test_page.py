@@ -17,7 +17,7 @@ from localcloud.clock import Clock
 from localcloud.page import history
 from localcloud.page.data import WINDOW_SECONDS
 from localcloud.testing import Cloud
-from unit.wanted import described, make_group, make_template
+from unit.resources import described, make_group, make_template
 
 from localcloud import fleet, page
 
@@ -88,7 +88,7 @@ def waiting(number: int, heartbeat_left: float, whole_left: float) -> fleet.Inst
     return member(number, "Terminating:Wait", waits=(wait,))
 
 
-# --- what is drawn ----------------------------------------------------------------------------------------------------
+# --- what is drawn ------------------------------------------------------------------------------------------
 
 
 def test_an_empty_cloud_says_what_to_run() -> None:
@@ -181,7 +181,7 @@ def test_a_suspended_process_and_a_deleted_group_are_not_hidden() -> None:
     assert "Deleted: old-fleet" in text
 
 
-# --- timelines --------------------------------------------------------------------------------------------------------
+# --- timelines ----------------------------------------------------------------------------------------------
 
 
 def events(*changes: tuple[float, str, str, str]) -> list[Event]:
@@ -241,7 +241,7 @@ def test_every_state_that_a_group_knows_has_its_place_or_is_outside() -> None:
     assert {history.family(state) for state in ("", "Terminated", "Detaching", "Detached")} == {""}
 
 
-# --- safety -----------------------------------------------------------------------------------------------------------
+# --- safety -------------------------------------------------------------------------------------------------
 
 
 def test_hostile_names_tags_and_reasons_are_shown_as_text() -> None:
@@ -304,7 +304,7 @@ def test_every_colour_of_text_stands_out_from_its_ground(scheme: int) -> None:
             assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"
 
 
-# --- size -------------------------------------------------------------------------------------------------------------
+# --- size ---------------------------------------------------------------------------------------------------
 
 
 def test_a_thousand_members_are_summed_up_and_drawn_in_under_a_second() -> None:
@@ -327,7 +327,7 @@ def test_a_thousand_members_are_summed_up_and_drawn_in_under_a_second() -> None:
     assert {span["class"] for span in reader.of("span") if "badge" in (span.get("class") or "")} == {"badge draining"}
 
 
-# --- who gets it ------------------------------------------------------------------------------------------------------
+# --- who gets it --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from localcloud.authorization.permissions import RESOURCE_TYPES, TAG_PERMISSIONS, required_permissions
 from localcloud.authorization.resources import CallInAccount, NotModelled
 from localcloud.testing import Cloud
-from unit.wanted import IMAGE, SUBNETS, make_group, make_template
+from unit.resources import IMAGE, SUBNETS, make_group, make_template
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 #: A parameter for every type of resource; each action's row takes what is its own.

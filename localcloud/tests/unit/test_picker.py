@@ -9,7 +9,7 @@ import pytest
 from localcloud.patches.picker import Picker
 from localcloud.testing import Cloud
 from moto.core.serialize import XFormedAttributePicker
-from unit.wanted import described, make_group
+from unit.resources import described, make_group
 
 CALLS = "describe_instances describe_images describe_volumes describe_network_interfaces describe_vpcs describe_security_groups".split()
 

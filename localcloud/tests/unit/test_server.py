@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from localcloud.testing import Cloud
 from localcloud.world import World
-from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
+from unit.resources import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
 
 
 def test_status_names_what_stands(cloud: Cloud) -> None:

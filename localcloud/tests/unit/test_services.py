@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from localcloud.testing import Cloud
-from unit.wanted import refused
+from unit.resources import refused
 
 TRUST = json.dumps(
     {

@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from localcloud.autoscaling.service import AutoScaling
 from localcloud.testing import Cloud
-from unit.wanted import described, make_group, refused
+from unit.resources import described, make_group, refused
 
 MODEL = ServiceModel(Loader().load_service_model("autoscaling", "service-2"), "autoscaling")
 FLEET = {"AutoScalingGroupName": "fleet"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from localcloud.testing import Cloud
-from unit.wanted import IMAGE, SUBNETS, described, instances, make_group, refused
+from unit.resources import IMAGE, SUBNETS, described, instances, make_group, refused
 
 FLEET = {"AutoScalingGroupName": "fleet"}
 
@@ -29,7 +29,7 @@ def refresh(autoscaling: Any) -> dict[str, Any]:
     return dict(autoscaling.describe_instance_refreshes(**FLEET)["InstanceRefreshes"][0])
 
 
-# --- members ----------------------------------------------------------------------------------------------------------
+# --- members ------------------------------------------------------------------------------------------------
 
 
 def test_standby_and_back(cloud: Cloud, ec2: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_decrement_below_min_is_refused(cloud: Cloud, call: str) -> None:
         getattr(autoscaling, call)(**FLEET, InstanceIds=list(states(autoscaling)), ShouldDecrementDesiredCapacity=True)
 
 
-# --- refresh ----------------------------------------------------------------------------------------------------------
+# --- refresh ------------------------------------------------------------------------------------------------
 
 
 def test_a_refresh_replaces_and_adopts(cloud: Cloud, ec2: Any) -> None:
@@ -200,7 +200,7 @@ def test_refreshes_are_paged_newest_first_and_unknown_ones_refused(cloud: Cloud)
         autoscaling.describe_instance_refreshes(**FLEET, InstanceRefreshIds=["nobody"])
 
 
-# --- paging -----------------------------------------------------------------------------------------------------------
+# --- paging -------------------------------------------------------------------------------------------------
 
 
 def test_instances_come_by_fifty_and_larger_pages_are_refused(cloud: Cloud, ec2: Any) -> None:

@@ -1,6 +1,6 @@
-"""Random life of a group, one step at a time, with everything that must hold after each step.
+"""Random steps of a group, with the invariants that hold after each of them.
 
-A step is one call, one answer of EC2, or the passing of time; whoever walks hands in how to choose.
+A step is one API call, one answer of EC2, or the passing of time; the caller decides how steps are chosen.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from unit.world import START, SUBNETS
+from unit.group_driver import START, SUBNETS
 
 from localcloud import fleet
 
 Choose = Callable[[Sequence[Any]], Any]
 
-#: Who may follow whom (UG, "Amazon EC2 Auto Scaling instance lifecycle"); "" is outside the group.
+#: State -> the states that may follow (UG, "Amazon EC2 Auto Scaling instance lifecycle"); "" is outside the group.
 ALLOWED = {
     "": {"Pending"},
     "Pending": {"Pending:Wait", "InService", "Terminating"},
@@ -43,8 +43,8 @@ HOOKS = [
 ]
 
 
-class Watched(fleet.Group):
-    """A group that looks over its own shoulder."""
+class CheckedGroup(fleet.Group):
+    """A group that checks which instances it terminates."""
 
     def _terminate(self, instance: fleet.Instance, cause: str, now: float) -> list[fleet.Effect]:
         if "was selected for termination" in cause:
@@ -74,31 +74,31 @@ class Watched(fleet.Group):
         return instance.id in refresh.waiting or now >= since + (refresh.preferences.warmup or 0)
 
 
-class Walk:
-    """A group and the steps that it can take."""
+class RandomSteps:
+    """A group and its possible steps."""
 
     def __init__(self) -> None:
         counter = itertools.count(1)
         self.numbers = itertools.count(1)
         self.now = START
-        self.owed: list[fleet.Effect] = []
-        self.state: dict[str, str] = {}
+        self.pending: list[fleet.Effect] = []
+        self.states: dict[str, str] = {}
         self.retained: set[str] = set()
         self.limits: dict[str, float] = {}
         self.ended_waits: list[tuple[str, str]] = []
         settings = fleet.Settings(fleet.Template("lt-1", "workers", "1"), SUBNETS, 0, 8, 2)
-        self.group = Watched("workers", settings, self.now, lambda: f"id-{next(counter)}")
-        self.owed += self.group.start(self.now)
+        self.group = CheckedGroup("workers", settings, self.now, lambda: f"id-{next(counter)}")
+        self.pending += self.group.start(self.now)
 
     def step(self, choose: Choose) -> str:
-        """Take one step and check what must hold; returns its name."""
+        """Take one step, check the invariants, and return the step's name."""
         name = self.last = choose(STEPS)
         waits = {w.token: w for i in self.group.instances.values() for w in i.waits}
         in_drain = {i.id: i for i in self.group.instances.values() if i.state == "Terminating:Wait"}
         before = (self.group.settings, dict(self.group.instances), dict(self.group.hooks))
-        self.let_go: set[str] = set()
+        self.released: set[str] = set()
         try:
-            self.owed += getattr(self, name)(choose) or []
+            self.pending += getattr(self, name)(choose) or []
         except fleet.Refused:
             assert before == (self.group.settings, self.group.instances, self.group.hooks), (
                 f"a refused {name} changed something"
@@ -108,21 +108,21 @@ class Walk:
         self._check_capacity()
         return str(name)
 
-    # --- what must hold -------------------------------------------------------------------------------------------------
+    # --- invariants -----------------------------------------------------------------------------------------
 
     def _check_moves(self, name: str, in_drain: dict[str, fleet.Instance]) -> None:
         for move in self.group.state_changes:
-            assert self.state.get(move.instance_id, "") == move.before
+            assert self.states.get(move.instance_id, "") == move.before
             assert move.after in ALLOWED[move.before], f"{name}: {move.before} -> {move.after}"
             if move.before == "Terminating:Wait" and move.instance_id in in_drain:
                 timed_out = name == "sleep" and any(w.deadline <= self.now for w in in_drain[move.instance_id].waits)
                 assert timed_out or name in ("complete", "delete_hook"), f"{name} ended a drain"
             if move.before == "Terminating:Retained":
-                assert move.instance_id in self.let_go, f"{name} ended a retained instance"
-            self.state[move.instance_id] = move.after
+                assert move.instance_id in self.released, f"{name} ended a retained instance"
+            self.states[move.instance_id] = move.after
         self.group.state_changes.clear()
         retained = {i.id for i in self.group.instances.values() if i.state == "Terminating:Retained"}
-        assert self.retained - self.let_go <= retained, "a retained instance vanished"
+        assert self.retained - self.released <= retained, "a retained instance vanished"
         self.retained = retained
 
     def _check_waits(self, name: str, before: dict[str, fleet.Wait]) -> None:
@@ -138,7 +138,7 @@ class Walk:
     def _check_capacity(self) -> None:
         group, settings = self.group, self.group.settings
         counted = [i for i in group.instances.values() if i.state in fleet.COUNTED]
-        assert group._actual == len(counted) + len(group.launching), "the books are wrong"
+        assert group._actual == len(counted) + len(group.launching), "the number of instances is wrong"
         assert {z: n for z, n in group._zones.items() if n} == {
             zone: sum(s.zone == zone for s in [*(i.subnet for i in counted), *group.launching.values()])
             for zone in {s.zone for s in [*(i.subnet for i in counted), *group.launching.values()]}
@@ -156,18 +156,18 @@ class Walk:
         if {"ReplaceUnhealthy", "Terminate"}.isdisjoint(group.suspended) and settings.headroom is None:
             assert all(i.healthy for i in counted), "an unhealthy instance stays"
 
-    # --- steps ----------------------------------------------------------------------------------------------------------
+    # --- steps ----------------------------------------------------------------------------------------------
 
     def _one(self, choose: Choose, *states: str) -> str:
-        """A member's id, of such a state if there is one."""
+        """The id of an instance, in one of these states if there is one."""
         ids = [i.id for i in self.group.instances.values() if not states or i.state in states]
-        return str(choose(ids or ["i-nobody"]))
+        return str(choose(ids or ["i-missing"]))
 
     def answer(self, choose: Choose) -> list[fleet.Effect]:
-        """EC2 does, or refuses, something that is owed."""
-        if not self.owed:
+        """EC2 launches or terminates an instance as the group asked, or fails to launch it."""
+        if not self.pending:
             return []
-        effect = self.owed.pop(choose(range(len(self.owed))))
+        effect = self.pending.pop(choose(range(len(self.pending))))
         if isinstance(effect, fleet.Terminate):
             self.group.terminated(effect.instance_id, self.now)
             return []
@@ -182,7 +182,7 @@ class Walk:
         self.now += choose((0, 1, 29, 31, 60, 61, 300, 3601, 90_000))
         return self.group.tick(self.now)
 
-    def desire(self, choose: Choose) -> list[fleet.Effect]:
+    def set_desired(self, choose: Choose) -> list[fleet.Effect]:
         """SetDesiredCapacity."""
         return self.group.set_desired(choose(range(10)), self.now)
 
@@ -201,12 +201,12 @@ class Walk:
     def protect(self, choose: Choose) -> list[fleet.Effect]:
         """SetInstanceProtection, refused outside InService and Standby."""
         id, protected = self._one(choose), choose((True, False))
-        state = self.state.get(id)
+        state = self.states.get(id)
         effects = self.group.protect([id], protected, self.now)
         assert state in ("InService", "Standby"), f"protection was accepted in {state}"
         return effects
 
-    def sicken(self, choose: Choose) -> list[fleet.Effect]:
+    def set_health(self, choose: Choose) -> list[fleet.Effect]:
         """SetInstanceHealth."""
         id = self._one(choose)
         return (
@@ -216,15 +216,15 @@ class Walk:
         )
 
     def lose(self, choose: Choose) -> list[fleet.Effect]:
-        """EC2 stops or terminates a member from outside."""
+        """An instance is stopped or terminated by somebody else."""
         id = self._one(choose)
-        self.let_go.add(id)
+        self.released.add(id)
         return self.group.lost(id, self.now, stopped=choose((True, False)))
 
     def terminate(self, choose: Choose) -> list[fleet.Effect]:
         """TerminateInstanceInAutoScalingGroup."""
         id = self._one(choose)
-        self.let_go.add(id)
+        self.released.add(id)
         return self.group.terminate(id, choose((True, False)), self.now)[1] if id in self.group.instances else []
 
     def enter_standby(self, choose: Choose) -> list[fleet.Effect]:
@@ -241,8 +241,8 @@ class Walk:
 
     def attach(self, choose: Choose) -> list[fleet.Effect]:
         """AttachInstances."""
-        stranger = fleet.Candidate(f"i-{next(self.numbers)}", choose(SUBNETS), "t3.large", "ami-2")
-        return self.group.attach([stranger], self.now)
+        candidate = fleet.Candidate(f"i-{next(self.numbers)}", choose(SUBNETS), "t3.large", "ami-2")
+        return self.group.attach([candidate], self.now)
 
     def put_hook(self, choose: Choose) -> None:
         """PutLifecycleHook."""
@@ -319,9 +319,7 @@ PREFERENCES = [
     fleet.Preferences(warmup=0, min_healthy=0, checkpoints=(50, 100), checkpoint_delay=60, skip_matching=True, bake=30),
     fleet.Preferences(warmup=0, protected="Ignore", standby="Ignore", auto_rollback=True),
 ]
-#: Time and EC2 come up more often than any single call.
-STEPS = ["answer"] * 12 + ["sleep"] * 5 + ["complete"] * 3 + ["heartbeat"] * 2 + ["desire"] * 2
-STEPS += (
-    "resize change protect sicken lose terminate enter_standby exit_standby detach attach put_hook delete_hook".split()
-)
+#: Names of methods; time and EC2 come up more often than any single call.
+STEPS = ["answer"] * 12 + ["sleep"] * 5 + ["complete"] * 3 + ["heartbeat"] * 2 + ["set_desired"] * 2
+STEPS += "resize change protect set_health lose terminate enter_standby exit_standby detach attach put_hook delete_hook".split()
 STEPS += "suspend resume resume start_refresh start_refresh cancel_refresh roll_back_refresh".split()

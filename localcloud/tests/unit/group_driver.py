@@ -1,4 +1,4 @@
-"""A group, a clock, and an EC2 for the tests of ``fleet``."""
+"""Drive a group of ``localcloud.fleet`` in tests: a clock, and an EC2 that does what the group asks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ DRAIN = fleet.Hook("drain", fleet.TERMINATING, heartbeat_timeout=300)
 BOOT = fleet.Hook("boot", fleet.LAUNCHING, heartbeat_timeout=600)
 
 
-class World:
-    """A group, a clock, and an EC2 that does at once what the group is owed, unless told to refuse."""
+class GroupDriver:
+    """A group, a clock, and an EC2 that at once does what the group asks, or fails to launch with `launch_error`."""
 
     def __init__(self, **settings: Any) -> None:
         sizes = {"min_size": 0, "max_size": 10, "desired": 0, **settings}
         counter = itertools.count(1)
         self.now = START
         self.numbers = itertools.count(1)
-        self.refusal = ""
-        self.ended: list[str] = []
+        self.launch_error = ""
+        self.terminated: list[str] = []
         template = fleet.Template("lt-1", "workers", "1")
         self.group = fleet.Group(
             "workers",
@@ -36,29 +36,29 @@ class World:
         self.do(self.group.start(self.now))
 
     def do(self, effects: list[fleet.Effect]) -> None:
-        """Answer every effect, and what follows."""
-        owed = list(effects)
-        while owed:
-            effect = owed.pop(0)
+        """Do what the group asks of EC2, and what it asks then."""
+        pending = list(effects)
+        while pending:
+            effect = pending.pop(0)
             if isinstance(effect, fleet.Terminate):
-                self.ended.append(effect.instance_id)
+                self.terminated.append(effect.instance_id)
                 self.group.terminated(effect.instance_id, self.now)
-            elif self.refusal:
-                self.group.launch_failed(effect.activity, self.refusal, self.now)
+            elif self.launch_error:
+                self.group.launch_failed(effect.activity, self.launch_error, self.now)
             else:
                 id = f"i-{next(self.numbers)}"
-                owed += self.group.launched(effect.activity, id, effect.template, "t3.medium", "ami-1", self.now)
+                pending += self.group.launched(effect.activity, id, effect.template, "t3.medium", "ami-1", self.now)
 
     def resize(self, *, min_size: int | None = None, max_size: int | None = None, desired: int | None = None) -> None:
         """UpdateAutoScalingGroup with sizes only."""
-        wanted = fleet.resized(self.group.settings, min_size=min_size, max_size=max_size, desired=desired)
-        self.do(self.group.update(wanted, self.now))
+        settings = fleet.resized(self.group.settings, min_size=min_size, max_size=max_size, desired=desired)
+        self.do(self.group.update(settings, self.now))
 
     def change(self, **settings: Any) -> None:
-        """UpdateAutoScalingGroup with anything else."""
+        """UpdateAutoScalingGroup with other settings."""
         self.do(self.group.update(replace(self.group.settings, **settings), self.now))
 
-    def desire(self, desired: int) -> None:
+    def set_desired(self, desired: int) -> None:
         """SetDesiredCapacity."""
         self.do(self.group.set_desired(desired, self.now))
 
@@ -84,10 +84,10 @@ class World:
         return {i.id: i.state for i in self.group.instances.values()}
 
     def newest(self) -> fleet.Activity:
-        """The last activity that began."""
+        """The newest scaling activity."""
         return list(self.group.activities.values())[-1]
 
 
 def refused(code: str = "ValidationError", match: str = "") -> Any:
-    """Expect AWS's refusal."""
+    """Expect an error with AWS's code."""
     return pytest.raises(fleet.Refused, match=f"^{code}: .*{match}")
