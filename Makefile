@@ -94,9 +94,8 @@ image-local: .venv/ready-dev ## bake it on localcloud, boot it and check what is
 image-check: .venv/ready ## format and validity of the image template
 	@.ci/image check $(OPTIONS)
 
-docs: .venv/ready-dev ## write the generated docs: options, role READMEs, checks, planted faults
+docs: .venv/ready-dev ## write the generated docs: options, role READMEs, checks
 	@python -m tools.docs
-	@python -m tests.fleet --write
 
 bench: .venv/ready-dev ## calls, writes and times against boto3, aws-cli, the runbook's script and a shell script that bakes
 	@python -m bench

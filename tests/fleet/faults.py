@@ -1,7 +1,4 @@
-"""Faults to plant in a fleet, and the one check that each of them has to fail.
-
-`python -m tests.fleet` prints them as a table for docs/checks.md.
-"""
+"""Faults to plant in a fleet, and the one check that each of them has to fail."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 from localcloud.testing import wait_until
 
-from tests.fleet.cloud import ROOT
 from tests.fleet.fleet import (
     ANYTHING,
     GROUP,
@@ -34,8 +30,6 @@ from tests.fleet.fleet import (
 )
 from tests.fleet.healthy import DEFAULT_INPUTS, IMAGE, VPC, HealthyFleet, Inputs, doctor_finding, worker
 
-PAGE = ROOT / "docs/checks.md"
-BEGIN, END = "<!-- planted faults: made by python -m tests.fleet --write -->\n", "<!-- end of planted faults -->\n"
 SEVERITIES = {check.id: check.severity for check in CHECKS} | {"host-asked": "warning"}
 
 # Why a remedy's commands are not run.
@@ -789,22 +783,3 @@ FAULTS: tuple[Fault, ...] = tuple(
     )
     for fault in part()
 )
-
-
-def matrix() -> str:
-    """The table of planted faults for docs/checks.md."""
-    lines = [f"{len(FAULTS)} faults, {sum(not f.manual for f in FAULTS)} of their remedies are run.", ""]
-    lines += ["| fault | found by | severity | remedy run |", "|---|---|---|---|"]
-    for f in FAULTS:
-        ran = f"no: {f.manual}" if f.manual else "; then ".join(["yes", *(f"`{id}`" for id in f.remaining)])
-        lines.append(f"| {f.description} | `{f.check}` | {f.expected_severity} | {ran} |")
-    return "\n".join([*lines, ""])
-
-
-def page(text: str) -> str:
-    """docs/checks.md with the table between its marks. Raises ValueError if it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"{PAGE.name} needs a line {BEGIN.strip()} and a line {END.strip()}")
-    return f"{before}{begin}\n{matrix()}\n{end}{after}"

@@ -38,14 +38,8 @@ CASES = {
     "a typo in a name": Case({"fleet_mni_size": 2}, ("fleet_mni_size", "did you mean fleet_min_size?")),
     "a name unlike any other": Case({"fleet_zzzzzzzz": 2}, ("fleet_zzzzzzzz", "playbooks/vars/fleet_spec.yml")),
     "min above max": Case({"fleet_min_size": 11}, ("fleet_min_size (11)", "fleet_max_size (10)")),
-    "desired outside min and max": Case(
-        {"fleet_desired_capacity": 12}, ("fleet_desired_capacity (12)", "fleet_max_size (10)")
-    ),
     "a heartbeat below 30 s": Case(
         {"fleet_termination_hook_timeout": 29}, ("fleet_termination_hook_timeout is 29", "30 to 7200 s")
-    ),
-    "a heartbeat above 7200 s": Case(
-        {"fleet_launch_hook_timeout": 7201}, ("fleet_launch_hook_timeout is 7201", "30 to 7200 s")
     ),
     "a drain that the hook cannot cover": Case(
         {"fleet_termination_hook_timeout": 30, "fleet_drain_limit_seconds": 3600},
@@ -67,36 +61,12 @@ CASES = {
         {"fleet_vpc_id": "vpc-00000000000000000"}, ("There is no VPC vpc-00000000000000000", "fleet_vpc_id")
     ),
     "SSH for the world": Case({"fleet_ssh_cidrs": ["0.0.0.0/0"]}, ("fleet_ssh_cidrs", "0.0.0.0/0", "Session Manager")),
-    "SSH for the world of IPv6": Case({"fleet_ssh_cidrs": ["::/0"]}, ("fleet_ssh_cidrs", "::/0", "Session Manager")),
-    "SSH for the world, in another spelling": Case(
-        {"fleet_ssh_cidrs": ["0::0/0"]}, ("fleet_ssh_cidrs", "write ::/0.", "Session Manager"), 2
-    ),
-    "SSH for the world in two halves": Case(
-        {"fleet_ssh_cidrs": ["0.0.0.0/1", "128.0.0.0/1"]},
-        ("fleet_ssh_cidrs", "0.0.0.0/1, 128.0.0.0/1", "Session Manager"),
-    ),
     "a malformed CIDR": Case({"fleet_api_cidrs": ["10.0.0/8"]}, ("fleet_api_cidrs", "'10.0.0/8'", "203.0.113.7/32")),
-    "host bits in a CIDR": Case(
-        {"fleet_api_cidrs": ["10.1.2.3/16"]}, ("fleet_api_cidrs", "host bits", "write 10.1.0.0/16")
-    ),
-    "an address without a length": Case(
-        {"fleet_api_cidrs": ["10.1.2.3"]}, ("fleet_api_cidrs", "'10.1.2.3'", "write 10.1.2.3/32")
-    ),
     "a malformed ARN": Case(
         {"fleet_permissions_boundary_arn": "arn:aws:iam:123456789012:policy/x"},
         ("fleet_permissions_boundary_arn", "arn:aws:iam::123456789012:policy/name"),
     ),
-    "a malformed ARN of a key": Case(
-        {"fleet_volume_kms_key_id": "arn:aws:kms:key/1"}, ("fleet_volume_kms_key_id", "alias/...")
-    ),
     "a role name beyond IAM's limit": Case({"fleet_role_name": "r" * 65}, ("fleet_role_name", "1 to 64")),
-    "a group name beyond the limit": Case({"fleet_group_name": "g" * 256}, ("fleet_group_name", "1 to 255")),
-    "a template name below the limit": Case(
-        {"fleet_launch_template_name": "lt"}, ("fleet_launch_template_name", "3 to 128")
-    ),
-    "a repository name in capitals": Case(
-        {"fleet_repository_name": "GhostHands"}, ("fleet_repository_name", "lower-case")
-    ),
     "user data over 16 KB": Case({"fleet_required_keys": many_keys()}, ("16384", "fleet_required_keys")),
     "no credentials": Case(
         {"fleet_access_key": "", "fleet_secret_key": ""}, ("No AWS credentials found", "fleet_profile", "AWS_PROFILE")
@@ -104,7 +74,6 @@ CASES = {
     "a profile that does not exist": Case(
         {"fleet_access_key": "", "fleet_secret_key": "", "fleet_profile": "wekruit"}, ("wekruit", "fleet_profile")
     ),
-    "half a pair of keys": Case({"fleet_secret_key": ""}, ("fleet_access_key and fleet_secret_key",)),
     "an unknown region": Case({"fleet_region": "us-esat-1"}, ("fleet_region 'us-esat-1'", "us-east-1")),
     "a region without a default VPC": Case(
         {"fleet_region": "eu-west-1"}, ("eu-west-1 has no default VPC", "fleet_region"), 3
@@ -114,10 +83,6 @@ CASES = {
     ),
     "an endpoint without a scheme": Case(
         {"fleet_endpoint_url": "127.0.0.1:5566"}, ("fleet_endpoint_url", "http://127.0.0.1:5566")
-    ),
-    "a secret outside the role's policy": Case(
-        {"fleet_secret_name": "elsewhere/env"},
-        ("fleet_secret_name (elsewhere/env)", "fleet_secret_scope (ghosthands/worker/*)"),
     ),
     "a secret that is scheduled for deletion": Case(
         {"fleet_secret_name": "ghosthands/worker/leaving"},
@@ -153,12 +118,7 @@ CASES = {
         {"fleet_account_id": "210987654321"}, ("123456789012", "fleet_account_id is 210987654321", "fleet_profile")
     ),
     "a newline in a tag": Case({"fleet_tags": {"Team": "a\nb"}}, ("fleet_tags.Team", "'a\\nb'")),
-    "a quote in a tag": Case({"fleet_tags": {"Team": 'a"b'}}, ("fleet_tags.Team",)),
-    "a reserved tag": Case({"fleet_tags": {"aws:team": "x"}}, ("fleet_tags", "'aws:team'", "do not begin with aws:")),
-    "a number as a tag": Case({"fleet_tags": {"CostCenter": 7}}, ("fleet_tags.CostCenter is 7", "quoted")),
     "a newline in a name": Case({"fleet_group_name": "a\nrm -rf /"}, ("fleet_group_name", "'a\\nrm -rf /'")),
-    "a newline at the end of a name": Case({"fleet_valet_app": "valet\n"}, ("fleet_valet_app", "'valet\\n'")),
-    "a quote in a name": Case({"fleet_valet_app": "valet'; rm -rf ~; '"}, ("fleet_valet_app", "lower-case")),
     "Jinja of an unknown variable": Case({"fleet_secret_name": "{{ not_there }}"}, ("fleet_secret_name", "not_there")),
     "Jinja that is cut short": Case({"fleet_secret_name": "{{ fleet_name"}, ("fleet_secret_name", "{{ fleet_name")),
     "Jinja as a value": Case({"fleet_tags": {"Team": "{{ '{{' }} 7 * 7 }}"}}, ("fleet_tags.Team",)),
@@ -171,7 +131,6 @@ CASES = {
     "a value that is not a choice": Case(
         {"fleet_size_owner": "me"}, ("fleet_size_owner is 'me'", "one of valet, playbook")
     ),
-    "an unknown process": Case({"fleet_suspended_processes": ["AZRebalanc"]}, ("did you mean AZRebalance?",)),
     "fleet_valet_apply without a fly command": Case(
         {"fleet_valet_apply": True}, ("fleet_valet_apply", "no fly command", "flyctl")
     ),

@@ -11,10 +11,6 @@ import pytest
 
 from tests.fleet.cloud import ROOT, PlaybookCloud, Run
 
-PLAYBOOKS = (
-    "preflight foundation iam security_group launch_template autoscaling_group lifecycle_hook valet status".split()
-)
-
 
 def checked(run: Run, sections: int) -> None:
     """A check on an empty account succeeded and would change that number of sections."""
@@ -72,13 +68,3 @@ def test_playbooks_run_from_any_folder(cloud: PlaybookCloud, clone: Path, tmp_pa
         7,
     )
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("book", PLAYBOOKS)
-@pytest.mark.parametrize("spelling", ["playbooks/{}.yml", "wekruit.ghosthands.{}"])
-def test_every_playbook_can_be_named_by_path_and_by_collection(
-    book: str, spelling: str, cloud: PlaybookCloud, clone: Path
-) -> None:
-    run = cloud.shell(f"ansible-playbook {spelling.format(book)} -i staging --check", clone)
-    checked(run, {"status": 0, "preflight": 0}.get(book, 1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.faults import FAULTS, PAGE, SHORT_WARMUP, Fault, page, shorten_warmup
+from tests.fleet.faults import FAULTS, SHORT_WARMUP, Fault, shorten_warmup
 from tests.fleet.healthy import HealthyFleet, Inputs, failed
 
 
@@ -21,11 +21,6 @@ def parameters(faults: Iterable[Fault], *, slow: bool = False) -> list[Any]:
 
 def test_a_healthy_fleet_passes_every_check(fleet: HealthyFleet) -> None:
     assert failed(fleet.check()) == set()
-
-
-def test_the_table_in_docs_checks_is_up_to_date() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert page(text) == text, "run: python -m tests.fleet --write"
 
 
 @pytest.mark.parametrize("fault", parameters(FAULTS))
