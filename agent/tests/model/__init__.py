@@ -1,1 +1,1 @@
-"""A model of the fleet's worker and of the instance that it runs on, in virtual time. Unit tests and schedules share it."""
+"""A model of the fleet's worker and of the instance that it runs on, for unit tests and schedules."""

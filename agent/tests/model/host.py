@@ -122,7 +122,7 @@ class Host:
     def now(self) -> float:
         return self.surroundings.timeline.now
 
-    # --- the system -----------------------------------------------------------------------------------------------------
+    # --- the system ---------------------------------------------------------------------------------------------------
 
     def boot_system(self) -> None:
         """Start the kernel; units follow."""
@@ -188,7 +188,7 @@ class Host:
         """Nothing runs any more."""
         self.docker_up = False
 
-    # --- Docker ---------------------------------------------------------------------------------------------------------
+    # --- Docker -------------------------------------------------------------------------------------------------------
 
     def compose_up(self, configuration: str = "") -> None:
         """`docker compose up`. Recreates the worker's container if its configuration has changed."""
@@ -300,7 +300,7 @@ class Host:
             self.container.state = "restarting"
             self.timeline.after(self.surroundings.delay(0.1, 1), self._restart_container, self.container.life)
 
-    # --- the worker -----------------------------------------------------------------------------------------------------
+    # --- the worker ---------------------------------------------------------------------------------------------------
 
     def worker_acted(self) -> None:
         """Note what the worker has done after something happened to it, and when it will act next."""

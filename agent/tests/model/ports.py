@@ -1,6 +1,6 @@
 """The agent's ports on a modelled host: what its metadata service, group, Docker, worker and files do and answer.
 
-What a call does is here. How long it takes, whether it fails and whether the agent is killed in it is up to the `Caller`.
+What a call does is here. How long it takes, whether it fails or the agent is killed in it, the `Caller` decides.
 """
 
 from __future__ import annotations

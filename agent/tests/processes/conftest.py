@@ -1,4 +1,4 @@
-"""The agent against real things: this machine's Docker with the real Compose plugin, and process instances of a localcloud."""
+"""Fixtures for the agent with this machine's Docker and the real Compose plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session", autouse=True)
 def docker() -> None:
-    """A Docker that answers."""
+    """Start Docker if it does not run."""
     subprocess.run([ROOT / ".ci/docker"], check=True)
 
 
@@ -30,10 +30,10 @@ def plugin() -> Path:
 
 @pytest.fixture(scope="session")
 def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A busybox that needs nothing else, of Debian's package."""
+    """A statically linked busybox, from Debian's package."""
     folder = tmp_path_factory.mktemp("busybox")
     if subprocess.run(["apt-cache", "show", "busybox-static"], capture_output=True, check=False).returncode:
-        subprocess.run(["apt-get", "-qq", "update"], check=True)  # a machine whose package lists are still empty
+        subprocess.run(["apt-get", "-qq", "update"], check=True)  # the package lists are still empty
     subprocess.run(
         ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "busybox-static"], cwd=folder, check=True
     )
@@ -43,7 +43,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def image(busybox: Path) -> Iterator[str]:
-    """An image that holds nothing but busybox, made from nothing."""
+    """An image that holds nothing but busybox."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(busybox, "bin/busybox")
@@ -58,7 +58,7 @@ def image(busybox: Path) -> Iterator[str]:
 
 @pytest.fixture
 def paths(tmp_path: Path, plugin: Path) -> Iterator[Paths]:
-    """A root of this test's own, with the Compose plugin in docker's configuration; its project is gone afterwards."""
+    """A root directory with the Compose plugin in Docker's configuration. Its containers are removed afterwards."""
     name = f"ghtest{uuid.uuid4().hex[:8]}"
     root = tmp_path / name
     paths = Project(root)
@@ -72,7 +72,7 @@ def paths(tmp_path: Path, plugin: Path) -> Iterator[Paths]:
 
 
 class Project(Paths):
-    """Paths whose project has a name of its own, so that tests do not share one."""
+    """Paths whose Compose project has the name of the root directory, so that tests do not share one."""
 
     @property
     def project(self) -> Path:

@@ -66,7 +66,7 @@ class Fleet:
         worker = {"worker": [sys.executable, "-m", "model.worker_process", *options], "cwd": str(TESTS)}
         (folder / "worker.json").write_text(json.dumps(worker))
 
-    # --- the cloud -----------------------------------------------------------------------------------------------------------
+    # --- the cloud ----------------------------------------------------------------------------------------------------
 
     def up(self) -> None:
         """Start the cloud and create the role with iam.yml's policy, the secret, and an empty group with its hook."""
@@ -127,7 +127,7 @@ class Fleet:
         """A boto3 client of the account owner."""
         return self.cloud.client(service)
 
-    # --- the group -----------------------------------------------------------------------------------------------------------
+    # --- the group ----------------------------------------------------------------------------------------------------
 
     def instances(self) -> dict[str, dict[str, Any]]:
         """Instances of the group by id, as AWS describes them."""
@@ -184,7 +184,7 @@ class Fleet:
             if (parameters := call["parameters"]).get("InstanceId") == instance
         ]
 
-    # --- an instance ---------------------------------------------------------------------------------------------------------
+    # --- an instance --------------------------------------------------------------------------------------------------
 
     def watch_pid(self, instance: str) -> int:
         """The process id of its agent's `watch`."""

@@ -1,4 +1,4 @@
-"""What a process instance runs in place of an operating system set up by the runbook: its script, then the unit's ExecStop.
+"""What a process instance runs as the runbook has it: the script, then the ExecStop of the unit.
 
 `python -m processes.runbook_instance FOLDER` is used like `processes.instance`, and with the same fake docker command.
 """

@@ -1,4 +1,4 @@
-"""Every call of the compose and image adapters, on this machine's Docker with the real plugin."""
+"""The adapters for Compose and images, with this machine's Docker and the real Compose plugin."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ghosthands_agent.docker import Docker, DockerImages
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import API, WORKER, Refused, Service, Unavailable
 
-SOURCES = Path(compose.__file__).parents[1]
-#: Ends with 7 on SIGTERM, and 0.3 s later.
-OBEDIENT = "trap '/bin/busybox sleep 0.3; exit 7' TERM; while :; do /bin/busybox sleep 0.05; done"
-DEAF = "trap '' TERM; while :; do /bin/busybox sleep 0.05; done"
+SOURCES, TESTS = Path(compose.__file__).parents[1], Path(__file__).parents[1]
+#: Exits with 7, 0.3 s after SIGTERM.
+EXITS = "trap '/bin/busybox sleep 0.3; exit 7' TERM; while :; do /bin/busybox sleep 0.05; done"
+IGNORES_SIGTERM = "trap '' TERM; while :; do /bin/busybox sleep 0.05; done"
 
 
-def write_project(paths: Paths, image: str, worker: str = OBEDIENT, ready: str = "true") -> None:
-    """A project as the runbook's: a worker that waits for a healthy api, the image by ECR_IMAGE, values from `.env`."""
+def write_project(paths: Paths, image: str, worker: str = EXITS, ready: str = "true") -> None:
+    """The runbook's project: the worker waits for a healthy api, the image is ECR_IMAGE, values come from `.env`."""
     paths.compose_file.write_text(
         f"""
 services:
   api:
     image: ${{ECR_IMAGE}}
-    command: ["/bin/busybox", "sh", "-c", {_yaml(OBEDIENT)}]
+    command: ["/bin/busybox", "sh", "-c", {_yaml(EXITS)}]
     network_mode: none
     healthcheck: {{test: ["CMD", "/bin/busybox", "sh", "-c", "{ready}"], interval: 0.2s, retries: 3}}
   worker:
@@ -67,9 +67,7 @@ def project(paths: Paths) -> DockerCompose:
     return DockerCompose(Docker(paths), paths)
 
 
-def test_a_project_comes_up_in_order_and_a_second_time_is_left_alone(
-    paths: Paths, image: str, project: DockerCompose
-) -> None:
+def test_a_second_up_leaves_a_running_project_alone(paths: Paths, image: str, project: DockerCompose) -> None:
     write_project(paths, image)
     assert project.services() == {}
     finish(project.up())
@@ -110,13 +108,13 @@ def test_sigterm_reaches_the_worker_alone_and_docker_does_not_start_it_again(
     time.sleep(0.5)
     assert project.services()[WORKER] == Service("exited", exit_code=7)
     assert project.services()[API].runs
-    project.terminate(WORKER)  # nothing there: no error
+    project.terminate(WORKER)  # not running: no error
     project.terminate("no-such-service")
     assert delivered < 1.0
 
 
 def test_a_stop_waits_its_grace_and_then_kills(paths: Paths, image: str, project: DockerCompose) -> None:
-    write_project(paths, image, worker=DEAF)
+    write_project(paths, image, worker=IGNORES_SIGTERM)
     finish(project.up())
     finish(project.stop([WORKER], 1))
     assert project.services()[WORKER] == Service("exited", exit_code=137)
@@ -126,7 +124,7 @@ def test_a_stop_waits_its_grace_and_then_kills(paths: Paths, image: str, project
     finish(project.stop([WORKER], 1))
 
 
-def test_a_stop_needs_neither_the_env_nor_a_sound_compose_file(
+def test_a_stop_needs_neither_the_env_nor_a_valid_compose_file(
     paths: Paths, image: str, project: DockerCompose
 ) -> None:
     write_project(paths, image)
@@ -137,11 +135,11 @@ def test_a_stop_needs_neither_the_env_nor_a_sound_compose_file(
     assert project.services()[WORKER] == Service("exited", exit_code=7)
 
 
-def test_a_stop_ends_a_bringing_up_that_is_under_way(paths: Paths, image: str, project: DockerCompose) -> None:
-    """Whoever began it, an agent that was killed included: else it would start the worker when the api gets healthy."""
+def test_a_stop_ends_an_up_that_is_under_way(paths: Paths, image: str, project: DockerCompose) -> None:
+    """Also one of an agent that was killed: otherwise it would start the worker when the api gets healthy."""
     write_project(paths, image, ready="[ -e /ready ]")
-    bring_up = (
-        f"import sys, time, pathlib; sys.path.insert(0, {str(SOURCES)!r}); sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
+    program = (
+        f"import sys, time, pathlib; sys.path[:0] = [{str(SOURCES)!r}, {str(TESTS)!r}]\n"
         "from ghosthands_agent.compose import DockerCompose\n"
         "from ghosthands_agent.docker import Docker\n"
         "from processes.conftest import Project\n"
@@ -153,7 +151,7 @@ def test_a_stop_ends_a_bringing_up_that_is_under_way(paths: Paths, image: str, p
     paths.compose_file.write_text(
         paths.compose_file.read_text().replace("retries: 3", "retries: 1000, start_period: 60s")
     )
-    agent = subprocess.Popen([sys.executable, "-c", bring_up], stdout=subprocess.PIPE, start_new_session=True)
+    agent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True)
     assert agent.stdout is not None
     with agent.stdout:
         agent.stdout.readline()
@@ -161,17 +159,17 @@ def test_a_stop_ends_a_bringing_up_that_is_under_way(paths: Paths, image: str, p
         time.sleep(0.1)
     os.killpg(agent.pid, signal.SIGKILL)
     agent.wait()
-    assert bringing_up(paths), "it outlives the agent"
+    assert up_processes(paths), "it goes on after the agent was killed"
     finish(project.stop([WORKER, API], 2))
     until = time.monotonic() + 5
-    while bringing_up(paths):
+    while up_processes(paths):
         assert time.monotonic() < until
         time.sleep(0.05)
     assert not any(service.runs for service in project.services().values())
 
 
-def bringing_up(paths: Paths) -> list[int]:
-    """Processes of `compose ... up` for this project."""
+def up_processes(paths: Paths) -> list[int]:
+    """The pids of `docker compose up` of this project."""
     found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -183,12 +181,12 @@ def bringing_up(paths: Paths) -> list[int]:
     return found
 
 
-def test_two_who_bring_up_at_once_do_it_one_after_the_other(paths: Paths, image: str, project: DockerCompose) -> None:
+def test_two_ups_at_once_run_one_after_the_other(paths: Paths, image: str, project: DockerCompose) -> None:
     write_project(paths, image)
     first, second = project.up(), DockerCompose(Docker(paths), paths).up()
     seen = set()
     while not (first.done() & second.done()):
-        seen.add(len({os.getsid(pid) for pid in bringing_up(paths) if Path(f"/proc/{pid}").exists()}))
+        seen.add(len({os.getsid(pid) for pid in up_processes(paths) if Path(f"/proc/{pid}").exists()}))
         time.sleep(0.02)
     first.result()
     second.result()
@@ -209,14 +207,14 @@ def test_a_value_of_the_env_reaches_neither_arguments_nor_errors(
     assert str(caught.value) == "docker compose up: exit 1"
 
 
-def test_an_image_is_here_or_not(paths: Paths, image: str) -> None:
+def test_an_image_is_present_or_not(paths: Paths, image: str) -> None:
     images = DockerImages(Docker(paths), paths)
     assert images.present(image)
     assert not images.present("ghosthands-test:no-such-tag")
     assert not images.present(f"ghosthands-test@sha256:{'0' * 64}")
 
 
-def test_the_baked_image_counts_if_docker_still_holds_it(paths: Paths, image: str) -> None:
+def test_a_baked_image_is_used_if_docker_still_holds_it(paths: Paths, image: str) -> None:
     images = DockerImages(Docker(paths), paths)
     assert images.baked() is None
     paths.baked_image.parent.mkdir(parents=True)

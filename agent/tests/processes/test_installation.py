@@ -1,4 +1,4 @@
-"""The agent as roles/ghosthands/README.md installs it: a virtual environment of its own, pins with hashes, nothing of this checkout."""
+"""The agent as roles/ghosthands/README.md installs it: in its own virtual environment, with pinned packages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def installed(commands: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
     return place
 
 
-def test_it_runs_from_its_own_place_and_knows_no_other(installed: Path) -> None:
+def test_the_installed_agent_uses_only_its_own_packages(installed: Path) -> None:
     said = subprocess.run(
         [installed / "bin/python", "-I", "-m", "ghosthands_agent", "--help"],
         cwd="/",
@@ -65,7 +65,7 @@ def test_every_package_is_pinned_with_hashes() -> None:
     assert all("==" in block and block.count("--hash=sha256:") >= 2 for block in blocks)
 
 
-def test_it_has_what_this_checkout_is_tested_with() -> None:
+def test_the_pins_are_those_of_the_lock_file() -> None:
     lock = (ROLE.parents[1] / "requirements.lock").read_text()
     for pin in re.findall(r"^\S+==\S+", (ROLE / "files/requirements.txt").read_text(), re.MULTILINE):
         assert re.search(rf"^{re.escape(pin)} ", lock, re.MULTILINE), pin

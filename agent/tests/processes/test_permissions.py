@@ -1,4 +1,4 @@
-"""The role's policy of playbooks/iam.yml: enough for everything that the agent does, and no action of it idle."""
+"""The policy of playbooks/iam.yml: it is enough for the agent, and every action of it is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from processes import instance as instance_program
 from processes.fleet import Fleet, iam_statements
 
-#: What a process instance has no way to have: Xvfb, and the api's own server.
+#: What a process instance does not have: Xvfb, and the api's server.
 NOT_HERE = {"display", "api"}
 
 
@@ -30,7 +30,7 @@ def instance(fleet: Fleet) -> str:
 
 
 def bad_findings(fleet: Fleet, instance: str) -> dict[str, str]:
-    """What the doctor finds wrong on this instance."""
+    """Details of the bad findings of the agent's doctor on this instance, by id."""
     own = fleet.folder / instance
     done = subprocess.run(
         [*instance_program.agent_command(own), "doctor", "--json"],
@@ -47,7 +47,7 @@ def bad_findings(fleet: Fleet, instance: str) -> dict[str, str]:
 
 
 def without(action: str) -> list[dict[str, Any]]:
-    """The policy less one action."""
+    """The policy without one action."""
     changed = copy.deepcopy(iam_statements())
     for statement in changed:
         statement["Action"] = [allowed for allowed in statement["Action"] if allowed != action]
@@ -73,7 +73,7 @@ def test_the_policy_is_enough(fleet: Fleet, instance: str) -> None:
         ("ecr:GetAuthorizationToken", "registry"),
     ],
 )
-def test_one_action_less_is_found_by_name(fleet: Fleet, instance: str, action: str, finding: str) -> None:
+def test_a_missing_permission_is_found_by_name(fleet: Fleet, instance: str, action: str, finding: str) -> None:
     fleet.allow(without(action))
     try:
         bad = bad_findings(fleet, instance)

@@ -1,4 +1,4 @@
-"""Images by digest, from a real registry (Debian's docker-registry) on this machine."""
+"""Pulling images by digest from a real registry, Debian's docker-registry, on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Iterator[str]:
-    """A registry's address; loopback ones need no TLS. (`busybox` has seen to the package lists.)"""
+    """The address of a registry. (`busybox` has updated the package lists.)"""
     folder = tmp_path_factory.mktemp("registry")
     subprocess.run(
         ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "docker-registry"], cwd=folder, check=True
@@ -59,7 +59,7 @@ def _answers(url: str) -> None:
 
 @pytest.fixture
 def pushed(registry: str, image: str) -> Iterator[str]:
-    """A reference by digest that only the registry has."""
+    """A reference by digest of an image that only the registry has."""
     name = f"{registry}/ghosthands:1"
     subprocess.run(["docker", "tag", image, name], check=True)
     subprocess.run(["docker", "push", "--quiet", name], check=True, stdout=subprocess.DEVNULL)
@@ -74,14 +74,14 @@ def pushed(registry: str, image: str) -> Iterator[str]:
     subprocess.run(["docker", "image", "rm", digest], check=False, capture_output=True)
 
 
-def test_an_image_is_pulled_by_digest_and_is_there_from_then_on(paths: Paths, pushed: str) -> None:
+def test_an_image_pulled_by_digest_is_present_from_then_on(paths: Paths, pushed: str) -> None:
     images = DockerImages(Docker(paths), paths)
     assert not images.present(pushed)
     finish(images.pull(pushed))
     assert images.present(pushed)
 
 
-def test_the_baked_image_counts_while_docker_holds_it(paths: Paths, pushed: str) -> None:
+def test_a_baked_image_pulled_by_digest_is_used(paths: Paths, pushed: str) -> None:
     images = DockerImages(Docker(paths), paths)
     paths.baked_image.parent.mkdir(parents=True)
     paths.baked_image.write_text(f"{pushed}\n")
@@ -98,6 +98,6 @@ def test_a_digest_that_the_registry_does_not_have_is_refused_by_name(paths: Path
     assert refusal.value.code == "NoSuchImage"
 
 
-def test_without_a_record_nothing_was_baked(tmp_path: Path) -> None:
+def test_without_a_record_there_is_no_baked_image(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     assert DockerImages(Docker(paths), paths).baked() is None

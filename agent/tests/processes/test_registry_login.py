@@ -1,4 +1,4 @@
-"""A login that is written anew reaches a container that runs: its directory is mounted, not its file."""
+"""A new login reaches a running container: the directory is mounted, not the file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from ghosthands_agent.aws import Account
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.registry import EcrRegistry
-from unit.listening import Request, Said, listening
+from unit.fake_http import Reply, Request, fake_server
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 
 
 @pytest.fixture
 def container(paths: Paths, image: str) -> Iterator[str]:
-    """One like the deploy server, uid 1000, that mounts the directory of logins read-only."""
+    """A container like the deploy server: uid 1000, with the directory of logins mounted read-only."""
     paths.docker_config.chmod(0o755)
     mount = f"type=bind,source={paths.docker_config},target=/logins,readonly"
     command = [
@@ -64,10 +64,10 @@ def test_a_running_container_sees_each_fresh_login(
     tokens = [base64.b64encode(f"AWS:password-{number}".encode()).decode() for number in range(3)]
     left = iter(tokens)
 
-    def token(_: Request) -> Said:
-        return Said(body=json.dumps({"authorizationData": [{"authorizationToken": next(left)}]}))
+    def token(_: Request) -> Reply:
+        return Reply(body=json.dumps({"authorizationData": [{"authorizationToken": next(left)}]}))
 
-    with listening(token) as ecr:
+    with fake_server(token) as ecr:
         registry = EcrRegistry(Account("us-east-1", ecr.url), paths, IMAGE)
         for expected in tokens:
             task = registry.login()
@@ -78,6 +78,6 @@ def test_a_running_container_sees_each_fresh_login(
 
 
 def give_to_uid_1000(folder: Path) -> None:
-    """As the role does: the container's user is the owner, nobody else reads."""
+    """Make the container's user the owner, as the role does."""
     os.chown(folder, 1000, 1000)
     folder.chmod(0o700)

@@ -1,4 +1,4 @@
-"""An instance with the agent: the agent's own procedures as systemd services, and what the rules need to know about it."""
+"""An instance with the agent: its real procedures as systemd services, and what the rules need to know about it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class AgentHost(FleetHost):
     def keep_image(self, reference: str) -> None:
         """Forgets what was pulled: the next boot pulls again, which makes boots longer."""
 
-    # --- what the rules need to know ------------------------------------------------------------------------------------
+    # --- what the rules need to know ----------------------------------------------------------------------------------
 
     def note_ability(self) -> None:
         now = self.now
@@ -170,7 +170,7 @@ class AgentHost(FleetHost):
     def drained_on_request(self) -> bool:
         return "requested" in self.flags
 
-    # --- faults -----------------------------------------------------------------------------------------------------------
+    # --- faults -------------------------------------------------------------------------------------------------------
 
     def agent_fault(self, event: Event) -> None:
         number = event.number

@@ -65,7 +65,7 @@ class AgentService:
         self._running: Generator[float, None, Any] | None = None
         self._ports = simulated_ports(host, self, host.fleet, secret=SECRET)
 
-    # --- systemd ----------------------------------------------------------------------------------------------------------
+    # --- systemd ------------------------------------------------------------------------------------------------------
 
     @property
     def active(self) -> bool:
@@ -146,7 +146,7 @@ class AgentService:
         if life == self.life and boots == self.host.boots and not self.host.shutting_down:
             self.start()
 
-    # --- model.ports.Caller -----------------------------------------------------------------------------------------------
+    # --- model.ports.Caller -------------------------------------------------------------------------------------------
 
     def monotonic(self) -> float:
         return self.host.now + self.lag - self.host.boot_began
@@ -187,7 +187,7 @@ class AgentService:
                 self.host, f"{self.name}: {event}", *(f"{key}={value}" for key, value in fields.items())
             )
 
-    # --- conditions ---------------------------------------------------------------------------------------------------------
+    # --- conditions ---------------------------------------------------------------------------------------------------
 
     def _spend(self, seconds: float) -> None:
         """Let a call take its time. The fleet goes on meanwhile, unless it is itself inside somebody's call."""

@@ -1,8 +1,8 @@
 """Schedules with real processes: agents, workers, sockets and signals, on localcloud's process instances.
 
-One schedule is the life of one instance: it boots, works, meets faults, is terminated by its group, drains. All share one
-cloud, one group and one job queue. The worker's times pass `SPEED` times as fast (`WorkerOptions.sped_up`), the agent's do
-not.
+One schedule is the life of one instance: it boots, works, meets faults, is terminated by its group, drains. All share
+one cloud, one group and one job queue. The worker's times pass `SPEED` times as fast (`WorkerOptions.sped_up`), the
+agent's do not.
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ def table(rows: dict[str, Totals]) -> Iterable[str]:
     """The last lines that a run prints."""
     with_agent = [totals for row, totals in rows.items() if not row.startswith(RUNBOOK)]
     faults = sum((totals.faults for totals in with_agent), Counter[str]())
-    yield f"what happened to fleets with the agent: {', '.join(f'{kind} {count}' for kind, count in sorted(faults.items()))}"
+    happened = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
+    yield f"what happened to fleets with the agent: {happened}"
     yield (
         f"{'':<24}{'schedules':>10}{'jobs':>8}{'lost':>7}{'doubled':>9}{'interrupted':>13}{'released':>10}"
         f"{'hooks completed':>17}{'timed out':>11}{'drain median':>14}{'99th':>8}{'after last job':>16}"

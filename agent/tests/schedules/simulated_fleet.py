@@ -1,4 +1,4 @@
-"""A fleet in virtual time: its group (`localcloud.fleet`), instances, job queue and scaler, and the rules checked on the way."""
+"""A fleet in virtual time: its group (`localcloud.fleet`), instances, job queue and scaler, and the rules for it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SimulatedFleet:
     """A group, its instances and its job queue under a schedule.
 
     Attributes:
-        with_agent: whether its instances have the agent, and the group its settings; otherwise all is as in the runbook.
+        with_agent: whether instances and group are as the playbooks make them; otherwise all is as in the runbook.
         inside_call: an agent's call is taking its time; see `agent_service.AgentService`.
         ended: nothing happens any more.
     """
@@ -98,7 +98,7 @@ class SimulatedFleet:
         self.broken_rules.append(f"at {self.timeline.now - START:.1f} s{where}: {rule}")
         self.log(host, "BROKEN RULE:", rule)
 
-    # --- the queue and its scaler ---------------------------------------------------------------------------------------
+    # --- the queue and its scaler -------------------------------------------------------------------------------------
 
     def submit(self, job: Job) -> None:
         """Add a job to the queue."""
@@ -125,7 +125,7 @@ class SimulatedFleet:
             settings = fleet.resized(self.group.settings, min_size=None, max_size=None, desired=desired)
             self.apply(self.group.update(settings, self.timeline.now))
 
-    # --- the group ------------------------------------------------------------------------------------------------------
+    # --- the group ----------------------------------------------------------------------------------------------------
 
     def apply(self, effects: list[fleet.Effect]) -> None:
         """Do what the group wants to be done, and what its instances' changes of state mean for them."""
@@ -200,7 +200,7 @@ class SimulatedFleet:
                     self._check_heartbeats(host, "the hook's timeout")
             self.counts.retained += move.after == "Terminating:Retained"
 
-    # --- the API for agents (model.ports.GroupApi), workers and operators ---------------------------------------------------
+    # --- the API for agents (model.ports.GroupApi), workers and operators ---------------------------------------------
 
     @property
     def api_down_until(self) -> float:
@@ -278,7 +278,7 @@ class SimulatedFleet:
         """An operator had the agent drain the instance, and now terminates it."""
         self.terminate(host.id, decrement=False)
 
-    # --- rules that are checked on the way ----------------------------------------------------------------------------------
+    # --- rules that are checked on the way ----------------------------------------------------------------------------
 
     def _check_heartbeats(self, host: FleetHost, until: str) -> None:
         """No heartbeat later than a third of the timeout and a margin, while the agent could send one."""
@@ -328,7 +328,7 @@ class SimulatedFleet:
         if not recent and host.stops_without_reason() and not hung:
             self.rule_broken(host, "a busy worker is stopped before the drain's limit")
 
-    # --- the worst moment for a job ------------------------------------------------------------------------------------------
+    # --- the worst moment for a job -----------------------------------------------------------------------------------
 
     def job_after_idle_reading(self, host: FleetHost) -> bool:
         """The agent of an instance that terminates has just read "idle". Whether a job comes now."""

@@ -80,7 +80,7 @@ class Simulation(SimulatedFleet):
             counts.faults,
         )
 
-    # --- events -----------------------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def _happens(self, event: Event) -> None:
         self.log(None, f"** {event.kind}", f"for {event.seconds} s" if event.seconds else "", f"({event.number})")
@@ -174,7 +174,7 @@ class Simulation(SimulatedFleet):
             if (instance := self.group.instances.get(id)) and instance.state == "Standby":
                 self.terminate(id, decrement=False)
 
-    # --- rest -------------------------------------------------------------------------------------------------------------
+    # --- rest ---------------------------------------------------------------------------------------------------------
 
     def _check_rest(self) -> None:
         """Release what is retained, then wait until the fleet has been at rest for a minute."""

@@ -1,4 +1,4 @@
-"""One instance for unit tests of the agent's procedures: the model's host, a group of one, and every call under control.
+"""One instance for unit tests of the agent's procedures: a modelled host whose every call can be made to fail.
 
 instance = SimulatedInstance()
 instance.start_worker(job_seconds=100)
@@ -126,7 +126,7 @@ class SimulatedInstance:
 
     @property
     def job_results(self) -> list[str]:
-        """What became of jobs, in order: "finished", "released", or the reason why a worker left one without releasing it."""
+        """What became of jobs, in order: "finished", "released", or why a worker left one without releasing it."""
         results, claimed = [], set()
         for event in self.jobs.events:
             match event.action:
@@ -143,7 +143,7 @@ class SimulatedInstance:
         """The fields of the journal's lines for an event."""
         return [fields for _, step, fields in self.journal if step == event]
 
-    # --- running procedures -----------------------------------------------------------------------------------------------
+    # --- running procedures -------------------------------------------------------------------------------------------
 
     def ports(self) -> Ports:
         """The agent's ports on this instance."""
@@ -200,7 +200,7 @@ class SimulatedInstance:
             raise AssertionError("it was not killed")
         self._kill_at = None
 
-    # --- events -----------------------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def start_worker(
         self, mode: Mode = "queue", *, job_seconds: float | None = None, drains_itself: bool = False
@@ -236,7 +236,7 @@ class SimulatedInstance:
         else:
             self.timeline.at(self.hooks[hook], self._time_out, hook)
 
-    # --- model.host.Surroundings --------------------------------------------------------------------------------------------
+    # --- model.host.Surroundings --------------------------------------------------------------------------------------
 
     def delay(self, shortest: float, longest: float) -> float:
         return 0.0
@@ -253,7 +253,7 @@ class SimulatedInstance:
         if self.jobs.has_waiting_jobs():
             self.host.look_at_queue()
 
-    # --- model.ports.GroupApi -----------------------------------------------------------------------------------------------
+    # --- model.ports.GroupApi -----------------------------------------------------------------------------------------
 
     def heartbeat(self, host: Host, hook: str) -> None:
         self._check_wait(hook)
@@ -280,7 +280,7 @@ class SimulatedInstance:
         if hook not in self.hooks:
             raise Refused("autoscaling", NO_ACTIVE_ACTION)
 
-    # --- model.ports.Caller -------------------------------------------------------------------------------------------------
+    # --- model.ports.Caller -------------------------------------------------------------------------------------------
 
     def monotonic(self) -> float:
         return self.now

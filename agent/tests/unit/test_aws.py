@@ -1,4 +1,4 @@
-"""Calls of AWS, against a server that answers in AWS's words."""
+"""Calls of AWS, with a server that gives AWS's replies."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 from ghosthands_agent import aws
 from ghosthands_agent.aws import Account, OwnGroup, WorkerSecret
 from ghosthands_agent.ports import NO_ACTIVE_ACTION, PortError, Refused, Task, Unavailable
-from unit.listening import Answering, Listening, Request, Said, listening
+from unit.fake_http import FakeServer, Reply, Request, fake_server
 
 INSTANCE = "i-0123456789abcdef0"
 XML = {"Content-Type": "text/xml"}
 
 
-def xml(action: str) -> Said:
-    return Said(body=f"<{action}Response><{action}Result/></{action}Response>", headers=XML)
+def xml(action: str) -> Reply:
+    return Reply(body=f"<{action}Response><{action}Result/></{action}Response>", headers=XML)
 
 
-def refusal(code: str, message: str = "canary", status: int = 400) -> Said:
-    """An error as the query protocol words it."""
-    body = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-    return Said(status, body, headers=XML)
+def refusal(code: str, message: str = "canary", status: int = 400) -> Reply:
+    """An error of the query protocol."""
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Reply(status, f"<ErrorResponse>{error}</ErrorResponse>", headers=XML)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def group(server: Listening) -> OwnGroup:
+def group(server: FakeServer) -> OwnGroup:
     return OwnGroup(Account("us-east-1", server.url), "gh worker & co", lambda: INSTANCE)
 
 
@@ -47,7 +47,7 @@ def result(task: Task[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("call", "wanted"),
+    ("call", "parameters"),
     [
         (
             lambda own: own.heartbeat("hook"),
@@ -67,11 +67,11 @@ def result(task: Task[str]) -> str:
         ),
     ],
 )
-def test_each_call_says_what_it_means(call: Callable[[OwnGroup], None], wanted: list[str]) -> None:
-    with listening(lambda request: xml(request.body.split("&")[0].removeprefix("Action="))) as server:
+def test_each_call_has_its_parameters(call: Callable[[OwnGroup], None], parameters: list[str]) -> None:
+    with fake_server(lambda request: xml(request.body.split("&")[0].removeprefix("Action="))) as server:
         call(group(server))
-        (asked,) = server.asked
-        assert set(wanted) <= set(asked.body.split("&"))
+        (asked,) = server.requests
+        assert set(parameters) <= set(asked.body.split("&"))
         assert "AutoScalingGroupName=gh+worker+%26+co" in asked.body or "SetInstanceHealth" in asked.body
 
 
@@ -90,14 +90,14 @@ def test_each_call_says_what_it_means(call: Callable[[OwnGroup], None], wanted: 
         (refusal("ResourceContention"), Unavailable, "ResourceContention"),
         (refusal("InternalFailure", status=500), Unavailable, "InternalFailure"),
         (refusal("Whatever", status=503), Unavailable, "Whatever"),
-        (Said(503, "<html>canary</html>"), Unavailable, None),
+        (Reply(503, "<html>canary</html>"), Unavailable, None),
         (None, Unavailable, None),
     ],
 )
-def test_errors_are_told_apart_by_code_and_carry_no_text(
-    answer: Said | None, kind: type[PortError], code: str | None
+def test_errors_are_classified_by_code_and_contain_no_text(
+    answer: Reply | None, kind: type[PortError], code: str | None
 ) -> None:
-    with listening(lambda _: answer) as server:
+    with fake_server(lambda _: answer) as server:
         with pytest.raises(PortError) as caught:
             group(server).complete("hook", "CONTINUE")
         assert type(caught.value) is kind
@@ -110,58 +110,62 @@ def test_errors_are_told_apart_by_code_and_carry_no_text(
 
 def test_a_call_is_made_once() -> None:
     """The retries are the procedures', which know what time is left."""
-    with listening(lambda _: refusal("InternalFailure", status=500)) as server:
+    with fake_server(lambda _: refusal("InternalFailure", status=500)) as server:
         with pytest.raises(Unavailable):
             group(server).heartbeat("hook")
         assert len(server.calls) == 1
 
 
-def test_a_server_that_hangs_costs_five_seconds_at_most() -> None:
-    with listening(lambda _: Said(hang=8.0)) as server:
+def test_a_call_takes_five_seconds_at_most() -> None:
+    with fake_server(lambda _: Reply(hang=8.0)) as server:
         own, began = group(server), time.monotonic()
         with pytest.raises(Unavailable):
             own.heartbeat("hook")
         assert time.monotonic() - began < aws.CALL_SECONDS + 0.5
 
 
-def test_what_no_time_out_bounds_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_a_timeout_of_its_own_is_given_up_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as the resolution of a name."""
+    seconds = aws.CALL_SECONDS
     monkeypatch.setattr(aws, "CALL_SECONDS", 0.2)
-    answers = iter([Said(hang=0.6), xml("RecordLifecycleActionHeartbeat")])
-    with listening(lambda _: next(answers)) as server:
+    answers = iter([Reply(hang=0.6), xml("RecordLifecycleActionHeartbeat")])
+    with fake_server(lambda _: next(answers)) as server:
         own = group(server)
         with pytest.raises(Unavailable, match="autoscaling:record_lifecycle_action_heartbeat: Timeout"):
             own.heartbeat("first")
         time.sleep(0.6)
+        monkeypatch.setattr(aws, "CALL_SECONDS", seconds)
         own.heartbeat("second")
         assert [
             "LifecycleHookName=" + name in asked.body
-            for name, asked in zip(["first", "second"], server.asked, strict=True)
+            for name, asked in zip(["first", "second"], server.requests, strict=True)
         ] == [True] * 2
 
 
 def test_calls_arrive_in_the_order_in_which_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A protection that hangs is never overtaken by the one that takes it back; one given up before its turn is never made."""
+    """A call that hangs is not overtaken by a later one; a call that is given up before its turn is never made."""
+    seconds = aws.CALL_SECONDS
     monkeypatch.setattr(aws, "CALL_SECONDS", 0.15)
     seen: list[str] = []
 
-    def slow_at_first(request: Request) -> Said:
+    def slow_at_first(request: Request) -> Reply:
         seen.append(request.body)
-        return Said(hang=0.5) if len(seen) == 1 else xml("SetInstanceProtection")
+        return Reply(hang=0.5) if len(seen) == 1 else xml("SetInstanceProtection")
 
-    with listening(slow_at_first) as server:
+    with fake_server(slow_at_first) as server:
         own = group(server)
         for protected in (True, False):
             with pytest.raises(Unavailable, match="Timeout"):
                 own.protect(protected)
         time.sleep(0.5)
+        monkeypatch.setattr(aws, "CALL_SECONDS", seconds)
         own.protect(True)
     assert len(seen) == 2
     assert all("ProtectedFromScaleIn=true" in body for body in seen)
 
 
-def test_nobody_there_is_unavailable() -> None:
-    with listening({}) as server:
+def test_a_refused_connection_is_unavailable() -> None:
+    with fake_server({}) as server:
         own = group(server)
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
         own.heartbeat("hook")
@@ -172,11 +176,11 @@ def test_without_credentials_it_may_work_later(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    with listening({}) as server, pytest.raises(Unavailable, match="NoCredentialsError"):
+    with fake_server({}) as server, pytest.raises(Unavailable, match="NoCredentialsError"):
         group(server).heartbeat("hook")
 
 
-def test_an_endpoint_that_is_none_is_refused() -> None:
+def test_an_invalid_endpoint_is_refused() -> None:
     with pytest.raises(Refused, match="ValueError"):
         OwnGroup(Account("us-east-1", "http://not a host"), "g", lambda: INSTANCE).heartbeat("hook")
 
@@ -185,15 +189,13 @@ def test_an_instance_id_that_is_not_known_yet_is_the_metadata_services_failure()
     def unknown() -> str:
         raise Unavailable("imds:instance-id", "time-out")
 
-    with listening({}) as server, pytest.raises(Unavailable, match="imds:instance-id: time-out"):
+    with fake_server({}) as server, pytest.raises(Unavailable, match="imds:instance-id: time-out"):
         OwnGroup(Account("us-east-1", server.url), "g", unknown).heartbeat("hook")
 
 
-def secret(answer: Answering | dict[str, Any] | Said) -> str:
-    answering: Answering = (
-        answer if callable(answer) else lambda _: answer if isinstance(answer, Said) else Said(body=json.dumps(answer))
-    )
-    with listening(answering) as server:
+def secret(answer: dict[str, Any] | Reply) -> str:
+    reply = answer if isinstance(answer, Reply) else Reply(body=json.dumps(answer))
+    with fake_server(lambda _: reply) as server:
         return result(WorkerSecret(Account("us-east-1", server.url), "ghosthands/worker/env").fetch())
 
 
@@ -201,7 +203,7 @@ def test_a_secret_is_its_text() -> None:
     assert secret({"SecretString": '{"A": "1"}', "Name": "ghosthands/worker/env"}) == '{"A": "1"}'
 
 
-def test_a_secret_of_bytes_is_refused_by_name() -> None:
+def test_a_binary_secret_is_refused() -> None:
     with pytest.raises(Refused, match="secretsmanager:get_secret_value: NoSecretString"):
         secret({"SecretBinary": "AAAA"})
 
@@ -214,8 +216,8 @@ def test_a_secret_of_bytes_is_refused_by_name() -> None:
         ("InternalServiceError", 500, Unavailable),
     ],
 )
-def test_a_secret_that_cannot_be_read_says_why_and_nothing_else(code: str, status: int, kind: type[PortError]) -> None:
+def test_an_unreadable_secret_is_an_error_with_its_code_only(code: str, status: int, kind: type[PortError]) -> None:
     body = json.dumps({"__type": code, "message": "canary"})
     with pytest.raises(kind) as caught:
-        secret(Said(status, body, headers={"x-amzn-ErrorType": code}))
+        secret(Reply(status, body, headers={"x-amzn-ErrorType": code}))
     assert str(caught.value) == f"secretsmanager:get_secret_value: {code}"

@@ -1,4 +1,4 @@
-"""From a started host to a registered worker: what boot promises, in virtual time."""
+"""The procedure `boot`: from a started host to a registered worker, in virtual time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_boot_ends_with_a_registered_worker_and_its_record() -> None:
     }
 
 
-def test_every_phase_is_a_line_with_its_time() -> None:
+def test_every_phase_is_logged_with_its_time() -> None:
     instance = SimulatedInstance()
     booted(instance)
     assert {str(step["phase"]): step["seconds"] for step in instance.steps("boot_phase")} == dict(
@@ -61,14 +61,14 @@ def test_beyond_compose_the_agent_adds_less_than_a_second_and_a_half() -> None:
     assert instance.now - began < instance.up_seconds + 1.5
 
 
-def test_secret_and_login_are_under_way_while_the_metadata_service_answers() -> None:
+def test_secret_and_login_are_fetched_while_the_metadata_service_answers() -> None:
     instance = SimulatedInstance()
     booted(instance)
     assert instance.called.index("secret") < instance.called.index("instance")
     assert instance.called.index("login") < instance.called.index("instance")
 
 
-def test_the_worker_is_told_who_and_where_it_is() -> None:
+def test_the_env_holds_the_instances_values() -> None:
     instance = SimulatedInstance()
     booted(instance)
     lines = instance.host.files["environment"].splitlines()
@@ -83,7 +83,7 @@ def test_the_worker_is_told_who_and_where_it_is() -> None:
     ]
 
 
-def test_nothing_is_started_on_an_instance_that_is_to_end() -> None:
+def test_nothing_is_started_on_an_instance_that_terminates() -> None:
     instance = SimulatedInstance(target="Terminated")
     assert booted(instance) == 0
     assert (instance.container.starts, instance.host.files, record(instance).state) == (0, {}, "withdrawn")
@@ -91,14 +91,14 @@ def test_nothing_is_started_on_an_instance_that_is_to_end() -> None:
 
 
 @pytest.mark.parametrize("mark", ["terminated", "spot", "requested"])
-def test_nothing_is_started_once_a_drain_was_begun(mark: str) -> None:
+def test_nothing_is_started_once_a_drain_has_begun(mark: str) -> None:
     instance = SimulatedInstance(flags={mark: 1.0})  # type: ignore[dict-item]
     assert booted(instance) == 0
     assert (instance.container.starts, record(instance).state) == (0, "withdrawn")
     assert "secret" not in instance.called
 
 
-def test_a_target_state_that_cannot_be_read_starts_nothing() -> None:
+def test_nothing_is_started_while_the_target_state_is_unknown() -> None:
     instance = SimulatedInstance(faults={"target_state": [DOWN] * 10_000})
     assert booted(instance) == 1
     assert (instance.container.starts, record(instance).state, record(instance).reason) == (
@@ -109,7 +109,7 @@ def test_a_target_state_that_cannot_be_read_starts_nothing() -> None:
 
 
 @pytest.mark.parametrize("after", [0.2, 1.0, 2.0, 3.0])
-def test_a_boot_gives_way_when_the_instance_is_to_end_meanwhile(after: float) -> None:
+def test_a_boot_withdraws_when_the_instance_terminates_meanwhile(after: float) -> None:
     instance = SimulatedInstance()
     instance.after(after, instance.terminate)
     assert booted(instance) == 0
@@ -132,14 +132,14 @@ def test_a_boot_gives_way_when_the_instance_is_to_end_meanwhile(after: float) ->
         "clear_flag",
     ],
 )
-def test_what_is_unavailable_is_asked_again(call: str) -> None:
+def test_a_call_that_fails_is_repeated(call: str) -> None:
     instance = SimulatedInstance(faults={call: [DOWN, DOWN, DOWN]})
     assert booted(instance) == 0
     assert instance.container.starts == 1
 
 
 @pytest.mark.parametrize("task", ["secret", "up"])
-def test_what_ends_badly_for_now_is_begun_again(task: str) -> None:
+def test_a_task_that_fails_is_begun_again(task: str) -> None:
     instance = SimulatedInstance(faults={task: [DOWN, DOWN]})
     assert booted(instance) == 0
     assert instance.container.starts == 1
@@ -187,7 +187,7 @@ def test_the_back_off_has_a_ceiling() -> None:
     assert back_off(50) == 900
 
 
-def test_a_failed_boot_reports_nothing_of_an_instance_that_is_to_end_meanwhile() -> None:
+def test_a_failed_boot_does_not_report_an_instance_that_terminates() -> None:
     instance = SimulatedInstance(faults={"secret": [DENIED]})
     instance.after(30, instance.terminate)
     assert booted(instance) == 0
@@ -209,16 +209,16 @@ def test_a_worker_that_never_answers_is_not_registered() -> None:
     assert (record(instance).phase, record(instance).reason) == ("registration", "worker status: ConnectionRefused")
 
 
-def test_a_report_is_repeated_until_it_is_heard() -> None:
+def test_a_report_is_repeated_until_it_succeeds() -> None:
     instance = SimulatedInstance(faults={"secret": [DENIED], "report_unhealthy": [DOWN] * 5})
     assert booted(instance) == 1
     assert instance.unhealthy == 1
 
 
-# --- image --------------------------------------------------------------------------------------------------------------------
+# --- image ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_image_that_is_there_by_digest_is_not_pulled() -> None:
+def test_an_image_that_is_present_by_digest_is_not_pulled() -> None:
     instance = SimulatedInstance()
     booted(instance)
     assert "pull" not in instance.called
@@ -230,13 +230,13 @@ def test_an_image_by_tag_is_pulled_for_the_tag_may_have_moved() -> None:
     assert instance.called.count("pull") == 1
 
 
-def test_the_registry_login_is_there_before_the_pull() -> None:
+def test_the_pull_waits_for_the_registry_login() -> None:
     instance = SimulatedInstance(images=set())
     instance.run(boot(instance.ports(), SETTINGS, Paths()))
     assert record(instance).seconds["image"] >= 20
 
 
-def test_a_failed_login_is_said_and_the_pull_decides() -> None:
+def test_a_failed_login_is_logged_and_the_pull_is_tried() -> None:
     instance = SimulatedInstance(images=set(), faults={"login": [Refused("ecr:GetAuthorizationToken", "AccessDenied")]})
     assert booted(instance) == 0
     assert instance.steps("registry_login_failed")
@@ -248,7 +248,7 @@ def test_a_refused_pull_fails_the_boot() -> None:
     assert (instance.container.starts, record(instance).reason) == (0, "docker pull: denied")
 
 
-def test_a_refused_pull_falls_back_to_the_baked_image_where_that_is_allowed_and_says_so() -> None:
+def test_a_refused_pull_falls_back_to_the_baked_image_if_allowed_and_logs_it() -> None:
     instance = SimulatedInstance(images={BAKED_IMAGE}, pullable=False)
     assert booted(instance, replace(SETTINGS, image_fallback="baked")) == 0
     assert record(instance).image == BAKED_IMAGE
@@ -257,7 +257,7 @@ def test_a_refused_pull_falls_back_to_the_baked_image_where_that_is_allowed_and_
     assert (said["desired"], said["image"], said["code"]) == (IMAGE, BAKED_IMAGE, "denied")
 
 
-def test_without_a_baked_image_there_is_nothing_to_fall_back_to() -> None:
+def test_without_a_baked_image_there_is_no_fallback() -> None:
     instance = SimulatedInstance(images=set(), baked_image=None, pullable=False)
     assert booted(instance, replace(SETTINGS, image_fallback="baked")) == 1
 
@@ -268,7 +268,7 @@ def test_a_registry_that_is_down_for_a_moment_causes_no_fallback() -> None:
     assert record(instance).image == IMAGE
 
 
-# --- launch hook --------------------------------------------------------------------------------------------------------------
+# --- launch hook ------------------------------------------------------------------------------------------------------
 
 WITH_LAUNCH_HOOK = replace(SETTINGS, launch_hook=LAUNCH_HOOK)
 
@@ -280,7 +280,7 @@ def test_the_launch_hook_is_completed_when_the_worker_is_registered() -> None:
     assert instance.called.index("complete") > instance.called.index("status")
 
 
-def test_an_instance_that_came_before_its_launch_hook_boots_all_the_same() -> None:
+def test_an_instance_launched_before_its_launch_hook_existed_boots() -> None:
     instance = SimulatedInstance()
     assert booted(instance, WITH_LAUNCH_HOOK) == 0
 
@@ -303,7 +303,7 @@ def test_a_failed_boot_after_its_launch_hook_reports_the_instance_unhealthy() ->
     assert instance.unhealthy == 1
 
 
-# --- again --------------------------------------------------------------------------------------------------------------------
+# --- again ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_boot_changes_nothing_about_a_running_worker() -> None:
@@ -315,7 +315,7 @@ def test_a_second_boot_changes_nothing_about_a_running_worker() -> None:
     assert (instance.container.starts, instance.host.files, instance.container.state) == (1, files, "running")
 
 
-def test_a_boot_that_was_killed_anywhere_and_begun_again_comes_to_the_same_end() -> None:
+def test_a_boot_killed_at_any_call_and_restarted_has_the_same_result() -> None:
     whole = SimulatedInstance(hooks=(LAUNCH_HOOK,))
     booted(whole, WITH_LAUNCH_HOOK)
     for call in range(1, whole.call_count + 1):
@@ -331,6 +331,6 @@ def test_a_boot_that_was_killed_anywhere_and_begun_again_comes_to_the_same_end()
             assert record(instance).state == "completed"
 
 
-def test_a_service_between_two_lives_neither_runs_nor_is_down() -> None:
+def test_a_restarting_service_neither_runs_nor_is_down() -> None:
     assert (Service("restarting").runs, Service("restarting").down) == (False, False)
     assert (Service("running").runs, Service("exited").down) == (True, True)

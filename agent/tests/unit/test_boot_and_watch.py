@@ -1,4 +1,4 @@
-"""Both processes of an instance side by side: whatever moment it is told to end, no worker is left behind and the hook is completed once."""
+"""`boot` and `watch` together: whenever the instance terminates, no worker is left and the hook is completed once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def lived(instance: SimulatedInstance, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("images", [{IMAGE}, set()], ids=["image at hand", "image to be pulled"])
-def test_told_to_end_at_any_moment_of_its_boot_an_instance_goes_and_leaves_no_worker(images: set[str]) -> None:
+def test_an_instance_terminated_at_any_moment_of_its_boot_leaves_no_worker(images: set[str]) -> None:
     for tenths in range(300 if not images else 60):
         instance = SimulatedInstance(images=set(images), up_seconds=2.05)
         instance.after(tenths / 10 + 0.03, instance.terminate)
@@ -30,7 +30,7 @@ def test_told_to_end_at_any_moment_of_its_boot_an_instance_goes_and_leaves_no_wo
         assert instance.container.state in ("created", "exited"), tenths
 
 
-def test_a_boot_that_is_killed_while_it_brings_up_and_begun_again_gives_way_to_the_drain() -> None:
+def test_a_boot_that_is_killed_and_restarted_withdraws_during_a_drain() -> None:
     whole = SimulatedInstance(up_seconds=2.05)
     whole.run(boot(whole.ports(), SETTINGS, Paths()))
     for call in range(1, whole.call_count + 1):
@@ -43,7 +43,7 @@ def test_a_boot_that_is_killed_while_it_brings_up_and_begun_again_gives_way_to_t
         assert instance.container.state in ("created", "exited"), call
 
 
-def test_an_instance_lives_from_boot_to_its_end_with_jobs_between() -> None:
+def test_an_instance_boots_works_and_drains() -> None:
     instance = SimulatedInstance(settings=replace(SETTINGS, launch_hook=LAUNCH_HOOK), hooks=(LAUNCH_HOOK,))
     for start in (20, 200, 400):
         instance.after(start, lambda: instance.submit_job(100))

@@ -1,4 +1,4 @@
-"""The log shipper is told to hand on what it holds."""
+"""Flushing the log shipper."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def systemctl(folder: Path, script: str) -> str:
     return str(program)
 
 
-def test_its_unit_is_restarted_if_it_runs(tmp_path: Path) -> None:
+def test_the_log_shippers_unit_is_restarted_if_it_runs(tmp_path: Path) -> None:
     finish(CloudWatchShipper(True, systemctl(tmp_path, f'echo "$@" > {tmp_path}/said')).flush())
     assert (tmp_path / "said").read_text() == "try-restart amazon-cloudwatch-agent.service\n"
 
@@ -35,12 +35,12 @@ def test_without_a_log_group_there_is_nothing_to_flush(tmp_path: Path) -> None:
     finish(CloudWatchShipper(False, str(tmp_path / "no-such-program")).flush())
 
 
-def test_a_shipper_that_cannot_be_told_is_unavailable(tmp_path: Path) -> None:
+def test_a_log_shipper_that_cannot_be_restarted_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="systemctl try-restart: exit 5"):
         finish(CloudWatchShipper(True, systemctl(tmp_path, "exit 5")).flush())
 
 
-def test_a_shipper_that_takes_its_time_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_slow_log_shipper_is_a_timeout(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(Unavailable, match="systemctl try-restart: Timeout"):
         finish(CloudWatchShipper(True, systemctl(tmp_path, "exec sleep 30")).flush())

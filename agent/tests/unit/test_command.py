@@ -1,4 +1,4 @@
-"""Programs run by the agent: real ones."""
+"""Commands, with real programs."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def pid_of(command: Command) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs; what is dead and not yet waited for does not."""
+    """Whether it runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_a_program_ends_with_a_code_and_what_it_said() -> None:
+def test_a_command_returns_exit_code_and_output() -> None:
     assert python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)").wait(10) == CompletedCommand(
         3, "out\n", "err\n"
     )
 
 
-def test_a_program_that_says_much_is_not_held_up() -> None:
+def test_a_command_with_much_output_does_not_block() -> None:
     ended = python("print('x' * 3_000_000)").wait(10)
     assert ended.code == 0
     assert len(ended.output) == 1 << 20
 
 
-def test_a_program_knows_little_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_gets_only_a_few_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.setenv("COMPOSE_FILE", "canary")
     ended = python("import os; print(sorted(os.environ))", DOCKER_CONFIG="/x").wait(10)
@@ -65,7 +65,7 @@ def test_a_program_knows_little_of_our_environment(monkeypatch: pytest.MonkeyPat
     assert "DOCKER_CONFIG" in known
 
 
-def test_a_program_that_takes_too_long_is_killed_with_its_children() -> None:
+def test_a_command_that_takes_too_long_is_killed_with_its_children() -> None:
     command = python(
         "import subprocess, sys, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
     )
@@ -79,12 +79,12 @@ def test_a_program_that_takes_too_long_is_killed_with_its_children() -> None:
         time.sleep(0.01)
 
 
-def test_a_program_that_is_not_there_is_unavailable() -> None:
+def test_a_missing_program_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="no-such-program: FileNotFoundError"):
         Command(["/no-such-program"])
 
 
-def test_work_goes_on_as_it_is_asked_for_and_blocks_nobody() -> None:
+def test_a_task_advances_when_it_is_polled_and_does_not_block() -> None:
     def steps() -> Steps[CompletedCommand]:
         yield from until_completed(python("import time; time.sleep(0.3)"))
         return (yield from until_completed(python("print('second')")))
@@ -96,7 +96,7 @@ def test_work_goes_on_as_it_is_asked_for_and_blocks_nobody() -> None:
     assert finish(work).output == "second\n"
 
 
-def test_work_that_fails_says_so_by_its_result() -> None:
+def test_a_failed_tasks_result_is_its_error() -> None:
     def steps() -> Steps[None]:
         yield None
         raise Refused("docker pull", "NoSuchImage")
@@ -110,7 +110,7 @@ def test_work_that_fails_says_so_by_its_result() -> None:
     work.cancel()
 
 
-def test_work_that_is_cancelled_ends_its_program() -> None:
+def test_cancelling_a_task_kills_its_program() -> None:
     command = python("import time; time.sleep(60)")
     work = PolledTask(until_completed(command))
     work.cancel()
@@ -120,7 +120,7 @@ def test_work_that_is_cancelled_ends_its_program() -> None:
         work.result()
 
 
-def test_a_result_before_its_time_is_a_mistake() -> None:
+def test_a_result_of_an_unfinished_task_is_an_error() -> None:
     def steps() -> Steps[None]:
         yield None
         yield None
@@ -129,8 +129,8 @@ def test_a_result_before_its_time_is_a_mistake() -> None:
         PolledTask(steps()).result()
 
 
-def test_a_dropped_work_leaves_its_program_alone() -> None:
-    """An agent that is killed stops nothing; one that ends must not do so either."""
+def test_a_task_that_is_garbage_collected_leaves_its_program_running() -> None:
+    """Neither an agent that is killed nor one that exits stops its programs."""
     command = python("import time; time.sleep(60)")
     work = PolledTask(until_completed(command))
     del work
@@ -152,11 +152,11 @@ def test_a_dropped_work_leaves_its_program_alone() -> None:
         (["/usr/bin/systemctl", "try-restart", "x.service"], "systemctl try-restart"),
     ],
 )
-def test_a_command_is_called_by_its_verbs(words: list[str], named: str) -> None:
+def test_a_command_is_named_by_its_subcommands(words: list[str], named: str) -> None:
     assert name(words) == named
 
 
-def test_a_command_is_killed_by_who_it_is_and_not_by_its_number_alone() -> None:
+def test_a_command_is_killed_by_pid_and_start_time() -> None:
     command = python("import time; time.sleep(60)")
     pid, _, started = command.identity.partition(" ")
     for other in (f"{pid} {int(started) - 1}", f"{pid} ", pid, "", "-1 0", "garbage"):
@@ -168,7 +168,7 @@ def test_a_command_is_killed_by_who_it_is_and_not_by_its_number_alone() -> None:
     kill_by_identity(command.identity)
 
 
-def test_nothing_is_left_open() -> None:
+def test_no_file_descriptor_is_left_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
     python("print('x')").wait(10)
     python("import time; time.sleep(60)").kill()

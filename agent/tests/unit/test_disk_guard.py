@@ -19,17 +19,17 @@ def test_the_oldest_image_goes_first() -> None:
     assert removable([NEWEST, OLD, NEW], {NEW.id}, {OLD.id, NEW.id, NEWEST.id}) == [OLD, NEWEST]
 
 
-def test_an_image_that_was_pulled_since_the_last_look_is_left_for_the_container_to_come() -> None:
+def test_an_image_pulled_since_the_last_run_is_kept() -> None:
     assert removable([OLD, NEWEST], set(), {OLD.id}) == [OLD]
 
 
-def test_what_runs_and_what_ran_before_are_remembered() -> None:
+def test_the_running_and_the_previous_image_are_remembered() -> None:
     history = History().seen({"a"}).seen({"b"})
     assert (history.running, history.previous) == (("b",), ("a",))
 
 
 @pytest.mark.parametrize("running", [set(), {"b"}])
-def test_a_stopped_worker_and_one_that_still_runs_are_no_news(running: set[str]) -> None:
+def test_a_stopped_worker_and_one_that_still_runs_change_nothing(running: set[str]) -> None:
     history = History(("b",), ("a",))
     assert history.seen(running) == history
 
@@ -68,7 +68,7 @@ def steps(full: list[float], done: list[int]) -> list[Callable[[], None]]:
 
 
 @pytest.mark.parametrize(("limit", "taken", "made"), [(99, [], True), (85, [1, 2], True), (50, [1, 2, 3], False)])
-def test_no_more_is_removed_than_makes_room(limit: float, taken: list[int], made: bool) -> None:
+def test_no_more_is_removed_than_needed(limit: float, taken: list[int], made: bool) -> None:
     full, done = [95.0], list[int]()
     assert make_room(lambda: full[0], limit, steps(full, done)) == made
     assert done == taken

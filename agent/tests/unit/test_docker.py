@@ -1,4 +1,4 @@
-"""What docker's complaints mean. The calls themselves: agent/tests/processes/test_compose.py, on a real Docker."""
+"""What the messages of the docker command mean. Tests with a real Docker: processes/test_compose.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "code"),
+    ("message", "kind", "code"),
     [
         (
             "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
@@ -20,7 +20,7 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
         ("toomanyrequests: Rate exceeded", Unavailable, "Throttling"),
         ("Error response from daemon: No such image: nosuch:1", Refused, "NoSuchImage"),
         (
-            "Error response from daemon: manifest for r.example/a:1 not found: manifest unknown: Requested image not found",
+            "Error response from daemon: manifest for r.io/a:1 not found: manifest unknown: Requested image not found",
             Refused,
             "NoSuchImage",
         ),
@@ -47,13 +47,13 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
         ("something new", Unavailable, "exit 1"),
     ],
 )
-def test_a_complaint_is_known_by_its_code(said: str, kind: type[PortError], code: str) -> None:
-    problem = docker_error(CompletedCommand(1, "", said), "docker pull")
+def test_a_message_of_docker_becomes_a_code(message: str, kind: type[PortError], code: str) -> None:
+    problem = docker_error(CompletedCommand(1, "", message), "docker pull")
     assert (type(problem), problem.code, problem.call) == (kind, code, "docker pull")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         'failed to read /opt/ghosthands/.env: line 3: unexpected character "c" in variable name "canary=canary"',
         "invalid interpolation format for services.worker.environment.X: canary",
@@ -61,5 +61,5 @@ def test_a_complaint_is_known_by_its_code(said: str, kind: type[PortError], code
         "pull access denied for canary, repository does not exist",
     ],
 )
-def test_nothing_of_a_complaint_is_repeated(said: str) -> None:
-    assert "canary" not in repr(docker_error(CompletedCommand(1, "canary", said), "docker compose up"))
+def test_no_message_of_docker_is_quoted(message: str) -> None:
+    assert "canary" not in repr(docker_error(CompletedCommand(1, "canary", message), "docker compose up"))

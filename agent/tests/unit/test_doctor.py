@@ -1,4 +1,4 @@
-"""What the doctor finds, and what it never says."""
+"""What the doctor finds, and that it shows no secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import BootRecord
 from ghosthands_agent.records import RunRecords
 from model.agent_conf import conf
-from unit.listening import Request, Said, listening
+from unit.fake_http import Reply, Request, fake_server
 from unit.test_imds import Service
 from unit.test_worker import STATUS
 
@@ -43,43 +43,51 @@ case "$*" in
 "compose version --short") echo 2.40.3 ;;
 "image inspect --format {{.Id}} -- registry.internal:5000/ghosthands:1") echo sha256:00 ;;
 "compose --project-name ghosthands ps --all --format json")
-    for service in worker api deploy-server; do echo "{\\"Service\\":\\"$service\\",\\"State\\":\\"running\\",\\"ExitCode\\":0}"; done ;;
-*) echo "not told about: $*" >&2; exit 64 ;;
+    for service in worker api deploy-server; do
+        echo "{\\"Service\\":\\"$service\\",\\"State\\":\\"running\\",\\"ExitCode\\":0}"
+    done ;;
+*) echo "unexpected command: $*" >&2; exit 64 ;;
 esac
 """
 
 
 @dataclass
 class Aws:
-    """Answers as AWS would on a healthy instance; `denied` actions are not allowed. It remembers what was asked."""
+    """AWS's replies on a healthy instance.
+
+    Attributes:
+        denied: actions that are not allowed.
+        ahead: seconds by which AWS's clock is ahead.
+        requests: actions and bodies of all requests.
+    """
 
     secret: str = json.dumps(SECRET)
     denied: set[str] = field(default_factory=set)
     ahead: float = 0.0
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
-    def __call__(self, request: Request) -> Said:
+    def __call__(self, request: Request) -> Reply:
         action = request.headers.get("x-amz-target", "").rpartition(".")[2]
         action = action or dict(pair.split("=", 1) for pair in request.body.split("&") if "=" in pair).get("Action", "")
-        self.asked.append(f"{action} {request.body}")
+        self.requests.append(f"{action} {request.body}")
         date = {"Date": email.utils.formatdate(time.time() + self.ahead, usegmt=True)}
         if action in self.denied:
             json_protocol = "x-amz-target" in request.headers
-            return Said(
+            return Reply(
                 403, json.dumps({"__type": "AccessDeniedException"}) if json_protocol else error("AccessDenied")
             )
         match action:
             case "GetCallerIdentity":
                 arn = f"<Arn>arn:aws:sts::123456789012:assumed-role/gh-worker-role/{INSTANCE}</Arn>"
-                return Said(body=f"<R><GetCallerIdentityResult>{arn}</GetCallerIdentityResult></R>", headers=date)
+                return Reply(body=f"<R><GetCallerIdentityResult>{arn}</GetCallerIdentityResult></R>", headers=date)
             case "GetSecretValue":
-                return Said(body=json.dumps({"SecretString": self.secret}))
+                return Reply(body=json.dumps({"SecretString": self.secret}))
             case "SetInstanceHealth":
-                return Said(body="<R/>")
+                return Reply(body="<R/>")
             case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" | "SetInstanceProtection":
                 assert NO_HOOK in request.body or NO_INSTANCE in request.body, "the call could have had an effect"
-                return Said(400, error("ValidationError"))
-        return Said(599)
+                return Reply(400, error("ValidationError"))
+        return Reply(599)
 
 
 def error(code: str) -> str:
@@ -87,13 +95,13 @@ def error(code: str) -> str:
 
 
 @dataclass
-class Ward:
-    """A host on which all is well, to be made ill by a test."""
+class HealthyHost:
+    """A host without a bad finding, which tests then break."""
 
     paths: Paths
     aws: Aws
     metadata: Service
-    worker: dict[str, Said]
+    worker: dict[str, Reply]
 
     def findings(self) -> dict[str, Finding]:
         return {finding.id: finding for finding in examine(self.paths.config, self.paths)}
@@ -103,13 +111,13 @@ class Ward:
 
 
 @pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthyHost]:
     aws, metadata = Aws(), Service()
-    worker = {"GET /worker/status": Said(body=json.dumps(STATUS)), "GET /health": Said()}
+    worker = {"GET /worker/status": Reply(body=json.dumps(STATUS)), "GET /health": Reply()}
     with (
-        listening(aws) as api,
-        listening(metadata) as imds,
-        listening(lambda request: worker.get(request.what, Said(599))) as http,
+        fake_server(aws) as api,
+        fake_server(metadata) as imds,
+        fake_server(lambda request: worker.get(request.method_and_path, Reply(599))) as http,
     ):
         paths = Paths(tmp_path, api_port=http.server_port, worker_port=http.server_port)
         for name, value in {
@@ -133,21 +141,21 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
             display.bind("X99")
             os.chdir(here)
             display.listen()
-            yield Ward(paths, aws, metadata, worker)
+            yield HealthyHost(paths, aws, metadata, worker)
 
 
-def test_on_a_healthy_host_all_is_well(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor(ward.paths.config, ward.paths, as_json=False) == 0
+def test_a_healthy_host_has_no_bad_finding(host: HealthyHost, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(host.paths.config, host.paths, as_json=False) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == f"{len(CHECKS) + 1} checks, all passed"
     assert "canary" not in said
 
 
 def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_remedy(
-    ward: Ward, capsys: pytest.CaptureFixture[str]
+    host: HealthyHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ward.worker["GET /health"] = Said(503)
-    assert doctor(ward.paths.config, ward.paths, as_json=True) == 1
+    host.worker["GET /health"] = Reply(503)
+    assert doctor(host.paths.config, host.paths, as_json=True) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert all(set(finding) == {"id", "severity", "ok", "detail", "remedy"} for finding in findings)
     assert [finding["id"] for finding in findings] == ["agent_conf", *(check.id for check in CHECKS)]
@@ -166,30 +174,30 @@ def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_reme
         ("GetSecretValue", "secret"),
     ],
 )
-def test_a_permission_that_is_missing_is_named(ward: Ward, action: str, id: str) -> None:
-    ward.aws.denied.add(action)
-    bad = ward.bad()
+def test_a_permission_that_is_missing_is_named(host: HealthyHost, action: str, id: str) -> None:
+    host.aws.denied.add(action)
+    bad = host.bad()
     assert bad.keys() == {id}
     assert "AccessDenied" in bad[id]
 
 
-def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(ward: Ward) -> None:
-    RunRecords(ward.paths).write_boot(BootRecord("failed", "secret", "AccessDenied", 1, 0.0, {}))
-    assert ward.bad() == {"boot": "failed in secret: AccessDenied"}
-    assert not [asked for asked in ward.aws.asked if asked.startswith("SetInstanceHealth")]
+def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(host: HealthyHost) -> None:
+    RunRecords(host.paths).write_boot(BootRecord("failed", "secret", "AccessDenied", 1, 0.0, {}))
+    assert host.bad() == {"boot": "failed in secret: AccessDenied"}
+    assert not [request for request in host.aws.requests if request.startswith("SetInstanceHealth")]
 
 
-def test_a_key_that_the_secret_lacks_is_named_and_no_value_shown(ward: Ward) -> None:
-    ward.aws.secret = json.dumps({key: value for key, value in SECRET.items() if key != "DATABASE_URL"})
-    bad = ward.bad()
+def test_a_key_missing_in_the_secret_is_named_without_any_value(host: HealthyHost) -> None:
+    host.aws.secret = json.dumps({key: value for key, value in SECRET.items() if key != "DATABASE_URL"})
+    bad = host.bad()
     assert bad.keys() == {"secret"}
     assert "DATABASE_URL" in bad["secret"]
-    assert "canary" not in str(ward.findings())
+    assert "canary" not in str(host.findings())
 
 
-def test_a_clock_that_is_off_is_told_by_how_much(ward: Ward) -> None:
-    ward.aws.ahead = 120
-    bad = ward.bad()
+def test_a_wrong_clock_is_found_with_its_difference(host: HealthyHost) -> None:
+    host.aws.ahead = 120
+    bad = host.bad()
     assert bad.keys() == {"clock"}
     assert bad["clock"] in [
         f"-{seconds} s against AWS" for seconds in range(115, 122)
@@ -200,53 +208,55 @@ def test_a_clock_that_is_off_is_told_by_how_much(ward: Ward) -> None:
     ("path", "value", "id"),
     [("autoscaling/target-lifecycle-state", None, "group"), ("iam/security-credentials/", None, "role")],
 )
-def test_what_the_metadata_service_lacks_is_found(ward: Ward, path: str, value: str | None, id: str) -> None:
-    ward.metadata.values[path] = value
-    assert ward.bad().keys() == {id}
+def test_missing_metadata_is_found(host: HealthyHost, path: str, value: str | None, id: str) -> None:
+    host.metadata.values[path] = value
+    assert host.bad().keys() == {id}
 
 
-def test_another_instances_worker_is_not_this_ones(ward: Ward) -> None:
-    ward.worker["GET /worker/status"] = Said(body=json.dumps({**STATUS, "ec2_instance_id": "i-00000000000000001"}))
-    assert ward.bad() == {"worker": f"it reports the id i-00000000000000001, this instance is {INSTANCE}"}
+def test_the_worker_of_another_instance_is_found(host: HealthyHost) -> None:
+    host.worker["GET /worker/status"] = Reply(body=json.dumps({**STATUS, "ec2_instance_id": "i-00000000000000001"}))
+    assert host.bad() == {"worker": f"it reports the id i-00000000000000001, this instance is {INSTANCE}"}
 
 
-def test_a_docker_that_does_not_answer_is_found_wherever_it_is_needed(ward: Ward) -> None:
-    (ward.paths.root / "bin/docker").write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
-    bad = ward.bad()
+def test_a_docker_that_does_not_answer_is_found_wherever_it_is_needed(host: HealthyHost) -> None:
+    (host.paths.root / "bin/docker").write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
+    bad = host.bad()
     assert bad.keys() == {"docker", "compose", "image", "containers"}
     assert bad["docker"] == "docker version: DockerDown"
 
 
-def test_an_image_that_is_not_here_yet_is_a_warning(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
-    (ward.paths.root / "bin/docker").write_text(DOCKER.replace("echo sha256:00", "echo No such image >&2; exit 1"))
-    assert doctor(ward.paths.config, ward.paths, as_json=False) == 0
+def test_an_image_that_is_not_pulled_yet_is_a_warning(host: HealthyHost, capsys: pytest.CaptureFixture[str]) -> None:
+    (host.paths.root / "bin/docker").write_text(DOCKER.replace("echo sha256:00", "echo No such image >&2; exit 1"))
+    assert doctor(host.paths.config, host.paths, as_json=False) == 0
     assert "warn  image" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o660])
-def test_an_env_that_others_may_read_is_found(ward: Ward, mode: int) -> None:
-    ward.paths.environment.chmod(mode)
-    assert ward.bad() == {
-        "environment_file": f"{ward.paths.environment} has mode {mode:04o}: other users may read the worker's secrets"
+def test_an_env_that_others_may_read_is_found(host: HealthyHost, mode: int) -> None:
+    host.paths.environment.chmod(mode)
+    assert host.bad() == {
+        "environment_file": f"{host.paths.environment} has mode {mode:04o}: other users may read the worker's secrets"
     }
-    assert stat.S_IMODE(ward.paths.environment.stat().st_mode) == mode, "it changes nothing"
+    assert stat.S_IMODE(host.paths.environment.stat().st_mode) == mode, "it changes nothing"
 
 
-def test_a_display_that_nobody_serves_is_found(ward: Ward) -> None:
-    (ward.paths.root / "tmp/.X11-unix/X99").unlink()
-    assert ward.bad().keys() == {"display"}
+def test_a_display_that_nobody_serves_is_found(host: HealthyHost) -> None:
+    (host.paths.root / "tmp/.X11-unix/X99").unlink()
+    assert host.bad().keys() == {"display"}
 
 
-def test_without_a_configuration_nothing_else_is_looked_at(ward: Ward, capsys: pytest.CaptureFixture[str]) -> None:
-    ward.paths.config.write_text(conf() + "TYPO=x\n")
-    assert doctor(ward.paths.config, ward.paths, as_json=False) == 1
+def test_without_a_valid_configuration_nothing_else_is_checked(
+    host: HealthyHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.paths.config.write_text(conf() + "TYPO=x\n")
+    assert doctor(host.paths.config, host.paths, as_json=False) == 1
     said = capsys.readouterr().out
     assert "TYPO" in said
     assert "Nothing else was checked" in said
-    assert ward.aws.asked == []
+    assert host.aws.requests == []
 
 
-def test_the_table_says_what_to_do_under_what_is_bad() -> None:
+def test_the_table_has_the_remedy_below_a_bad_finding() -> None:
     findings = [
         Finding("a", "error", True, "fine", ""),
         Finding("bb", "warning", False, "odd", "Look."),
@@ -262,6 +272,6 @@ def test_the_table_says_what_to_do_under_what_is_bad() -> None:
     ]
 
 
-def test_ids_are_stable_names() -> None:
+def test_ids_are_unique_lower_case_identifiers() -> None:
     assert len({check.id for check in CHECKS}) == len(CHECKS)
     assert all(check.id.isidentifier() and check.id.islower() and check.remedy for check in CHECKS)

@@ -1,4 +1,7 @@
-"""What a drain promises: no job lost, none twice, the hook kept alive and completed once. In virtual time, the agent killed at every call."""
+"""Drains: no job is lost or runs twice, the hook is kept alive and completed once, also if the agent is killed.
+
+In virtual time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from model.agent_conf import SETTINGS
 from unit.simulated_instance import INSTANCE_ID, SimulatedInstance
 
 HOOK = SETTINGS.termination_hook
-DONE, GIVEN_UP = [(HOOK, "CONTINUE")], [(HOOK, "ABANDON")]
+CONTINUED, ABANDONED = [(HOOK, "CONTINUE")], [(HOOK, "ABANDON")]
 Mode = Literal["legacy", "queue"]
 MODES: tuple[Mode, ...] = ("legacy", "queue")
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -41,8 +44,8 @@ def followed(instance: SimulatedInstance, seconds: float) -> SimulatedInstance:
     return instance
 
 
-def ended(instance: SimulatedInstance, seconds: float) -> SimulatedInstance:
-    """The group ends the instance now; what that came to some time later."""
+def terminated(instance: SimulatedInstance, seconds: float) -> SimulatedInstance:
+    """Terminate the instance and run `watch` for some time."""
     instance.terminate()
     return followed(instance, seconds)
 
@@ -69,15 +72,15 @@ def status(mode: Mode, busy: bool, draining: bool) -> WorkerStatus:
         ("sigterm", "legacy", False, False, "stop"),
     ],
 )
-def test_the_rule_for_every_answer(policy: str, mode: Mode, busy: bool, draining: bool, step: str) -> None:
+def test_the_next_step_for_every_status(policy: str, mode: Mode, busy: bool, draining: bool, step: str) -> None:
     assert next_step(policy, status(mode, busy, draining)) == step
 
 
-# --- the ordinary ends --------------------------------------------------------------------------------------------------------
+# --- ordinary drains ------------------------------------------------------------------------------------------------
 
 
 @each_mode
-def test_an_idle_worker_is_let_go_within_two_seconds(mode: Mode) -> None:
+def test_the_hook_of_an_idle_worker_is_completed_within_two_seconds(mode: Mode) -> None:
     instance = serving(mode)
     instance.terminate()
     began = instance.now
@@ -88,7 +91,7 @@ def test_an_idle_worker_is_let_go_within_two_seconds(mode: Mode) -> None:
         instance.container.exit_code,
         instance.container.signals,
     ) == (
-        DONE,
+        CONTINUED,
         "exited",
         0,
         1,
@@ -98,42 +101,42 @@ def test_an_idle_worker_is_let_go_within_two_seconds(mode: Mode) -> None:
 
 
 @each_mode
-def test_a_job_is_finished_first_and_the_instance_let_go_within_two_seconds_of_its_end(mode: Mode) -> None:
-    instance = ended(serving(mode, job_seconds=1700), 1699)
+def test_a_job_is_finished_first_and_the_hook_completed_within_two_seconds_after_it(mode: Mode) -> None:
+    instance = terminated(serving(mode, job_seconds=1700), 1699)
     assert (instance.completions, instance.job_results) == ([], [])
     followed(instance, 3)
-    assert (instance.completions, instance.job_results) == (DONE, ["finished"])
+    assert (instance.completions, instance.job_results) == (CONTINUED, ["finished"])
 
 
 def test_everything_is_down_afterwards() -> None:
-    assert not ended(serving(), 10).host.others_run
+    assert not terminated(serving(), 10).host.others_run
 
 
-def test_an_instance_without_a_worker_is_let_go_at_once() -> None:
-    assert ended(SimulatedInstance(), 3).completions == DONE
+def test_the_hook_of_an_instance_without_a_worker_is_completed_at_once() -> None:
+    assert terminated(SimulatedInstance(), 3).completions == CONTINUED
 
 
 def test_a_worker_that_crashed_has_nothing_left_to_drain() -> None:
     instance = serving(job_seconds=1000)
     instance.after(100, instance.host.crash_worker)
-    assert ended(instance, 105).completions == DONE
+    assert terminated(instance, 105).completions == CONTINUED
 
 
-def test_a_worker_between_two_lives_is_kept_from_coming_back() -> None:
+def test_a_restarting_worker_is_stopped() -> None:
     instance = serving()
     instance.delay = lambda shortest, longest: 5.0  # type: ignore[method-assign]
     instance.host.crash_worker()
     assert instance.container.state == "restarting"
-    assert ended(instance, 30).completions == DONE
+    assert terminated(instance, 30).completions == CONTINUED
     assert (instance.container.state, instance.container.starts) == ("exited", 1)
 
 
 def test_a_worker_that_is_only_starting_is_waited_for() -> None:
     instance = serving()
     instance.host.worker_hangs_until = instance.now + 20
-    ended(instance, 15)
+    terminated(instance, 15)
     assert instance.completions == []
-    assert followed(instance, 10).completions == DONE
+    assert followed(instance, 10).completions == CONTINUED
     assert instance.container.exit_code == 0
 
 
@@ -153,27 +156,27 @@ def redeployed(instance: SimulatedInstance, times: int) -> Ports:
     return ports
 
 
-def test_a_worker_that_a_deployment_brings_back_is_drained_as_well() -> None:
+def test_a_worker_started_by_a_deployment_is_drained_as_well() -> None:
     instance = serving()
     instance.terminate()
     procedure = watch(redeployed(instance, times=1), SETTINGS)
     instance.follow(procedure, 40)
     assert instance.completions == []
     instance.follow(procedure, 30)
-    assert (instance.completions, instance.job_results) == (DONE, ["finished"])
+    assert (instance.completions, instance.job_results) == (CONTINUED, ["finished"])
 
 
-def test_a_worker_that_comes_back_again_and_again_leaves_the_hook_abandoned() -> None:
+def test_a_worker_that_is_started_again_and_again_makes_the_agent_abandon_the_hook() -> None:
     instance = serving()
     instance.terminate()
     instance.follow(watch(redeployed(instance, times=100), SETTINGS), 300)
-    assert instance.completions == GIVEN_UP
+    assert instance.completions == ABANDONED
 
 
-# --- races --------------------------------------------------------------------------------------------------------------------
+# --- races ------------------------------------------------------------------------------------------------------------
 
 
-def test_legacy_a_job_that_slips_in_before_the_drain_is_put_back_at_once_and_not_run_twice() -> None:
+def test_legacy_a_job_taken_just_before_the_drain_is_released_at_once_and_not_run_twice() -> None:
     instance = serving("legacy")
     instance.terminate()
     ports = instance.ports()
@@ -186,14 +189,14 @@ def test_legacy_a_job_that_slips_in_before_the_drain_is_put_back_at_once_and_not
     ports.worker.drain = drain  # type: ignore[method-assign]
     instance.follow(watch(ports, SETTINGS), 5)
     assert (instance.completions, instance.job_results, instance.container.exit_code, instance.container.signals) == (
-        DONE,
+        CONTINUED,
         ["released"],
         1,
         2,
     )
 
 
-def test_queue_a_job_that_slips_in_before_the_second_look_is_waited_for() -> None:
+def test_queue_a_job_taken_before_the_second_status_is_waited_for() -> None:
     instance = serving("queue")
     instance.terminate()
     ports = instance.ports()
@@ -209,10 +212,10 @@ def test_queue_a_job_that_slips_in_before_the_second_look_is_waited_for() -> Non
     instance.follow(watch(ports, SETTINGS), 290)
     assert (instance.completions, instance.container.signals) == ([], 0)
     instance.follow(watch(ports, SETTINGS), 20)
-    assert (instance.completions, instance.job_results) == (DONE, ["finished"])
+    assert (instance.completions, instance.job_results) == (CONTINUED, ["finished"])
 
 
-def test_queue_a_job_that_slips_in_before_the_signal_is_put_back_by_a_second_one() -> None:
+def test_queue_a_job_taken_just_before_the_signal_is_released_by_a_second_one() -> None:
     instance = serving("queue")
     instance.terminate()
     ports = instance.ports()
@@ -224,28 +227,28 @@ def test_queue_a_job_that_slips_in_before_the_signal_is_put_back_by_a_second_one
 
     ports.compose.terminate = terminate  # type: ignore[method-assign]
     instance.follow(watch(ports, SETTINGS), 5)
-    assert (instance.completions, instance.job_results) == (DONE, ["released"])
+    assert (instance.completions, instance.job_results) == (CONTINUED, ["released"])
 
 
-# --- limits -------------------------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
 @each_mode
-def test_a_job_that_never_ends_is_put_back_at_the_limit_and_the_hook_abandoned(mode: Mode) -> None:
-    instance = ended(serving(mode, job_seconds=1e6), 2095)
+def test_a_job_that_never_ends_is_released_at_the_limit_and_the_hook_abandoned(mode: Mode) -> None:
+    instance = terminated(serving(mode, job_seconds=1e6), 2095)
     assert (instance.completions, instance.container.state) == ([], "running")
     followed(instance, 15)
-    assert (instance.completions, instance.job_results) == (GIVEN_UP, ["released"])
+    assert (instance.completions, instance.job_results) == (ABANDONED, ["released"])
 
 
 @each_mode
-def test_the_limit_counts_from_the_first_sight_whoever_saw_it(mode: Mode) -> None:
+def test_the_limit_counts_from_the_first_sight_also_after_restarts(mode: Mode) -> None:
     instance = serving(mode, job_seconds=1e6)
     instance.terminate()
     for _ in range(21):
         followed(instance, 95)
         instance.advance(5)
-    assert followed(instance, 12).completions == GIVEN_UP
+    assert followed(instance, 12).completions == ABANDONED
 
 
 def test_a_worker_that_hangs_is_killed_at_the_limit_and_the_hook_abandoned() -> None:
@@ -257,25 +260,25 @@ def test_a_worker_that_hangs_is_killed_at_the_limit_and_the_hook_abandoned() -> 
     instance.follow(procedure, 2100 + SETTINGS.stop_grace_seconds - 5)
     assert instance.container.state == "running"
     instance.follow(procedure, 10)
-    assert (instance.completions, instance.container.exit_code) == (GIVEN_UP, 137)
+    assert (instance.completions, instance.container.exit_code) == (ABANDONED, 137)
 
 
-def test_an_idle_worker_that_ignores_the_signal_is_killed_after_its_grace_and_the_instance_let_go() -> None:
+def test_an_idle_worker_that_ignores_sigterm_is_killed_after_its_grace_and_the_hook_completed() -> None:
     instance = serving()
     instance.worker.ignores_sigterm = True
-    ended(instance, SETTINGS.stop_grace_seconds - 1)
+    terminated(instance, SETTINGS.stop_grace_seconds - 1)
     assert instance.container.state == "running"
     followed(instance, SETTINGS.stop_grace_seconds + 5)
-    assert (instance.completions, instance.container.exit_code) == (DONE, 137)
+    assert (instance.completions, instance.container.exit_code) == (CONTINUED, 137)
 
 
 def test_a_docker_that_never_says_that_the_worker_is_down_abandons_the_hook() -> None:
     instance = serving(job_seconds=10)
     instance.faults["services"] = [Unavailable("docker", "exit 1")] * 100_000
-    assert ended(instance, 400).completions == GIVEN_UP
+    assert terminated(instance, 400).completions == ABANDONED
 
 
-def test_a_spot_notice_drains_inside_its_two_minutes_and_gives_the_job_back() -> None:
+def test_a_spot_notice_releases_the_job_within_its_two_minutes() -> None:
     instance = serving(job_seconds=1e6)
     instance.host.spot_action = "terminate"
     followed(instance, 109)
@@ -285,58 +288,58 @@ def test_a_spot_notice_drains_inside_its_two_minutes_and_gives_the_job_back() ->
 def test_a_spot_notice_shortens_a_drain_that_is_under_way() -> None:
     instance = serving(job_seconds=1e6)
     instance.after(300, lambda: setattr(instance.host, "spot_action", "terminate"))
-    ended(instance, 300 + 110)
-    assert (instance.job_results, instance.completions) == (["released"], GIVEN_UP)
+    terminated(instance, 300 + 110)
+    assert (instance.job_results, instance.completions) == (["released"], ABANDONED)
 
 
-# --- the hook -----------------------------------------------------------------------------------------------------------------
+# --- the hook ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("timeout", [30, 300, 7200])
-def test_the_hook_is_kept_alive_by_a_beat_every_third_of_its_timeout(timeout: int) -> None:
+def test_a_heartbeat_is_sent_every_third_of_the_timeout(timeout: int) -> None:
     instance = serving(job_seconds=2000, settings=replace(SETTINGS, heartbeat_timeout_seconds=timeout))
-    ended(instance, 2010)
-    assert (instance.completions, instance.timed_out) == (DONE, [])
+    terminated(instance, 2010)
+    assert (instance.completions, instance.timed_out) == (CONTINUED, [])
     gaps = [later - earlier for earlier, later in zip(instance.heartbeats, instance.heartbeats[1:], strict=False)]
     assert all(timeout / 3 <= gap <= timeout / 3 + 1 for gap in gaps)
 
 
-def test_the_first_beat_comes_at_once() -> None:
+def test_the_first_heartbeat_is_sent_at_once() -> None:
     instance = serving(job_seconds=100)
     instance.terminate()
     began = instance.now
     assert followed(instance, 3).heartbeats[0] - began < 1
 
 
-def test_a_failing_beat_is_repeated_every_second() -> None:
+def test_a_failed_heartbeat_is_repeated_every_second() -> None:
     instance = serving(job_seconds=600)
     instance.faults["heartbeat"] = [BUSY] * 250
-    ended(instance, 610)
-    assert (instance.completions, instance.timed_out) == (DONE, [])
+    terminated(instance, 610)
+    assert (instance.completions, instance.timed_out) == (CONTINUED, [])
 
 
-def test_beats_go_on_while_a_worker_takes_its_time_to_end() -> None:
+def test_heartbeats_go_on_while_a_worker_takes_long_to_exit() -> None:
     settings = replace(SETTINGS, drain_policy="sigterm", heartbeat_timeout_seconds=60)
     instance = serving(settings=settings, job_seconds=1500, drains_itself=True)
-    ended(instance, 1510)
-    assert (instance.completions, instance.timed_out) == (DONE, [])
+    terminated(instance, 1510)
+    assert (instance.completions, instance.timed_out) == (CONTINUED, [])
 
 
-def test_a_completion_whose_answer_was_lost_is_done() -> None:
+def test_a_completion_whose_answer_was_lost_is_not_repeated_forever() -> None:
     instance = serving()
     instance.lost_answers["complete"] = 1
-    ended(instance, 10)
-    assert instance.completions == DONE
+    terminated(instance, 10)
+    assert instance.completions == CONTINUED
     assert instance.steps("hook_completed") == [{"result": "already"}]
 
 
-def test_a_completion_is_repeated_until_it_is_heard_and_no_longer_than_the_hook_lives() -> None:
+def test_a_completion_is_repeated_until_it_succeeds_or_the_hook_times_out() -> None:
     instance = serving()
     instance.faults["complete"] = [BUSY] * 40
-    assert ended(instance, 280).completions == DONE
+    assert terminated(instance, 280).completions == CONTINUED
     instance = serving()
     instance.faults["complete"] = [BUSY] * 1000
-    ended(instance, 1000)
+    terminated(instance, 1000)
     assert (instance.completions, instance.timed_out, len(instance.steps("hook_left_to_its_default"))) == (
         [],
         [HOOK],
@@ -347,24 +350,24 @@ def test_a_completion_is_repeated_until_it_is_heard_and_no_longer_than_the_hook_
 def test_a_spot_notice_after_the_hook_was_completed_does_not_complete_it_again() -> None:
     instance = serving()
     instance.after(20, lambda: setattr(instance.host, "spot_action", "terminate"))
-    assert ended(instance, 60).called.count("complete") == 1
+    assert terminated(instance, 60).called.count("complete") == 1
 
 
-def test_after_its_end_the_hook_is_left_in_peace() -> None:
-    instance = ended(serving(), 1000)
+def test_a_completed_hook_gets_no_further_calls() -> None:
+    instance = terminated(serving(), 1000)
     assert (instance.called.count("complete"), instance.called.count("heartbeat")) == (1, 1)
 
 
-def test_a_target_state_that_comes_before_the_hooks_action_does_not_leave_the_hook_waiting() -> None:
+def test_a_target_state_seen_before_the_hook_waits_does_not_leave_the_hook_waiting() -> None:
     instance = SimulatedInstance(target="Terminated")
     instance.after(10, instance.terminate)
-    assert followed(instance, 20).completions == DONE
+    assert followed(instance, 20).completions == CONTINUED
 
 
-def test_the_time_for_the_completion_is_fresh_after_the_drains_limit() -> None:
+def test_the_completion_has_its_own_time_after_the_drains_limit() -> None:
     instance = serving(job_seconds=1e6)
     instance.faults["complete"] = [BUSY] * 20
-    assert ended(instance, 2100 + 100).completions == GIVEN_UP
+    assert terminated(instance, 2100 + 100).completions == ABANDONED
 
 
 @pytest.mark.parametrize(
@@ -383,17 +386,17 @@ def test_the_time_for_the_completion_is_fresh_after_the_drains_limit() -> None:
         "clear_flag",
     ],
 )
-def test_a_neighbour_that_is_down_for_a_while_delays_the_end_at_most(call: str) -> None:
+def test_a_call_that_fails_for_a_while_only_delays_the_completion(call: str) -> None:
     instance = serving("legacy")
     instance.terminate()
     instance.faults[call] = [Unavailable(call, "Timeout")] * 8
-    assert followed(instance, 30).completions == DONE
+    assert followed(instance, 30).completions == CONTINUED
 
 
-# --- who asks for it ----------------------------------------------------------------------------------------------------------
+# --- requested drains -------------------------------------------------------------------------------------------------
 
 
-def test_an_operator_who_asks_for_a_drain_gets_it_and_the_hook_is_not_touched() -> None:
+def test_a_requested_drain_stops_the_worker_and_leaves_the_hook_alone() -> None:
     instance = serving(job_seconds=50)
     instance.host.flags["requested"] = instance.now
     followed(instance, 60)
@@ -405,7 +408,7 @@ def test_an_operator_who_asks_for_a_drain_gets_it_and_the_hook_is_not_touched() 
     )
 
 
-def test_the_verb_drain_marks_the_wish_and_waits_until_the_worker_is_down() -> None:
+def test_the_verb_drain_sets_a_flag_and_waits_until_the_worker_is_down() -> None:
     instance = serving()
     instance.after(40, instance.host.stop_container, "stopped by somebody", 10.0)
     assert instance.run(request_drain(instance.ports(), SETTINGS), 60) == 0
@@ -413,41 +416,41 @@ def test_the_verb_drain_marks_the_wish_and_waits_until_the_worker_is_down() -> N
     assert len(instance.steps("draining")) == 2
 
 
-def test_the_verb_drain_says_so_when_it_was_not_done_in_time() -> None:
+def test_the_verb_drain_fails_if_the_worker_is_not_down_in_time() -> None:
     instance = serving()
-    instance.faults["set_flag"] = [Unavailable("marks", "ENOSPC")] * 3
+    instance.faults["set_flag"] = [Unavailable("flags", "ENOSPC")] * 3
     assert instance.run(request_drain(instance.ports(), SETTINGS), 10_000) == 1
 
 
-def test_a_termination_after_an_asked_drain_is_let_go_at_once() -> None:
+def test_a_hook_after_a_requested_drain_is_completed_at_once() -> None:
     instance = serving()
     instance.host.flags["requested"] = instance.now
     procedure = watch(instance.ports(), SETTINGS)
     instance.follow(procedure, 100)
     instance.terminate()
     instance.follow(procedure, 3)
-    assert instance.completions == DONE
+    assert instance.completions == CONTINUED
 
 
-def test_a_termination_during_an_asked_drain_is_kept_alive_and_completed() -> None:
+def test_a_hook_during_a_requested_drain_is_kept_alive_and_completed() -> None:
     instance = serving(job_seconds=1000)
     instance.host.flags["requested"] = instance.now
     instance.after(10, instance.terminate)
     followed(instance, 1010)
-    assert (instance.completions, instance.job_results, instance.timed_out) == (DONE, ["finished"], [])
+    assert (instance.completions, instance.job_results, instance.timed_out) == (CONTINUED, ["finished"], [])
 
 
-def test_a_boot_under_way_is_given_time_to_withdraw_and_one_that_died_is_not_waited_for_long() -> None:
+def test_a_drain_waits_for_a_running_boot_to_withdraw_but_not_long_for_one_that_was_killed() -> None:
     running = BootRecord("running", "start", "", 0, 0.0, {})
     instance = SimulatedInstance(boot_record=running)
     instance.after(5, lambda: setattr(instance.host, "boot_record", replace(running, state="withdrawn")))
-    ended(instance, 4)
+    terminated(instance, 4)
     assert instance.completions == []
-    assert followed(instance, 5).completions == DONE
-    assert ended(SimulatedInstance(boot_record=running), 25).completions == DONE
+    assert followed(instance, 5).completions == CONTINUED
+    assert terminated(SimulatedInstance(boot_record=running), 25).completions == CONTINUED
 
 
-# --- the policies for a worker that drains by itself --------------------------------------------------------------------------
+# --- the policies for a worker that drains by itself ------------------------------------------------------------------
 
 
 def self_draining(job_seconds: float, limit: int = 2100) -> SimulatedInstance:
@@ -456,8 +459,8 @@ def self_draining(job_seconds: float, limit: int = 2100) -> SimulatedInstance:
 
 
 def test_policy_sigterm_gives_a_job_the_whole_limit_after_one_signal() -> None:
-    instance = ended(self_draining(2090), 2095)
-    assert (instance.completions, instance.job_results, instance.container.signals) == (DONE, ["finished"], 1)
+    instance = terminated(self_draining(2090), 2095)
+    assert (instance.completions, instance.job_results, instance.container.signals) == (CONTINUED, ["finished"], 1)
 
 
 def test_policy_sigterm_does_not_signal_again_after_a_restart_of_the_agent() -> None:
@@ -465,35 +468,35 @@ def test_policy_sigterm_does_not_signal_again_after_a_restart_of_the_agent() -> 
     instance.terminate()
     for _ in range(10):
         followed(instance, 92)
-    assert (instance.completions, instance.job_results, instance.container.signals) == (DONE, ["finished"], 1)
+    assert (instance.completions, instance.job_results, instance.container.signals) == (CONTINUED, ["finished"], 1)
 
 
-def test_policy_sigterm_puts_a_job_back_at_the_limit() -> None:
-    instance = ended(self_draining(1e6, limit=60), 59)
+def test_policy_sigterm_releases_a_job_at_the_limit() -> None:
+    instance = terminated(self_draining(1e6, limit=60), 59)
     assert (instance.container.state, instance.container.signals) == ("running", 1)
     followed(instance, 5)
-    assert (instance.completions, instance.job_results) == (GIVEN_UP, ["released"])
+    assert (instance.completions, instance.job_results) == (ABANDONED, ["released"])
 
 
 def test_policy_http_drains_first_and_stops_when_idle() -> None:
     instance = serving("queue", job_seconds=500, settings=replace(SETTINGS, drain_policy="http"))
-    ended(instance, 490)
+    terminated(instance, 490)
     assert (instance.worker.draining, instance.container.signals, instance.called.count("drain")) == (True, 0, 1)
-    assert followed(instance, 15).completions == DONE
+    assert followed(instance, 15).completions == CONTINUED
 
 
-# --- kill -9 ------------------------------------------------------------------------------------------------------------------
+# --- kill -9 ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["wait_idle", "http", "sigterm"])
 @pytest.mark.parametrize("job_seconds", [None, 4.0])
 @each_mode
-def test_killed_at_any_call_and_started_again_it_comes_to_the_same_end(
+def test_killed_at_any_call_and_restarted_a_drain_has_the_same_result(
     mode: Mode, job_seconds: float | None, policy: str
 ) -> None:
-    """No job lost, the hook completed once; the worker stopped once, and (but for a worker that needs no second signal) not killed."""
+    """No job is lost, the hook is completed once, and the worker exits by signals alone."""
     settings = replace(SETTINGS, drain_policy=policy)  # type: ignore[arg-type]
-    whole = ended(serving(mode, job_seconds=job_seconds, settings=settings), 60)
+    whole = terminated(serving(mode, job_seconds=job_seconds, settings=settings), 60)
     for call in range(1, whole.called.index("complete") + 10):
         for moment in ("before", "after"):
             instance = serving(mode, job_seconds=job_seconds, settings=settings)
@@ -510,18 +513,18 @@ def test_killed_at_any_call_and_started_again_it_comes_to_the_same_end(
 
 
 @each_mode
-def test_a_life_of_one_second_at_a_time_still_drains(mode: Mode) -> None:
+def test_an_agent_that_is_restarted_every_second_still_drains(mode: Mode) -> None:
     instance = serving(mode, job_seconds=100)
     instance.terminate()
     for _ in range(150):
         followed(instance, 0.9)
         instance.advance(0.5)
-    assert (instance.completions, instance.job_results) == (DONE, ["finished"])
+    assert (instance.completions, instance.job_results) == (CONTINUED, ["finished"])
 
 
-def test_an_agent_that_may_not_complete_the_hook_leaves_it_to_its_default_and_says_so() -> None:
+def test_a_completion_that_is_denied_is_left_to_the_default_result_and_logged() -> None:
     instance = serving()
     instance.faults["complete"] = [Refused("autoscaling:CompleteLifecycleAction", "AccessDenied")] * 1000
-    ended(instance, 700)
+    terminated(instance, 700)
     assert (instance.completions, instance.timed_out) == ([], [HOOK])
     assert instance.steps("hook_left_to_its_default")

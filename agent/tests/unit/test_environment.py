@@ -1,4 +1,4 @@
-"""The `.env`: what goes in comes out of real Compose byte for byte, and what cannot is refused by name."""
+"""The `.env`: real Compose reads back every value byte for byte; invalid secrets are refused by name."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ secrets = st.dictionaries(names, values, max_size=4)
 
 @pytest.fixture(scope="session")
 def compose() -> Path:
-    """The real Compose plugin (Debian's package), as .ci/compose-plugin fetches it; fails where it cannot be had."""
+    """The real Compose plugin (Debian's package), as .ci/compose-plugin downloads it."""
     command = subprocess.run([ROOT / ".ci/compose-plugin"], check=True, capture_output=True, text=True)
     return Path(command.stdout.strip())
 
 
 def read_back(compose: Path, folder: Path, texts: list[str]) -> list[dict[str, str]]:
-    """What a container would get of each `.env`, according to `docker compose config`: one service per file, one call."""
+    """What containers would get from each `.env`, according to `docker compose config`."""
     for number, text in enumerate(texts):
         (folder / f"{number}.env").write_bytes(text.encode())
     project = {
@@ -66,14 +66,14 @@ def read_back(compose: Path, folder: Path, texts: list[str]) -> list[dict[str, s
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(secrets, min_size=10, max_size=80))
-def test_any_json_object_of_strings_comes_out_of_compose_as_it_went_in(
+def test_compose_reads_back_any_json_object_of_strings(
     compose: Path, tmp_path: Path, objects: list[dict[str, str]]
 ) -> None:
     texts = [environment(json.dumps(secret), INSTANCE, ()) for secret in objects]
     assert read_back(compose, tmp_path, texts) == [secret | INSTANCE for secret in objects]
 
 
-def test_every_pair_and_triple_of_awkward_characters_comes_out_as_it_went_in(compose: Path, tmp_path: Path) -> None:
+def test_compose_reads_back_every_combination_of_three_special_characters(compose: Path, tmp_path: Path) -> None:
     awkward = "$'\"\\\n\r\t #={}n0"
     texts = [a + b + c for a in ("", *awkward) for b in ("", *awkward) for c in ("", *awkward)]
     secret = {f"K{number}": text for number, text in enumerate(texts)}
@@ -81,10 +81,8 @@ def test_every_pair_and_triple_of_awkward_characters_comes_out_as_it_went_in(com
     assert found == secret
 
 
-def test_compose_itself_reads_these_values_in_the_way_that_interpolation_would_spoil(
-    compose: Path, tmp_path: Path
-) -> None:
-    """That the reading back above can fail: unquoted and double-quoted dollars are not what was meant."""
+def test_compose_interpolates_values_that_are_not_quoted_this_way(compose: Path, tmp_path: Path) -> None:
+    """So the tests above can fail."""
     (found,) = read_back(compose, tmp_path, ['A=word$B\nC="word$B"\nD=a #b\n'])
     assert found == {"A": "word", "C": "word", "D": "a"}
 
@@ -111,7 +109,7 @@ dotenv_lines = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(st.lists(dotenv_lines, min_size=1, max_size=5), min_size=60, max_size=100))
-def test_dotenv_text_means_what_compose_takes_it_for(compose: Path, tmp_path: Path, files: list[list[str]]) -> None:
+def test_dotenv_text_is_read_as_compose_reads_it(compose: Path, tmp_path: Path, files: list[list[str]]) -> None:
     texts, ours = [], []
     for lines in files:
         text = "KEEP=1\n" + "".join(f"{line}\n" for line in lines)
@@ -131,7 +129,7 @@ def test_a_dollar_in_dotenv_text_is_a_dollar(compose: Path, tmp_path: Path) -> N
     assert {key: found[key] for key in "ABCD"} == {"A": "pa$word", "B": "pa$word", "C": "pa$word", "D": "a$b"}
 
 
-def test_the_instances_values_stand_last() -> None:
+def test_the_instances_values_are_last() -> None:
     lines = environment(json.dumps({"Z": "1", "A": "2"}), INSTANCE, ()).splitlines()
     assert [line.split("=")[0] for line in lines] == ["Z", "A", *INSTANCE_KEYS]
 
@@ -145,7 +143,7 @@ def refusal(secret: str, required: tuple[str, ...] = (), **ports: int) -> str:
 
 
 @pytest.mark.parametrize("key", INSTANCE_KEYS)
-def test_a_secret_that_holds_an_instances_own_key_is_refused(key: str) -> None:
+def test_a_secret_with_a_key_of_the_instance_is_refused(key: str) -> None:
     assert key in refusal(json.dumps({key: "canary"}))
     assert key in refusal(f"{key}=canary\n")
 
@@ -190,12 +188,12 @@ BAD: Mapping[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_secret_that_cannot_be_written_is_refused_by_name_and_shows_no_value(what: str) -> None:
+def test_an_invalid_secret_is_refused_by_name_without_any_value(what: str) -> None:
     secret, says = BAD[what]
     assert says in refusal(secret)
 
 
-def test_every_problem_of_a_secret_is_told_at_once() -> None:
+def test_every_problem_of_a_secret_is_reported_at_once() -> None:
     text = refusal(json.dumps({"a-b": "canary", "B": 5, "GH_WORKER_ID": "canary"}), ("C",))
     for named in ("'a-b'", "B is not a string", "GH_WORKER_ID", "C is missing"):
         assert named in text

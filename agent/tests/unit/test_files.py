@@ -1,4 +1,4 @@
-"""Files by rename."""
+"""Files written by rename."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mode(path: Path) -> int:
 
 @contextmanager
 def no_room(size: int = 0) -> Iterator[None]:
-    """Writes beyond `size` bytes fail, as on a full disk."""
+    """Let writes beyond `size` bytes fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -50,7 +50,7 @@ def test_a_file_is_written_with_its_final_mode_whatever_the_umask(tmp_path: Path
     assert (mode(tmp_path / ".env"), mode(tmp_path / "boot.json")) == (0o600, 0o644)
 
 
-def test_a_file_that_says_so_already_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_with_the_same_content_is_not_written(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     assert replace(file, "A=1\n", SECRET)
     before = file.stat()
@@ -60,7 +60,7 @@ def test_a_file_that_says_so_already_is_left_alone(tmp_path: Path) -> None:
     assert file.read_text() == "A=2\n"
 
 
-def test_a_mode_that_is_too_open_is_put_right(tmp_path: Path) -> None:
+def test_a_mode_that_is_too_open_is_corrected(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("A=1\n")
     file.chmod(0o644)
@@ -68,7 +68,7 @@ def test_a_mode_that_is_too_open_is_put_right(tmp_path: Path) -> None:
     assert mode(file) == 0o600
 
 
-def test_a_link_in_the_files_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_a_symlink_with_the_files_name_is_replaced_and_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("theirs")
     (tmp_path / ".env").symlink_to(target)
@@ -77,7 +77,7 @@ def test_a_link_in_the_files_place_is_replaced_and_not_followed(tmp_path: Path) 
     assert target.read_text() == "theirs"
 
 
-def test_a_link_in_the_new_files_place_is_not_followed_either(tmp_path: Path) -> None:
+def test_a_symlink_with_the_temporary_files_name_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("theirs")
     (tmp_path / ".env.new").symlink_to(target)
@@ -94,31 +94,31 @@ def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new_one(tmp_path: Pa
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(".env", "A=1\n")]
 
 
-def test_a_directory_that_is_missing_is_made_and_one_in_the_way_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_directory_is_created_and_a_directory_instead_of_the_file_is_an_error(tmp_path: Path) -> None:
     assert replace(tmp_path / "a" / "b" / "file", "", PUBLIC)
     with pytest.raises(Unavailable, match="write a: EISDIR"):
         replace(tmp_path / "a", "", PUBLIC)
 
 
 @root_only
-def test_a_secret_file_belongs_to_whom_its_directory_belongs_to(tmp_path: Path) -> None:
+def test_a_secret_file_has_the_owner_of_its_directory(tmp_path: Path) -> None:
     os.chown(tmp_path, 1000, 1001)
     replace(tmp_path / ".env", "A=1\n", SECRET)
     found = (tmp_path / ".env").stat()
     assert (found.st_uid, found.st_gid) == (1000, 1001)
     os.chown(tmp_path / ".env", 0, 0)
-    assert replace(tmp_path / ".env", "A=1\n", SECRET), "an owner who cannot read it is put right"
+    assert replace(tmp_path / ".env", "A=1\n", SECRET), "an owner who cannot read it is corrected"
     assert (tmp_path / ".env").stat().st_uid == 1000
 
 
-def test_what_a_killed_writer_left_is_replaced(tmp_path: Path) -> None:
+def test_the_temporary_file_of_a_killed_writer_is_replaced(tmp_path: Path) -> None:
     (tmp_path / ".env.new").write_text("half")
     replace(tmp_path / ".env", "A=1\n", SECRET)
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
 
 
 def test_a_reader_never_sees_a_half_written_file_while_writers_are_killed(tmp_path: Path) -> None:
-    """Real processes: a writer is killed again and again; what can be read is always one of its whole texts."""
+    """A writer process is killed again and again; what can be read is always one of its complete texts."""
     file, over, bad = tmp_path / ".env", threading.Event(), list[str]()
     writing = (
         f"import sys, pathlib; sys.path.insert(0, {str(SOURCES)!r})\n"
@@ -148,7 +148,7 @@ def test_a_reader_never_sees_a_half_written_file_while_writers_are_killed(tmp_pa
     assert bad == []
 
 
-def test_boots_files_lie_where_they_are_looked_for(tmp_path: Path) -> None:
+def test_the_files_of_boot_have_their_paths_and_modes(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     written = ProjectFiles(paths)
     assert written.write("environment", "A=1\n")

@@ -1,4 +1,4 @@
-"""A line per step."""
+"""The lines of the journal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from ghosthands_agent.journal import LINE_BYTES, StderrJournal, line
 
 
-def heard(speak: Callable[[StderrJournal], None], *, priorities: bool = True) -> str:
-    """What comes out of the pipe that it writes to."""
+def written(write: Callable[[StderrJournal], None], *, priorities: bool = True) -> str:
+    """What it writes."""
     out, into = os.pipe()
     try:
-        speak(StderrJournal(into, priorities=priorities))
+        write(StderrJournal(into, priorities=priorities))
     finally:
         os.close(into)
     with os.fdopen(out) as reading:
@@ -21,7 +21,7 @@ def heard(speak: Callable[[StderrJournal], None], *, priorities: bool = True) ->
 
 
 def test_a_line_has_a_priority_an_event_and_its_fields() -> None:
-    said = heard(
+    said = written(
         lambda journal: journal.step(
             "drained", "warning", seconds=12.3456, clean=True, why="job ended", worker=None, jobs=0
         )
@@ -30,29 +30,29 @@ def test_a_line_has_a_priority_an_event_and_its_fields() -> None:
 
 
 def test_on_a_terminal_there_is_no_priority() -> None:
-    assert heard(lambda journal: journal.step("drained"), priorities=False) == "event=drained\n"
+    assert written(lambda journal: journal.step("drained"), priorities=False) == "event=drained\n"
 
 
 @pytest.mark.parametrize("value", ["a\nb", 'a"b', "a b", "a=b\r", "", "\x00", "ü\u2028", "\udcff"], ids=ascii)
-def test_whatever_a_value_holds_it_stays_one_line(value: str) -> None:
-    said = heard(lambda journal: journal.step("odd", value=value))
+def test_any_value_becomes_one_line(value: str) -> None:
+    said = written(lambda journal: journal.step("odd", value=value))
     assert said.count("\n") == 1
     assert said.endswith("\n")
 
 
-def test_a_word_stands_as_it_is() -> None:
+def test_a_simple_value_is_not_quoted() -> None:
     assert (
         line("pulled", image="registry.example:5000/name@sha256:ab")
         == "event=pulled image=registry.example:5000/name@sha256:ab"
     )
 
 
-def test_a_long_line_is_cut() -> None:
-    said = heard(lambda journal: journal.step("long", text="x" * 10_000))
+def test_a_long_line_is_truncated() -> None:
+    said = written(lambda journal: journal.step("long", text="x" * 10_000))
     assert len(said) == LINE_BYTES
 
 
-def test_nobody_who_reads_stops_nothing() -> None:
+def test_a_full_pipe_does_not_block() -> None:
     out, into = os.pipe()
     journal = StderrJournal(into)
     for _ in range(1000):  # far more than a pipe holds

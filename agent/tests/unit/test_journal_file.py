@@ -34,7 +34,7 @@ def chunk(*said: dict[str, Any]) -> bytes:
         ({}, "? info"),
     ],
 )
-def test_a_line_says_when_who_how_bad_and_what(fields: dict[str, str], words: str) -> None:
+def test_a_line_has_time_unit_priority_and_message(fields: dict[str, str], words: str) -> None:
     assert line(entry("it is so", **fields)) == f"2026-11-24T02:15:26.135Z {words} it is so\n"
 
 
@@ -47,11 +47,11 @@ def test_a_line_says_when_who_how_bad_and_what(fields: dict[str, str], words: st
         ("ü", "ü"),
     ],
 )
-def test_whatever_a_message_is_it_stays_one_line(message: Any, said: str) -> None:
+def test_any_message_becomes_one_line(message: Any, said: str) -> None:
     assert line(entry(message)).split(" info ")[1] == said + "\n"
 
 
-def test_a_unit_is_heard_and_heard_of_and_the_kernel_when_it_warns() -> None:
+def test_the_messages_of_and_about_units_and_warnings_of_the_kernel_are_selected() -> None:
     groups = " ".join(matches()).split(" + ")
     assert groups == [
         *(group for unit in UNITS for group in (f"_SYSTEMD_UNIT={unit}", f"_PID=1 UNIT={unit}")),
@@ -65,7 +65,7 @@ def test_a_first_start_reads_all_of_this_boot_and_a_later_one_goes_on() -> None:
     assert "--boot" not in journalctl("c1")
 
 
-def test_entries_that_come_in_pieces_are_whole_before_they_count() -> None:
+def test_entries_that_arrive_in_pieces_are_joined() -> None:
     said = chunk(entry("a"), entry("b"), entry("c"))
     assert [[one["MESSAGE"] for one in batch] for batch in entries([said[:5], said[5:-3], said[-3:]])] == [
         ["a", "b"],
@@ -73,7 +73,7 @@ def test_entries_that_come_in_pieces_are_whole_before_they_count() -> None:
     ]
 
 
-def test_the_file_is_cut_off_where_it_is_when_it_grows_too_long(tmp_path: Path) -> None:
+def test_a_file_that_is_too_long_is_truncated_in_place(tmp_path: Path) -> None:
     file = tmp_path / "journal.log"
     append(file, "one\n", limit=8)
     append(file, "two\n", limit=8)
@@ -83,7 +83,7 @@ def test_the_file_is_cut_off_where_it_is_when_it_grows_too_long(tmp_path: Path) 
     assert (file.read_text(), file.stat().st_ino) == ("three\n", before)
 
 
-def test_where_it_ended_is_remembered_after_the_lines_are_written(tmp_path: Path) -> None:
+def test_the_cursor_is_written_after_the_lines(tmp_path: Path) -> None:
     file, memory = tmp_path / "journal.log", tmp_path / "cursor"
     follow([chunk(entry("a", "c1"), entry("b", "c2"))], file, memory)
     assert (len(file.read_text().splitlines()), memory.read_text()) == (2, "c2")

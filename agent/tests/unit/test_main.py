@@ -18,7 +18,7 @@ from ghosthands_agent.__main__ import FAILED, FAULT, MISCONFIGURED, TERMINATED, 
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Procedure, Refused, Unavailable
 from model.agent_conf import conf
-from unit.listening import Listening, listening
+from unit.fake_http import FakeServer, fake_server
 from unit.test_imds import Service
 
 CONF = conf()
@@ -44,7 +44,7 @@ def act(paths: Paths, *words: str) -> int:
     return main([*words, "--root", str(paths.root)])
 
 
-def start(paths: Paths, verb: str, imds: Listening, **more: str) -> subprocess.Popen[str]:
+def start(paths: Paths, verb: str, imds: FakeServer, **more: str) -> subprocess.Popen[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(SOURCES),
@@ -58,7 +58,7 @@ def start(paths: Paths, verb: str, imds: Listening, **more: str) -> subprocess.P
 @pytest.mark.parametrize(
     "words", [[], ["reboot"], ["boot", "--force"], ["boot", "/etc/hosts"], ["pull-image"], ["disk-guard"]]
 )
-def test_a_command_line_that_is_wrong_ends_with_two(words: list[str]) -> None:
+def test_a_wrong_command_line_exits_with_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == MISCONFIGURED
@@ -73,7 +73,7 @@ def test_a_command_line_that_is_wrong_ends_with_two(words: list[str]) -> None:
         (b"\xff", "not UTF-8"),
     ],
 )
-def test_a_configuration_that_cannot_be_followed_is_one_line(
+def test_an_invalid_configuration_is_logged_as_one_line(
     paths: Paths, capfd: pytest.CaptureFixture[str], conf: bytes | None, said: str
 ) -> None:
     paths.config.unlink()
@@ -87,7 +87,7 @@ def test_a_configuration_that_cannot_be_followed_is_one_line(
     assert [path.name for path in paths.root.iterdir()] == ["etc"], "nothing was written"
 
 
-def test_a_metadata_endpoint_that_is_none_is_one_line(
+def test_an_invalid_metadata_endpoint_is_logged_as_one_line(
     paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "not-an-address")
@@ -95,14 +95,14 @@ def test_a_metadata_endpoint_that_is_none_is_one_line(
     assert "event=misconfigured" in capfd.readouterr().err
 
 
-def test_a_login_that_is_not_needed_is_said_to_be_so(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_login_that_is_not_needed_is_logged(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
     assert act(paths, "refresh-registry-login") == 0
     assert (
         capfd.readouterr().err == 'event=registry_login_not_needed registry=registry.internal:5000 reason="not ECR"\n'
     )
 
 
-def test_a_login_that_is_refused_is_one_line(
+def test_a_failed_login_is_logged_as_one_line(
     paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths.config.write_text(
@@ -127,7 +127,7 @@ def test_a_login_that_is_refused_is_one_line(
         (KeyError("canary"), FAULT, "event=fault verb=stop kind=KeyError at=test_main.py:"),
     ],
 )
-def test_whatever_goes_wrong_is_one_line_without_its_text(
+def test_any_error_is_logged_as_one_line_without_its_text(
     paths: Paths,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -147,7 +147,7 @@ def test_whatever_goes_wrong_is_one_line_without_its_text(
     assert "canary" not in error
 
 
-def test_a_story_is_slept_through_to_its_end() -> None:
+def test_a_procedure_is_run_to_its_end() -> None:
     def procedure() -> Procedure[int]:
         yield 0.1
         yield 0.1
@@ -159,11 +159,11 @@ def test_a_story_is_slept_through_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(("verb", "code"), [("watch", 0), ("boot", TERMINATED)])
-def test_sigterm_ends_it_at_once_in_order(paths: Paths, verb: str, code: int) -> None:
+def test_sigterm_ends_a_verb_at_once_without_a_traceback(paths: Paths, verb: str, code: int) -> None:
     """For watch that is a good end, for boot it is none: systemd must not take the instance for booted."""
     metadata = Service()
     metadata.values["local-ipv4"] = None
-    with listening(metadata) as imds:
+    with fake_server(metadata) as imds:
         with start(paths, verb, imds) as agent:
             until = time.monotonic() + 20
             while not imds.calls:
@@ -180,8 +180,8 @@ def test_sigterm_ends_it_at_once_in_order(paths: Paths, verb: str, code: int) ->
         assert all(line.startswith("event=") for line in error.splitlines()), error
 
 
-def test_under_systemd_lines_have_priorities_and_readiness_is_told(paths: Paths) -> None:
-    with listening(Service()) as imds, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+def test_under_systemd_lines_have_priorities_and_readiness_is_notified(paths: Paths) -> None:
+    with fake_server(Service()) as imds, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(paths.root / "notify"))
         manager.settimeout(20)
         with start(paths, "watch", imds, JOURNAL_STREAM="8:1", NOTIFY_SOCKET=str(paths.root / "notify")) as agent:
@@ -193,7 +193,7 @@ def test_under_systemd_lines_have_priorities_and_readiness_is_told(paths: Paths)
             assert {line[:3] for line in agent.stderr.read().splitlines()} <= {"<6>", "<4>", "<3>"}
 
 
-def test_watch_holds_nothing_that_it_does_not_need(paths: Paths) -> None:
+def test_watch_imports_only_what_it_needs(paths: Paths) -> None:
     """Not boot, not the doctor, and no botocore before the first call of AWS."""
     code = "import sys; import ghosthands_agent.__main__, ghosthands_agent.watch; print(*sorted(sys.modules))"
     loaded = subprocess.run(

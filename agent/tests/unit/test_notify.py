@@ -8,26 +8,26 @@ from pathlib import Path
 from ghosthands_agent.notify import Systemd
 
 
-def received(there: socket.socket, count: int) -> list[str]:
-    there.settimeout(2)
-    return [there.recv(200).decode() for _ in range(count)]
+def received(manager: socket.socket, count: int) -> list[str]:
+    manager.settimeout(2)
+    return [manager.recv(200).decode() for _ in range(count)]
 
 
-def test_systemd_hears_that_it_is_ready_lives_and_how_it_goes(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(str(tmp_path / "notify"))
+def test_ready_watchdog_and_status_are_sent(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
         systemd = Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})
         systemd.ready()
         systemd.alive()
         systemd.status("draining\nREADY=1")
-        assert received(there, 3) == ["READY=1", "WATCHDOG=1", "STATUS=draining READY=1"]
+        assert received(manager, 3) == ["READY=1", "WATCHDOG=1", "STATUS=draining READY=1"]
 
 
 def test_an_abstract_socket_is_found() -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind("\0ghosthands-test-notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0ghosthands-test-notify")
         Systemd({"NOTIFY_SOCKET": "@ghosthands-test-notify"}).ready()
-        assert received(there, 1) == ["READY=1"]
+        assert received(manager, 1) == ["READY=1"]
 
 
 def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
@@ -35,9 +35,9 @@ def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
     Systemd({"NOTIFY_SOCKET": str(tmp_path / "gone")}).alive()
 
 
-def test_a_systemd_that_does_not_read_stops_nothing(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(str(tmp_path / "notify"))
+def test_a_systemd_that_does_not_read_does_not_block(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
         systemd = Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})
         for _ in range(2000):
             systemd.alive()

@@ -1,4 +1,4 @@
-"""What outlives the agent and not the boot."""
+"""Records, which survive a restart of the agent and not a boot of the system."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ RECORD = BootRecord(
 )
 
 
-def test_a_boot_record_comes_back(tmp_path: Path) -> None:
-    kept = RunRecords(Paths(tmp_path), "this boot")
-    assert kept.boot() is None
-    kept.write_boot(RECORD)
+def test_a_boot_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    run_records = RunRecords(Paths(tmp_path), "this boot")
+    assert run_records.boot() is None
+    run_records.write_boot(RECORD)
     assert RunRecords(Paths(tmp_path), "this boot").boot() == RECORD
 
 
-def test_the_first_mark_stays_until_it_is_taken_back(tmp_path: Path) -> None:
-    kept = RunRecords(Paths(tmp_path), "this boot")
-    kept.set_flag("terminated", 5.0)
-    kept.set_flag("terminated", 9.0)
-    kept.set_flag("requested", 7.5)
-    assert kept.flags() == {"terminated": 5.0, "requested": 7.5}
-    kept.clear_flag("terminated")
-    kept.clear_flag("spot")
-    kept.set_flag("terminated", 9.0)
-    assert kept.flags() == {"terminated": 9.0, "requested": 7.5}
+def test_a_flag_keeps_its_first_time_until_it_is_cleared(tmp_path: Path) -> None:
+    run_records = RunRecords(Paths(tmp_path), "this boot")
+    run_records.set_flag("terminated", 5.0)
+    run_records.set_flag("terminated", 9.0)
+    run_records.set_flag("requested", 7.5)
+    assert run_records.flags() == {"terminated": 5.0, "requested": 7.5}
+    run_records.clear_flag("terminated")
+    run_records.clear_flag("spot")
+    run_records.set_flag("terminated", 9.0)
+    assert run_records.flags() == {"terminated": 9.0, "requested": 7.5}
 
 
-def test_what_another_boot_wrote_is_not_seen(tmp_path: Path) -> None:
-    """Its moments are of a clock that began anew."""
+def test_records_of_another_boot_are_ignored(tmp_path: Path) -> None:
+    """Its times are of another clock."""
     before = RunRecords(Paths(tmp_path), "the boot before")
     before.set_flag("terminated", 5.0)
     before.write_boot(RECORD)
@@ -54,49 +54,50 @@ def test_what_another_boot_wrote_is_not_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"boot_id": "this boot"}', '{"boot_id": "this boot", "state": "odd"}', "\udcff"]
 )
-def test_what_cannot_be_understood_counts_as_nothing(tmp_path: Path, text: str) -> None:
+def test_unreadable_records_are_ignored(tmp_path: Path, text: str) -> None:
     paths = Paths(tmp_path)
     paths.run.mkdir(parents=True)
     for file in (paths.boot_record, paths.flags):
         file.write_bytes(text.encode(errors="surrogateescape"))
-    kept = RunRecords(paths, "this boot")
-    assert kept.boot() is None
-    assert kept.flags() == {}
+    run_records = RunRecords(paths, "this boot")
+    assert run_records.boot() is None
+    assert run_records.flags() == {}
 
 
-def test_two_processes_that_set_marks_at_once_lose_none(tmp_path: Path) -> None:
+def test_two_processes_that_set_flags_at_once_lose_none(tmp_path: Path) -> None:
     setting = (
         f"import sys, pathlib, time; sys.path.insert(0, {str(SOURCES)!r})\n"
         "from ghosthands_agent.paths import Paths\n"
         "from ghosthands_agent.records import RunRecords\n"
-        f"kept = RunRecords(Paths(pathlib.Path({str(tmp_path)!r})), 'this boot')\n"
-        "for n in range(60): kept.clear_flag(sys.argv[1]); kept.set_flag(sys.argv[1], n); time.sleep(0.005)\n"
+        f"run_records = RunRecords(Paths(pathlib.Path({str(tmp_path)!r})), 'this boot')\n"
+        "for n in range(60):\n"
+        "    run_records.clear_flag(sys.argv[1]); run_records.set_flag(sys.argv[1], n); time.sleep(0.005)\n"
     )
-    both = [subprocess.Popen([sys.executable, "-c", setting, mark]) for mark in ("terminated", "requested")]
+    both = [subprocess.Popen([sys.executable, "-c", setting, flag]) for flag in ("terminated", "requested")]
     assert [process.wait(60) for process in both] == [0, 0]
     assert RunRecords(Paths(tmp_path), "this boot").flags() == {"terminated": 59.0, "requested": 59.0}
 
 
-def test_a_lock_that_nobody_gives_back_is_given_up(tmp_path: Path) -> None:
+def test_a_lock_that_is_never_released_is_a_timeout(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    kept = RunRecords(paths, "this boot")
-    kept.set_flag("spot", 1.0)
+    run_records = RunRecords(paths, "this boot")
+    run_records.set_flag("spot", 1.0)
     with paths.flags.with_suffix(".lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(Unavailable, match=r"lock flags\.json: Timeout"):
-            kept.set_flag("requested", 2.0)
-    kept.set_flag("requested", 2.0)
+            run_records.set_flag("requested", 2.0)
+    run_records.set_flag("requested", 2.0)
 
 
 def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file in the way")
-    kept = RunRecords(Paths(tmp_path), "this boot")
+    run_records = RunRecords(Paths(tmp_path), "this boot")
     with pytest.raises(Unavailable):
-        kept.set_flag("requested", 1.0)
+        run_records.set_flag("requested", 1.0)
     with pytest.raises(Unavailable):
-        kept.write_boot(RECORD)
+        run_records.write_boot(RECORD)
 
 
-def test_the_boot_is_told_by_the_kernel(tmp_path: Path) -> None:
+def test_the_boot_id_is_the_kernels(tmp_path: Path) -> None:
     RunRecords(Paths(tmp_path)).set_flag("requested", 1.0)
     assert json.loads(Paths(tmp_path).flags.read_text())["boot_id"] == records.BOOT_ID.read_text().strip()

@@ -1,4 +1,4 @@
-"""docker's login at ECR."""
+"""The registry login."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ghosthands_agent.aws import Account
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import PortError, Refused, Unavailable
 from ghosthands_agent.registry import EcrRegistry, ecr_region, host
-from unit.listening import Listening, Said, listening
+from unit.fake_http import FakeServer, Reply, fake_server
 
 ECR_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ghosthands:latest"
 TOKEN = base64.b64encode(b"AWS:canary-password").decode()
@@ -25,7 +25,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-for-tests")
 
 
-def login(server: Listening, paths: Paths, image: str = ECR_IMAGE) -> None:
+def login(server: FakeServer, paths: Paths, image: str = ECR_IMAGE) -> None:
     task, until = EcrRegistry(Account("us-east-1", server.url), paths, image).login(), time.monotonic() + 20
     while not task.done():
         assert time.monotonic() < until
@@ -33,8 +33,8 @@ def login(server: Listening, paths: Paths, image: str = ECR_IMAGE) -> None:
     task.result()
 
 
-def token(value: Any) -> Said:
-    return Said(
+def token(value: Any) -> Reply:
+    return Reply(
         body=json.dumps({"authorizationData": [{"authorizationToken": value, "proxyEndpoint": "https://ignored"}]})
     )
 
@@ -65,48 +65,50 @@ def token(value: Any) -> Said:
         ),
     ],
 )
-def test_the_registry_is_told_by_the_image(image: str, registry: str | None, region: str | None) -> None:
+def test_the_images_name_holds_host_and_region_of_the_registry(
+    image: str, registry: str | None, region: str | None
+) -> None:
     assert host(image) == registry
     assert ecr_region(image) == region
 
 
-def test_a_login_is_written_literally_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_login_is_written_with_mode_0600(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    with listening(lambda _: token(TOKEN)) as server:
+    with fake_server(lambda _: token(TOKEN)) as server:
         login(server, paths)
-        assert "eu-west-1" in server.asked[0].headers["authorization"], "the registry's region, not the fleet's"
+        assert "eu-west-1" in server.requests[0].headers["authorization"], "the registry's region, not the fleet's"
     file = paths.docker_config / "config.json"
     assert json.loads(file.read_text()) == {"auths": {"123456789012.dkr.ecr.eu-west-1.amazonaws.com": {"auth": TOKEN}}}
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_fresh_login_is_seen_through_an_open_directory(tmp_path: Path) -> None:
-    """As by a container that has mounted it: the directory stays the same one."""
+def test_a_new_login_does_not_replace_the_directory(tmp_path: Path) -> None:
+    """A container has mounted the directory, so it must stay the same one."""
     paths = Paths(tmp_path)
-    with listening(lambda _: token(TOKEN)) as server:
+    with fake_server(lambda _: token(TOKEN)) as server:
         login(server, paths)
         before = paths.docker_config.stat().st_ino
-        server.answering = lambda _: token(base64.b64encode(b"AWS:another").decode())
+        server.respond = lambda _: token(base64.b64encode(b"AWS:another").decode())
         login(server, paths)
     assert paths.docker_config.stat().st_ino == before
     assert [path.name for path in paths.docker_config.iterdir()] == ["config.json"]
 
 
-def test_a_registry_that_is_no_ecr_needs_no_login(tmp_path: Path) -> None:
-    with listening({}) as server:
+def test_a_registry_other_than_ecr_needs_no_login(tmp_path: Path) -> None:
+    with fake_server({}) as server:
         login(server, Paths(tmp_path), "registry.internal:5000/a:1")
         assert server.calls == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "answer", [token("canary"), token(base64.b64encode(b"canary").decode()), token(7), Said(body="{}")]
+    "answer", [token("canary"), token(base64.b64encode(b"canary").decode()), token(7), Reply(body="{}")]
 )
-def test_a_token_of_another_shape_is_refused_and_the_old_login_stays(tmp_path: Path, answer: Said) -> None:
+def test_a_token_of_another_shape_is_refused_and_the_old_login_stays(tmp_path: Path, answer: Reply) -> None:
     paths = Paths(tmp_path)
-    with listening(lambda _: token(TOKEN)) as server:
+    with fake_server(lambda _: token(TOKEN)) as server:
         login(server, paths)
-        server.answering = lambda _: answer
+        server.respond = lambda _: answer
         with pytest.raises(PortError) as caught:
             login(server, paths)
     assert "canary" not in repr(caught.value)
@@ -115,7 +117,7 @@ def test_a_token_of_another_shape_is_refused_and_the_old_login_stays(tmp_path: P
 
 def test_a_role_without_the_permission_is_refused(tmp_path: Path) -> None:
     body = json.dumps({"__type": "AccessDeniedException", "message": "canary"})
-    with listening(lambda _: Said(400, body, headers={"x-amzn-ErrorType": "AccessDeniedException"})) as server:
+    with fake_server(lambda _: Reply(400, body, headers={"x-amzn-ErrorType": "AccessDeniedException"})) as server:
         with pytest.raises(Refused) as caught:
             login(server, Paths(tmp_path))
         assert str(caught.value) == "ecr:get_authorization_token: AccessDeniedException"
@@ -123,5 +125,5 @@ def test_a_role_without_the_permission_is_refused(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "opt").write_text("in the way")
-    with listening(lambda _: token(TOKEN)) as server, pytest.raises(Unavailable, match=r"write config\.json"):
+    with fake_server(lambda _: token(TOKEN)) as server, pytest.raises(Unavailable, match=r"write config\.json"):
         login(server, Paths(tmp_path))

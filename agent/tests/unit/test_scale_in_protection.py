@@ -1,4 +1,4 @@
-"""Scale-in protection: there while a job runs, gone when none does, whatever happened before."""
+"""Scale-in protection: set while a job runs and removed when none does, whatever happened before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def serving(**values: object) -> SimulatedInstance:
     return instance
 
 
-def test_a_job_protects_its_instance_within_two_seconds_and_its_end_unprotects_it() -> None:
+def test_an_instance_is_protected_within_two_seconds_and_for_as_long_as_a_job_runs() -> None:
     instance = serving()
     instance.after(10, lambda: instance.submit_job(60))
     followed(instance, 12)
@@ -34,22 +34,22 @@ def test_a_job_protects_its_instance_within_two_seconds_and_its_end_unprotects_i
     assert not instance.protected
 
 
-def test_the_group_is_told_changes_only_and_once_in_five_minutes() -> None:
+def test_protection_is_set_on_changes_and_once_in_five_minutes() -> None:
     assert followed(serving(), 1000).protection_calls == [False] * 4
 
 
-def test_an_idle_instance_that_an_earlier_life_left_protected_is_unprotected() -> None:
+def test_protection_that_was_left_on_an_idle_instance_is_removed() -> None:
     assert not followed(serving(protected=True), 2).protected
 
 
-def test_an_instance_whose_worker_does_not_run_is_unprotected() -> None:
+def test_an_instance_whose_worker_does_not_run_is_not_protected() -> None:
     instance = serving(protected=True)
     instance.host.stop_container("stopped by somebody", 10.0)
     instance.advance(1)
     assert not followed(instance, 2).protected
 
 
-def test_an_instance_without_any_container_is_unprotected() -> None:
+def test_an_instance_without_any_container_is_not_protected() -> None:
     assert not followed(SimulatedInstance(protected=True), 2).protected
 
 
@@ -69,7 +69,7 @@ def test_a_docker_that_does_not_answer_changes_nothing() -> None:
     assert followed(instance, 100).protected
 
 
-def test_docker_is_asked_every_few_seconds_only() -> None:
+def test_docker_is_called_every_few_seconds_only() -> None:
     instance = SimulatedInstance()
     assert followed(instance, 100).called.count("services") <= 21
 
@@ -81,28 +81,28 @@ def test_a_throttled_call_is_repeated_every_second_until_it_worked() -> None:
     assert len(instance.steps("scale_in_protection_failed")) == 1
 
 
-def test_a_change_that_failed_is_not_taken_for_made() -> None:
+def test_a_failed_change_of_protection_is_repeated() -> None:
     instance = serving()
     instance.submit_job(10)
     instance.after(9, lambda: instance.faults.update(protect=[DOWN] * 3))
     assert not followed(instance, 20).protected
 
 
-def test_a_refusal_while_the_instance_is_still_pending_is_tried_again_less_often() -> None:
+def test_a_call_refused_while_the_instance_is_pending_is_repeated_less_often() -> None:
     instance = serving(faults={"protect": [NOT_YET] * 10})
     instance.submit_job(1000)
     assert followed(instance, 58).protected
     assert instance.called.count("protect") == 11
 
 
-def test_an_answer_that_was_lost_is_not_taken_for_done() -> None:
+def test_a_protection_whose_answer_was_lost_is_repeated() -> None:
     instance = serving(lost_answers={"protect": 1})
     followed(instance, 5)
     assert instance.protection_calls == [False, False]
 
 
 @pytest.mark.parametrize("target", [None, "Standby", "Detached", "Warmed:Stopped"])
-def test_nothing_is_asked_of_the_group_outside_service(target: str | None) -> None:
+def test_protection_is_not_set_unless_in_service(target: str | None) -> None:
     instance = serving(target=target)
     instance.submit_job(1000)
     assert followed(instance, 100).called.count("protect") == 0
@@ -120,7 +120,7 @@ def test_back_from_standby_the_protection_is_set_again() -> None:
     assert instance.protected
 
 
-def test_a_metadata_service_that_is_down_leaves_the_last_target_state_standing() -> None:
+def test_while_the_metadata_service_is_down_the_last_target_state_counts() -> None:
     instance = serving()
     procedure = watch(instance.ports(), SETTINGS)
     instance.follow(procedure, 5)
@@ -130,7 +130,7 @@ def test_a_metadata_service_that_is_down_leaves_the_last_target_state_standing()
     assert instance.protected
 
 
-def test_a_job_taken_after_the_last_idle_look_is_protected_at_the_next() -> None:
+def test_a_job_taken_after_an_idle_status_is_protected_at_the_next_status() -> None:
     instance = serving()
     procedure = watch(instance.ports(), SETTINGS)
     instance.follow(procedure, 5)
@@ -140,7 +140,7 @@ def test_a_job_taken_after_the_last_idle_look_is_protected_at_the_next() -> None
     assert instance.protection_calls == [False, True]
 
 
-def test_killed_at_any_call_and_started_again_no_idle_instance_stays_protected() -> None:
+def test_killed_at_any_call_and_restarted_no_idle_instance_stays_protected() -> None:
     whole = serving()
     whole.submit_job(3)
     followed(whole, 8)

@@ -1,4 +1,4 @@
-"""A plain shutdown: the worker first, nothing about hooks, and inside what systemd is told to allow."""
+"""The procedure `stop` at a shutdown: the worker first, no call about hooks, within the limits of systemd."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stopped(instance: SimulatedInstance) -> tuple[int, float]:
     return instance.run(stop(instance.ports(), instance.settings), 1e5), instance.now - began
 
 
-def test_an_idle_host_is_down_within_seconds_the_worker_first() -> None:
+def test_an_idle_host_stops_within_seconds_the_worker_first() -> None:
     instance = serving()
     code, seconds = stopped(instance)
     assert (code, instance.container.exit_code, not instance.host.others_run) == (0, 0, True)
@@ -35,28 +35,28 @@ def test_an_idle_host_is_down_within_seconds_the_worker_first() -> None:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "queue"])
-def test_a_running_job_is_put_back_at_once(mode: Literal["legacy", "queue"]) -> None:
+def test_a_running_job_is_released_at_once(mode: Literal["legacy", "queue"]) -> None:
     instance = serving(mode, job_seconds=1000)
     code, seconds = stopped(instance)
     assert (code, instance.job_results) == (0, ["released"])
     assert seconds < 2
 
 
-def test_a_worker_that_drains_by_itself_gets_a_moment_to_finish() -> None:
+def test_a_worker_that_drains_by_itself_gets_time_to_finish() -> None:
     instance = SimulatedInstance(replace(SETTINGS, drain_policy="sigterm"))
     instance.start_worker(job_seconds=20, drains_itself=True)
     assert stopped(instance)[0] == 0
     assert instance.job_results == ["finished"]
 
 
-def test_a_reboot_is_not_the_end_of_an_instance() -> None:
+def test_a_reboot_touches_neither_hook_nor_protection() -> None:
     instance = serving()
     stopped(instance)
     assert not {"complete", "heartbeat", "protect", "set_flag"} & set(instance.called)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "queue"])
-def test_killed_at_any_call_and_run_again_everything_is_down_and_the_job_put_back(
+def test_killed_at_any_call_and_run_again_everything_is_down_and_the_job_released(
     mode: Literal["legacy", "queue"],
 ) -> None:
     whole = serving(mode, job_seconds=1000)
@@ -73,7 +73,7 @@ def test_a_host_without_containers_is_stopped() -> None:
     assert stopped(SimulatedInstance())[0] == 0
 
 
-def test_what_cannot_be_stopped_is_said_by_the_exit_code() -> None:
+def test_a_stop_that_fails_exits_with_1() -> None:
     instance = serving()
     instance.faults = {call: [GONE] * 10_000 for call in ("terminate", "services", "stop")}
     assert stopped(instance)[0] == 1

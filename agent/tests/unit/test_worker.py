@@ -1,4 +1,4 @@
-"""The worker's HTTP server, as the agent asks it."""
+"""The client of the worker's HTTP server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ghosthands_agent.ports import Unavailable, WorkerStatus
 from ghosthands_agent.worker import HttpWorker, api_health
-from unit.listening import Said, listening
+from unit.fake_http import Reply, fake_server
 
 STATUS: dict[str, Any] = {
     "worker_id": "i-0123456789abcdef0",
@@ -25,7 +25,7 @@ STATUS: dict[str, Any] = {
 
 
 def test_a_status_is_read() -> None:
-    with listening({"GET /worker/status": Said(body=json.dumps(STATUS))}) as server:
+    with fake_server({"GET /worker/status": Reply(body=json.dumps(STATUS))}) as server:
         status = HttpWorker(server.server_port).status()
     assert status == WorkerStatus(STATUS["worker_id"], STATUS["ec2_instance_id"], 1, True, False, "queue")
     assert status.busy
@@ -47,45 +47,45 @@ def test_a_status_is_read() -> None:
     ids=str,
 )
 def test_a_status_of_another_shape_is_unavailable(change: dict[str, Any]) -> None:
-    """An unknown number of jobs must never be taken for none."""
+    """An unknown number of jobs must not be taken for 0."""
     with (
-        listening({"GET /worker/status": Said(body=json.dumps({**STATUS, **change}))}) as server,
+        fake_server({"GET /worker/status": Reply(body=json.dumps({**STATUS, **change}))}) as server,
         pytest.raises(Unavailable, match="wrong shape"),
     ):
         HttpWorker(server.server_port).status()
 
 
 @pytest.mark.parametrize("body", ["", "canary", "[]", "null", "{}", "[" * 5000])
-def test_what_is_no_status_is_unavailable_and_not_quoted(body: str) -> None:
-    with listening({"GET /worker/status": Said(body=body)}) as server:
+def test_a_malformed_status_is_not_quoted(body: str) -> None:
+    with fake_server({"GET /worker/status": Reply(body=body)}) as server:
         with pytest.raises(Unavailable) as caught:
             HttpWorker(server.server_port).status()
         assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [302, 404, 500, 503])
-def test_only_2xx_is_an_answer(status: int) -> None:
-    with listening({"GET /worker/status": Said(status, json.dumps(STATUS))}) as server:
+def test_a_status_other_than_2xx_is_unavailable(status: int) -> None:
+    with fake_server({"GET /worker/status": Reply(status, json.dumps(STATUS))}) as server:
         with pytest.raises(Unavailable) as caught:
             HttpWorker(server.server_port).status()
         assert str(caught.value) == f"worker:/worker/status: {status}"
 
 
 def test_drain_is_posted() -> None:
-    with listening({"POST /worker/drain": Said(202)}) as server:
+    with fake_server({"POST /worker/drain": Reply(202)}) as server:
         HttpWorker(server.server_port).drain()
         assert server.calls == ["POST /worker/drain"]
 
 
 def test_a_worker_that_is_not_there_is_unavailable() -> None:
-    with listening({}) as server:
+    with fake_server({}) as server:
         port = server.server_port
     with pytest.raises(Unavailable, match="ConnectionRefusedError"):
         HttpWorker(port).status()
 
 
-def test_the_api_is_well_when_it_says_so() -> None:
-    with listening({"GET /health": Said()}) as server:
+def test_the_api_is_healthy_if_it_answers_200() -> None:
+    with fake_server({"GET /health": Reply()}) as server:
         api_health(server.server_port)
-    with listening({"GET /health": Said(503)}) as server, pytest.raises(Unavailable, match="api:/health: 503"):
+    with fake_server({"GET /health": Reply(503)}) as server, pytest.raises(Unavailable, match="api:/health: 503"):
         api_health(server.server_port)

@@ -1,4 +1,4 @@
-"""The stand-in worker does what docs/agent.md and the real worker's source say, dangerous parts included."""
+"""The modelled worker does what docs/agent.md and the real worker's source say, dangerous parts included."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def busy(options: WorkerOptions, seconds: float = 100.0) -> tuple[Worker, Memory
 
 
 @EITHER
-def test_it_takes_the_next_job_at_once_and_an_idle_one_looks_every_few_seconds(options: WorkerOptions) -> None:
+def test_it_takes_the_next_job_at_once_and_polls_when_idle(options: WorkerOptions) -> None:
     worker, queue = busy(options, 10)
     queue.submit(Job("b", 5), 1)
     live(worker, 0, 20)
@@ -53,7 +53,7 @@ def test_its_health_is_503_when_busy_or_draining(options: WorkerOptions) -> None
     assert (busy(options)[0].health, busy(options)[0].active_jobs) == (503, 1)
 
 
-def test_a_legacy_drain_hands_the_job_back_after_thirty_seconds_and_goes_on_with_it() -> None:
+def test_a_legacy_drain_releases_the_job_after_thirty_seconds_and_goes_on_with_it() -> None:
     worker, queue = busy(LEGACY)
     worker.drain(10)
     live(worker, 10, 50)
@@ -64,7 +64,7 @@ def test_a_legacy_drain_hands_the_job_back_after_thirty_seconds_and_goes_on_with
     assert judge(queue.events, 100).doubled == {"a": 59}
 
 
-def test_a_legacy_drain_ends_pickup_and_a_queue_drain_does_not() -> None:
+def test_a_legacy_drain_stops_taking_jobs_and_a_queue_drain_does_not() -> None:
     for options, takes in ((LEGACY, False), (QUEUE, True)):
         queue = MemoryJobQueue()
         worker = Worker("w", options, queue, 0)
@@ -74,7 +74,7 @@ def test_a_legacy_drain_ends_pickup_and_a_queue_drain_does_not() -> None:
         assert [e.action == "take" for e in queue.events[1:2]] == [True] * takes
 
 
-def test_a_legacy_worker_hands_its_job_back_thirty_seconds_after_sigterm_and_exits() -> None:
+def test_a_legacy_worker_releases_its_job_thirty_seconds_after_sigterm_and_exits() -> None:
     worker, queue = busy(LEGACY)
     worker.sigterm(10)
     live(worker, 10, 200)
@@ -84,7 +84,7 @@ def test_a_legacy_worker_hands_its_job_back_thirty_seconds_after_sigterm_and_exi
     assert (verdict.lost, verdict.cut_off, verdict.released) == ({}, {}, 1)
 
 
-def test_sigterm_after_a_drain_waits_another_thirty_seconds_so_two_are_inside_for_as_long_as_it_came_later() -> None:
+def test_two_workers_overlap_for_as_long_as_sigterm_comes_after_a_legacy_drain() -> None:
     worker, queue = busy(LEGACY)
     worker.drain(10)
     worker.sigterm(17)
@@ -95,7 +95,7 @@ def test_sigterm_after_a_drain_waits_another_thirty_seconds_so_two_are_inside_fo
     assert 17 - 10 + LEGACY.exit_seconds < DOUBLED_LIMIT_SECONDS
 
 
-def test_a_queue_worker_exits_ten_seconds_after_sigterm_and_nobody_hands_its_job_back() -> None:
+def test_a_queue_worker_exits_ten_seconds_after_sigterm_and_its_job_is_lost() -> None:
     worker, queue = busy(QUEUE)
     worker.sigterm(10, "why")
     live(worker, 10, 200)
@@ -105,7 +105,7 @@ def test_a_queue_worker_exits_ten_seconds_after_sigterm_and_nobody_hands_its_job
 
 
 @EITHER
-def test_a_second_signal_hands_the_job_back_at_once(options: WorkerOptions) -> None:
+def test_a_second_signal_releases_the_job_at_once(options: WorkerOptions) -> None:
     worker, queue = busy(options)
     worker.sigterm(10)
     worker.sigterm(12)
@@ -131,7 +131,7 @@ def test_an_idle_worker_exits_at_once_and_completes_its_hook(options: WorkerOpti
     assert worker.exit_code == 0
 
 
-def test_a_killed_workers_job_comes_back_only_when_a_legacy_worker_starts_two_minutes_later() -> None:
+def test_the_job_of_a_killed_worker_is_recovered_only_by_a_legacy_worker_two_minutes_later() -> None:
     for options, at, back in ((LEGACY, 60, False), (LEGACY, 131, True), (QUEUE, 10_000, False)):
         worker, queue = busy(options)
         worker.kill(10, "worker crashed")
@@ -142,7 +142,7 @@ def test_a_killed_workers_job_comes_back_only_when_a_legacy_worker_starts_two_mi
 
 
 @EITHER
-def test_one_that_drains_by_itself_ends_with_its_job(options: WorkerOptions) -> None:
+def test_a_worker_that_drains_by_itself_finishes_its_job(options: WorkerOptions) -> None:
     itself = WorkerOptions(options.mode, drains_itself=True)
     for tell in ("drain", "sigterm"):
         worker, queue = busy(itself, 1000)
@@ -153,7 +153,7 @@ def test_one_that_drains_by_itself_ends_with_its_job(options: WorkerOptions) -> 
         assert worker.exit_code == (0 if tell == "sigterm" else None)
 
 
-def test_a_faster_worker_is_faster_in_everything_it_does_by_the_clock() -> None:
+def test_a_faster_worker_has_all_its_times_divided() -> None:
     numbers = [value for value in astuple(LEGACY) if isinstance(value, float)]
     assert [value for value in astuple(LEGACY.sped_up(10)) if isinstance(value, float)] == [
         value / 10 for value in numbers

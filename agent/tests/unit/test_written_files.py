@@ -1,4 +1,4 @@
-"""The compose override and the log shipper's configuration: pure functions of the settings; real Compose takes the override."""
+"""The Compose override, which real Compose merges, and the log shipper's configuration."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_docker_starts_no_worker_by_itself_after_a_reboot(tmp_path: Path) -> Non
     assert {name: service["restart"] for name, service in services.items()} == dict.fromkeys(SERVICES, "on-failure")
 
 
-def test_whoever_stops_a_worker_gives_it_the_time_to_put_its_job_back(tmp_path: Path) -> None:
+def test_the_override_gives_a_worker_the_time_to_release_its_job(tmp_path: Path) -> None:
     worker = merged(tmp_path, compose_override(replace(SETTINGS, stop_grace_seconds=5), "/d"))["worker"]
     assert worker["stop_grace_period"] == "40s"
     worker = merged(tmp_path, compose_override(replace(SETTINGS, drain_policy="sigterm"), "/d"))["worker"]
@@ -76,7 +76,7 @@ def test_boot_journal_and_containers_go_to_the_group_that_the_settings_name() ->
     ]
 
 
-def test_the_journal_has_a_stream_of_its_own_under_the_moments_of_its_lines() -> None:
+def test_the_journal_has_its_own_stream_with_the_times_of_its_lines() -> None:
     configuration = json.loads(log_shipper_configuration(replace(SETTINGS, log_group="g")) or "")
     journal = configuration["logs"]["logs_collected"]["files"]["collect_list"][1]
     assert journal["log_stream_name"] == "{instance_id}-journal"
@@ -84,6 +84,6 @@ def test_the_journal_has_a_stream_of_its_own_under_the_moments_of_its_lines() ->
     assert datetime.strptime(moment[:-5], journal["timestamp_format"]).isoformat() == "2026-11-24T02:15:26"
 
 
-def test_another_endpoint_is_the_shippers_too() -> None:
+def test_the_log_shipper_uses_the_same_endpoint() -> None:
     settings = replace(SETTINGS, log_group="g", endpoint_url="http://127.0.0.1:5566")
     assert json.loads(log_shipper_configuration(settings) or "")["logs"]["endpoint_override"] == "http://127.0.0.1:5566"
