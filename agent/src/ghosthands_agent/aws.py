@@ -24,39 +24,14 @@ SLOW_READ_SECONDS = 10.0
 #: AWS's codes of errors that a retry may solve: "Common Errors" of the API references, and those of expired or not yet
 #: known credentials, since the role's are renewed.
 TRANSIENT = frozenset(
-    {
-        *(
-            "Throttling",
-            "ThrottlingException",
-            "ThrottledException",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "TooManyRequestsException",
-        ),
-        *(
-            "RequestLimitExceeded",
-            "BandwidthLimitExceeded",
-            "LimitExceededException",
-            "PriorRequestNotComplete",
-            "SlowDown",
-        ),
-        *(
-            "InternalFailure",
-            "InternalError",
-            "InternalServiceError",
-            "InternalServiceErrorException",
-            "ServiceUnavailable",
-            "ServerException",
-        ),
-        *("ResourceContention", "ScalingActivityInProgress", "RequestTimeout", "RequestTimeoutException"),
-        *(
-            "ExpiredToken",
-            "ExpiredTokenException",
-            "RequestExpired",
-            "InvalidClientTokenId",
-            "UnrecognizedClientException",
-        ),
-    }
+    """
+    Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException
+    TooManyRequestsException RequestLimitExceeded BandwidthLimitExceeded LimitExceededException
+    PriorRequestNotComplete SlowDown InternalFailure InternalError InternalServiceError
+    InternalServiceErrorException ServiceUnavailable ServerException ResourceContention
+    ScalingActivityInProgress RequestTimeout RequestTimeoutException ExpiredToken ExpiredTokenException
+    RequestExpired InvalidClientTokenId UnrecognizedClientException
+    """.split()
 )
 
 

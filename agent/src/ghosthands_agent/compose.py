@@ -64,12 +64,12 @@ class DockerCompose:
             while not _try_lock(lock):
                 yield None
             os.ftruncate(lock, 0)
-            words = (*self._project, *self._files(), "up", "--detach", "--wait", "--no-build")
-            command = self._docker.start(*words, pass_fds=[lock])
+            arguments = (*self._project, *self._files(), "up", "--detach", "--wait", "--no-build")
+            command = self._docker.start(*arguments, pass_fds=[lock])
             os.pwrite(lock, command.identity.encode(), 0)
         finally:
             os.close(lock)  # the command has inherited it: the lock is held while any of its processes runs
-        checked((yield from until_completed(command)), words)
+        checked((yield from until_completed(command)), arguments)
 
     def _stop(self, services: list[str], grace: str) -> Steps[None]:
         yield from self._kill_up()

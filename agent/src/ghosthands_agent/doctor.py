@@ -266,7 +266,7 @@ def _inodes(host: Host) -> str:
     return _free(host, lambda found: found.f_favail, MINIMUM_INODES, lambda free: f"{free} inodes free")
 
 
-def _free(host: Host, free: Callable[[os.statvfs_result], int], least: int, words: Callable[[int], str]) -> str:
+def _free(host: Host, free: Callable[[os.statvfs_result], int], minimum: int, text: Callable[[int], str]) -> str:
     """The file system with the least free space of those that the worker fills.
 
     A file system without a fixed number of inodes reports 0 of them, and is never full.
@@ -278,13 +278,13 @@ def _free(host: Host, free: Callable[[os.statvfs_result], int], least: int, word
         scarcest = min(
             (free(found), str(place))
             for place in places
-            if (found := os.statvfs(place)).f_files or least == MINIMUM_BYTES
+            if (found := os.statvfs(place)).f_files or minimum == MINIMUM_BYTES
         )
     except (OSError, ValueError) as problem:
         raise CheckFailed(f"{host.paths.project} cannot be read: {type(problem).__name__}") from None
-    if scarcest[0] < least:
-        raise CheckFailed(f"{scarcest[1]}: {words(scarcest[0])}")
-    return f"{scarcest[1]}: {words(scarcest[0])}"
+    if scarcest[0] < minimum:
+        raise CheckFailed(f"{scarcest[1]}: {text(scarcest[0])}")
+    return f"{scarcest[1]}: {text(scarcest[0])}"
 
 
 @check("display", "systemctl status xvfb: the worker's browser uses display :99.")

@@ -45,7 +45,7 @@ NO_ACTION_SECONDS = 30.0  # IMDS may report Terminated a moment before the hook'
 LONGEST_PAUSE = 5.0
 ATTEMPTS = 3  # a deployment in progress may start a worker once more
 
-#: Why the worker is stopped: it was seen idle; it has no process; the policy says at once; a job came in after it was
+#: Why the worker is stopped: it was seen idle; it has no process; the policy is sigterm; a job came in after it was
 #: seen idle; the time is up.
 StopReason: TypeAlias = Literal["idle", "gone", "policy", "new_job", "overdue"]
 Step: TypeAlias = Literal["wait", "post", "confirm", "stop"]
@@ -61,10 +61,8 @@ def next_step(policy: str, status: WorkerStatus) -> Step:
     if policy == "http":
         return "post" if not status.is_draining else "wait" if status.busy else "stop"
     if status.dispatch_mode == "legacy":
-        if (
-            status.is_draining
-        ):  # also with a job: it returns to the queue in 30 s while it runs, so end the process soon
-            return "stop"
+        if status.is_draining:
+            return "stop"  # also with a job: it returns to the queue in 30 s while it runs, so end the process soon
         return "wait" if status.busy else "post"
     return "wait" if status.busy else "confirm"
 
