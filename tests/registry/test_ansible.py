@@ -62,7 +62,7 @@ def test_a_dsn_and_its_password_are_never_printed(server: Server, tmp_path: Path
     # The tests' authority is not one of the system's.
     code, result, printed = ansible({"dsn": dsn, "sslmode": "verify-full"}, tmp_path)
     assert code != 0
-    assert "name the provider's root certificate" in result["msg"]
+    assert "give the provider's root certificate" in result["msg"]
     assert_no_password(printed, "gh_reader")
 
 

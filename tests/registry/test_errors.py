@@ -83,8 +83,8 @@ def test_an_invalid_dsn_is_an_error_that_says_how_to_write_one(query_only: Query
 
 
 def test_without_dsn_and_host_the_error_says_so(query_only: Query) -> None:
-    assert "give dsn" in error_of(query_only(dsn=""))
-    assert "give dsn" in error_of(query_only())
+    assert "set dsn" in error_of(query_only(dsn=""))
+    assert "set dsn" in error_of(query_only())
 
 
 def test_the_error_of_a_wrong_password_does_not_contain_it(query: Query, query_only: Query, server: Server) -> None:
@@ -165,7 +165,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(query: Query, server: 
         {"sslrootcert": None},
         {"sslrootcert": "/no/such.crt"},
     ):
-        assert "name the provider's root certificate in sslrootcert" in error_of(query(**options))
+        assert "give the provider's root certificate in sslrootcert" in error_of(query(**options))
     assert query(sslmode="require", sslrootcert=None)["reachable"]
 
 
@@ -177,7 +177,7 @@ def test_a_certificate_of_a_system_authority_needs_no_file(
 
 
 def test_a_certificate_of_another_name_is_refused_unless_verify_ca(query: Query) -> None:
-    assert "give the host by the name that its certificate carries" in error_of(query(host="127.0.0.1"))
+    assert "use the host name of its certificate" in error_of(query(host="127.0.0.1"))
     assert query(host="127.0.0.1", sslmode="verify-ca")["reachable"]
 
 
@@ -214,7 +214,7 @@ def test_waiting_for_a_lock_ends_at_the_statement_timeout(query: Query, server: 
 
 @pytest.mark.parametrize("options", [{"statement_timeout": 0}, {"connect_timeout": 0}, {"statement_timeout": -1}])
 def test_every_timeout_has_to_be_positive(query: Query, options: dict[str, int]) -> None:
-    assert "write 1 or more" in error_of(query(**options))
+    assert "use 1 or more" in error_of(query(**options))
 
 
 def test_bytes_that_are_not_valid_text_are_an_error(query: Query, server: Server) -> None:

@@ -72,7 +72,7 @@ def test_a_startup_option_that_the_pooler_refuses_is_an_error(
     query: Query, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1s")
-    assert "take options out of the dsn and PGOPTIONS out of the environment" in query(port=server.pooler_port)["error"]
+    assert "remove options from the dsn and PGOPTIONS from the environment" in query(port=server.pooler_port)["error"]
 
 
 def test_a_user_that_the_pooler_does_not_know_is_an_error(query: Query, server: Server) -> None:

@@ -21,7 +21,7 @@ DSN = "postgresql://me:secret@db.example:6543/valet"
 
 
 @pytest.fixture(autouse=True)
-def nothing_else_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_libpq_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An operator without files and variables of libpq's, on a system with these authorities."""
     monkeypatch.delenv("PGSSLROOTCERT", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -30,7 +30,7 @@ def nothing_else_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
 
 
-def test_a_dsn_is_taken_apart_and_trusts_the_systems_authorities_alone() -> None:
+def test_a_dsn_is_parsed_and_trusts_the_systems_authorities() -> None:
     assert parameters(f" {DSN}\n", {}) == {
         "host": "db.example",
         "port": "6543",
@@ -55,20 +55,20 @@ def test_a_dsn_is_taken_apart_and_trusts_the_systems_authorities_alone() -> None
         ("", {"host": "db.example"}, "verify-full"),
     ],
 )
-def test_the_parameter_goes_before_the_dsn_and_the_dsn_before_the_default(
+def test_the_parameter_overrides_the_dsn_and_the_dsn_the_default(
     dsn: str, parts: dict[str, str | None], mode: str
 ) -> None:
     assert parameters(dsn, parts)["sslmode"] == mode
 
 
 @pytest.mark.parametrize("parts", [{"sslrootcert": "/mine.crt"}, {"sslmode": "require"}, {"sslmode": "disable"}])
-def test_the_systems_authorities_stand_back_where_others_are_named_or_none_is_asked(
+def test_the_systems_authorities_are_not_used_where_others_are_given_or_none_are_needed(
     parts: dict[str, str | None],
 ) -> None:
     assert parameters(DSN, parts).get("sslrootcert") == parts.get("sslrootcert")
 
 
-def test_libpqs_own_ways_to_name_an_authority_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_libpqs_own_ways_to_give_an_authority_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PGSSLROOTCERT", "/mine.crt")
     assert "sslrootcert" not in parameters(DSN, {})
     monkeypatch.delenv("PGSSLROOTCERT")
@@ -77,7 +77,7 @@ def test_libpqs_own_ways_to_name_an_authority_count(monkeypatch: pytest.MonkeyPa
     assert "sslrootcert" not in parameters(DSN, {})
 
 
-def test_without_the_driver_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_driver_the_error_has_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "HAS_PSYCOPG", False)
     with pytest.raises(RegistryError, match=r"has no psycopg.*python[\d.]* -m pip install 'psycopg\[binary\]>=3.2'$"):
         parameters(DSN, {})
