@@ -195,7 +195,7 @@ class Bench:
 
 
 def removed_paths() -> list[str]:
-    """The patterns that sealing removes (playbooks/vars/image_gone.yml)."""
+    """The patterns that sealing removes (playbooks/vars/image_forbidden.yml)."""
     kinds = yaml.safe_load((ROOT / "playbooks/vars/image_forbidden.yml").read_text())["__image_forbidden"]
     return [pattern for kind in kinds for pattern in kind["paths"]]
 
@@ -255,7 +255,7 @@ def summary(taken: Mapping[str, Sequence[float]]) -> list[str]:
         f"{'':44}  {'min s':>6}  {'median s':>8}  ratio  target",
         line("baseline: image.sh, plain shell", taken["script"]),
         line(
-            "image.yml: roles, seal, prove",
+            "image.yml: roles, seal, verify",
             taken["bake"],
             f"ratio <= {BAKE_RATIO}: {verdict(bake / script <= BAKE_RATIO)}",
         ),
