@@ -15,7 +15,7 @@ from ghosthands_agent.paths import Paths
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def docker() -> None:
     """Start Docker if it does not run."""
     subprocess.run([ROOT / ".ci/docker"], check=True)
@@ -42,7 +42,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def image(busybox: Path) -> Iterator[str]:
+def image(docker: None, busybox: Path) -> Iterator[str]:
     """An image that holds nothing but busybox."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -57,7 +57,7 @@ def image(busybox: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, plugin: Path) -> Iterator[Paths]:
+def paths(docker: None, tmp_path: Path, plugin: Path) -> Iterator[Paths]:
     """A root directory with the Compose plugin in Docker's configuration. Its containers are removed afterwards."""
     name = f"ghtest{uuid.uuid4().hex[:8]}"
     root = tmp_path / name

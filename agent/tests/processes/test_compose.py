@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from ghosthands_agent import compose
-from ghosthands_agent.command import PolledTask
 from ghosthands_agent.compose import DockerCompose
 from ghosthands_agent.docker import Docker, DockerImages
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import API, WORKER, Refused, Service, Unavailable
+from unit.tasks import result_of
+
+pytestmark = pytest.mark.docker
 
 SOURCES, TESTS = Path(compose.__file__).parents[1], Path(__file__).parents[1]
 #: Exits with 7, 0.3 s after SIGTERM.
@@ -50,14 +52,6 @@ def _yaml(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def finish(work: PolledTask[None], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not work.done():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    work.result()
-
-
 def states(services: Mapping[str, Service]) -> dict[str, str]:
     return {name: service.state for name, service in services.items()}
 
@@ -70,12 +64,12 @@ def project(paths: Paths) -> DockerCompose:
 def test_a_second_up_leaves_a_running_project_alone(paths: Paths, image: str, project: DockerCompose) -> None:
     write_project(paths, image)
     assert project.services() == {}
-    finish(project.up())
+    result_of(project.up())
     services = project.services()
     assert states(services) == {"api": "running", "worker": "running"}
     assert services[API].health == "healthy"
     before = ids(paths)
-    finish(project.up())
+    result_of(project.up())
     assert ids(paths) == before
 
 
@@ -92,14 +86,14 @@ def ids(paths: Paths) -> set[str]:
 def test_a_container_that_never_gets_healthy_is_named(paths: Paths, image: str, project: DockerCompose) -> None:
     write_project(paths, image, ready="false")
     with pytest.raises(Unavailable, match=rf"^docker compose up: unhealthy {paths.project.name}-api-1$"):
-        finish(project.up())
+        result_of(project.up())
 
 
 def test_sigterm_reaches_the_worker_alone_and_docker_does_not_start_it_again(
     paths: Paths, image: str, project: DockerCompose
 ) -> None:
     write_project(paths, image)
-    finish(project.up())
+    result_of(project.up())
     began = time.monotonic()
     project.terminate(WORKER)
     delivered = time.monotonic() - began
@@ -115,23 +109,23 @@ def test_sigterm_reaches_the_worker_alone_and_docker_does_not_start_it_again(
 
 def test_a_stop_waits_its_grace_and_then_kills(paths: Paths, image: str, project: DockerCompose) -> None:
     write_project(paths, image, worker=IGNORES_SIGTERM)
-    finish(project.up())
-    finish(project.stop([WORKER], 1))
+    result_of(project.up())
+    result_of(project.stop([WORKER], 1))
     assert project.services()[WORKER] == Service("exited", exit_code=137)
     assert project.services()[API].runs
-    finish(project.stop([WORKER, API, "deploy-server"], 1))
+    result_of(project.stop([WORKER, API, "deploy-server"], 1))
     assert states(project.services()) == {"api": "exited", "worker": "exited"}
-    finish(project.stop([WORKER], 1))
+    result_of(project.stop([WORKER], 1))
 
 
 def test_a_stop_needs_neither_the_env_nor_a_valid_compose_file(
     paths: Paths, image: str, project: DockerCompose
 ) -> None:
     write_project(paths, image)
-    finish(project.up())
+    result_of(project.up())
     paths.environment.unlink()
     paths.compose_file.write_text("services: [\n")
-    finish(project.stop([WORKER], 5))
+    result_of(project.stop([WORKER], 5))
     assert project.services()[WORKER] == Service("exited", exit_code=7)
 
 
@@ -160,7 +154,7 @@ def test_a_stop_ends_an_up_that_is_under_way(paths: Paths, image: str, project: 
     os.killpg(agent.pid, signal.SIGKILL)
     agent.wait()
     assert up_processes(paths), "it goes on after the agent was killed"
-    finish(project.stop([WORKER, API], 2))
+    result_of(project.stop([WORKER, API], 2))
     until = time.monotonic() + 5
     while up_processes(paths):
         assert time.monotonic() < until
@@ -202,7 +196,7 @@ def test_a_value_of_the_env_reaches_neither_arguments_nor_errors(
         f"ECR_IMAGE={image}\nTOKEN=${{canary-of-the-secret\n"
     )  # Compose quotes this line when it complains
     with pytest.raises(Unavailable) as caught:
-        finish(project.up())
+        result_of(project.up())
     assert "canary" not in repr(caught.value)
     assert str(caught.value) == "docker compose up: exit 1"
 
@@ -226,7 +220,7 @@ def test_a_baked_image_is_used_if_docker_still_holds_it(paths: Paths, image: str
 
 def test_a_pull_from_a_registry_that_is_not_there_may_work_later(paths: Paths) -> None:
     with pytest.raises(Unavailable, match=r"^docker pull: NoConnection$"):
-        finish(DockerImages(Docker(paths), paths).pull("localhost:1/nothing:here"))
+        result_of(DockerImages(Docker(paths), paths).pull("localhost:1/nothing:here"))
 
 
 def test_a_docker_that_is_down_is_unavailable(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,11 +231,11 @@ def test_a_docker_that_is_down_is_unavailable(paths: Paths, monkeypatch: pytest.
     with pytest.raises(Unavailable, match=r"^docker compose ps: DockerDown$"):
         DockerCompose(docker, paths).services()
     with pytest.raises(Unavailable, match=r"^docker compose stop: DockerDown$"):
-        finish(DockerCompose(docker, paths).stop([WORKER], 1))
+        result_of(DockerCompose(docker, paths).stop([WORKER], 1))
     with pytest.raises(Unavailable, match=r"^docker ps: DockerDown$"):
         DockerCompose(docker, paths).terminate(WORKER)
 
 
 def test_a_reference_is_never_taken_for_an_option(paths: Paths) -> None:
     with pytest.raises(Refused, match="InvalidReference"):
-        finish(DockerImages(Docker(paths), paths).pull("--all-tags"))
+        result_of(DockerImages(Docker(paths), paths).pull("--all-tags"))

@@ -15,7 +15,9 @@ import pytest
 from ghosthands_agent.docker import Docker, DockerImages
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Refused
-from processes.test_compose import finish
+from unit.tasks import result_of
+
+pytestmark = pytest.mark.docker
 
 CONFIGURATION = """version: 0.1
 log: {{level: error}}
@@ -77,7 +79,7 @@ def pushed(registry: str, image: str) -> Iterator[str]:
 def test_an_image_pulled_by_digest_is_present_from_then_on(paths: Paths, pushed: str) -> None:
     images = DockerImages(Docker(paths), paths)
     assert not images.present(pushed)
-    finish(images.pull(pushed))
+    result_of(images.pull(pushed))
     assert images.present(pushed)
 
 
@@ -86,7 +88,7 @@ def test_a_baked_image_pulled_by_digest_is_used(paths: Paths, pushed: str) -> No
     paths.baked_image.parent.mkdir(parents=True)
     paths.baked_image.write_text(f"{pushed}\n")
     assert images.baked() is None
-    finish(images.pull(pushed))
+    result_of(images.pull(pushed))
     assert images.baked() == pushed
 
 
@@ -94,7 +96,7 @@ def test_a_digest_that_the_registry_does_not_have_is_refused_by_name(paths: Path
     images = DockerImages(Docker(paths), paths)
     missing = f"{pushed.partition('@')[0]}@sha256:{'0' * 64}"
     with pytest.raises(Refused) as refusal:
-        finish(images.pull(missing))
+        result_of(images.pull(missing))
     assert refusal.value.code == "NoSuchImage"
 
 

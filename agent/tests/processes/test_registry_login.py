@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from ghosthands_agent.aws import Account
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.registry import EcrRegistry
 from unit.fake_http import Reply, Request, fake_server
+from unit.tasks import result_of
+
+pytestmark = pytest.mark.docker
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 
@@ -70,10 +72,7 @@ def test_a_running_container_sees_each_fresh_login(
     with fake_server(token) as ecr:
         registry = EcrRegistry(Account("us-east-1", ecr.url), paths, IMAGE)
         for expected in tokens:
-            task = registry.login()
-            while not task.done():
-                time.sleep(0.01)
-            task.result()
+            result_of(registry.login())
             assert seen(container) == expected
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from ghosthands_agent import aws
 from ghosthands_agent.aws import Account, OwnGroup, WorkerSecret
-from ghosthands_agent.ports import NO_ACTIVE_ACTION, PortError, Refused, Task, Unavailable
+from ghosthands_agent.ports import NO_ACTIVE_ACTION, PortError, Refused, Unavailable
 from unit.fake_http import FakeServer, Reply, Request, fake_server
+from unit.tasks import result_of
 
 INSTANCE = "i-0123456789abcdef0"
 XML = {"Content-Type": "text/xml"}
@@ -36,14 +37,6 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def group(server: FakeServer) -> OwnGroup:
     return OwnGroup(Account("us-east-1", server.url), "gh worker & co", lambda: INSTANCE)
-
-
-def result(task: Task[str]) -> str:
-    until = time.monotonic() + 20
-    while not task.done():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    return task.result()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +189,7 @@ def test_an_instance_id_that_is_not_known_yet_is_the_metadata_services_failure()
 def secret(answer: dict[str, Any] | Reply) -> str:
     reply = answer if isinstance(answer, Reply) else Reply(body=json.dumps(answer))
     with fake_server(lambda _: reply) as server:
-        return result(WorkerSecret(Account("us-east-1", server.url), "ghosthands/worker/env").fetch())
+        return result_of(WorkerSecret(Account("us-east-1", server.url), "ghosthands/worker/env").fetch())
 
 
 def test_a_secret_is_its_text() -> None:

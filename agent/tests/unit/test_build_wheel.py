@@ -15,7 +15,7 @@ AGENT = Path(__file__).parents[2]
 
 def build(agent: Path, folder: Path) -> Path:
     folder.mkdir()
-    command = [sys.executable, agent / "build_wheel.py", folder]
+    command = [sys.executable, str(agent / "build_wheel.py"), str(folder)]
     return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
 
 

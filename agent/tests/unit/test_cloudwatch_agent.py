@@ -7,16 +7,8 @@ from pathlib import Path
 
 import pytest
 from ghosthands_agent.cloudwatch_agent import FLUSH_SECONDS, CloudWatchShipper
-from ghosthands_agent.command import PolledTask
 from ghosthands_agent.ports import Unavailable
-
-
-def finish(work: PolledTask[None]) -> None:
-    until = time.monotonic() + 10
-    while not work.done():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    work.result()
+from unit.tasks import result_of
 
 
 def systemctl(folder: Path, script: str) -> str:
@@ -27,21 +19,21 @@ def systemctl(folder: Path, script: str) -> str:
 
 
 def test_the_log_shippers_unit_is_restarted_if_it_runs(tmp_path: Path) -> None:
-    finish(CloudWatchShipper(True, systemctl(tmp_path, f'echo "$@" > {tmp_path}/said')).flush())
+    result_of(CloudWatchShipper(True, systemctl(tmp_path, f'echo "$@" > {tmp_path}/said')).flush())
     assert (tmp_path / "said").read_text() == "try-restart amazon-cloudwatch-agent.service\n"
 
 
 def test_without_a_log_group_there_is_nothing_to_flush(tmp_path: Path) -> None:
-    finish(CloudWatchShipper(False, str(tmp_path / "no-such-program")).flush())
+    result_of(CloudWatchShipper(False, str(tmp_path / "no-such-program")).flush())
 
 
 def test_a_log_shipper_that_cannot_be_restarted_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="systemctl try-restart: exit 5"):
-        finish(CloudWatchShipper(True, systemctl(tmp_path, "exit 5")).flush())
+        result_of(CloudWatchShipper(True, systemctl(tmp_path, "exit 5")).flush())
 
 
 def test_a_slow_log_shipper_is_a_timeout(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(Unavailable, match="systemctl try-restart: Timeout"):
-        finish(CloudWatchShipper(True, systemctl(tmp_path, "exec sleep 30")).flush())
+        result_of(CloudWatchShipper(True, systemctl(tmp_path, "exec sleep 30")).flush())
     assert time.monotonic() - began < FLUSH_SECONDS + 2

@@ -18,18 +18,11 @@ from ghosthands_agent.command import (
     until_completed,
 )
 from ghosthands_agent.ports import Refused, Unavailable
+from unit.tasks import result_of
 
 
 def python(code: str, **extra: str) -> Command:
     return Command([sys.executable, "-c", code], extra)
-
-
-def finish(work: PolledTask[CompletedCommand], seconds: float = 10.0) -> CompletedCommand:
-    until = time.monotonic() + seconds
-    while not work.done():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    return work.result()
 
 
 def pid_of(command: Command) -> int:
@@ -93,7 +86,7 @@ def test_a_task_advances_when_it_is_polled_and_does_not_block() -> None:
     work = PolledTask(steps())
     assert not work.done()
     assert time.monotonic() - began < 0.25
-    assert finish(work).output == "second\n"
+    assert result_of(work).output == "second\n"
 
 
 def test_a_failed_tasks_result_is_its_error() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import PortError, Refused, Unavailable
 from ghosthands_agent.registry import EcrRegistry, ecr_region, host
 from unit.fake_http import FakeServer, Reply, fake_server
+from unit.tasks import result_of
 
 ECR_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ghosthands:latest"
 TOKEN = base64.b64encode(b"AWS:canary-password").decode()
@@ -26,11 +26,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def login(server: FakeServer, paths: Paths, image: str = ECR_IMAGE) -> None:
-    task, until = EcrRegistry(Account("us-east-1", server.url), paths, image).login(), time.monotonic() + 20
-    while not task.done():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    task.result()
+    result_of(EcrRegistry(Account("us-east-1", server.url), paths, image).login())
 
 
 def token(value: Any) -> Reply:
