@@ -291,9 +291,10 @@ class Drill:
         found = self._until(progress, CHOOSE_SECONDS)
         self.seconds["wait"] = self.clock() - began
         if not found.done:
-            protected = f"{sum(i.protected for i in before.instances)} of {len(before.instances)} protected from scale-in"
+            protected = sum(i.protected for i in before.instances)
             raise DrillFailed(
-                f"no instance began to terminate within {duration(CHOOSE_SECONDS)} ({protected})",
+                f"no instance began to terminate within {duration(CHOOSE_SECONDS)} "
+                f"({protected} of {len(before.instances)} protected from scale-in)",
                 "See instances-idle-shielded: a fleet whose idle workers are protected cannot shrink.",
             )
 

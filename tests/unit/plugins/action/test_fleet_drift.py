@@ -217,7 +217,7 @@ def test_what_changes_nothing_does_not_differ(drift: Drift, task: dict[str, Any]
     assert drift(logs(task, KEEP))["differs"] == []
 
 
-def test_a_task_whose_condition_does_not_hold_does_not_differ(drift: Drift) -> None:
+def test_a_task_whose_condition_is_false_does_not_differ(drift: Drift) -> None:
     account = Account(describe_log_groups={"logGroups": []})
     for when in ("false", ["true", "fleet_name == 'other'"]):
         assert drift(logs({**KEEP, "when": when}), account=account)["differs"] == []
@@ -305,7 +305,7 @@ def test_a_resource_of_another_fleet_of_this_run_is_refused(drift: Drift, settin
         drift(logs(KEEP), **hosts)
 
 
-def test_a_playbook_alone_says_which_others_it_needs_first(drift: Drift) -> None:
+def test_a_playbook_alone_names_those_that_have_to_run_first(drift: Drift) -> None:
     site = (
         {"name": "Iam", "tasks": [{"name": "R", "amazon.aws.iam_role": {"name": "r"}}]},
         {"name": "Launch_template", "tasks": [KEEP]},

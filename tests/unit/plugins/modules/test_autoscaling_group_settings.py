@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module over a client that answers only what it was told to, and remembers what was sent."""
+"""The module with a client that answers expected requests only, and records what is sent."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Client:
         return {"AutoScalingGroups": self.groups}
 
     def update_auto_scaling_group(self, aws_retry: bool, **request: Any) -> dict[str, Any]:
-        """Remember it."""
-        return self._remember("update_auto_scaling_group", aws_retry, request)
+        """Record it."""
+        return self._record("update_auto_scaling_group", aws_retry, request)
 
     def suspend_processes(self, aws_retry: bool, **request: Any) -> dict[str, Any]:
-        """Remember it."""
-        return self._remember("suspend_processes", aws_retry, request)
+        """Record it."""
+        return self._record("suspend_processes", aws_retry, request)
 
-    def _remember(self, operation: str, aws_retry: bool, request: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, operation: str, aws_retry: bool, request: dict[str, Any]) -> dict[str, Any]:
         assert aws_retry
         self.sent.append((operation, request))
         return {}
@@ -116,18 +116,18 @@ def test_only_what_differs_is_sent_and_shown() -> None:
     }
 
 
-def test_check_mode_says_the_same_and_sends_nothing() -> None:
+def test_check_mode_returns_the_same_and_sends_nothing() -> None:
     client, real = Client(GROUP), Client(GROUP)
     assert ran(client, check_mode=True, min_size=2) == ran(real, min_size=2)
     assert client.sent == []
     assert real.sent
 
 
-def test_a_group_that_is_not_there_fails_with_its_name() -> None:
+def test_a_group_that_does_not_exist_fails_with_its_name() -> None:
     with pytest.raises(Failed, match="no Auto Scaling group g"):
         ran(Client(), min_size=2)
 
 
-def test_check_mode_on_an_empty_account_says_what_would_be_set() -> None:
+def test_check_mode_on_an_empty_account_returns_what_would_be_set() -> None:
     found = ran(Client(), check_mode=True, min_size=2)
     assert (found["changed"], found["calls"], found["after"]) == (True, [], {"name": "g", "min_size": 2})

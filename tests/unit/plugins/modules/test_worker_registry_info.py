@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module's documentation and options say the same, and its results hold what the documentation promises."""
+"""The module's documentation and its options agree, and its results are what the documentation describes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the way to the database is made up. What a database answers is tried on a real one, in tests/registry."""
+"""The connection parameters. tests/registry has what a real database answers."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def refusal(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "the reason"}}, "GetRole")
 
 
-def test_without_credentials_it_says_how_to_log_in() -> None:
+def test_without_credentials_the_error_says_how_to_log_in() -> None:
     with pytest.raises(AwsError, match=r"No AWS credentials found\. Log in .*fleet_profile"):
         Account("us-east-1")
 
@@ -107,7 +107,7 @@ def test_credentials_that_aws_does_not_accept_ask_for_a_login(account: Account, 
     assert "Log in again" in message
 
 
-def test_any_other_refusal_comes_with_call_region_and_code(account: Account) -> None:
+def test_any_other_error_has_its_call_region_and_code(account: Account) -> None:
     assert failing(account, refusal("Throttling")) == "iam:GetRole in us-east-1 failed with Throttling: the reason"
 
 
@@ -135,7 +135,7 @@ def test_aws_itself_out_of_reach_asks_for_network_and_region(account: Account) -
     assert "Check the network and fleet_region." in message
 
 
-def test_whatever_else_goes_wrong_names_the_call(account: Account) -> None:
+def test_every_other_failure_names_the_call(account: Account) -> None:
     assert failing(account, ReadTimeoutError(endpoint_url="https://x")).startswith("iam:GetRole in us-east-1 failed: ")
 
 

@@ -39,7 +39,7 @@ def answer_all_but_the_caller(answers: Any) -> None:
 
 
 def simulate(answers: Any, settings: dict[str, Any], source: str, **decisions: str) -> None:
-    """What the simulator says of CreateRole and PutRolePolicy."""
+    """The simulator's decisions on CreateRole and PutRolePolicy."""
     results = [
         {"EvalActionName": f"iam:{action}", "EvalResourceName": ROLE, "EvalDecision": decision}
         for action, decision in decisions.items()

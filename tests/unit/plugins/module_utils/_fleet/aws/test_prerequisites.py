@@ -144,7 +144,7 @@ def test_an_account_without_images_has_none(answers: Any, settings: Settings) ->
     assert read.image(answers.call, settings | {"fleet_image": "newest"}) == (None, "")
 
 
-def test_keep_takes_the_newest_only_while_there_is_no_group(answers: Any, settings: Settings) -> None:
+def test_keep_uses_the_newest_image_only_while_there_is_no_group(answers: Any, settings: Settings) -> None:
     kind(answers)
     group(answers)
     own(answers, ("ami-1", "2026-01-01", "x86_64"))
@@ -186,7 +186,7 @@ def test_an_image_that_does_not_exist_is_none_and_its_id_is_kept(answers: Any, s
     assert read.image(answers.call, settings | {"fleet_image": "ami-01234567"}) == (None, "ami-01234567")
 
 
-def test_an_image_says_which_schema_its_agent_reads(answers: Any, settings: Settings) -> None:
+def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Settings) -> None:
     tags = [{"Key": "ghosthands:agent-schema", "Value": "2"}]
     raw = {
         "ImageId": "ami-1",
@@ -300,7 +300,7 @@ def test_an_aws_managed_key_is_usable_and_its_policy_is_not_read(answers: Any, s
 
 
 def everything(answers: Any) -> None:
-    """What a whole reading asks of an account in which only the network, an image and a type are there."""
+    """Every request of a whole reading, on an account that has only a network, an image and an instance type."""
     me(answers)
     kind(answers)
     group(answers)

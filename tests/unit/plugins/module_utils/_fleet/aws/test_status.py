@@ -14,7 +14,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.st
 def nothing(
     _service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **_request: Any
 ) -> Any:
-    """An account in which there is nothing but the caller."""
+    """An empty account."""
     if operation == "get_caller_identity":
         return {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me"}
     return (

@@ -40,7 +40,7 @@ def changed(**values: Any) -> Callable[[Any], Any]:
 
 
 def put(*path: Any, to: Any = None) -> Callable[[Any], Any]:
-    """Put `to` at the path; None takes away what is there."""
+    """Put `to` at the path; None removes what is there."""
 
     def change(answer: Any) -> None:
         for step in path[:-1]:

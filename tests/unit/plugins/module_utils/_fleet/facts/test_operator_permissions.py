@@ -71,7 +71,7 @@ def test_what_a_fleet_does_not_make_needs_no_permission(
     assert len(of(settings | variable, resource)) == 1
 
 
-def test_the_simulator_is_told_of_tags_and_of_who_gets_the_role(settings: dict[str, Any]) -> None:
+def test_the_simulator_gets_the_tags_and_the_service_that_the_role_is_passed_to(settings: dict[str, Any]) -> None:
     told = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in context(settings)}
     assert told == {
         "iam:PassedToService": ["ec2.amazonaws.com"],

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an instance costs a month, and where nobody knows."""
+"""What an instance costs per month, and where that is not known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_month_is_the_instance_its_volume_and_its_address() -> None:
     )
 
 
-def test_without_an_address_there_is_none_to_pay() -> None:
+def test_without_an_address_none_is_paid() -> None:
     found = monthly("us-west-2", "t3.large", "gp2", 10, public_address=False)
     assert found is not None
     assert (round(found.instance, 2), round(found.volume, 2), found.address) == (60.74, 1.00, 0.0)

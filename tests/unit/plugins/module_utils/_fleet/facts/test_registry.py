@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry's values: a good row comes back as a value, any other as a sentence; nothing crashes."""
+"""The registry's rows: a good row becomes a value, any other a sentence; nothing raises."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ NAMES = st.text(string.ascii_letters + string.digits + "-_<>'\"{}% ü", min_size
 
 
 @given(st.lists(ANYTHING, max_size=3))
-def test_whatever_the_table_holds_every_row_is_a_value_or_one_plain_sentence(raw: list[dict[str, Any]]) -> None:
+def test_every_row_whatever_its_content_is_a_value_or_one_sentence(raw: list[dict[str, Any]]) -> None:
     found = result(NOW, raw, None, None)
     registry = from_result(json.loads(json.dumps(found, allow_nan=False)))
     assert len(registry.rows) + len(registry.broken) == len(raw)
@@ -164,7 +164,7 @@ def test_whatever_the_table_holds_every_row_is_a_value_or_one_plain_sentence(raw
     st.floats(0, 1e9),
     st.integers(0, 2**31 - 1),
 )
-def test_what_a_worker_writes_comes_back_as_it_is(
+def test_what_a_worker_writes_is_returned_unchanged(
     name: str, status: str, instance: str | None, ip: str | None, job: str | None, age: float, jobs: int
 ) -> None:
     columns = {"worker_id": name, "status": status, "ec2_instance_id": instance, "ec2_ip": ip, "current_job_id": job}

@@ -136,5 +136,5 @@ def test_a_service_may_take_a_role(trust: dict[str, Any], takes: bool) -> None:
     assert trusts(document({"Effect": "Allow", **trust}), "ec2.amazonaws.com") is takes
 
 
-def test_nobody_may_take_a_role_that_trusts_nobody() -> None:
+def test_a_role_that_trusts_no_service_cannot_be_assumed() -> None:
     assert not trusts({}, "ec2.amazonaws.com")

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What hosts may say: a doctor's findings, and everything else."""
+"""What hosts may print: a doctor's findings, and everything else."""
 
 from __future__ import annotations
 

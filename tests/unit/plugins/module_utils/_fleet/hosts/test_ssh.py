@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The operator's ssh, in whose place small programs stand: told the right things, run in time and in words."""
+"""The operator's ssh client, replaced by small programs: its arguments, its time limit and its output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ask(client: Path, *addresses: str, key_file: str = "", seconds: float = 5.0)
     return ssh.run_doctor("i-1", addresses, key_file, client.parent / "known hosts", seconds)
 
 
-def test_it_is_asked_in_batch_with_a_key_kept_under_the_instances_id(client: Path) -> None:
+def test_ssh_runs_in_batch_mode_with_the_host_key_stored_under_the_instances_id(client: Path) -> None:
     does(client, f"printf '%s\\n' \"$@\" > {client.parent}/words; echo {WORD}")
     assert ask(client, "10.0.0.7", key_file="~/.ssh/key.pem") == Output(f"{WORD}\n")
     words = (client.parent / "words").read_text().splitlines()
@@ -76,7 +76,7 @@ def test_findings_are_read_whatever_the_doctors_exit_code(client: Path) -> None:
     assert ask(client, "10.0.0.7") == Output(f"{WORD}\n")
 
 
-def test_a_silent_failure_is_told_by_its_exit_code(client: Path) -> None:
+def test_a_silent_failure_is_reported_with_its_exit_code(client: Path) -> None:
     does(client, "exit 3")
     assert ask(client, "10.0.0.7") == Output("", "10.0.0.7: exit code 3")
 
@@ -99,7 +99,7 @@ def test_a_host_that_does_not_come_to_an_end_is_left(script: str, client: Path) 
 
 
 @pytest.mark.parametrize("script", ["yes", "yes >&2"])
-def test_a_host_that_says_too_much_is_cut_off(script: str, client: Path) -> None:
+def test_a_host_that_prints_too_much_is_cut_off(script: str, client: Path) -> None:
     does(client, f"exec {script}")
     began = time.monotonic()
     assert ask(client, "10.0.0.7", seconds=30).problem == "10.0.0.7: it printed more than 256 KiB"

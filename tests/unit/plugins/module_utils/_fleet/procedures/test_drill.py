@@ -176,7 +176,7 @@ def test_terminate_takes_the_new_one_where_all_others_became_busy(fleet: Fleet) 
     assert fleet.drill("terminate").evidence["ended"] == "i-new"
 
 
-def test_where_everybody_became_busy_nobody_is_ended_and_desired_capacity_goes_back(fleet: Fleet) -> None:
+def test_where_all_became_busy_none_is_terminated_and_desired_capacity_is_restored(fleet: Fleet) -> None:
     fleet.new_instance = BUSY
     fleet.at(20, lambda: fleet.instances.update({"i-1": BUSY, "i-2": BUSY}))
     found = fleet.drill("terminate")
@@ -247,7 +247,7 @@ def test_an_instance_whose_drain_is_given_up_is_an_error_with_the_command_that_e
     assert fleet.group.desired_capacity == 2
 
 
-def test_an_idle_instance_that_waits_for_the_whole_timeout_had_nobody_to_complete_its_hook(fleet: Fleet) -> None:
+def test_the_hook_of_an_idle_instance_that_waited_for_the_whole_timeout_was_not_completed(fleet: Fleet) -> None:
     fleet.drain = 300
     found = fleet.drill()
     assert not found.ok
@@ -371,7 +371,7 @@ def test_nothing_may_interrupt_the_tidying_up(fleet: Fleet) -> None:
     assert fleet.group.desired_capacity == 2
 
 
-def test_an_account_that_does_not_answer_half_way_is_told_with_the_command_that_puts_it_right(fleet: Fleet) -> None:
+def test_where_aws_stops_answering_the_finding_has_the_command_that_restores_desired_capacity(fleet: Fleet) -> None:
     def gone() -> Group:
         raise AwsError("No AWS credentials found.")
 

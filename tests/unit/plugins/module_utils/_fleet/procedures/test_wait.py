@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waiting, on a clock that moves only when somebody sleeps."""
+"""Waiting, on a clock that moves only by sleeping."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_limit_is_kept_to_the_second_and_the_last_look_returned() -> None:
     assert time.slept == [2, 2, 1]
 
 
-def test_a_look_is_taken_even_where_there_is_no_time() -> None:
+def test_it_is_checked_once_even_without_any_time() -> None:
     time = Time()
     assert time.until([Progress(True, "empty")], 0).done
     assert time.slept == []
