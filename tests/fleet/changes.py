@@ -618,60 +618,45 @@ def _group() -> Iterator[Change]:
 
 
 def _lifecycle_hook() -> Iterator[Change]:
-    def change(description: str, apply: Callable[[Fleet], Any], quick: bool = False, **differs: str) -> Change:
-        return Change(description, "lifecycle_hook", apply, differs, quick=quick)
+    terminating, launching = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
 
-    def again(f: Fleet, name: str, **settings: Any) -> None:
+    def recreate(f: Fleet, name: str, **settings: Any) -> None:
         f.drop_hook(name)
-        f.hook(name, **settings)
+        f.hook(name, DefaultResult="ABANDON", **settings)
 
-    ending, starting = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
-    yield change(
-        "the hook's default result is CONTINUE",
-        lambda f: f.hook(TERMINATION, DefaultResult="CONTINUE"),
-        quick=True,
-        termination_hook="default_result",
-    )
-    yield change(
-        "the hook's timeout is longer",
-        lambda f: f.hook(TERMINATION, HeartbeatTimeout=3600),
-        termination_hook="heartbeat_timeout",
-    )
-    yield change(
-        "the hook has the wrong transition",
-        lambda f: again(f, TERMINATION, LifecycleTransition=starting, HeartbeatTimeout=300, DefaultResult="ABANDON"),
-        termination_hook="transition",
-    )
-    yield change("the hook was deleted", lambda f: f.drop_hook(TERMINATION), termination_hook=MISSING)
-    yield change(
-        "the launch hook's timeout differs",
-        lambda f: f.hook(LAUNCH, HeartbeatTimeout=60),
-        launch_hook="heartbeat_timeout",
-    )
-    yield change(
-        "the launch hook's default result is CONTINUE",
-        lambda f: f.hook(LAUNCH, DefaultResult="CONTINUE"),
-        launch_hook="default_result",
-    )
-    yield change(
-        "the launch hook has the wrong transition",
-        lambda f: again(f, LAUNCH, LifecycleTransition=ending, HeartbeatTimeout=900, DefaultResult="ABANDON"),
-        launch_hook="transition",
-    )
-    yield change("the launch hook was deleted", lambda f: f.drop_hook(LAUNCH), launch_hook=MISSING)
+    def hook(key: str, name: str, timeout: int, wrong_transition: str) -> Iterator[Change]:
+        def change(description: str, apply: Callable[[Fleet], Any], what: str, quick: bool = False) -> Change:
+            return Change(f"the {key}'s {description}", "lifecycle_hook", apply, {key: what}, quick=quick)
+
+        def change_transition(f: Fleet) -> None:
+            recreate(f, name, LifecycleTransition=wrong_transition, HeartbeatTimeout=timeout)
+
+        yield change("result is CONTINUE", lambda f: f.hook(name, DefaultResult="CONTINUE"), "default_result", True)
+        yield change("timeout differs", lambda f: f.hook(name, HeartbeatTimeout=60), "heartbeat_timeout")
+        yield change("transition is wrong", change_transition, "transition")
+        yield Change(f"the {key} was deleted", "lifecycle_hook", lambda f: f.drop_hook(name), {key: MISSING})
+
+    yield from hook("termination_hook", TERMINATION, 300, launching)
+    yield from hook("launch_hook", LAUNCH, 900, terminating)
     yield Change(
         "the launch hook is no longer desired",
         "lifecycle_hook",
         differs={"launch_hook": ALL_OF_A_HOOK},
         variables={"fleet_launch_hook": False},
     )
-    yield change(
+    yield Change(
         "an abandoned instance is terminated",
+        "lifecycle_hook",
         lambda f: f.update(InstanceLifecyclePolicy=TERMINATE),
+        {"retention": "on_hook_abandon"},
         quick=True,
-        retention="on_hook_abandon",
     )
-    yield change("there is a foreign hook", lambda f: f.hook("theirs", LifecycleTransition=ending), quick=True)
+    yield Change(
+        "there is a foreign hook",
+        "lifecycle_hook",
+        lambda f: f.hook("theirs", LifecycleTransition=terminating),
+        quick=True,
+    )
 
 
 def _valet() -> Iterator[Change]:

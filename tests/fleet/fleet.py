@@ -86,35 +86,28 @@ class Fleet(PlaybookCloud):
         change(document["Statement"])
         iam.create_policy_version(PolicyArn=VALET_POLICY_ARN, PolicyDocument=json.dumps(document), SetAsDefault=default)
 
-    def open(
-        self,
-        *,
-        outbound: bool = False,
-        protocol: str = "tcp",
-        ports: tuple[int, int] | None = (3100, 3100),
-        **target: Any,
-    ) -> Any:
+    def open(self, **rule: Any) -> Any:
         """AuthorizeSecurityGroupIngress or Egress, with one target such as IpRanges=[...]."""
-        ec2 = self.client("ec2")
-        call = ec2.authorize_security_group_egress if outbound else ec2.authorize_security_group_ingress
-        return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
+        return self._change_rule("authorize", **rule)
 
-    def close(
+    def close(self, **rule: Any) -> Any:
+        """RevokeSecurityGroupIngress or Egress, like `open`."""
+        return self._change_rule("revoke", **rule)
+
+    def _change_rule(
         self,
+        verb: str,
         *,
         outbound: bool = False,
         protocol: str = "tcp",
         ports: tuple[int, int] | None = (3100, 3100),
         **target: Any,
     ) -> Any:
-        """RevokeSecurityGroupIngress or Egress, like `open`."""
-        ec2 = self.client("ec2")
-        call = ec2.revoke_security_group_egress if outbound else ec2.revoke_security_group_ingress
-        return call(GroupId=self.security_group()["GroupId"], IpPermissions=[self._permission(protocol, ports, target)])
-
-    @staticmethod
-    def _permission(protocol: str, ports: tuple[int, int] | None, target: Mapping[str, Any]) -> dict[str, Any]:
-        return {"IpProtocol": protocol, **({"FromPort": ports[0], "ToPort": ports[1]} if ports else {}), **target}
+        call = getattr(self.client("ec2"), f"{verb}_security_group_{'egress' if outbound else 'ingress'}")
+        limits = {"FromPort": ports[0], "ToPort": ports[1]} if ports else {}
+        return call(
+            GroupId=self.security_group()["GroupId"], IpPermissions=[{"IpProtocol": protocol, **limits, **target}]
+        )
 
     def template_data(self) -> dict[str, Any]:
         """The data of the template's latest version."""
