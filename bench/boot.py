@@ -5,7 +5,7 @@ with this machine's Docker, the real Compose plugin, and the same registry, comp
 are already here: the runbook pulls it into its machine image, the kit bakes it.
 
 The containers do next to nothing, so the worker's own start, which comes on top of both, is not measured. In the
-agent's favour: a registry on loopback is not ECR, so it asks for no login, which it would do in parallel, and wait
+agent's favour: a registry on loopback is not ECR, so it does not log in, which it would do in parallel, and wait
 for only before a pull. A missed target is printed and fails nothing.
 """
 
@@ -42,7 +42,7 @@ SCRIPT = ROOT / "bench/user-data.sh"
 RATIO, OVERHEAD_SECONDS = 0.5, 1.5
 LATENCIES = (0, 80)  # ms
 REGISTERED_SECONDS = 60.0
-HEALTH_INTERVAL = "0.5s"  # the worker's own file says 15s: as much longer for either side
+HEALTH_INTERVAL = "0.5s"  # the worker's own compose file has 15s, which would add the same time to both
 STATUS = {
     "worker_id": "${GH_WORKER_ID:-made-up}",
     "ec2_instance_id": "$EC2_INSTANCE_ID",

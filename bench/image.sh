@@ -1,11 +1,11 @@
 #!/bin/bash
-# What image.yml does, as somebody would write it by hand: the baseline of bench/image.py, and no way to make an image. Everything that it
-# installs lies beside it, so that both sides install the same bytes; it looks at nothing that is there already and can be run once only.
+# The baseline of bench/image.py: what image.yml does, as a plain script. It is not for making images: it can be run
+# only once, and installs the files beside it, so that both ways install the same bytes.
 # Usage, as root: image.sh COMPOSE_SHA256
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# docker. Masked, the engine first starts with its configuration.
+# Docker. It is masked so that it first starts with its configuration.
 echo "$1 *docker-compose" | sha256sum --check --quiet
 install -D -m 0755 docker-compose /usr/local/lib/docker/cli-plugins/docker-compose
 ln -s /dev/null /etc/systemd/system/docker.service
@@ -14,7 +14,7 @@ dnf -q -y --setopt=install_weak_deps=False install docker xorg-x11-server-Xvfb p
 mkdir -p /etc/docker
 dockerd --validate --config-file=tree/etc/docker/daemon.json -H fd:// >/dev/null 2>&1
 
-# All files of the three roles at once: configuration, units, the project. Then what the agent stands on, and the agent.
+# All files of the three roles at once: configuration, units, the project. Then the agent and its environment.
 tar -C tree -c . | tar -C / -x --no-same-owner --no-overwrite-dir
 usermod -aG docker ec2-user
 install -d -o 1000 -g 1000 /opt/ghosthands /opt/ghosthands/docker-config
@@ -34,7 +34,7 @@ ghosthands-agent check-compose /opt/ghosthands/docker-compose.prod.yml
 
 # Seal.
 journalctl --relinquish-var
-# shellcheck disable=SC2046  # words and patterns on purpose: what image.yml calls gone
+# shellcheck disable=SC2046  # words and patterns on purpose
 rm -rf -- $(cat gone)
 find /tmp /var/tmp /root/.ansible /home/*/.ansible -mindepth 1 -maxdepth 1 ! -name '.*-unix' ! -name 'systemd-private-*' \
     ! -name 'ansible*' ! -name tmp -exec rm -rf -- {} + 2>/dev/null || true
@@ -47,7 +47,7 @@ systemctl -q is-active docker.service xvfb.service
 systemctl -q is-enabled docker.service xvfb.service ghosthands-{boot,watch,stop}.service ghosthands-{disk-guard,registry-login}.timer
 [ -z "$(systemctl --failed --plain --no-legend)" ]
 ghosthands-agent --help >/dev/null
-said=$(ghosthands-agent boot 2>&1) || [ $? = 2 ] || { echo "$said" && false; }
+output=$(ghosthands-agent boot 2>&1) || [ $? = 2 ] || { echo "$output" && false; }
 # shellcheck disable=SC2046
 [ -z "$(ls -d $(cat gone) 2>/dev/null)" ]
 printf '{"compose_version": "2.40.3", "agent_version": "%s", "built_at": "%s"}\n' \

@@ -88,11 +88,11 @@ def measure(cloud: Cloud, size: int) -> Times:
     boot = timed(lambda: complete("boot"))
     check("InService")
     group = timed(
-        lambda: asked(
+        lambda: query(
             cloud.url, "autoscaling", {"Action": "DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1": name}
         )
     )
-    instances = timed(lambda: asked(cloud.url, "ec2", {"Action": "DescribeInstances"}))
+    instances = timed(lambda: query(cloud.url, "ec2", {"Action": "DescribeInstances"}))
     terminate = timed(lambda: autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0))
     check("Terminating:Wait")
     drain = timed(lambda: complete("drain"))
@@ -102,7 +102,7 @@ def measure(cloud: Cloud, size: int) -> Times:
     return Times(size, launch, boot, group, instances, terminate, drain)
 
 
-def asked(url: str, service: str, parameters: dict[str, str]) -> bytes:
+def query(url: str, service: str, parameters: dict[str, str]) -> bytes:
     """A query's answer, unparsed, so that only the server's work counts."""
     credential = f"localcloud-access-key/20260101/{seed.REGION}/{service}/aws4_request"
     headers = {

@@ -1,9 +1,9 @@
 #!/bin/bash
-# The runbook's own user-data.sh (section 8), which the agent is measured against. Changed is only what its placeholders and this host force:
-# - APP_DIR, LOG_FILE: from the environment where it names them; many instances share this host's file system.
-# - METADATA: the metadata service's address, which is each process instance's own.
-# - REGISTRY: <account-id> filled in; from the environment where it names one, such as a registry on this host.
-# - "Start Xvfb" is left out: the display is no business of either side here.
+# The runbook's user-data.sh (section 8), the baseline of bench/boot.py. Only what placeholders and this host require is changed:
+# - APP_DIR, LOG_FILE: from the environment if set, because all instances share this host's file system.
+# - METADATA: the address of the metadata service, which differs for each process instance.
+# - REGISTRY: <account-id> is filled in; from the environment if set, such as a registry on this host.
+# - "Start Xvfb" is left out, because no display is measured here.
 set -euo pipefail
 
 REGION="us-east-1"

@@ -1,4 +1,4 @@
-"""What every test of this checkout can count on."""
+"""Settings of every test session."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import signal
 
 
 def pytest_configure() -> None:
-    """Commands under test are interrupted as from a terminal, also where whoever started pytest ignores SIGINT (as a shell's background jobs do)."""
+    """Let commands under test receive SIGINT, even if pytest was started with it ignored, as a shell's background job."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -107,17 +107,17 @@ def test_sizes_that_valet_owns_are_only_reported(fleet: HealthyFleet) -> None:
 def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
     sizes: tuple[int, int], clamped: int, fleet: HealthyFleet
 ) -> None:
-    wanted: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "fleet_size_owner": "playbook",
         "fleet_min_size": sizes[0],
         "fleet_max_size": sizes[1],
         "fleet_desired_capacity": sizes[0],
     }
-    run = fleet.play("playbooks/autoscaling_group.yml", **wanted)
+    run = fleet.play("playbooks/autoscaling_group.yml", **variables)
     assert run.changed_tasks == ["Update the Auto Scaling group"], run
     group = fleet.group()
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
     assert [c["parameters"] for c in fleet.calls() if "DesiredCapacity" in c["parameters"]] == []
     fleet.clear_trace()
-    assert fleet.play("playbooks/autoscaling_group.yml", **wanted).changed == 0
+    assert fleet.play("playbooks/autoscaling_group.yml", **variables).changed == 0
     assert fleet.writes() == []

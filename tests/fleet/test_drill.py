@@ -208,13 +208,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_a_drill_is_refused_before_it_writes(why: str, fleet: HealthyFleet) -> None:
-    variables, said = REFUSED[why]
+    variables, message = REFUSED[why]
     if why == "no room":
         fleet.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=2)
         fleet.clear_trace()
     run = fleet.play(VERIFY, **{"fleet_drill": "scale_in", **report_option(fleet), **variables})
     assert run.returncode == 2, run
-    assert said in run.message
+    assert message in run.message
     assert fleet.writes() == []
 
 

@@ -112,7 +112,7 @@ def test_a_playbook_alone_keeps_the_rhythm(section: str, running_fleet: HealthyF
         would = [task for _section, task in checked.differs]
 
         ran = finished(cloud.play(book))
-        assert ran.changed_tasks == would, "a run does what the check said"
+        assert ran.changed_tasks == would, "a run changes what the check announced"
 
         assert_no_change(cloud, book, ["run", "check"])
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def files() -> tuple[str, ...]:
     """Every file that git tracks or would add, relative to the root, without links and deleted files.
 
-    Raises CalledProcessError where this is no git checkout.
+    Raises CalledProcessError if this is not a git checkout.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")

@@ -183,7 +183,9 @@ def test_a_certificate_of_another_name_is_refused_unless_verify_ca(query: Query)
 
 def test_a_dsn_that_allows_unencrypted_fallback_is_refused(query_only: Query, server: Server) -> None:
     for mode in ("prefer", "allow", "nonsense"):
-        assert "sslmode is not one of disable, require" in error_of(query_only(dsn=dsn(server, more=f"?sslmode={mode}")))
+        assert "sslmode is not one of disable, require" in error_of(
+            query_only(dsn=dsn(server, more=f"?sslmode={mode}"))
+        )
 
 
 @pytest.mark.parametrize("table", ["", "a.b.c", "a b", 'x"; DROP TABLE y; --', "x" * 64, "täble", ".x", "x.", "x\n"])

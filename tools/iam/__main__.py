@@ -45,10 +45,14 @@ class Recorder(Guard):
         """Record the permissions of a call before it is answered."""
         if f"Credential={CREDENTIALS['aws_access_key_id']}/" in request.headers.get("Authorization", ""):
             call = read_call(request)
-            asked = CallInAccount(call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR)
+            made = CallInAccount(
+                call.service, call.action, call.parameters, seed.ACCOUNT, seed.REGION, user=seed.OPERATOR
+            )
             try:
                 if call.action != "GetCallerIdentity":  # nobody needs a permission for it
-                    self.used |= {used(self.phase, n.action, n.resource, n.context, n.tags) for n in required_permissions(asked)}
+                    self.used |= {
+                        used(self.phase, n.action, n.resource, n.context, n.tags) for n in required_permissions(made)
+                    }
             except (NotModelled, ValueError) as problem:
                 self.problems.append(f"{call.service}:{call.action}: {problem}")
         return super().check(request)
