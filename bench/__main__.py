@@ -139,19 +139,18 @@ def _writes(calls: Sequence[Call]) -> int:
 def measure(rounds: int, cold_rounds: int) -> list[Line]:
     """All measurements, on a localcloud started for them."""
     lines: list[Line] = []
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        with PlaybookCloud.start_process(Path(name)) as cloud:
-            bench = Bench(cloud, Path(name))
-            for latency in LATENCIES if cold_rounds else ():
-                log(f"... first run, calls take {latency} ms longer")
-                lines += bench.first_run(latency, cold_rounds)
-            log("... building four fleets")
-            cloud.set_latency(0)
-            cloud.reset()
-            bench.site(HOSTS, may_change=True)
-            for latency in LATENCIES:
-                log(f"... nothing to change, calls take {latency} ms longer")
-                lines += bench.no_change(latency, rounds)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, PlaybookCloud.start_process(Path(name)) as cloud:
+        bench = Bench(cloud, Path(name))
+        for latency in LATENCIES if cold_rounds else ():
+            log(f"... first run, calls take {latency} ms longer")
+            lines += bench.first_run(latency, cold_rounds)
+        log("... building four fleets")
+        cloud.set_latency(0)
+        cloud.reset()
+        bench.site(HOSTS, may_change=True)
+        for latency in LATENCIES:
+            log(f"... nothing to change, calls take {latency} ms longer")
+            lines += bench.no_change(latency, rounds)
     return lines
 
 

@@ -6,6 +6,6 @@ import signal
 
 
 def pytest_configure() -> None:
-    """Let commands under test receive SIGINT, even if pytest was started with it ignored, as a shell's background job."""
+    """Let commands under test receive SIGINT, also where pytest was started as a background job that ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
