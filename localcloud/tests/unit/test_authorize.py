@@ -118,7 +118,7 @@ def code_and_status(call: Callable[[], Any]) -> tuple[str, int]:
     return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def test_anybodys_credentials_are_the_operators_who_may_do_everything(enforced: Cloud) -> None:
+def test_unknown_credentials_are_the_operators_who_may_do_everything(enforced: Cloud) -> None:
     for call in CALLS.values():
         call(enforced.client)
     assert outcome(enforced.client("ec2").describe_vpc_endpoints) == "done"  # an action without a row
@@ -308,7 +308,7 @@ def test_a_tag_of_the_group_can_be_the_condition(enforced: Cloud, user: str) -> 
         )  # type: ignore[misc]
 
 
-def test_a_user_may_be_confined_to_itself_by_a_policy_variable(enforced: Cloud, user: str) -> None:
+def test_a_policy_variable_limits_a_user_to_itself(enforced: Cloud, user: str) -> None:
     enforced.client("iam").create_user(UserName="other")
     may(enforced, user, {**ALLOW_ALL, "Resource": f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"})
     iam = by_user(enforced, user)("iam")
@@ -317,7 +317,7 @@ def test_a_user_may_be_confined_to_itself_by_a_policy_variable(enforced: Cloud, 
     assert outcome(lambda: iam.list_access_keys(UserName="other")) == "AccessDenied"
 
 
-def test_a_role_may_be_confined_to_a_region_a_tag_and_its_own_instance(enforced: Cloud, role: str) -> None:
+def test_conditions_limit_a_role_to_a_region_a_tag_and_its_own_instance(enforced: Cloud, role: str) -> None:
     ec2 = enforced.client("ec2")
     mine, other = (i["InstanceId"] for i in ec2.run_instances(ImageId=IMAGE, MinCount=2, MaxCount=2)["Instances"])
     condition = {
@@ -431,7 +431,7 @@ def test_a_dry_run_tells_whether_it_is_permitted_and_does_nothing(enforced: Clou
     assert enforced.client("ec2").describe_instances()["Reservations"] == []
 
 
-def test_a_role_is_taken_by_whom_it_trusts_within_its_session_policy(enforced: Cloud, user: str, role: str) -> None:
+def test_a_role_is_assumed_by_whom_it_trusts_within_the_session_policy(enforced: Cloud, user: str, role: str) -> None:
     sts = by_user(enforced, user)("sts")
     wish = {"RoleArn": role, "RoleSessionName": "drill"}
     with refused("AccessDenied", re.escape(f"sts:AssumeRole on resource: {role}") + "$"):

@@ -314,7 +314,7 @@ def test_a_drain_that_times_out_leaves_a_retained_instance_that_runs_on(
     assert autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"] == []
 
 
-def test_an_instance_that_ec2_ends_from_outside_is_replaced(cloud: Cloud, ec2: Any) -> None:
+def test_an_instance_that_is_terminated_outside_the_group_is_replaced(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     before = described(autoscaling)["Instances"][0]["InstanceId"]
     ec2.terminate_instances(InstanceIds=[before])
@@ -323,7 +323,7 @@ def test_an_instance_that_ec2_ends_from_outside_is_replaced(cloud: Cloud, ec2: A
     assert after[0]["InstanceId"] != before
 
 
-def test_health_protection_and_strangers(cloud: Cloud) -> None:
+def test_health_and_protection_are_set_and_unknown_instances_refused(cloud: Cloud) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1, HealthCheckGracePeriod=300)
     id = described(autoscaling)["Instances"][0]["InstanceId"]
     autoscaling.set_instance_protection(AutoScalingGroupName="fleet", InstanceIds=[id], ProtectedFromScaleIn=True)
@@ -382,7 +382,7 @@ def test_activities_are_found_by_status_and_start(cloud: Cloud, clock: Callable[
     assert found("Status", "Failed") == []
 
 
-def test_a_group_is_described_without_its_instances_where_they_are_not_wanted(cloud: Cloud) -> None:
+def test_a_group_is_described_without_its_instances_if_asked(cloud: Cloud) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     group = autoscaling.describe_auto_scaling_groups(IncludeInstances=False)["AutoScalingGroups"][0]
     assert "Instances" not in group

@@ -32,7 +32,7 @@ def refresh(autoscaling: Any) -> dict[str, Any]:
 # --- members ------------------------------------------------------------------------------------------------
 
 
-def test_standby_and_back(cloud: Cloud, ec2: Any) -> None:
+def test_an_instance_enters_and_leaves_standby(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=2)
     id = next(iter(states(autoscaling)))
     answer = autoscaling.enter_standby(**FLEET, InstanceIds=[id], ShouldDecrementDesiredCapacity=True)
@@ -48,7 +48,7 @@ def test_standby_and_back(cloud: Cloud, ec2: Any) -> None:
         autoscaling.exit_standby(**FLEET, InstanceIds=[id])
 
 
-def test_a_stopped_member_in_service_is_replaced(cloud: Cloud, ec2: Any) -> None:
+def test_a_stopped_instance_in_service_is_replaced(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     id = next(iter(states(autoscaling)))
     ec2.stop_instances(InstanceIds=[id])
@@ -87,7 +87,7 @@ def test_a_retained_instance_can_be_detached_unless_capacity_is_to_shrink(cloud:
     assert ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
 
 
-def test_only_running_instances_of_nobodys_can_be_attached(cloud: Cloud, ec2: Any) -> None:
+def test_only_running_instances_of_no_group_can_be_attached(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     with refused("ValidationError", "already part of Auto Scaling group fleet"):
         autoscaling.attach_instances(**FLEET, InstanceIds=list(states(autoscaling)))

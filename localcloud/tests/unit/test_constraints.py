@@ -47,18 +47,18 @@ def broken(operation: str, given: dict[str, Any]) -> list[str]:
         ),
     ],
 )
-def test_a_constraint_that_is_broken_is_told_as_aws_tells_it(operation: str, given: dict[str, Any], says: str) -> None:
+def test_a_violated_constraint_has_awss_message(operation: str, given: dict[str, Any], says: str) -> None:
     (problem,) = broken(operation, given)
     assert constraints.refusal([problem]).startswith("1 validation error detected: ")
     assert re.search(says, problem)
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_violations_are_in_one_error() -> None:
     problems = broken("PutLifecycleHook", {"LifecycleHookName": "a b", "RoleARN": ""})
     assert len(problems) == 3
     assert constraints.refusal(problems).startswith("3 validation errors detected: ")
 
 
-def test_a_proper_call_and_a_pattern_that_python_cannot_read_are_let_through() -> None:
+def test_a_valid_call_and_a_pattern_that_python_cannot_read_pass() -> None:
     assert broken("PutLifecycleHook", {**HOOK, "AutoScalingGroupName": "Flotte für Prüfung 😀"}) == []
     assert broken("DescribeAdjustmentTypes", {}) == []

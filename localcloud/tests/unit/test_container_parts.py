@@ -38,7 +38,7 @@ def unpacked(archive: bytes) -> dict[str, bytes]:
         return {member.name: content.read() for member in tar if (content := tar.extractfile(member))}
 
 
-def test_the_seed_tells_cloud_init_who_the_machine_is_and_whose_key_opens_it() -> None:
+def test_the_seed_gives_cloud_init_the_instances_identity_and_keys() -> None:
     files = unpacked(nocloud.seed(MACHINE))
     assert json.loads(files["var/lib/cloud/seed/nocloud/meta-data"]) == {
         "instance-id": "i-1",
@@ -63,7 +63,7 @@ def test_another_recipe_is_another_base_image(tmp_path: Path, file: str) -> None
     assert base_image.recipe_digest(recipe) != base_image.recipe_digest(base_image.RECIPE)
 
 
-def test_the_base_has_what_makes_a_container_a_machine() -> None:
+def test_the_base_image_has_what_a_machine_needs() -> None:
     assert {"systemd-sysv", "openssh-server", "cloud-init", "docker.io", "iptables"} <= set(
         base_image.packages(base_image.RECIPE)
     )
@@ -138,7 +138,7 @@ def echo() -> Iterator[tuple[str, int]]:
         thread.join()
 
 
-def test_a_relay_hands_on_both_ways_and_the_end_of_what_was_said(echo: tuple[str, int]) -> None:
+def test_a_relay_forwards_both_ways_and_closes_each_way(echo: tuple[str, int]) -> None:
     relay = Relay(("127.0.0.1", 0), echo)
     said = bytes(range(256)) * 4096
     with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as there:
@@ -155,7 +155,7 @@ def test_a_relay_hands_on_both_ways_and_the_end_of_what_was_said(echo: tuple[str
     assert heard == said
 
 
-def test_a_relay_to_where_nobody_answers_hangs_up_and_goes_on() -> None:
+def test_a_relay_whose_target_is_down_closes_the_connection_and_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         target = ("127.0.0.1", gone.getsockname()[1])
     relay = Relay(("127.0.0.1", 0), target)
@@ -176,7 +176,7 @@ def test_a_closed_relay_cuts_what_is_open_and_listens_no_more(echo: tuple[str, i
         socket.create_connection(("127.0.0.1", relay.port), timeout=10)
 
 
-def test_docker_is_quoted_by_the_line_that_says_why() -> None:
+def test_dockers_error_is_the_line_that_says_why() -> None:
     said = b"Unable to find it\nError response from daemon: Address already in use\nError: failed to start containers: i-1\n"
     assert reason(said) == "Address already in use"
     assert reason(b"one\n two \n\n") == "two"

@@ -15,7 +15,7 @@ VPC = "vpc-010ca1c10d0000001"
 # --- what stands from the start -----------------------------------------------------------------------------
 
 
-def test_one_default_network_with_two_private_default_subnets_and_a_second_network_stand(ec2: Any) -> None:
+def test_the_seed_has_a_default_vpc_with_two_default_subnets_and_a_second_vpc(ec2: Any) -> None:
     assert {v["VpcId"]: (v["CidrBlock"], v["IsDefault"]) for v in ec2.describe_vpcs()["Vpcs"]} == {
         VPC: ("172.28.0.0/16", True),
         "vpc-010ca1c10d0000002": ("10.9.0.0/16", False),
@@ -230,13 +230,13 @@ def test_an_instance_profile_that_is_not_there_is_refused_before_anything_is_lau
     assert ec2.describe_instances()["Reservations"] == []
 
 
-def test_a_root_volume_is_the_images_where_nobody_says_otherwise(ec2: Any) -> None:
+def test_a_root_volume_is_the_images_by_default(ec2: Any) -> None:
     ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
     volumes = ec2.describe_volumes()["Volumes"]
     assert [(v["Size"], v["Encrypted"], v["Attachments"][0]["Device"]) for v in volumes] == [(8, True, "/dev/xvda")]
 
 
-def test_an_ended_instance_stays_visible_for_a_while_and_holds_nothing(
+def test_a_terminated_instance_stays_visible_for_a_while_without_resources(
     cloud: Cloud, ec2: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = ec2.create_security_group(GroupName="workers", Description="d", VpcId=VPC)["GroupId"]

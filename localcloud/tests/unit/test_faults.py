@@ -36,7 +36,7 @@ def test_throttling_refuses_the_named_operation_and_no_other(
     assert [f["struck"] for f in cloud.faults()] == [1, 1]
 
 
-def test_an_error_of_the_five_hundreds_happens_before_anything_is_done(
+def test_an_error_of_the_5xx_range_comes_before_the_call_takes_effect(
     cloud: Cloud, ec2: Any, faults: Callable[..., Any]
 ) -> None:
     autoscaling = make_group(cloud)
@@ -46,7 +46,7 @@ def test_an_error_of_the_five_hundreds_happens_before_anything_is_done(
     assert described(autoscaling)["DesiredCapacity"] == 0
 
 
-def test_a_lost_answer_leaves_the_deed_done(cloud: Cloud, faults: Callable[..., Any]) -> None:
+def test_a_call_whose_answer_is_lost_has_taken_effect(cloud: Cloud, faults: Callable[..., Any]) -> None:
     autoscaling = make_group(cloud)
     faults({"operation": "autoscaling:SetDesiredCapacity", "kind": "lost"})
     with pytest.raises(ConnectionClosedError):
@@ -54,14 +54,14 @@ def test_a_lost_answer_leaves_the_deed_done(cloud: Cloud, faults: Callable[..., 
     assert described(autoscaling)["DesiredCapacity"] == 1
 
 
-def test_latency_delays_only_what_it_names(cloud: Cloud, ec2: Any, faults: Callable[..., Any]) -> None:
+def test_latency_delays_the_named_operation(cloud: Cloud, ec2: Any, faults: Callable[..., Any]) -> None:
     faults({"operation": "ec2:DescribeVpcs", "kind": "latency", "milliseconds": 300})
     began = time.monotonic()
     ec2.describe_vpcs()
     assert time.monotonic() - began >= 0.3
 
 
-def test_a_rate_strikes_the_same_calls_with_the_same_seed(cloud: Cloud, ec2: Any, faults: Callable[..., Any]) -> None:
+def test_a_rate_affects_the_same_calls_with_the_same_seed(cloud: Cloud, ec2: Any, faults: Callable[..., Any]) -> None:
     def struck() -> list[bool]:
         faults({"operation": "ec2:*", "kind": "throttle", "rate": 0.5}, seed=7)
         hits = []
@@ -90,7 +90,7 @@ def test_a_wrong_fault_is_refused_and_the_old_ones_stay(
     assert [f["operation"] for f in cloud.faults()] == ["ec2:DescribeHosts"]
 
 
-def test_time_can_pass_faster_and_acts_without_anybody_calling(cloud: Cloud) -> None:
+def test_with_a_higher_speed_hooks_time_out_without_any_call(cloud: Cloud) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     hook = {
         "LifecycleHookName": "drain",
@@ -108,7 +108,7 @@ def test_time_can_pass_faster_and_acts_without_anybody_calling(cloud: Cloud) -> 
         cloud.set_speed(0)
 
 
-def test_events_tell_every_transition_once_and_in_order(cloud: Cloud) -> None:
+def test_events_list_every_transition_once_in_order(cloud: Cloud) -> None:
     make_group(cloud, DesiredCapacity=1)
     events = cloud.events()
     assert [(e["group"], e["before"], e["after"]) for e in events] == [

@@ -14,7 +14,7 @@ from localcloud import fleet
 # --- size ---------------------------------------------------------------------------------------------------
 
 
-def test_a_new_group_launches_what_it_desires_in_its_zones_in_turn() -> None:
+def test_a_new_group_launches_its_desired_capacity_in_its_zones_in_turn() -> None:
     driver = GroupDriver(desired=4)
     assert Counter(i.subnet.zone for i in driver.group.instances.values()) == {"zone-a": 2, "zone-b": 2}
     assert set(driver.states().values()) == {"InService"}
@@ -99,7 +99,7 @@ def test_scale_in_keeps_the_zones_in_balance() -> None:
     assert Counter(i.subnet.zone for i in driver.group.instances.values()) == {"zone-a": 1, "zone-b": 1}
 
 
-def test_scale_in_spares_the_protected_and_waits_for_them() -> None:
+def test_scale_in_waits_for_protected_instances() -> None:
     driver = GroupDriver(desired=2)
     driver.do(driver.group.protect(["i-1", "i-2"], True, driver.now))
     driver.set_desired(0)
@@ -108,7 +108,7 @@ def test_scale_in_spares_the_protected_and_waits_for_them() -> None:
     assert driver.states() == {"i-2": "InService"}
 
 
-def test_new_instances_are_protected_where_the_group_says_so() -> None:
+def test_new_instances_are_protected_if_the_group_says_so() -> None:
     driver = GroupDriver(desired=1, new_instances_protected=True)
     driver.set_desired(0)
     assert driver.states() == {"i-1": "InService"}
@@ -123,7 +123,7 @@ def test_protection_is_refused_outside_in_service_and_changes_no_other_instance(
     assert not driver.group.instances["i-1"].protected
 
 
-def test_the_default_policy_ends_the_oldest_template_version_first() -> None:
+def test_the_default_policy_terminates_the_oldest_template_version_first() -> None:
     driver = GroupDriver(desired=2)
     driver.change(template=fleet.Template("lt-1", "workers", "2"))
     driver.sleep(10)
@@ -133,7 +133,7 @@ def test_the_default_policy_ends_the_oldest_template_version_first() -> None:
 
 
 @pytest.mark.parametrize(("policy", "left"), [("OldestInstance", "i-3"), ("NewestInstance", "i-1")])
-def test_a_policy_by_age_ends_instances_by_age(policy: str, left: str) -> None:
+def test_a_policy_by_age_terminates_instances_by_age(policy: str, left: str) -> None:
     driver = GroupDriver(termination_policies=(policy,))
     driver.change(subnets=SUBNETS[:1])
     for desired in (1, 2, 3):
@@ -196,7 +196,7 @@ def test_an_action_is_completed_by_its_token_too() -> None:
     assert driver.terminated == ["i-1"]
 
 
-def test_silence_ends_the_wait_with_the_default_result_at_the_heartbeat_timeout() -> None:
+def test_a_hook_times_out_with_its_default_result() -> None:
     driver = GroupDriver(desired=1)
     driver.group.put_hook(DRAIN)
     driver.set_desired(0)
@@ -215,7 +215,7 @@ def test_a_timeout_acts_at_its_own_moment_however_late_it_is_noticed() -> None:
     assert cancelled.ended_at == START + 600
 
 
-def test_heartbeats_lengthen_the_wait_and_never_shorten_it() -> None:
+def test_a_heartbeat_extends_the_wait_and_never_shortens_it() -> None:
     driver = GroupDriver(desired=1)
     driver.group.put_hook(DRAIN)
     driver.set_desired(0)
@@ -256,7 +256,7 @@ def test_several_hooks_must_all_continue() -> None:
     assert driver.states() == {}
 
 
-def test_abandon_skips_the_other_hooks_and_still_terminates() -> None:
+def test_abandon_skips_the_other_hooks_and_terminates() -> None:
     driver = GroupDriver(desired=1)
     driver.group.put_hook(DRAIN)
     driver.group.put_hook(replace(DRAIN, name="archive"))
@@ -280,7 +280,7 @@ def test_a_retaining_policy_keeps_what_was_abandoned_or_timed_out(how: str) -> N
     assert driver.states() == {"i-1": "Terminating:Retained", "i-2": "InService"}
 
 
-def test_a_retained_instance_ends_when_it_is_told_to_and_meets_no_hook_again() -> None:
+def test_a_retained_instance_is_terminated_on_request_without_its_hook() -> None:
     driver = GroupDriver(desired=1, terminate_hook_abandon="retain")
     driver.group.put_hook(DRAIN)
     driver.set_desired(0)
@@ -289,7 +289,7 @@ def test_a_retained_instance_ends_when_it_is_told_to_and_meets_no_hook_again() -
     assert driver.states() == {}
 
 
-def test_a_retained_instance_that_ec2_ends_is_forgotten() -> None:
+def test_a_retained_instance_that_ec2_terminates_leaves_the_group() -> None:
     driver = GroupDriver(desired=1, terminate_hook_abandon="retain")
     driver.group.put_hook(DRAIN)
     driver.set_desired(0)
@@ -298,7 +298,7 @@ def test_a_retained_instance_that_ec2_ends_is_forgotten() -> None:
     assert driver.states() == {}
 
 
-def test_continue_ends_the_instance_whatever_the_policy_retains() -> None:
+def test_continue_terminates_the_instance_under_a_retention_policy() -> None:
     driver = GroupDriver(desired=1, terminate_hook_abandon="retain")
     driver.group.put_hook(DRAIN)
     driver.set_desired(0)
@@ -317,7 +317,7 @@ def test_a_launch_waits_for_its_hook_and_then_serves() -> None:
     assert (driver.newest().status, driver.newest().ended_at) == ("Successful", START + 100)
 
 
-def test_an_abandoned_launch_is_ended_and_replaced() -> None:
+def test_an_abandoned_launch_is_terminated_and_replaced() -> None:
     driver = GroupDriver()
     driver.group.put_hook(BOOT)
     driver.set_desired(1)
@@ -374,21 +374,21 @@ def test_terminate_in_group_with_decrement_shrinks_the_group_but_never_below_min
         driver.group.terminate("i-2", True, driver.now)
 
 
-def test_protection_does_not_shield_from_terminate_in_group() -> None:
+def test_protection_does_not_prevent_terminate_in_group() -> None:
     driver = GroupDriver(desired=1)
     driver.do(driver.group.protect(["i-1"], True, driver.now))
     driver.do(driver.group.terminate("i-1", False, driver.now)[1])
     assert list(driver.states()) == ["i-2"]
 
 
-def test_an_unhealthy_instance_is_replaced_and_meets_the_termination_hook() -> None:
+def test_an_unhealthy_instance_is_replaced_through_the_termination_hook() -> None:
     driver = GroupDriver(desired=1)
     driver.group.put_hook(DRAIN)
     driver.do(driver.group.set_health("i-1", False, True, driver.now))
     assert driver.states() == {"i-1": "Terminating:Wait", "i-2": "InService"}
 
 
-def test_the_grace_period_shields_unless_it_is_not_to_be_respected() -> None:
+def test_the_grace_period_is_respected_unless_told_otherwise() -> None:
     driver = GroupDriver(desired=1, health_check_grace_period=300)
     driver.do(driver.group.set_health("i-1", False, True, driver.now))
     assert list(driver.states()) == ["i-1"]
@@ -396,7 +396,7 @@ def test_the_grace_period_shields_unless_it_is_not_to_be_respected() -> None:
     assert list(driver.states()) == ["i-2"]
 
 
-def test_an_instance_lost_behind_the_groups_back_is_replaced_once_health_checks_run() -> None:
+def test_an_instance_lost_outside_the_group_is_replaced_once_health_checks_run() -> None:
     driver = GroupDriver(desired=1)
     driver.group.suspend(["HealthCheck"], driver.now)
     driver.do(driver.group.lost("i-1", driver.now))
@@ -405,7 +405,7 @@ def test_an_instance_lost_behind_the_groups_back_is_replaced_once_health_checks_
     assert list(driver.states()) == ["i-2"]
 
 
-def test_replacing_the_unhealthy_can_be_suspended() -> None:
+def test_replacing_unhealthy_instances_can_be_suspended() -> None:
     driver = GroupDriver(desired=1)
     driver.group.suspend(["ReplaceUnhealthy"], driver.now)
     driver.do(driver.group.set_health("i-1", False, False, driver.now))
@@ -459,7 +459,7 @@ def test_protection_from_forced_deletion_allows_the_plain_one() -> None:
     assert GroupDriver(deletion_protection="prevent-force-deletion").group.delete(force=False) == []
 
 
-def test_activities_tell_the_story_in_aws_words() -> None:
+def test_activities_have_awss_causes_and_descriptions() -> None:
     driver = GroupDriver(desired=1)
     driver.now += 60
     driver.set_desired(2)
@@ -481,7 +481,7 @@ def test_activities_tell_the_story_in_aws_words() -> None:
     assert {a.status for a in driver.group.activities.values()} == {"Successful"}
 
 
-def test_an_instance_that_does_not_run_yet_is_pending_counts_and_meets_its_hook_when_it_runs() -> None:
+def test_an_instance_that_does_not_run_yet_is_pending_and_counts_and_its_launch_hook_begins_when_it_runs() -> None:
     driver = GroupDriver()
     driver.group.put_hook(BOOT)
     (launch,) = driver.group.set_desired(1, driver.now)
@@ -501,7 +501,7 @@ def test_an_instance_that_does_not_run_yet_is_pending_counts_and_meets_its_hook_
     assert driver.states() == {"i-1": "InService"}
 
 
-def test_an_instance_that_ends_before_it_runs_is_replaced() -> None:
+def test_an_instance_that_terminates_before_it_runs_is_replaced() -> None:
     driver = GroupDriver()
     (launch,) = driver.group.set_desired(1, driver.now)
     assert isinstance(launch, fleet.Launch)

@@ -50,7 +50,7 @@ def test_standby_without_decrement_is_replaced() -> None:
     assert driver.states() == {"i-1": "Standby", "i-2": "InService"}
 
 
-def test_leaving_standby_meets_the_launch_hooks() -> None:
+def test_leaving_standby_runs_the_launch_hooks() -> None:
     driver = GroupDriver(desired=1)
     driver.group.put_hook(BOOT)
     driver.do(driver.group.enter_standby(["i-1"], True, driver.now)[1])
@@ -85,14 +85,14 @@ def test_an_instance_may_be_stopped_in_standby_and_is_replaced_if_it_leaves_it_s
     assert driver.states() == {"i-1": "InService", "i-3": "InService"}
 
 
-def test_an_instance_that_ec2_ends_in_standby_is_gone() -> None:
+def test_an_instance_terminated_in_standby_leaves_the_group() -> None:
     driver = GroupDriver(desired=1)
     driver.do(driver.group.enter_standby(["i-1"], True, driver.now)[1])
     driver.do(driver.group.lost("i-1", driver.now))
     assert driver.states() == {}
 
 
-def test_standby_can_be_protected_and_is_never_scaled_in() -> None:
+def test_an_instance_in_standby_can_be_protected_and_is_never_scaled_in() -> None:
     driver = GroupDriver(desired=2)
     driver.do(driver.group.enter_standby(["i-1"], True, driver.now)[1])
     driver.protect("i-1")
@@ -149,7 +149,7 @@ def test_a_detached_instance_runs_on_and_is_replaced_unless_capacity_shrinks() -
     )
 
 
-def test_detaching_below_min_or_a_stranger_is_refused() -> None:
+def test_detaching_below_min_or_of_another_instance_is_refused() -> None:
     driver = GroupDriver(min_size=1, desired=1)
     with refused(match="To detach 1 instance, please update"):
         driver.group.detach(["i-1"], True, driver.now)
@@ -173,7 +173,7 @@ def test_zone_balance_comes_before_any_policy() -> None:
     assert "i-4" in driver.states()
 
 
-def test_protection_in_the_fullest_zone_sends_scale_in_to_the_other() -> None:
+def test_with_protection_in_the_fullest_zone_scale_in_takes_the_other() -> None:
     driver = GroupDriver(desired=3)
     driver.protect("i-1", "i-3")
     driver.set_desired(2)
@@ -277,7 +277,7 @@ def test_a_tenth_of_a_large_group_is_replaced_at_once() -> None:
     assert Counter(driver.states().values()) == {"InService": 36, "Pending:Wait": 4}
 
 
-def test_protection_spares_from_the_lifetime_and_its_end_makes_up_for_it() -> None:
+def test_protection_postpones_the_maximum_lifetime() -> None:
     driver = GroupDriver(desired=1, max_instance_lifetime=DAY)
     driver.protect("i-1")
     driver.sleep(2 * DAY)
@@ -295,7 +295,7 @@ def test_a_lifetime_that_is_set_later_counts_from_entering_service() -> None:
     assert list(driver.states()) == ["i-2"]
 
 
-def test_a_policy_of_full_health_launches_before_it_ends_the_old() -> None:
+def test_a_minimum_of_100_percent_healthy_launches_before_it_terminates() -> None:
     policy = {"min_healthy_percentage": 100, "max_healthy_percentage": 110, "default_instance_warmup": 60}
     driver = GroupDriver(desired=2, max_instance_lifetime=DAY, **policy)
     driver.sleep(DAY)
@@ -309,7 +309,7 @@ def test_a_policy_of_full_health_launches_before_it_ends_the_old() -> None:
 # --- health -------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_of_full_health_replaces_an_unhealthy_instance_before_it_ends() -> None:
+def test_a_minimum_of_100_percent_healthy_replaces_an_unhealthy_instance_first() -> None:
     driver = GroupDriver(desired=1, min_healthy_percentage=100, max_healthy_percentage=200)
     driver.group.put_hook(BOOT)
     driver.do(driver.group.set_health("i-1", False, True, driver.now))
@@ -318,7 +318,7 @@ def test_a_policy_of_full_health_replaces_an_unhealthy_instance_before_it_ends()
     assert driver.states() == {"i-2": "InService"}
 
 
-def test_whoever_does_not_run_is_not_waited_for_whatever_the_policy() -> None:
+def test_instances_that_do_not_run_are_not_waited_for_under_any_policy() -> None:
     driver = GroupDriver(desired=1, min_healthy_percentage=100, max_healthy_percentage=200)
     driver.group.put_hook(BOOT)
     driver.do(driver.group.lost("i-1", driver.now))
@@ -344,7 +344,7 @@ def test_a_suspended_health_check_does_not_see_a_stopped_instance_until_it_resum
     assert list(driver.states()) == ["i-2"]
 
 
-def test_a_boot_that_fails_for_good_is_tried_again_and_again_and_never_serves() -> None:
+def test_a_launch_hook_that_abandons_every_launch_retries_and_never_serves() -> None:
     driver = GroupDriver()
     driver.group.put_hook(replace(BOOT, heartbeat_timeout=60))
     driver.set_desired(1)
@@ -368,7 +368,7 @@ def test_a_launch_that_ec2_refuses_is_tried_again_after_a_pause() -> None:
 # --- the end of the group -----------------------------------------------------------------------------------
 
 
-def test_force_delete_ends_every_member_without_its_hooks() -> None:
+def test_force_delete_terminates_every_instance_without_its_hooks() -> None:
     driver = GroupDriver(desired=2)
     driver.group.put_hook(DRAIN)
     driver.do(driver.group.terminate("i-1", False, driver.now)[1])

@@ -61,7 +61,7 @@ def test_min_healthy_zero_replaces_all_at_once() -> None:
     "preferences",
     [{"min_healthy": 100}, {"min_healthy": 100, "max_healthy": 100}, {"min_healthy": 99, "max_healthy": 100}],
 )
-def test_where_the_bounds_leave_no_room_one_is_launched_before_one_ends(preferences: dict[str, Any]) -> None:
+def test_without_headroom_one_instance_is_launched_before_one_terminates(preferences: dict[str, Any]) -> None:
     driver = GroupDriver(desired=3)
     driver.group.put_hook(BOOT)
     start(driver, **preferences)
@@ -103,7 +103,7 @@ def test_the_defaults_come_from_the_groups_settings() -> None:
     assert (taken.min_healthy, taken.max_healthy, taken.warmup, taken.checkpoint_delay) == (90, None, 0, None)
 
 
-def test_skip_matching_spares_who_has_the_configuration_already() -> None:
+def test_skip_matching_keeps_instances_that_match_already() -> None:
     driver = GroupDriver(desired=1)
     driver.change(template=NEW)
     driver.set_desired(3)
@@ -134,7 +134,7 @@ def test_a_checkpoint_pauses_and_its_delay_goes_on() -> None:
     assert (versions(driver), last(driver).status) == ({"2": 4}, "Successful")
 
 
-def test_a_last_checkpoint_below_a_hundred_ends_the_refresh_there() -> None:
+def test_a_last_checkpoint_below_100_percent_completes_the_refresh() -> None:
     driver = GroupDriver(desired=4)
     start(driver, checkpoints=(25,))
     assert (versions(driver), last(driver).status, last(driver).percentage) == ({"1": 3, "2": 1}, "Successful", 25)
@@ -148,7 +148,7 @@ def test_the_bake_time_ends_a_refresh_later() -> None:
     assert (last(driver).status, driver.group.settings.template.version) == ("Successful", "2")
 
 
-def test_protected_members_are_waited_for_and_replaced_once_they_are_free() -> None:
+def test_protected_instances_are_waited_for_and_replaced_once_unprotected() -> None:
     driver = GroupDriver(desired=2)
     driver.protect("i-1")
     start(driver)
@@ -163,7 +163,7 @@ def test_protected_members_are_waited_for_and_replaced_once_they_are_free() -> N
 
 
 @pytest.mark.parametrize("how", ["protected", "standby"])
-def test_an_hour_of_waiting_for_a_held_member_fails_the_refresh(how: str) -> None:
+def test_an_hour_of_waiting_for_a_protected_instance_fails_the_refresh(how: str) -> None:
     driver = GroupDriver(desired=2)
     if how == "protected":
         driver.protect("i-1")
@@ -178,7 +178,7 @@ def test_an_hour_of_waiting_for_a_held_member_fails_the_refresh(how: str) -> Non
     assert driver.group.settings.template.version == "1"
 
 
-def test_protected_members_can_be_ignored_or_replaced_all_the_same() -> None:
+def test_protected_instances_can_be_ignored_or_replaced() -> None:
     driver = GroupDriver(desired=2)
     driver.protect("i-1")
     start(driver, protected="Ignore")
@@ -187,14 +187,14 @@ def test_protected_members_can_be_ignored_or_replaced_all_the_same() -> None:
     assert (set(driver.terminated), last(driver).status) == ({"i-1", "i-2", "i-3"}, "Successful")
 
 
-def test_protected_members_are_replaced_launching_first_too() -> None:
+def test_protected_instances_are_replaced_when_launching_first() -> None:
     driver = GroupDriver(desired=1)
     driver.protect("i-1")
     start(driver, min_healthy=100, protected="Refresh")
     assert (driver.terminated, last(driver).status) == (["i-1"], "Successful")
 
 
-def test_standby_members_can_be_ignored_or_ended() -> None:
+def test_standby_instances_can_be_ignored_or_terminated() -> None:
     for preference, ended in (("Ignore", ["i-2"]), ("Terminate", ["i-1", "i-2"])):
         driver = GroupDriver(desired=2)
         driver.do(driver.group.enter_standby(["i-1"], True, driver.now)[1])
@@ -202,7 +202,7 @@ def test_standby_members_can_be_ignored_or_ended() -> None:
         assert (driver.terminated, last(driver).status) == (ended, "Successful")
 
 
-def test_members_that_are_replaced_meet_the_termination_hook() -> None:
+def test_replaced_instances_wait_for_the_termination_hook() -> None:
     driver = GroupDriver(desired=2)
     driver.group.put_hook(DRAIN)
     start(driver)
@@ -240,7 +240,7 @@ def test_preferences_that_aws_refuses_are_refused(wrong: dict[str, Any], says: s
     assert driver.group.refreshes == {}
 
 
-def test_a_cancelled_refresh_ends_what_is_under_way_and_starts_nothing_new() -> None:
+def test_a_cancelled_refresh_finishes_its_replacements_and_starts_none() -> None:
     driver = GroupDriver(desired=3)
     driver.group.put_hook(BOOT)
     start(driver)
@@ -281,7 +281,7 @@ def test_a_rollback_brings_the_old_configuration_back_and_replaces_only_what_was
     assert {"i-3", "i-4"} <= set(driver.states())
 
 
-def test_a_rollback_while_launching_first_keeps_the_old_members() -> None:
+def test_a_rollback_while_launching_first_keeps_the_old_instances() -> None:
     driver = GroupDriver(desired=2)
     driver.group.put_hook(BOOT)
     start(driver, min_healthy=100)
@@ -334,7 +334,7 @@ def test_an_instance_launched_while_a_refresh_runs_has_its_configuration() -> No
     assert versions(driver) == {"1": 1, "2": 2}
 
 
-def test_a_suspended_instance_refresh_stands_still() -> None:
+def test_a_suspended_instance_refresh_pauses() -> None:
     driver = GroupDriver(desired=2)
     driver.group.suspend(["InstanceRefresh"], driver.now)
     start(driver)

@@ -205,7 +205,7 @@ def test_a_snapshot_is_shared_under_a_customers_key_only(cloud: Cloud, ec2: Any,
     assert shared() == []
 
 
-def test_an_empty_zone_is_none(ec2: Any) -> None:
+def test_a_zone_without_instances_is_shown_empty(ec2: Any) -> None:
     options = {"ImageId": IMAGE, "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
     made = ec2.run_instances(**options, SubnetId="", Placement={"AvailabilityZone": ""})["Instances"][0]
     assert made["SubnetId"] == SUBNETS[0]

@@ -65,7 +65,7 @@ def put(headers: dict[str, str], view: View = VIEW) -> Response:
 
 
 @pytest.mark.parametrize("seconds", ["1", "300", "21600"])
-def test_a_token_opens_what_is_closed_without_one(seconds: str) -> None:
+def test_a_token_gives_access(seconds: str) -> None:
     given_ = put({imds.TTL_HEADER: seconds})
     assert (given_.status, given_.headers[imds.TTL_HEADER], given_.hop_limit) == (200, seconds, 1)
     headers = {imds.TOKEN_HEADER: given_.body.decode()}
@@ -74,25 +74,25 @@ def test_a_token_opens_what_is_closed_without_one(seconds: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["", "0", "21601", "-1", "1.5", "many", " 60", "٦٠", "999999999999"])
-def test_a_token_for_no_proper_time_is_refused(seconds: str) -> None:
+def test_a_token_for_an_invalid_time_is_refused(seconds: str) -> None:
     assert put({imds.TTL_HEADER: seconds}).status == 400
 
 
-def test_a_token_without_a_time_is_refused() -> None:
+def test_a_token_without_a_ttl_is_refused() -> None:
     assert put({}).status == 400
 
 
-def test_a_token_is_not_given_to_who_comes_through_a_proxy() -> None:
+def test_a_request_through_a_proxy_gets_no_token() -> None:
     assert put({imds.TTL_HEADER: "60", "x-forwarded-for": "10.0.0.1"}).status == 403
 
 
 @given(st.text(max_size=80))
-def test_no_text_but_an_issued_token_opens_anything(text: str) -> None:
+def test_only_an_issued_token_is_valid(text: str) -> None:
     assert not TOKENS.valid(text, VIEW.instance_id, NOW)
 
 
 @given(st.integers(1, 21_600), st.floats(0, 40_000))
-def test_a_token_is_good_until_its_time_is_over_and_only_for_its_instance(seconds: int, later: float) -> None:
+def test_a_token_is_valid_until_it_expires_and_only_for_its_instance(seconds: int, later: float) -> None:
     issued = TOKENS.issue(VIEW.instance_id, seconds, NOW)
     assert TOKENS.valid(issued, VIEW.instance_id, NOW + later) == (NOW + later < NOW + seconds)
     assert not TOKENS.valid(issued, "i-another", NOW)
@@ -100,14 +100,14 @@ def test_a_token_is_good_until_its_time_is_over_and_only_for_its_instance(second
 
 
 @given(st.integers(0, 51), st.characters(codec="ascii"))
-def test_a_token_with_one_character_changed_opens_nothing(place: int, other: str) -> None:
+def test_a_token_with_one_character_changed_is_invalid(place: int, other: str) -> None:
     issued = TOKENS.issue(VIEW.instance_id, 60, NOW)
     forged = issued[:place] + other + issued[place + 1 :]
     assert TOKENS.valid(forged, VIEW.instance_id, NOW) == (forged == issued)
 
 
 @pytest.mark.parametrize(("old", "new"), [("_", "/"), ("-", "+"), ("=", "==="), ("=", "=\n"), ("A", "A*")])
-def test_a_token_in_another_spelling_of_base64_opens_nothing(old: str, new: str) -> None:
+def test_a_token_in_another_spelling_of_base64_is_invalid(old: str, new: str) -> None:
     issued = next(t for n in range(1, 21_600) if old in (t := TOKENS.issue(VIEW.instance_id, n, NOW)))
     assert TOKENS.valid(issued, VIEW.instance_id, NOW)
     assert not TOKENS.valid(issued.replace(old, new, 1), VIEW.instance_id, NOW)
@@ -115,7 +115,7 @@ def test_a_token_in_another_spelling_of_base64_opens_nothing(old: str, new: str)
 
 @pytest.mark.parametrize("headers", [{}, {imds.TOKEN_HEADER: "made-up"}])
 @pytest.mark.parametrize("path", ["/", "/latest/meta-data/instance-id", "/latest/nothing/here"])
-def test_without_a_good_token_everything_is_unauthorized(path: str, headers: dict[str, str]) -> None:
+def test_without_a_valid_token_everything_is_unauthorized(path: str, headers: dict[str, str]) -> None:
     assert imds.answer(VIEW, Request("GET", path, headers), TOKENS, NOW).status == 401
 
 
@@ -132,7 +132,7 @@ def test_a_service_that_is_switched_off_forbids_everything() -> None:
     assert get("/latest/meta-data/", view).status == 403
 
 
-def test_the_answer_to_a_token_request_travels_as_far_as_the_options_say() -> None:
+def test_the_answer_to_a_token_request_has_the_hop_limit_of_the_options() -> None:
     assert put({imds.TTL_HEADER: "60"}, replace(VIEW, options=Options(hop_limit=2))).hop_limit == 2
 
 
@@ -172,7 +172,7 @@ def test_other_methods_are_not_allowed(method: str, path: str) -> None:
         ("iam/", "info\nsecurity-credentials/"),
     ],
 )
-def test_metadata_says(path: str, text: str) -> None:
+def test_metadata_has_ec2s_paths_and_values(path: str, text: str) -> None:
     found = get(f"/latest/meta-data/{path}")
     assert (found.status, found.body.decode(), found.headers["Content-Type"]) == (200, text, "text/plain")
 
@@ -193,7 +193,7 @@ def test_metadata_says(path: str, text: str) -> None:
         "/yesterday/meta-data/",
     ],
 )
-def test_what_is_not_there_is_not_found(path: str) -> None:
+def test_an_unknown_path_is_not_found(path: str) -> None:
     assert get(path).status == 404
 
 
@@ -224,11 +224,11 @@ def test_every_entry_of_every_directory_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("version", ["latest", "1.0", "2009-04-04", "2021-07-15"])
-def test_a_dated_version_is_as_good_as_the_latest(version: str) -> None:
+def test_a_dated_version_is_the_same_as_the_latest(version: str) -> None:
     assert get(f"/{version}/meta-data/instance-id").body == b"i-0123456789abcdef0"
 
 
-def test_user_data_is_given_byte_for_byte_and_missed_where_there_is_none() -> None:
+def test_user_data_is_returned_unchanged_and_404_without_any() -> None:
     found = get("/latest/user-data")
     assert (found.body, found.headers["Content-Type"]) == (b"\x1f\x8b not text", "application/octet-stream")
     assert get("/latest/user-data", replace(VIEW, user_data=None)).status == 404
@@ -272,7 +272,7 @@ def test_secrets_are_in_no_representation_of_a_view() -> None:
     assert "session" not in repr(SESSION)
 
 
-def test_announcements_are_there_once_they_are_made() -> None:
+def test_notices_are_shown_once_they_are_given() -> None:
     view = replace(VIEW, notice=Notice("terminate", NOW + 120, NOW, ({"Code": "instance-reboot"},)))
     assert json.loads(get("/latest/meta-data/spot/instance-action", view).body) == {
         "action": "terminate",
@@ -364,7 +364,7 @@ def test_two_instances_on_one_service_see_only_themselves() -> None:
             door.close()
 
 
-def test_who_calls_from_where_no_instance_is_gets_no_answer(service: imds.Service) -> None:
+def test_an_unknown_caller_gets_no_answer(service: imds.Service) -> None:
     for who in ("i-gone", None):
         door = service.serve("127.28.1.5", 0, lambda _, who=who: who)  # type: ignore[misc]
         with pytest.raises(http.client.RemoteDisconnected):
@@ -372,7 +372,7 @@ def test_who_calls_from_where_no_instance_is_gets_no_answer(service: imds.Servic
         door.close()
 
 
-def test_the_source_address_can_tell_instances_apart(service: imds.Service) -> None:
+def test_instances_can_be_known_by_their_source_address(service: imds.Service) -> None:
     door = service.serve("127.28.1.5", 0, {"127.0.0.7": VIEW.instance_id}.get)
     connection = http.client.HTTPConnection("127.28.1.5", door.port, timeout=5, source_address=("127.0.0.7", 0))
     connection.request("PUT", "/latest/api/token", headers={imds.TTL_HEADER: "60"})
@@ -402,7 +402,7 @@ def test_the_packets_of_a_tokens_answer_have_the_hop_limit(
     assert limits[1] > 32
 
 
-def test_a_closed_door_is_closed(service: imds.Service) -> None:
+def test_a_closed_endpoint_refuses_connections(service: imds.Service) -> None:
     door = service.serve("127.28.1.5", 0, lambda _: VIEW.instance_id)
     kept = http.client.HTTPConnection("127.28.1.5", door.port, timeout=5)
     kept.request("GET", "/")
@@ -416,7 +416,7 @@ def test_a_closed_door_is_closed(service: imds.Service) -> None:
         ask(door, "GET", "/")
 
 
-def test_fifty_clients_are_answered_while_one_says_nothing(door: imds.Endpoint) -> None:
+def test_fifty_clients_are_answered_while_one_is_silent(door: imds.Endpoint) -> None:
     with socket.create_connection(("127.28.1.5", door.port)) as silent:
         silent.sendall(b"GET / HT")
         answers: list[int] = []
@@ -428,7 +428,7 @@ def test_fifty_clients_are_answered_while_one_says_nothing(door: imds.Endpoint) 
     assert answers == [401] * 50
 
 
-def test_what_is_not_http_is_refused_and_nobody_falls(door: imds.Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_http_is_refused_and_the_service_goes_on(door: imds.Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     for noise in (
         b"\x16\x03\x01\x02\x00\n\n",
         b"GET\r\n\r\n",
@@ -447,9 +447,7 @@ def test_what_is_not_http_is_refused_and_nobody_falls(door: imds.Endpoint, caplo
 # --- faults and announcements on demand ---------------------------------------------------------------------
 
 
-def test_an_error_strikes_the_paths_that_it_is_meant_for_as_often_as_asked(
-    service: imds.Service, door: imds.Endpoint
-) -> None:
+def test_an_error_affects_its_paths_as_often_as_asked(service: imds.Service, door: imds.Endpoint) -> None:
     held = with_token(door)
     service.control({"faults": [{"path": "*/autoscaling/*", "status": 500, "times": 2}]})
     target = "/latest/meta-data/autoscaling/target-lifecycle-state"
@@ -458,17 +456,13 @@ def test_an_error_strikes_the_paths_that_it_is_meant_for_as_often_as_asked(
     assert service.control({})["faults"][0]["struck"] == 2
 
 
-def test_a_single_401_looks_like_an_ended_token_and_the_next_token_works(
-    service: imds.Service, door: imds.Endpoint
-) -> None:
+def test_after_a_single_401_the_next_token_works(service: imds.Service, door: imds.Endpoint) -> None:
     service.control({"faults": [{"path": "*/meta-data/*", "kind": "unauthorized", "times": 1}]})
     assert ask(door, "GET", "/latest/meta-data/mac", with_token(door))[0] == 401
     assert ask(door, "GET", "/latest/meta-data/mac", with_token(door))[0] == 200
 
 
-def test_a_hung_answer_hangs_as_long_as_its_client_waits_and_no_longer(
-    service: imds.Service, door: imds.Endpoint
-) -> None:
+def test_a_hung_answer_hangs_until_its_client_leaves(service: imds.Service, door: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "hang"}]})
     before = threading.active_count()
     with pytest.raises(TimeoutError):
@@ -482,7 +476,7 @@ def test_a_hung_answer_hangs_as_long_as_its_client_waits_and_no_longer(
     assert threading.active_count() <= before
 
 
-def test_a_refused_request_ends_by_reset(service: imds.Service, door: imds.Endpoint) -> None:
+def test_a_refused_request_resets_the_connection(service: imds.Service, door: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "refused"}]})
     with pytest.raises(ConnectionResetError):
         ask(door, "GET", "/")
@@ -495,7 +489,7 @@ def test_a_delayed_answer_comes_late(service: imds.Service, door: imds.Endpoint)
     assert time.monotonic() - began >= 0.15
 
 
-def test_the_same_seed_strikes_the_same_requests() -> None:
+def test_a_rate_affects_the_same_requests_with_the_same_seed() -> None:
     faults, runs = imds.Faults(), []
     for seed in (7, 7, 8):
         faults.replace([Fault(rate=0.5)], seed)
@@ -504,7 +498,7 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
     assert 10 < sum(runs[0]) < 54
 
 
-def test_a_fault_can_be_meant_for_one_instance() -> None:
+def test_a_fault_can_be_limited_to_one_instance() -> None:
     faults = imds.Faults()
     faults.replace([Fault(instance="i-1")], 0)
     assert faults.match("i-1", "/")
@@ -525,7 +519,7 @@ def test_a_fault_can_be_meant_for_one_instance() -> None:
         {"spots": 1},
     ],
 )
-def test_a_control_that_makes_no_sense_changes_nothing(service: imds.Service, wanted: dict[str, Any]) -> None:
+def test_an_invalid_control_changes_nothing(service: imds.Service, wanted: dict[str, Any]) -> None:
     service.control({"faults": [{"path": "/kept"}]})
     with pytest.raises((TypeError, ValueError)):
         service.control(wanted)
@@ -533,7 +527,7 @@ def test_a_control_that_makes_no_sense_changes_nothing(service: imds.Service, wa
     assert service.control({})["notices"] == {}
 
 
-def test_an_instance_is_told_what_the_control_says_until_it_says_otherwise(service: imds.Service) -> None:
+def test_a_notice_holds_until_another_replaces_it(service: imds.Service) -> None:
     service.control({"instance": VIEW.instance_id, "spot": "terminate", "in_seconds": 30, "rebalance": True})
     told = service.notices[VIEW.instance_id]
     assert (told.spot, 25 < told.spot_at - time.time() < 31, told.rebalance_at is not None) == ("terminate", True, True)

@@ -101,7 +101,7 @@ def test_an_instance_is_pending_until_its_machine_runs(ec2: Any, host: SlowHost)
     assert state(ec2, id) == "running"
 
 
-def test_a_machine_is_told_all_that_it_needs(ec2: Any, host: SlowHost) -> None:
+def test_a_machine_gets_all_attributes_of_its_instance(ec2: Any, host: SlowHost) -> None:
     key = ec2.create_key_pair(KeyName="mine", KeyType="ed25519")
     options = {"HttpTokens": "required", "HttpPutResponseHopLimit": 3}
     id = run(ec2, KeyName="mine", UserData="#cloud-config\n", PrivateIpAddress="172.28.1.77", MetadataOptions=options)
@@ -135,7 +135,7 @@ def test_stopping_and_starting_show_every_state_on_the_way(ec2: Any, host: SlowH
     assert host.asked == [("launch", id), ("stop", id), ("start", id), ("reboot", id)]
 
 
-def test_terminating_keeps_the_address_until_the_machine_is_gone(ec2: Any, host: SlowHost) -> None:
+def test_terminating_keeps_the_address_until_the_machine_is_terminated(ec2: Any, host: SlowHost) -> None:
     id = run(ec2)
     host.world.running(id)
     ec2.terminate_instances(InstanceIds=[id])
@@ -150,7 +150,9 @@ def test_terminating_keeps_the_address_until_the_machine_is_gone(ec2: Any, host:
 
 
 @pytest.mark.parametrize("behaviour", ["stop", "terminate"])
-def test_a_machine_that_switches_itself_off_does_as_its_instance_says(ec2: Any, host: SlowHost, behaviour: str) -> None:
+def test_a_machine_that_shuts_down_stops_or_terminates_as_its_instance_says(
+    ec2: Any, host: SlowHost, behaviour: str
+) -> None:
     id = run(ec2, InstanceInitiatedShutdownBehavior=behaviour)
     host.world.running(id)
     host.world.ended(id, "stopped", "powered off")
@@ -163,7 +165,7 @@ def test_a_machine_that_switches_itself_off_does_as_its_instance_says(ec2: Any, 
 
 
 @pytest.mark.parametrize("ran", [True, False])
-def test_a_machine_that_fails_ends_its_instance_and_what_is_left_of_it(ec2: Any, host: SlowHost, ran: bool) -> None:
+def test_a_failed_machine_terminates_its_instance_and_is_removed(ec2: Any, host: SlowHost, ran: bool) -> None:
     id = run(ec2)
     if ran:
         host.world.running(id)
@@ -259,7 +261,7 @@ def builder(ec2: Any, host: SlowHost) -> str:
     return id
 
 
-def test_an_image_is_pending_until_it_is_made_and_cannot_be_launched_before(
+def test_an_image_is_pending_until_it_is_created_and_cannot_be_launched_before(
     ec2: Any, host: SlowHost, builder: str
 ) -> None:
     id = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
@@ -281,7 +283,7 @@ def test_an_image_that_fails_says_why(ec2: Any, host: SlowHost, builder: str) ->
     )
 
 
-def test_no_reboot_is_honoured_and_a_stopped_instance_needs_none(ec2: Any, host: SlowHost, builder: str) -> None:
+def test_no_reboot_is_respected_and_a_stopped_instance_is_not_rebooted(ec2: Any, host: SlowHost, builder: str) -> None:
     first = ec2.create_image(InstanceId=builder, Name="first", NoReboot=True)["ImageId"]
     assert host.asked[-1] == ("make_image", builder, first, "as it runs")
     ec2.stop_instances(InstanceIds=[builder])
@@ -290,7 +292,7 @@ def test_no_reboot_is_honoured_and_a_stopped_instance_needs_none(ec2: Any, host:
     assert host.asked[-1] == ("make_image", builder, second, "as it runs")
 
 
-def test_a_pending_instance_makes_no_image(ec2: Any, host: SlowHost) -> None:
+def test_a_pending_instance_cannot_be_made_an_image(ec2: Any, host: SlowHost) -> None:
     with refused("IncorrectState"):
         ec2.create_image(InstanceId=run(ec2), Name="golden")
 
@@ -323,7 +325,7 @@ def members(cloud: Cloud) -> dict[str, str]:
     return {i["InstanceId"]: i["LifecycleState"] for i in described(cloud.client("autoscaling"))["Instances"]}
 
 
-def test_a_member_is_pending_until_its_machine_runs(cloud: Cloud, host: SlowHost) -> None:
+def test_an_instance_of_a_group_is_pending_until_its_machine_runs(cloud: Cloud, host: SlowHost) -> None:
     hook = {"LifecycleHookName": "boot", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
     make_group(cloud, DesiredCapacity=1, LifecycleHookSpecificationList=[hook])
     ((id, first),) = members(cloud).items()
@@ -332,7 +334,7 @@ def test_a_member_is_pending_until_its_machine_runs(cloud: Cloud, host: SlowHost
     assert members(cloud) == {id: "Pending:Wait"}
 
 
-def test_a_member_is_in_the_group_until_its_machine_is_gone(cloud: Cloud, host: SlowHost) -> None:
+def test_an_instance_is_in_the_group_until_its_machine_is_terminated(cloud: Cloud, host: SlowHost) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
     (id,) = members(cloud)
     host.world.running(id)
@@ -345,9 +347,7 @@ def test_a_member_is_in_the_group_until_its_machine_is_gone(cloud: Cloud, host: 
 
 
 @pytest.mark.parametrize("cause", ["failed", "stopped"])
-def test_a_member_whose_machine_ends_by_itself_is_replaced_a_moment_later(
-    cloud: Cloud, host: SlowHost, cause: Any
-) -> None:
+def test_an_instance_whose_machine_exits_is_replaced_a_moment_later(cloud: Cloud, host: SlowHost, cause: Any) -> None:
     make_group(cloud, DesiredCapacity=1)
     (id,) = members(cloud)
     host.world.running(id)
@@ -363,7 +363,7 @@ def test_a_member_whose_machine_ends_by_itself_is_replaced_a_moment_later(
     assert members(cloud).keys() == {successor}
 
 
-def test_a_member_that_never_boots_is_replaced(cloud: Cloud, host: SlowHost) -> None:
+def test_an_instance_that_never_boots_is_replaced(cloud: Cloud, host: SlowHost) -> None:
     make_group(cloud, DesiredCapacity=1)
     (id,) = members(cloud)
     host.world.ended(id, "failed", "no room")
@@ -385,7 +385,7 @@ def test_a_forced_delete_forgets_the_group_and_its_machines_end(cloud: Cloud, ec
     assert {activity["StatusCode"] for activity in done} == {"Successful"}
 
 
-def test_a_member_is_told_where_its_lifecycle_leads(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
+def test_the_target_lifecycle_state_is_the_next_state(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
     hook = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
     autoscaling = make_group(cloud, DesiredCapacity=2, LifecycleHookSpecificationList=[hook])
     group = {"AutoScalingGroupName": "fleet", "ShouldDecrementDesiredCapacity": True}
@@ -417,7 +417,7 @@ def test_a_member_is_told_where_its_lifecycle_leads(cloud: Cloud, ec2: Any, host
 # --- the whole ----------------------------------------------------------------------------------------------
 
 
-def test_a_reset_ends_every_machine_and_forgets_every_disk(
+def test_a_reset_terminates_every_machine_and_deletes_every_image(
     cloud: Cloud, ec2: Any, host: SlowHost, builder: str
 ) -> None:
     make_group(cloud, DesiredCapacity=2)
@@ -449,7 +449,7 @@ def test_a_host_that_breaks_over_a_machine_fails_it_and_stops_nothing_else(
     assert state(ec2, id) == "running"
 
 
-def test_news_of_strangers_is_no_news(cloud: Cloud, host: SlowHost) -> None:
+def test_reports_about_unknown_machines_are_ignored(cloud: Cloud, host: SlowHost) -> None:
     host.world.running("i-stranger")
     host.world.ended("i-stranger", "stopped", "")
     host.world.image_made("ami-stranger", None)

@@ -101,7 +101,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 # --- one machine --------------------------------------------------------------------------------------------
 
 
-def test_a_machine_has_a_directory_an_environment_and_a_metadata_service_of_its_own(
+def test_a_machine_has_its_own_directory_environment_and_metadata_service(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
@@ -138,7 +138,7 @@ def test_stop_asks_the_command_to_end_and_start_finds_the_same_directory(rig: Ri
     assert "told" in rig.said("i-1", "again")
 
 
-def test_a_reboot_ends_the_command_and_starts_it_in_the_same_place_unheard(rig: Rig) -> None:
+def test_a_reboot_restarts_the_command_in_the_same_directory_and_reports_nothing(rig: Rig) -> None:
     host = rig.host(f"test -e was-here && echo again; {OBEDIENT}")
     host.launch(machine())
     rig.listener.next()
@@ -174,7 +174,7 @@ def test_terminate_leaves_the_log_and_nothing_else(rig: Rig) -> None:
     assert rig.listener.next() == ("terminated", "i-1", "")
 
 
-def test_a_daemon_that_left_the_session_ends_with_its_machine_all_the_same(rig: Rig) -> None:
+def test_a_daemon_that_left_the_session_is_terminated_with_its_machine(rig: Rig) -> None:
     host = rig.host("setsid sh -c 'setsid sleep 1000 & sleep 1000' & echo ready; sleep 1000")
     host.launch(machine())
     rig.listener.next()
@@ -193,14 +193,14 @@ def test_a_daemon_that_left_the_session_ends_with_its_machine_all_the_same(rig: 
         ("kill -9 $$", "failed", "the command was ended by signal 9"),
     ],
 )
-def test_a_command_that_ends_by_itself_ends_its_machine(rig: Rig, script: str, cause: str, reason: str) -> None:
+def test_a_command_that_exits_fails_its_machine(rig: Rig, script: str, cause: str, reason: str) -> None:
     rig.host(f"sleep 1000 & {script}").launch(machine())
     assert rig.listener.next() == ("running", "i-1")
     assert rig.listener.next() == (cause, "i-1", reason)
     assert not find_processes(rig.folder)
 
 
-def test_a_machine_that_cannot_be_made_fails_and_the_next_one_runs(rig: Rig) -> None:
+def test_a_machine_that_cannot_be_created_fails_and_the_next_one_runs(rig: Rig) -> None:
     host = rig.host(OBEDIENT)
     (rig.folder / "machines" / "i-1").write_text("in the way")
     host.launch(machine())
@@ -265,7 +265,7 @@ def test_thirty_machines_run_at_once_and_all_end(rig: Rig) -> None:
     assert not find_processes(rig.folder)
 
 
-def test_close_ends_deaf_machines_as_well(rig: Rig) -> None:
+def test_close_kills_machines_that_ignore_sigterm(rig: Rig) -> None:
     host = rig.host(DEAF, stop_seconds=0.3)
     for number in range(5):
         host.launch(machine(f"i-{number}", last=10 + number))
@@ -283,7 +283,7 @@ def test_it_is_a_host_as_the_api_wants_it(rig: Rig) -> None:
 # --- whose a process is -------------------------------------------------------------------------------------
 
 
-def test_a_sweep_ends_whatever_bears_the_mark_and_no_neighbour(tmp_path: Path) -> None:
+def test_a_sweep_terminates_marked_processes_and_no_others(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "5566", tmp_path / "55667"
     for folder in (ours, theirs):
         (folder / "machines" / "i-1").mkdir(parents=True)
@@ -307,7 +307,7 @@ def test_a_sweep_ends_whatever_bears_the_mark_and_no_neighbour(tmp_path: Path) -
             process.wait()
 
 
-def test_remains_that_nobody_has_waited_for_hold_no_sweep_up(tmp_path: Path) -> None:
+def test_zombies_do_not_delay_a_sweep(tmp_path: Path) -> None:
     mark = {"LOCALCLOUD_MACHINE": f"{tmp_path}/machines/i-1"}
     with subprocess.Popen(["true"], env={**os.environ, **mark}) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -475,7 +475,7 @@ def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: L
     assert localcloud.lifecycle_states("fleet")[other] == "InService"
 
 
-def test_after_a_crash_of_localcloud_the_next_one_ends_what_was_left(localcloud: Localcloud) -> None:
+def test_after_a_crash_of_localcloud_the_next_one_terminates_the_processes(localcloud: Localcloud) -> None:
     localcloud.up(f"sh -c {json.dumps(OBEDIENT.replace('$', chr(92) + '$'))}")
     make_group(localcloud, 3)
     wait_until(lambda: len(find_processes(localcloud.state)) >= 3)
@@ -497,7 +497,7 @@ def test_down_after_a_crash_leaves_nothing(localcloud: Localcloud) -> None:
     assert not find_processes(localcloud.state)
 
 
-def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(localcloud: Localcloud) -> None:
+def test_notices_reach_instances_and_a_hung_metadata_service_hangs_no_other(localcloud: Localcloud) -> None:
     localcloud.up("sh -c 'env; exec sleep 1000'")
     make_group(localcloud, 2)
     one, other = localcloud.lifecycle_states("fleet")
@@ -537,7 +537,7 @@ def test_instances_are_told_by_the_control_and_a_hung_service_hangs_nobody_else(
     assert [type(problem) for problem in outcome] == [TimeoutError]
 
 
-def test_processes_and_their_reset_are_what_the_controls_say(localcloud: Localcloud) -> None:
+def test_the_status_names_process_instances_and_reset_terminates_them(localcloud: Localcloud) -> None:
     localcloud.up("sleep 1000")
     make_group(localcloud, 3)
     wait_until(lambda: len(find_processes(localcloud.state)) == 3)

@@ -100,7 +100,7 @@ def test_an_agent_completes_a_launch_at_once_and_a_termination_after_its_drain()
     assert world.finished == ["i-1", "i-1"]
 
 
-def test_without_an_agent_nobody_completes_anything() -> None:
+def test_without_an_agent_no_lifecycle_action_is_completed() -> None:
     world = World()
     world.host.lifecycle_state_changed("i-1", "Terminating:Wait")
     world.pass_(1e6)
@@ -116,7 +116,7 @@ def test_a_closed_host_has_forgotten_everything() -> None:
     assert world.finished == []
 
 
-def test_what_is_due_happens_in_order_and_what_it_makes_due_at_once_with_it() -> None:
+def test_due_actions_run_in_order_with_those_that_they_make_due() -> None:
     now = 0.0
     timetable, done = Timetable(lambda: now), list[str]()
     timetable.after(2, lambda: done.append("second"))

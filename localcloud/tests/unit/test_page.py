@@ -95,7 +95,7 @@ def test_an_empty_cloud_says_what_to_run() -> None:
     assert "ansible-playbook site.yml -i local" in drawn().text
 
 
-def test_sizes_and_every_family_of_states_are_told_in_words() -> None:
+def test_sizes_and_states_are_summarized_in_words() -> None:
     states = ["InService", "InService", "Pending:Wait", "Terminating:Wait", "Standby", "Terminating:Retained"]
     text = drawn(group_data(*(member(n, state) for n, state in enumerate(states)))).text
     for words in ("2 Desired 1 to 9", "2 In service", "1 Launching", "1 Terminating", "1 Standby", "1 Retained"):
@@ -110,7 +110,7 @@ def test_standby_and_retained_are_drawn_apart() -> None:
     assert all(member(n).id in apart and member(n).id not in together for n in (2, 3))
 
 
-def test_a_members_protection_health_version_and_image_are_told() -> None:
+def test_an_instances_protection_health_version_and_image_are_shown() -> None:
     old = replace(TEMPLATE, version="2")
     text = drawn(
         group_data(member(1, protected=True), member(2, healthy=False, running=False), replace(member(3), template=old))
@@ -120,7 +120,7 @@ def test_a_members_protection_health_version_and_image_are_told() -> None:
     assert "version 2 not the group's" in text
 
 
-def test_a_member_of_the_refreshs_version_is_told_from_a_stray_one() -> None:
+def test_an_instance_of_the_refreshs_version_differs_from_another() -> None:
     new = replace(TEMPLATE, version="4")
     refresh = fleet.Refresh(
         "r-1", fleet.Preferences(90, warmup=30), new, new, frozenset({"i-1"}), 2, NOW - 10, "InProgress", left=1
@@ -133,7 +133,7 @@ def test_a_member_of_the_refreshs_version_is_told_from_a_stray_one() -> None:
     assert "InProgress" in text
 
 
-def test_a_refresh_that_is_over_says_how_and_when() -> None:
+def test_a_finished_refresh_has_a_status_and_an_end() -> None:
     back = fleet.Rollback("Manual rollback was initiated by user request.", NOW - 20, 40, 3, 2)
     over = fleet.Refresh(
         "r-1",
@@ -166,7 +166,7 @@ def test_a_wait_that_has_run_out_is_an_empty_bar() -> None:
     assert {"class": "low", "width": "0.0%", "height": "100%"} in reader.of("rect")
 
 
-def test_activities_are_told_in_awss_words() -> None:
+def test_activities_have_awss_descriptions_and_causes() -> None:
     failed = fleet.Activity(
         "a-1", "Launching a new EC2 instance", "At noon a user asked.", NOW, "{}", "Failed", 100, NOW, "No room."
     )
@@ -189,7 +189,7 @@ def events(*changes: tuple[float, str, str, str]) -> list[Event]:
     return [Event(n, NOW - ago, "fleet", id, before, after) for n, (ago, id, before, after) in enumerate(changes, 1)]
 
 
-def test_a_members_past_is_its_events_joined() -> None:
+def test_an_instances_history_is_its_events_joined() -> None:
     told = events(
         (50, "i-1", "", "Pending"), (50, "i-1", "Pending", "Pending:Wait"), (20, "i-1", "Pending:Wait", "InService")
     )
@@ -199,7 +199,7 @@ def test_a_members_past_is_its_events_joined() -> None:
     }
 
 
-def test_a_member_without_events_was_what_it_is_and_one_that_left_ends_when_it_left() -> None:
+def test_an_instance_without_events_was_always_as_now_and_a_terminated_one_ends_with_its_last_event() -> None:
     told = events(
         (30, "i-2", "InService", "Terminating:Wait"),
         (10, "i-2", "Terminating:Wait", "Terminated"),
@@ -213,7 +213,7 @@ def test_a_member_without_events_was_what_it_is_and_one_that_left_ends_when_it_l
     ]
 
 
-def test_the_count_of_members_over_time_is_that_of_their_spans() -> None:
+def test_the_number_of_instances_over_time_is_counted_from_their_spans() -> None:
     members = [
         [history.Span("Pending:Wait", 0, 50), history.Span("InService", 50, 100)],
         [history.Span("InService", 25, 75)],
@@ -290,7 +290,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", range(3), ids=["light", "dark", "print"])
-def test_every_colour_of_text_stands_out_from_its_ground(scheme: int) -> None:
+def test_every_colour_of_text_has_enough_contrast(scheme: int) -> None:
     style = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--(\w+): (#\w+)", re.findall(r":root \{([^}]*)\}", style)[scheme]))
     assert set(history.FAMILIES) | {"launching", "draining"} <= set(colours)
@@ -307,7 +307,7 @@ def test_every_colour_of_text_stands_out_from_its_ground(scheme: int) -> None:
 # --- size ---------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_members_are_summed_up_and_drawn_in_under_a_second() -> None:
+def test_a_thousand_instances_are_summarized_and_drawn_in_under_a_second() -> None:
     members = [member(n) for n in range(980)] + [waiting(n, n - 900, 30_000) for n in range(980, 1000)]
     told = events(*((59 - n / 20, i.id, "", "InService") for n, i in enumerate(members)))
     data = page.PageData(

@@ -62,7 +62,7 @@ def test_a_paginator_gathers_in_small_pages_what_one_page_holds(
         ("describe_vpcs", "Vpcs"),
     ],
 )
-def test_a_paginator_finds_no_end_before_the_last_and_none_twice(populated: Cloud, operation: str, result: str) -> None:
+def test_a_paginator_returns_each_row_once(populated: Cloud, operation: str, result: str) -> None:
     client = populated.client("ec2")
     rows = [row for page in client.get_paginator(operation).paginate() for row in page[result]]
     once = {json.dumps(row, default=str, sort_keys=True) for row in rows}

@@ -263,7 +263,7 @@ def test_an_id_of_an_unknown_type_cannot_be_tagged() -> None:
 
 
 @pytest.mark.parametrize("by", ["KeyName", "KeyPairId"])
-def test_a_key_pair_is_known_by_name_and_by_id_with_its_tags(cloud: Cloud, by: str) -> None:
+def test_a_key_pair_is_found_by_name_and_by_id_with_its_tags(cloud: Cloud, by: str) -> None:
     tags = [{"ResourceType": "key-pair", "Tags": [{"Key": "Name", "Value": "builder"}]}]
     made = cloud.client("ec2").create_key_pair(KeyName="k", TagSpecifications=tags)
     (need,) = required_permissions(asked("ec2:DeleteKeyPair", {by: made[by]}))

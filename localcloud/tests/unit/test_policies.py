@@ -147,7 +147,7 @@ CONDITIONS: list[tuple[str, str, str, Any, tuple[str, ...], bool]] = [
     [row[1:] for row in CONDITIONS],
     ids=[row[0] for row in CONDITIONS],
 )
-def test_conditions_hold_as_the_user_guide_says(
+def test_conditions_match_as_the_user_guide_says(
     operator: str, key: str, wanted: Any, given_: tuple[str, ...], outcome: bool
 ) -> None:
     request = Request(ACTION, GROUP, {key.lower(): given_} if given_ else {}, lambda name: name in KNOWN)
@@ -219,7 +219,7 @@ def test_the_older_version_knows_no_variables() -> None:
     ],
     ids=str,
 )
-def test_what_has_no_rule_never_allows_and_always_denies_and_says_so(
+def test_what_is_not_modelled_never_allows_always_denies_and_is_logged(
     condition: dict[str, Any],
 ) -> None:
     request = asked(aws__username="valet", aws__tagkeys=("a", "b"))
@@ -263,7 +263,7 @@ def test_boundaries_and_session_policies_limit_and_never_grant(
     assert (decision.allowed, decision.explicit, decision.kind) == wanted
 
 
-def test_a_boundary_whose_policy_is_gone_allows_nothing() -> None:
+def test_a_boundary_whose_policy_was_deleted_allows_nothing() -> None:
     assert not decide(asked(), Policies((YES,), ())).allowed
 
 
@@ -307,7 +307,7 @@ NOTHING = parse("own", json.dumps({"Version": "2012-10-17", "Statement": []}))
         (SESSION, {"AWS": "arn:aws:sts::123456789012:assumed-role/ci/other"}, ASSUME, False),
     ],
 )
-def test_a_role_is_taken_by_whom_its_trust_policy_names(
+def test_a_role_is_assumed_by_whom_its_trust_policy_names(
     who: Principal, principal: Any, own: Policy, wanted: bool
 ) -> None:
     document = {
@@ -378,7 +378,7 @@ def test_what_is_no_policy_is_refused(document: str) -> None:
         parse("p", document)
 
 
-def test_a_decision_names_the_statements_that_made_it() -> None:
+def test_a_decision_names_the_statements_that_matched() -> None:
     decision = decide(asked(), Policies((policy({**ALLOW, "Sid": "One"}, {**ALLOW, "Sid": "Two", "Action": "ec2:*"}),)))
     assert decision.matched == (("p", "One"),)
 

@@ -17,14 +17,14 @@ from localcloud.world import World
 from unit.resources import IMAGE, SUBNETS, described, instances, make_group, make_template, refused
 
 
-def test_status_names_what_stands(cloud: Cloud) -> None:
+def test_status_lists_groups_and_instances(cloud: Cloud) -> None:
     make_group(cloud, DesiredCapacity=1)
     said = cloud.status()
     assert (said["name"], said["account"], said["region"]) == ("wekruit-localcloud", "123456789012", "us-east-1")
     assert list(said["groups"]["fleet"]["instances"].values()) == ["InService"]
 
 
-def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud, ec2: Any) -> None:
+def test_a_snapshot_is_restored_exactly_as_often_as_asked(cloud: Cloud, ec2: Any) -> None:
     cloud.client("secretsmanager").create_secret(Name="kept", SecretString="s")
     cloud.client("iam").create_user(UserName="kept")
     cloud.client("ecr").create_repository(repositoryName="kept")
@@ -48,7 +48,7 @@ def test_a_snapshot_brings_back_the_exact_state_as_often_as_wanted(cloud: Cloud,
         assert cloud.client("logs").describe_log_groups()["logGroups"] == []
 
 
-def test_time_that_flew_is_put_back_with_the_state(cloud: Cloud) -> None:
+def test_restoring_a_snapshot_restores_the_clock(cloud: Cloud) -> None:
     cloud.snapshot()
     lead = cloud.world.clock.lead
     cloud.set_speed(1e6)
@@ -58,7 +58,7 @@ def test_time_that_flew_is_put_back_with_the_state(cloud: Cloud) -> None:
     assert abs(cloud.world.clock.lead - lead) < 0.01
 
 
-def test_a_restored_group_launches_and_ends_instances_like_the_first(cloud: Cloud, ec2: Any) -> None:
+def test_a_restored_group_launches_and_terminates_instances(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=2)
     cloud.snapshot()
     cloud.restore()
@@ -87,7 +87,7 @@ def test_reset_leaves_the_account_as_after_start(cloud: Cloud, ec2: Any) -> None
         ("party", {}, 404),
     ],
 )
-def test_a_wrong_control_says_so(cloud: Cloud, verb: str, body: dict[str, Any], status: int) -> None:
+def test_an_invalid_control_is_refused(cloud: Cloud, verb: str, body: dict[str, Any], status: int) -> None:
     request = urllib.request.Request(f"{cloud.url}/localcloud/{verb}", json.dumps(body).encode())
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
@@ -96,7 +96,7 @@ def test_a_wrong_control_says_so(cloud: Cloud, verb: str, body: dict[str, Any], 
         assert json.load(answer)["error"]
 
 
-def test_metadata_faults_and_announcements_have_a_control(cloud: Cloud, ec2: Any) -> None:
+def test_metadata_faults_and_notices_have_a_control(cloud: Cloud, ec2: Any) -> None:
     id = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])[
         "Instances"
     ][0]["InstanceId"]
@@ -108,7 +108,7 @@ def test_metadata_faults_and_announcements_have_a_control(cloud: Cloud, ec2: Any
     assert cloud.control("imds") == {"faults": [], "notices": {}}
 
 
-def test_policies_are_enforced_from_when_it_is_asked_for(cloud: Cloud) -> None:
+def test_policies_are_enforced_once_it_is_switched_on(cloud: Cloud) -> None:
     iam = cloud.client("iam")
     iam.create_user(UserName="nobody")
     key = iam.create_access_key(UserName="nobody")["AccessKey"]
@@ -123,7 +123,7 @@ def test_policies_are_enforced_from_when_it_is_asked_for(cloud: Cloud) -> None:
     assert theirs.describe_vpcs()["Vpcs"]
 
 
-def test_restoring_what_was_never_taken_is_refused() -> None:
+def test_restoring_without_a_snapshot_is_refused() -> None:
     with pytest.raises(ValueError, match="no snapshot"):
         World().restore_snapshot()
 
@@ -191,7 +191,7 @@ def test_errors_of_every_protocol_are_traced_by_code(cloud: Cloud) -> None:
     ]
 
 
-def test_latency_is_slept_outside_the_lock(cloud: Cloud, ec2: Any) -> None:
+def test_latency_delays_calls_in_parallel(cloud: Cloud, ec2: Any) -> None:
     cloud.set_latency(150)
     try:
         began = time.perf_counter()
@@ -206,7 +206,7 @@ def test_latency_is_slept_outside_the_lock(cloud: Cloud, ec2: Any) -> None:
     assert 0.15 <= took < 8 * 0.15
 
 
-def test_calls_from_many_threads_never_meet(cloud: Cloud) -> None:
+def test_calls_from_many_threads_are_serialized(cloud: Cloud) -> None:
     autoscaling = make_group(cloud, MaxSize=50)
     failures: list[Exception] = []
 
@@ -233,7 +233,7 @@ def test_calls_from_many_threads_never_meet(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("service", "call"), [("ec2", "get_ebs_default_kms_key_id"), ("kms", "describe_custom_key_stores")]
 )
-def test_an_action_that_nobody_models_is_refused_by_name_in_every_protocol(
+def test_an_action_that_is_not_modelled_is_refused_by_name_in_every_protocol(
     cloud: Cloud, service: str, call: str
 ) -> None:
     with refused("InvalidAction", f"localcloud does not model .* of {service}"):
@@ -241,7 +241,7 @@ def test_an_action_that_nobody_models_is_refused_by_name_in_every_protocol(
 
 
 @pytest.mark.parametrize(("service", "call"), [("ec2", "describe_vpcs"), ("kms", "list_keys"), ("iam", "list_users")])
-def test_a_crash_is_an_internal_failure_in_every_protocol_and_the_server_lives_on(
+def test_a_crash_is_an_internal_failure_in_every_protocol_and_the_server_goes_on(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, service: str, call: str
 ) -> None:
     with monkeypatch.context() as patched:
@@ -252,7 +252,7 @@ def test_a_crash_is_an_internal_failure_in_every_protocol_and_the_server_lives_o
     getattr(cloud.client(service), call)()
 
 
-def test_a_call_whose_client_left_half_way_is_no_call(cloud: Cloud) -> None:
+def test_a_call_whose_client_disconnects_half_way_is_ignored(cloud: Cloud) -> None:
     before = cloud.status()["calls"]
     host, port = cloud.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:

@@ -63,7 +63,7 @@ def test_a_permissions_boundary_must_exist(iam: Any) -> None:
     assert iam.get_role(RoleName="worker")["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == arn
 
 
-def test_a_user_has_no_service_credentials_and_a_stranger_is_refused(iam: Any) -> None:
+def test_a_user_has_no_service_credentials_and_an_unknown_user_is_refused(iam: Any) -> None:
     iam.create_user(UserName="valet")
     assert iam.list_service_specific_credentials(UserName="valet")["ServiceSpecificCredentials"] == []
     with refused("NoSuchEntity"):
@@ -82,7 +82,7 @@ def test_grants_are_listed_by_key_id_or_arn_and_an_unknown_key_is_refused(cloud:
         kms.list_grants(KeyId="11111111-1111-1111-1111-111111111111")
 
 
-def test_a_log_group_takes_aws_retention_times_only_and_unknown_ones_have_no_tags(cloud: Cloud) -> None:
+def test_a_log_group_takes_only_awss_retention_days_and_an_unknown_one_has_no_tags(cloud: Cloud) -> None:
     logs = cloud.client("logs")
     logs.create_log_group(logGroupName="/wekruit/worker", tags={"Project": "wekruit"})
     with refused("InvalidParameterException", "31"):

@@ -409,7 +409,7 @@ def test_every_code_in_the_table_is_one_that_aws_lists_for_the_operation() -> No
         assert row.code in listed | {"ValidationError"}, row
 
 
-def test_what_cannot_be_read_or_is_unknown_is_the_callers_mistake(fleet: Fleet, cloud: Cloud) -> None:
+def test_unreadable_or_unknown_input_is_the_callers_error(fleet: Fleet, cloud: Cloud) -> None:
     def said(body: str) -> tuple[int, str]:
         credential = "AWS4-HMAC-SHA256 Credential=localcloud/20260101/us-east-1/autoscaling/aws4_request, SignedHeaders=host, Signature=x"
         headers = {"Authorization": credential, "Content-Type": "application/x-www-form-urlencoded"}
@@ -423,7 +423,7 @@ def test_what_cannot_be_read_or_is_unknown_is_the_callers_mistake(fleet: Fleet, 
     assert said("Version=2011-01-01") == (400, "InvalidAction")
 
 
-def test_a_scale_after_the_cooldown_is_let_through(fleet: Fleet, clock: Callable[[float], None]) -> None:
+def test_a_scaling_after_the_cooldown_is_accepted(fleet: Fleet, clock: Callable[[float], None]) -> None:
     wish = {**FLEET, "DesiredCapacity": 2, "HonorCooldown": True}
     fleet.call("CompleteLifecycleAction", DONE)
     clock(299)
@@ -434,7 +434,7 @@ def test_a_scale_after_the_cooldown_is_let_through(fleet: Fleet, clock: Callable
     assert described(fleet.client)["DesiredCapacity"] == 2
 
 
-def test_a_token_is_good_once_and_until_its_action_times_out(fleet: Fleet, clock: Callable[[float], None]) -> None:
+def test_a_token_is_valid_once_and_until_its_action_times_out(fleet: Fleet, clock: Callable[[float], None]) -> None:
     def token() -> dict[str, str]:
         with fleet.cloud.world.entered():
             kept = fleet.cloud.world.groups().records["fleet"]
