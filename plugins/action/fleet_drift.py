@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,28 +58,15 @@ REQUIRED_SECTIONS = {
 
 
 @dataclass
-class Compared:
+class Compared(SiteTask):
     """One task, or one iteration of its loop, and how it compares with the account."""
 
-    site_task: SiteTask
-    item: Vars
+    item: Vars = field(default_factory=dict)
     """the loop variable; empty: no loop"""
     reading: Future[Any] | None = None
     found: Any = None
     """the resource; None: it does not exist, or was not read"""
     difference: Difference | None = None
-
-    @property
-    def section(self) -> str:
-        return self.site_task.section
-
-    @property
-    def module(self) -> str:
-        return self.site_task.module
-
-    @property
-    def task(self) -> Mapping[str, Any]:
-        return self.site_task.task
 
     @property
     def name(self) -> str:
@@ -101,7 +88,7 @@ class Compared:
         before, after = self.difference or ({}, {})
         return {
             "section": self.section,
-            "play": self.site_task.play,
+            "play": self.play,
             "task": self.name,
             "parameters": sorted(before | after),
             "missing": self.found is None,
@@ -140,7 +127,7 @@ class ActionModule(FleetAction):
         diffs = [t.diff() for t in reported]
         result.update(
             changed=check and bool(reported),
-            plays=sorted({t.site_task.play for t in tasks if not check and (t.difference or s["fleet_force"])}),
+            plays=sorted({t.play for t in tasks if not check and (t.difference or s["fleet_force"])}),
             differs=[t.as_dict() for t in reported],
             findings=[f.as_dict() | {"needed_by": sorted(f.needed_by)} for f in findings],
             calls=account.calls,
@@ -165,7 +152,7 @@ class ActionModule(FleetAction):
             forecast = start_forecast(account.start, account.call, s, policy)
         tasks = self._start_reading(account, known, Path(known["playbook_dir"]) / args["playbook"])
         secret_is_created_elsewhere = self._check_other_fleets(known, account, s)
-        mine = next((t.section for t in tasks if t.site_task.play == known["ansible_play_name"]), "")
+        mine = next((t.section for t in tasks if t.play == known["ansible_play_name"]), "")
         found = prerequisites()
         more = creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
         findings = self._findings(s, found, mine, more)
@@ -226,7 +213,7 @@ class ActionModule(FleetAction):
         tasks = []
         for site_task in site_tasks(self._load, playbook):
             for item in self._items(known, site_task.task):
-                one = Compared(site_task, item)
+                one = Compared(**vars(site_task), item=item)
                 tasks.append(one)
                 if one.module in READERS and self._runs(known, one) is not False:
                     reader = READERS[one.module]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, foundation, iam
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import (
     Future,
     Settings,
@@ -22,16 +22,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
-    Activity,
     Fleet,
-    Hook,
     Image,
     Instance,
     LaunchTemplate,
-    LogGroup,
     Permissions,
     Profile,
-    Refresh,
     SecurityGroup,
     Subnet,
 )
@@ -42,34 +38,23 @@ IMAGES_IN_A_FILTER = 200  # EC2's "Filtering resources": 200 values
 ECR_IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.[^/]+/([^@:]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?")
 
 
-def read_fleet(start: Callable[..., Future], call: Call, s: Settings) -> Fleet:
-    """Read everything at once. A part that could not be read is Unread, with the reason; nothing is raised."""
-    parts = {part.__name__: start(unread_where_refused, part, call, s) for part in PARTS}
-    return Fleet(**{name: part.result() for name, part in parts.items()})
-
-
-def account(call: Call, s: Settings) -> str | None:
+def _account(call: Call, s: Settings) -> str | None:
     """The account of the group; where there is no group, the caller's."""
     found = group(call, s)
     return found.arn.split(":")[4] if found else iam.caller(call).account
 
 
-def hooks(call: Call, s: Settings) -> tuple[Hook, ...]:
-    found = group(call, s)
-    return autoscaling.hooks(call, found.name) if found else ()
+def _of_group(read: Callable[..., Any], *arguments: Any) -> Callable[[Call, Settings], Any]:
+    """What `read` returns for the group's name; () where there is no group."""
+
+    def part(call: Call, s: Settings) -> Any:
+        found = group(call, s)
+        return read(call, found.name, *arguments) if found else ()
+
+    return part
 
 
-def activities(call: Call, s: Settings) -> tuple[Activity, ...]:
-    found = group(call, s)
-    return autoscaling.activities(call, found.name, ACTIVITIES) if found else ()
-
-
-def refreshes(call: Call, s: Settings) -> tuple[Refresh, ...]:
-    found = group(call, s)
-    return autoscaling.refreshes(call, found.name, REFRESHES) if found else ()
-
-
-def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
+def _subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     """Those of the group's subnets that exist."""
     found = group(call, s)
     if found is None or not found.subnet_ids:
@@ -77,11 +62,11 @@ def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     return ec2.subnets(call, ec2.filters(subnet_id=sorted(found.subnet_ids)))
 
 
-def instances(call: Call, s: Settings) -> dict[str, Instance]:
+def _instances(call: Call, s: Settings) -> dict[str, Instance]:
     return ec2.instances(call, s["fleet_group_name"])
 
 
-def template(call: Call, s: Settings) -> LaunchTemplate | None:
+def _template(call: Call, s: Settings) -> LaunchTemplate | None:
     """The version that the group uses; without a group, the latest of the fleet's template."""
     used = group(call, s)
     name = used.template_name if used and used.template_name else s["fleet_launch_template_name"]
@@ -93,10 +78,10 @@ def template(call: Call, s: Settings) -> LaunchTemplate | None:
     default = next((v["VersionNumber"] for v in versions if v.get("DefaultVersion")), 0)
     number = int(stated) if stated.isdigit() else latest if stated == "$Latest" else default
     data = next((v["LaunchTemplateData"] for v in versions if v["VersionNumber"] == number), None)
-    return None if data is None else _template(number, latest, data)
+    return None if data is None else _version(number, latest, data)
 
 
-def _template(number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
+def _version(number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
     profile, interfaces = data.get("IamInstanceProfile") or {}, data.get("NetworkInterfaces") or []
     conf, problem = _agent_conf(data.get("UserData", ""))
     groups = {*data.get("SecurityGroupIds", []), *(g for card in interfaces for g in card.get("Groups", []))}
@@ -134,16 +119,16 @@ def _agent_conf(user_data: str) -> tuple[dict[str, str], str]:
     return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line)), ""
 
 
-def images(call: Call, s: Settings) -> dict[str, Image]:
+def _images(call: Call, s: Settings) -> dict[str, Image]:
     """The images of the launch template and of the instances, as far as they exist."""
-    used = template(call, s)
+    used = _template(call, s)
     own = [used.image] if used and used.image else []
-    others = sorted({instance.image for instance in instances(call, s).values()} - set(own))
+    others = sorted({instance.image for instance in _instances(call, s).values()} - set(own))
     which = own + others[: IMAGES_IN_A_FILTER - len(own)]
     return ec2.images(call, which) if which else {}
 
 
-def profile(call: Call, s: Settings) -> Profile | None:
+def _profile(call: Call, s: Settings) -> Profile | None:
     name = s["fleet_instance_profile_name"]
     raw = iam.instance_profile(call, name)
     if raw is None:
@@ -152,9 +137,9 @@ def profile(call: Call, s: Settings) -> Profile | None:
     return Profile(name, role.get("RoleName", ""), role.get("Arn", ""), role.get("AssumeRolePolicyDocument") or {})
 
 
-def permissions(call: Call, s: Settings) -> Permissions | None:
+def _permissions(call: Call, s: Settings) -> Permissions | None:
     """By IAM's simulator; where the caller may not use it, by our reading of the role's own policy."""
-    used, found, known = profile(call, s), group(call, s), secret(call, s)
+    used, found, known = _profile(call, s), group(call, s), secret(call, s)
     if used is None or not used.role or found is None:
         return None
     _arn, partition, _service, region, owner, *_rest = found.arn.split(":")
@@ -177,46 +162,49 @@ def permissions(call: Call, s: Settings) -> Permissions | None:
         return Permissions(source, worker_permissions.denied_by_documents(documents, needed))
 
 
-def security_groups(call: Call, s: Settings) -> dict[str, SecurityGroup]:
-    used = template(call, s)
+def _security_groups(call: Call, s: Settings) -> dict[str, SecurityGroup]:
+    used = _template(call, s)
     return ec2.security_groups_by_id(call, used.security_groups) if used and used.security_groups else {}
 
 
-def worker_image(call: Call, s: Settings) -> str | None:
+def _worker_image(call: Call, s: Settings) -> str | None:
     """The digest of the image that instances run; empty where it is not in a repository of this account."""
-    used = template(call, s)
+    used = _template(call, s)
     image = ECR_IMAGE.fullmatch(used.agent_conf.get("IMAGE", "")) if used else None
-    if image is None or image[1] != account(call, s):
+    if image is None or image[1] != _account(call, s):
         return ""
     tag_or_digest = {"imageDigest": image[4]} if image[4] else {"imageTag": image[3] or "latest"}
-    return foundation.image_digest(call, image[2], tag_or_digest)
+    return other_services.image_digest(call, image[2], tag_or_digest)
 
 
-def log_group(call: Call, s: Settings) -> LogGroup | None:
-    return foundation.last_log_event(call, s["fleet_log_group_name"])
-
-
-def key_pairs(call: Call, s: Settings) -> frozenset[str]:
+def _key_pairs(call: Call, s: Settings) -> frozenset[str]:
     """The launch template's key pair, if it exists."""
-    used = template(call, s)
+    used = _template(call, s)
     return frozenset([used.key]) if used and used.key and ec2.key_pair(call, used.key) else frozenset()
 
 
-PARTS = (
-    group,
-    hooks,
-    template,
-    instances,
-    images,
-    profile,
-    permissions,
-    security_groups,
-    secret,
-    worker_image,
-    log_group,
-    activities,
-    refreshes,
-    subnets,
-    key_pairs,
-    account,
-)
+# attribute of Fleet -> how to read it
+PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
+    "account": _account,
+    "group": group,
+    "hooks": _of_group(autoscaling.hooks),
+    "template": _template,
+    "instances": _instances,
+    "images": _images,
+    "profile": _profile,
+    "permissions": _permissions,
+    "security_groups": _security_groups,
+    "secret": secret,
+    "worker_image": _worker_image,
+    "log_group": lambda call, s: other_services.last_log_event(call, s["fleet_log_group_name"]),
+    "activities": _of_group(autoscaling.activities, ACTIVITIES),
+    "refreshes": _of_group(autoscaling.refreshes, REFRESHES),
+    "subnets": _subnets,
+    "key_pairs": _key_pairs,
+}
+
+
+def read_fleet(start: Callable[..., Future], call: Call, s: Settings) -> Fleet:
+    """Read everything at once. A part that could not be read is Unread, with the reason; nothing is raised."""
+    parts = {name: start(unread_where_refused, read, call, s) for name, read in PARTS.items()}
+    return Fleet(**{name: part.result() for name, part in parts.items()})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, foundation, iam
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
 
 
@@ -52,7 +52,7 @@ def _key_pair(call: Call, name: str) -> bool | None:
 
 READERS = {
     "amazon.aws.autoscaling_group": Reader(autoscaling.group, ("name",)),
-    "amazon.aws.cloudwatchlogs_log_group": Reader(foundation.log_group, ("log_group_name",)),
+    "amazon.aws.cloudwatchlogs_log_group": Reader(other_services.log_group, ("log_group_name",)),
     "amazon.aws.ec2_key": Reader(_key_pair, ("name",)),
     "amazon.aws.ec2_launch_template": Reader(ec2.launch_template, ("template_name",)),
     "amazon.aws.ec2_security_group": Reader(ec2.security_groups, ("name",)),
@@ -67,7 +67,7 @@ READERS = {
     "community.aws.autoscaling_lifecycle_hook": Reader(
         autoscaling.hook, ("autoscaling_group_name", "lifecycle_hook_name")
     ),
-    "community.aws.ecs_ecr": Reader(foundation.repository, ("name",)),
-    "community.aws.secretsmanager_secret": Reader(foundation.secret, ("name",)),
+    "community.aws.ecs_ecr": Reader(other_services.repository, ("name",)),
+    "community.aws.secretsmanager_secret": Reader(other_services.secret, ("name",)),
     "wekruit.ghosthands.autoscaling_group_settings": Reader(autoscaling.group, ("name",)),
 }

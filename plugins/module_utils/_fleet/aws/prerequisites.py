@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, foundation, iam
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import operator_permissions
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
@@ -21,7 +21,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     InstanceType,
-    KmsKey,
     Prerequisites,
 )
 
@@ -38,28 +37,24 @@ def group(call: Call, s: Settings) -> Group | None:
     return autoscaling.group(call, s["fleet_group_name"])
 
 
-def vpc(call: Call, s: Settings) -> str | None:
-    return ec2.vpc(call, s["fleet_vpc_id"])
-
-
-def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
-    if s["fleet_subnet_ids"]:
-        return ec2.subnets(call, ec2.filters(subnet_id=sorted(s["fleet_subnet_ids"])))
-    which = ec2.filters(default_for_az=["true"])
-    return ec2.subnets(call, which + (ec2.filters(vpc_id=[s["fleet_vpc_id"]]) if s["fleet_vpc_id"] else []))
-
-
-def instance_type(call: Call, s: Settings) -> InstanceType | None:
-    return ec2.instance_type(call, s["fleet_instance_type"])
+def secret(call: Call, s: Settings) -> Secret | None:
+    return other_services.secret(call, s["fleet_secret_name"])
 
 
 def launch_template(call: Call, s: Settings) -> Mapping[str, Any] | None:
     return ec2.launch_template(call, s["fleet_launch_template_name"])
 
 
-def latest_version(call: Call, s: Settings) -> int | None:
+def _latest_version(call: Call, s: Settings) -> int | None:
     template = launch_template(call, s)
     return template["Latest"]["VersionNumber"] if template else None
+
+
+def _subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
+    if s["fleet_subnet_ids"]:
+        return ec2.subnets(call, ec2.filters(subnet_id=sorted(s["fleet_subnet_ids"])))
+    vpc = ec2.filters(vpc_id=[s["fleet_vpc_id"]]) if s["fleet_vpc_id"] else []
+    return ec2.subnets(call, ec2.filters(default_for_az=["true"]) + vpc)
 
 
 def _image_of_the_group(call: Call, s: Settings) -> str:
@@ -76,7 +71,7 @@ def _image_of_the_group(call: Call, s: Settings) -> str:
     return str(versions[0]["LaunchTemplateData"].get("ImageId", "")) if versions else ""
 
 
-def image(call: Call, s: Settings) -> tuple[Image | None, str]:
+def _image(call: Call, s: Settings) -> tuple[Image | None, str]:
     """The image to use, and the id that `fleet_image` resolves to.
 
     `keep` is the group's image, and the newest own image only while there is no group.
@@ -86,46 +81,31 @@ def image(call: Call, s: Settings) -> tuple[Image | None, str]:
         requested = _image_of_the_group(call, s) or "newest"
     if requested != "newest":
         return ec2.image(call, requested), requested
-    kind = instance_type(call, s)
+    kind = ec2.instance_type(call, s["fleet_instance_type"])
     own = ec2.own_images(call, s["fleet_image_name_pattern"])
     fitting = [image for image in own if kind is None or image.architecture in kind.architectures]
     newest = max(fitting, key=lambda image: (image.created, image.name), default=None)
     return newest, newest.id if newest else ""
 
 
-def key_pair_exists(call: Call, s: Settings) -> bool:
-    return bool(s["fleet_key_name"]) and ec2.key_pair(call, s["fleet_key_name"])
-
-
-def secret(call: Call, s: Settings) -> Secret | None:
-    return foundation.secret(call, s["fleet_secret_name"])
-
-
-def volume_key(call: Call, s: Settings) -> KmsKey | None:
-    return foundation.kms_key(call, s["fleet_volume_kms_key_id"]) if s["fleet_volume_kms_key_id"] else None
-
-
-def role_exists(call: Call, s: Settings) -> bool:
-    return iam.role(call, s["fleet_role_name"]) is not None
-
-
-def user_has_access_key(call: Call, s: Settings) -> bool:
-    return bool(s["fleet_valet_access_key"] and iam.access_keys(call, s["fleet_valet_user_name"]))
-
-
-PARTS = (
-    image,
-    group,
-    latest_version,
-    instance_type,
-    vpc,
-    subnets,
-    key_pair_exists,
-    secret,
-    volume_key,
-    role_exists,
-    user_has_access_key,
-)
+# attribute of Prerequisites -> how to read it; `image` is (the image, the id that was requested)
+PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
+    "image": _image,
+    "group": group,
+    "latest_version": _latest_version,
+    "instance_type": lambda call, s: ec2.instance_type(call, s["fleet_instance_type"]),
+    "vpc": lambda call, s: ec2.vpc(call, s["fleet_vpc_id"]),
+    "subnets": _subnets,
+    "key_pair_exists": lambda call, s: bool(s["fleet_key_name"]) and ec2.key_pair(call, s["fleet_key_name"]),
+    "secret": secret,
+    "volume_key": lambda call, s: (
+        other_services.kms_key(call, s["fleet_volume_kms_key_id"]) if s["fleet_volume_kms_key_id"] else None
+    ),
+    "role_exists": lambda call, s: iam.role(call, s["fleet_role_name"]) is not None,
+    "user_has_access_key": lambda call, s: bool(
+        s["fleet_valet_access_key"] and iam.access_keys(call, s["fleet_valet_user_name"])
+    ),
+}
 
 
 def start_prerequisites(start: Callable[..., Future], call: Call, s: Settings) -> Callable[[], Prerequisites]:
@@ -136,7 +116,7 @@ def start_prerequisites(start: Callable[..., Future], call: Call, s: Settings) -
     caller = start(iam.caller, call)
     start(group, call, s)
     start(launch_template, call, s)
-    parts = {part.__name__: start(part, call, s) for part in PARTS}
+    parts = {name: start(read, call, s) for name, read in PARTS.items()}
 
     def wait() -> Prerequisites:
         found = {name: part.result() for name, part in parts.items()}
@@ -157,18 +137,10 @@ def _usable(default: tuple[Subnet, ...], vpc: str | None, kind: InstanceType | N
 # --- what only preflight.yml reads ----------------------------------------------------------------------------------
 
 
-def _vcpus(call: Call, s: Settings) -> int | None:
-    return ec2.vcpus(call, s["fleet_instance_type"])
-
-
 def _vcpu_quota(call: Call, s: Settings) -> float | None:
     if operator_permissions.family(s["fleet_instance_type"]) not in operator_permissions.STANDARD:
         return None
-    return foundation.quota(call, "ec2", operator_permissions.STANDARD_QUOTA)
-
-
-def _groups(call: Call, _s: Settings) -> tuple[int, int]:
-    return autoscaling.account_limits(call)
+    return other_services.quota(call, "ec2", operator_permissions.STANDARD_QUOTA)
 
 
 def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -198,9 +170,9 @@ def start_forecast(
     """
     parts = {
         "denied": start(unread_where_refused, _denied, call, s, document),
-        "vcpus": start(unread_where_refused, _vcpus, call, s),
+        "vcpus": start(unread_where_refused, ec2.vcpus, call, s["fleet_instance_type"]),
         "vcpu_quota": start(unread_where_refused, _vcpu_quota, call, s),
-        "groups": start(unread_where_refused, _groups, call, s),
+        "groups": start(unread_where_refused, autoscaling.account_limits, call),
     }
     return lambda: Forecast(**{name: part.result() for name, part in parts.items()})
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, foundation, iam
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, GroupInstance
@@ -16,13 +16,13 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.st
 
 def _repository(call: Call, s: read.Settings) -> Iterator[Row]:
     name = s["fleet_repository_name"]
-    found = foundation.repository(call, name)
+    found = other_services.repository(call, name)
     yield Row("§1", "repository", name, found["repositoryUri"] if found else MISSING)
 
 
 def _key_pair(call: Call, s: read.Settings) -> Iterator[Row]:
     if s["fleet_key_name"]:
-        yield Row("§1", "key pair", s["fleet_key_name"], _present(read.key_pair_exists(call, s)))
+        yield Row("§1", "key pair", s["fleet_key_name"], _present(ec2.key_pair(call, s["fleet_key_name"])))
 
 
 def _secret(call: Call, s: read.Settings) -> Iterator[Row]:
@@ -33,13 +33,13 @@ def _secret(call: Call, s: read.Settings) -> Iterator[Row]:
 
 def _log_group(call: Call, s: read.Settings) -> Iterator[Row]:
     name = s["fleet_log_group_name"]
-    found = foundation.log_group(call, name)
+    found = other_services.log_group(call, name)
     yield Row("§9", "log group", name, f"{found.get('retentionInDays', 'endless')} days" if found else MISSING)
 
 
 def _identity(call: Call, s: read.Settings) -> Iterator[Row]:
     role, policy, profile = s["fleet_role_name"], s["fleet_policy_name"], s["fleet_instance_profile_name"]
-    yield Row("§6", "role", role, _present(read.role_exists(call, s)))
+    yield Row("§6", "role", role, _present(iam.role(call, role)))
     yield Row("§6", "policy", policy, _present(iam.role_policy(call, role, policy)))
     found = iam.instance_profile(call, profile)
     roles = ", ".join(r["RoleName"] for r in found["Roles"]) if found else ""
@@ -47,7 +47,7 @@ def _identity(call: Call, s: read.Settings) -> Iterator[Row]:
 
 
 def _security_group(call: Call, s: read.Settings) -> Iterator[Row]:
-    name, vpc = s["fleet_security_group_name"], read.vpc(call, s)
+    name, vpc = s["fleet_security_group_name"], ec2.vpc(call, s["fleet_vpc_id"])
     found = next((group for group in ec2.security_groups(call, name) if group.get("VpcId") == vpc), None)
     state = f"{len(found['IpPermissions'])} ports open" if found else MISSING
     yield Row("§7", "security group", found["GroupId"] if found else name, state)

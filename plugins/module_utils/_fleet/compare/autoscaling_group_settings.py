@@ -26,51 +26,46 @@ def _tags(group: Group, p: Parameters) -> dict[str, str]:
     return {key: tag.value if tag.propagated else "(not propagated)" for key, tag in found.items()}
 
 
+GRANULARITY = "1Minute"  # the only one that EnableMetricsCollection takes
+# option (and attribute of Group) -> its key in UpdateAutoScalingGroup, and the form of its value there
+SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "min_size": ("MinSize", int),
+    "max_size": ("MaxSize", int),
+    "health_check_type": ("HealthCheckType", str),
+    "health_check_grace_seconds": ("HealthCheckGracePeriod", int),
+    "cooldown_seconds": ("DefaultCooldown", int),
+    "warmup_seconds": ("DefaultInstanceWarmup", int),
+    "new_instances_protected": ("NewInstancesProtectedFromScaleIn", bool),
+    "maintenance_policy": ("InstanceMaintenancePolicy", camel),
+    "deletion_protection": ("DeletionProtection", str),
+}
+# The same for options whose value differs in form from the attribute.
+UPDATES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    **SETTINGS,
+    "launch_template": (
+        "LaunchTemplate",
+        lambda value: {"LaunchTemplateName": value["name"], "Version": str(value["version"])},
+    ),
+    "subnet_ids": ("VPCZoneIdentifier", ",".join),
+    "termination_policies": ("TerminationPolicies", list),
+    "on_hook_abandon": (
+        "InstanceLifecyclePolicy",
+        lambda value: {"RetentionTriggers": {"TerminateHookAbandon": value}},
+    ),
+}
 COMPARISON = Comparison(
     {
+        **{name: attribute(name, form) for name, (_key, form) in SETTINGS.items()},
         "name": None,
-        "min_size": attribute("min_size", int),
-        "max_size": attribute("max_size", int),
         "launch_template": Meaning(lambda value: {k: str(v) for k, v in value.items()}, _template),
         "subnet_ids": Meaning(sorted, lambda group, p: sorted(group.subnet_ids)),
-        "health_check_type": attribute("health_check_type"),
-        "health_check_grace_seconds": attribute("health_check_grace_seconds", int),
-        "cooldown_seconds": attribute("cooldown_seconds", int),
-        "warmup_seconds": attribute("warmup_seconds", int),
         "termination_policies": Meaning(list, lambda group, p: list(group.termination_policies)),
-        "new_instances_protected": attribute("new_instances_protected", bool),
-        "maintenance_policy": attribute("maintenance_policy", camel),
-        "deletion_protection": attribute("deletion_protection", str),
         "on_hook_abandon": attribute("on_hook_abandon", str),
         "suspended_processes": Meaning(sorted, lambda group, p: sorted(group.suspended_processes)),
         "metrics": attribute("metrics", bool),
         "tags": Meaning(tag_map, _tags),
     },
 )
-
-GRANULARITY = "1Minute"  # the only one that EnableMetricsCollection takes
-# parameter -> its key in UpdateAutoScalingGroup, and the form of its value there
-UPDATES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "min_size": ("MinSize", int),
-    "max_size": ("MaxSize", int),
-    "launch_template": (
-        "LaunchTemplate",
-        lambda value: {"LaunchTemplateName": value["name"], "Version": str(value["version"])},
-    ),
-    "subnet_ids": ("VPCZoneIdentifier", ",".join),
-    "health_check_type": ("HealthCheckType", str),
-    "health_check_grace_seconds": ("HealthCheckGracePeriod", int),
-    "cooldown_seconds": ("DefaultCooldown", int),
-    "warmup_seconds": ("DefaultInstanceWarmup", int),
-    "termination_policies": ("TerminationPolicies", list),
-    "new_instances_protected": ("NewInstancesProtectedFromScaleIn", bool),
-    "maintenance_policy": ("InstanceMaintenancePolicy", camel),
-    "deletion_protection": ("DeletionProtection", str),
-    "on_hook_abandon": (
-        "InstanceLifecyclePolicy",
-        lambda value: {"RetentionTriggers": {"TerminateHookAbandon": value}},
-    ),
-}
 
 
 def requests(p: Parameters, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

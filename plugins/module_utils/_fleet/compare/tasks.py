@@ -24,7 +24,7 @@ CHANGES_NOTHING = {
 COMPARE_TASKS = ("tasks/compare.yml", "tasks/read.yml")
 
 
-@dataclass(frozen=True)
+@dataclass
 class SiteTask:
     """One task of a playbook."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import fleet as read
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import KEYS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
@@ -67,7 +66,7 @@ def version(number: int, default: bool = False, **data: Any) -> dict[str, Any]:
 
 
 def template(answers: Any, settings: Settings) -> LaunchTemplate:
-    found = read.template(answers.call, settings)
+    found = read.PARTS["template"](answers.call, settings)
     assert found is not None
     return found
 
@@ -133,7 +132,7 @@ def test_the_version_that_the_group_names_is_the_one_that_is_read(
 def test_a_version_that_does_not_exist_is_no_template(answers: Any, settings: Settings) -> None:
     group(answers)
     versions(answers)
-    assert read.template(answers.call, settings) is None
+    assert read.PARTS["template"](answers.call, settings) is None
 
 
 def test_without_a_group_the_fleets_latest_version_is_read(answers: Any, settings: Settings) -> None:
@@ -175,7 +174,7 @@ def test_a_profile_may_be_named_by_its_arn_and_groups_by_card_or_by_instance(ans
 
 def test_a_group_is_read_with_its_instances_in_order(answers: Any, settings: Settings) -> None:
     group(answers)
-    seen = prerequisites.group(answers.call, settings)
+    seen = read.PARTS["group"](answers.call, settings)
     assert seen is not None
     assert [m.id for m in seen.instances] == ["i-1", "i-2"]
     assert (seen.on_hook_abandon, seen.metrics, seen.subnet_ids) == (
@@ -187,14 +186,14 @@ def test_a_group_is_read_with_its_instances_in_order(answers: Any, settings: Set
 
 def test_without_a_group_nothing_else_of_it_is_read(answers: Any, settings: Settings) -> None:
     no_group(answers)
-    for part in (read.hooks, read.activities, read.refreshes, read.subnets):
-        assert part(answers.call, settings) == ()
+    for part in ("hooks", "activities", "refreshes", "subnets"):
+        assert read.PARTS[part](answers.call, settings) == ()
     assert set(answers.asked) == {"describe_auto_scaling_groups"}
 
 
 def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
     group(answers)
-    assert read.account(answers.call, settings) == "123456789012"
+    assert read.PARTS["account"](answers.call, settings) == "123456789012"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_only_ports_that_every_address_may_reach_are_open_to_the_world(
     versions(answers, version(2, True, SecurityGroupIds=["sg-1"]))
     raw = {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": [rule]}]}
     answers.on("describe_security_groups", raw, Filters=[{"Name": "group-id", "Values": ["sg-1"]}])
-    assert read.security_groups(answers.call, settings)["sg-1"].open_to_world == ((ports,) if ports else ())
+    assert read.PARTS["security_groups"](answers.call, settings)["sg-1"].open_to_world == ((ports,) if ports else ())
 
 
 @pytest.mark.parametrize(
@@ -244,14 +243,14 @@ def test_the_worker_image_is_found_as_docker_finds_it(
         repositoryName="ghosthands",
         imageIds=[tag_or_digest],
     )
-    assert read.worker_image(answers.call, settings) == DIGEST
+    assert read.PARTS["worker_image"](answers.call, settings) == DIGEST
 
 
 @pytest.mark.parametrize("image", ["docker.io/library/busybox:1", REPOSITORY.replace("123456789012", "210987654321")])
 def test_an_image_in_another_registry_is_not_looked_up(image: str, answers: Any, settings: Settings) -> None:
     group(answers)
     versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
-    assert read.worker_image(answers.call, settings) == ""
+    assert read.PARTS["worker_image"](answers.call, settings) == ""
     assert "describe_images" not in answers.asked
 
 
@@ -264,7 +263,7 @@ def test_the_last_event_is_the_latest_of_a_streams_timestamps(answers: Any, sett
         descending=True,
         PaginationConfig={"MaxItems": 1, "PageSize": 1},
     )
-    heard = read.log_group(answers.call, settings)
+    heard = read.PARTS["log_group"](answers.call, settings)
     assert heard is not None
     assert heard.last_event == 5.0
 
@@ -283,7 +282,7 @@ def test_the_templates_image_is_among_those_that_one_filter_takes(answers: Any, 
     answers.on(
         "describe_images", {"Images": []}, Filters=[{"Name": "image-id", "Values": first}], IncludeDeprecated=True
     )
-    assert read.images(answers.call, settings) == {}
+    assert read.PARTS["images"](answers.call, settings) == {}
 
 
 # --- what cannot be read ------------------------------------------------------------------------------------------

@@ -91,12 +91,12 @@ def test_the_caller_names_account_and_partition(answers: Any, partition: str, su
 
 def test_the_default_vpc_is_used_where_none_is_named(answers: Any, settings: Settings) -> None:
     answers.on("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]}, Filters=[{"Name": "is-default", "Values": ["true"]}])
-    assert read.vpc(answers.call, settings) == "vpc-1"
+    assert read.PARTS["vpc"](answers.call, settings) == "vpc-1"
 
 
 def test_a_vpc_that_is_named_and_does_not_exist_is_none(answers: Any, settings: Settings) -> None:
     answers.on("describe_vpcs", {"Vpcs": []}, Filters=[{"Name": "vpc-id", "Values": ["vpc-9"]}])
-    assert read.vpc(answers.call, settings | {"fleet_vpc_id": "vpc-9"}) is None
+    assert read.PARTS["vpc"](answers.call, settings | {"fleet_vpc_id": "vpc-9"}) is None
 
 
 @pytest.mark.parametrize(
@@ -115,40 +115,40 @@ def test_subnets_are_sorted_by_zone(
 ) -> None:
     raw = [{"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ba"]
     answers.on("describe_subnets", {"Subnets": raw}, Filters=[{"Name": n, "Values": v} for n, v in filters])
-    found = read.subnets(answers.call, settings | variables)
+    found = read.PARTS["subnets"](answers.call, settings | variables)
     assert [n.id for n in found] == ["subnet-a", "subnet-b"]
 
 
 def test_an_instance_type_has_the_zones_that_offer_it(answers: Any, settings: Settings) -> None:
     kind(answers)
-    assert read.instance_type(answers.call, settings) == InstanceType(
+    assert read.PARTS["instance_type"](answers.call, settings) == InstanceType(
         "t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b")
     )
 
 
 def test_an_unknown_instance_type_is_none(answers: Any, settings: Settings) -> None:
     answers.on("describe_instance_types", None, InstanceTypes=["t9.huge"])
-    assert read.instance_type(answers.call, settings | {"fleet_instance_type": "t9.huge"}) is None
+    assert read.PARTS["instance_type"](answers.call, settings | {"fleet_instance_type": "t9.huge"}) is None
 
 
 def test_the_newest_own_image_of_a_fitting_architecture_is_chosen(answers: Any, settings: Settings) -> None:
     kind(answers)
     own(answers, ("ami-1", "2026-01-01", "x86_64"), ("ami-2", "2026-03-01", "x86_64"), ("ami-3", "2026-09-01", "arm64"))
-    found, requested = read.image(answers.call, settings | {"fleet_image": "newest"})
+    found, requested = read.PARTS["image"](answers.call, settings | {"fleet_image": "newest"})
     assert (found and found.id, requested) == ("ami-2", "ami-2")
 
 
 def test_an_account_without_images_has_none(answers: Any, settings: Settings) -> None:
     kind(answers)
     own(answers)
-    assert read.image(answers.call, settings | {"fleet_image": "newest"}) == (None, "")
+    assert read.PARTS["image"](answers.call, settings | {"fleet_image": "newest"}) == (None, "")
 
 
 def test_keep_uses_the_newest_image_only_while_there_is_no_group(answers: Any, settings: Settings) -> None:
     kind(answers)
     group(answers)
     own(answers, ("ami-1", "2026-01-01", "x86_64"))
-    found, _requested = read.image(answers.call, settings)
+    found, _requested = read.PARTS["image"](answers.call, settings)
     assert found
     assert found.id == "ami-1"
 
@@ -160,7 +160,7 @@ def test_keep_takes_the_image_of_the_version_that_the_group_uses(
     group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": version})
     template(answers, latest=3, image="ami-3")
     one_image(answers, "ami-3")
-    assert read.image(answers.call, settings)[1] == "ami-3"
+    assert read.PARTS["image"](answers.call, settings)[1] == "ami-3"
 
 
 def test_keep_takes_the_image_of_an_older_version_that_the_group_uses(answers: Any, settings: Settings) -> None:
@@ -169,7 +169,7 @@ def test_keep_takes_the_image_of_an_older_version_that_the_group_uses(answers: A
     older = {"LaunchTemplateVersions": [{"VersionNumber": 2, "LaunchTemplateData": {"ImageId": "ami-2"}}]}
     answers.on("describe_launch_template_versions", older, LaunchTemplateId="lt-1", Versions=["2"])
     one_image(answers, "ami-2")
-    assert read.image(answers.call, settings)[1] == "ami-2"
+    assert read.PARTS["image"](answers.call, settings)[1] == "ami-2"
 
 
 def test_a_template_that_was_created_again_is_not_the_groups(answers: Any, settings: Settings) -> None:
@@ -178,12 +178,12 @@ def test_a_template_that_was_created_again_is_not_the_groups(answers: Any, setti
     answers.on("describe_launch_template_versions", None, LaunchTemplateId="lt-gone", Versions=["3"])
     kind(answers)
     own(answers, ("ami-9", "2026-01-01", "x86_64"))
-    assert read.image(answers.call, settings)[1] == "ami-9"
+    assert read.PARTS["image"](answers.call, settings)[1] == "ami-9"
 
 
 def test_an_image_that_does_not_exist_is_none_and_its_id_is_kept(answers: Any, settings: Settings) -> None:
     answers.on("describe_images", None, ImageIds=["ami-01234567"])
-    assert read.image(answers.call, settings | {"fleet_image": "ami-01234567"}) == (None, "ami-01234567")
+    assert read.PARTS["image"](answers.call, settings | {"fleet_image": "ami-01234567"}) == (None, "ami-01234567")
 
 
 def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Settings) -> None:
@@ -197,18 +197,18 @@ def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Se
         "Tags": tags,
     }
     answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
-    found, _requested = read.image(answers.call, settings | {"fleet_image": "ami-1"})
+    found, _requested = read.PARTS["image"](answers.call, settings | {"fleet_image": "ami-1"})
     assert found == Image("ami-1", "n", "x86_64", "available", "2026", "2")
 
 
 def test_a_group_that_does_not_exist_is_none(answers: Any, settings: Settings) -> None:
     group(answers)
-    assert read.group(answers.call, settings) is None
+    assert read.PARTS["group"](answers.call, settings) is None
 
 
 def test_the_latest_version_is_the_templates(answers: Any, settings: Settings) -> None:
     template(answers, latest=12)
-    assert read.latest_version(answers.call, settings) == 12
+    assert read.PARTS["latest_version"](answers.call, settings) == 12
 
 
 @pytest.mark.parametrize(
@@ -223,16 +223,16 @@ def test_a_secret_is_described_and_its_value_never_read(
     answers: Any, settings: Settings, raw: Any, found: Secret | None
 ) -> None:
     answers.on("describe_secret", raw, SecretId="ghosthands/worker/env")
-    assert read.secret(answers.call, settings) == found
+    assert read.PARTS["secret"](answers.call, settings) == found
     assert answers.asked == ["describe_secret"]
 
 
 def test_what_is_not_configured_is_not_read(answers: Any, settings: Settings) -> None:
     s = settings | {"fleet_key_name": ""}
     found = [
-        read.key_pair_exists(answers.call, s),
-        read.volume_key(answers.call, s),
-        read.user_has_access_key(answers.call, s),
+        read.PARTS["key_pair_exists"](answers.call, s),
+        read.PARTS["volume_key"](answers.call, s),
+        read.PARTS["user_has_access_key"](answers.call, s),
     ]
     assert found == [False, None, False]
     assert answers.asked == []
@@ -241,7 +241,7 @@ def test_what_is_not_configured_is_not_read(answers: Any, settings: Settings) ->
 @pytest.mark.parametrize(("raw", "found"), [(None, False), ({"KeyPairs": [{"KeyName": "valet-worker"}]}, True)])
 def test_whether_a_key_pair_exists(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
     answers.on("describe_key_pairs", raw, KeyNames=["valet-worker"])
-    assert read.key_pair_exists(answers.call, settings) is found
+    assert read.PARTS["key_pair_exists"](answers.call, settings) is found
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_whether_a_key_pair_exists(answers: Any, settings: Settings, raw: Any, f
 def test_whether_valets_user_has_an_access_key(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
     answers.on("list_access_keys", raw, UserName="valet")
     assert (
-        read.user_has_access_key(
+        read.PARTS["user_has_access_key"](
             answers.call, settings | {"fleet_valet_access_key": True, "fleet_valet_user_name": "valet"}
         )
         is found
@@ -260,7 +260,7 @@ def test_whether_valets_user_has_an_access_key(answers: Any, settings: Settings,
 @pytest.mark.parametrize(("raw", "found"), [(None, False), ({"Role": {}}, True)])
 def test_whether_the_role_exists(answers: Any, settings: Settings, raw: Any, found: bool) -> None:
     answers.on("get_role", raw, RoleName="gh-worker-role")
-    assert read.role_exists(answers.call, settings) is found
+    assert read.PARTS["role_exists"](answers.call, settings) is found
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_a_customers_key_is_usable_by_its_policy_or_by_a_grant(
     )
     answers.on("get_key_policy", {"Policy": policy}, KeyId="arn:k", PolicyName="default")
     answers.on("list_grants", {"Grants": grants}, KeyId="arn:k")
-    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/k"}) == KmsKey(
+    assert read.PARTS["volume_key"](answers.call, settings | {"fleet_volume_kms_key_id": "alias/k"}) == KmsKey(
         "arn:k", True, usable_by_auto_scaling
     )
 
@@ -294,7 +294,7 @@ def test_an_aws_managed_key_is_usable_and_its_policy_is_not_read(answers: Any, s
         {"KeyMetadata": {"Arn": "arn:k", "KeyState": "Disabled", "KeyManager": "AWS"}},
         KeyId="alias/aws/ebs",
     )
-    assert read.volume_key(answers.call, settings | {"fleet_volume_kms_key_id": "alias/aws/ebs"}) == KmsKey(
+    assert read.PARTS["volume_key"](answers.call, settings | {"fleet_volume_kms_key_id": "alias/aws/ebs"}) == KmsKey(
         "arn:k", False, True
     )
 
