@@ -1,1 +1,1 @@
-"""The on-host agent of a GhostHands worker: boots it, shields it while it is busy, drains it, lets its instance go."""
+"""The agent on a GhostHands instance: boots the worker, protects the instance while a job runs, drains the worker."""
