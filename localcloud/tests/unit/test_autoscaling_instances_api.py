@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from localcloud.testing import Cloud
 from unit.resources import IMAGE, SUBNETS, described, instances, make_group, refused
 
@@ -13,12 +12,12 @@ FLEET = {"AutoScalingGroupName": "fleet"}
 
 
 def states(autoscaling: Any) -> dict[str, str]:
-    """Members by id."""
+    """The group's instances by id, with their lifecycle states."""
     return {i["InstanceId"]: i["LifecycleState"] for i in described(autoscaling)["Instances"]}
 
 
 def second_version(ec2: Any) -> dict[str, str]:
-    """Another version of the group's template, as a specification."""
+    """Create another version of the group's template."""
     data = {"InstanceType": "t3.large"}
     ec2.create_launch_template_version(LaunchTemplateName="fleet-template", SourceVersion="1", LaunchTemplateData=data)
     return {"LaunchTemplateName": "fleet-template", "Version": "2"}
@@ -29,7 +28,7 @@ def refresh(autoscaling: Any) -> dict[str, Any]:
     return dict(autoscaling.describe_instance_refreshes(**FLEET)["InstanceRefreshes"][0])
 
 
-# --- members ------------------------------------------------------------------------------------------------
+# --- instances ----------------------------------------------------------------------------------------------
 
 
 def test_an_instance_enters_and_leaves_standby(cloud: Cloud, ec2: Any) -> None:
@@ -87,24 +86,13 @@ def test_a_retained_instance_can_be_detached_unless_capacity_is_to_shrink(cloud:
     assert ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
 
 
-def test_only_running_instances_of_no_group_can_be_attached(cloud: Cloud, ec2: Any) -> None:
-    autoscaling = make_group(cloud, DesiredCapacity=1)
-    with refused("ValidationError", "already part of Auto Scaling group fleet"):
-        autoscaling.attach_instances(**FLEET, InstanceIds=list(states(autoscaling)))
-    with refused("ValidationError", "Invalid Instance ID"):
-        autoscaling.attach_instances(**FLEET, InstanceIds=["i-0123456789abcdef0"])
+def test_a_stopped_instance_cannot_be_attached(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud)
     made = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
     id = made["Instances"][0]["InstanceId"]
     ec2.stop_instances(InstanceIds=[id])
     with refused("ValidationError", "not in the running state"):
         autoscaling.attach_instances(**FLEET, InstanceIds=[id])
-
-
-@pytest.mark.parametrize("call", ["enter_standby", "detach_instances"])
-def test_a_decrement_below_min_is_refused(cloud: Cloud, call: str) -> None:
-    autoscaling = make_group(cloud, MinSize=1, DesiredCapacity=1)
-    with refused("ValidationError", "please update the AutoScalingGroup sizes appropriately"):
-        getattr(autoscaling, call)(**FLEET, InstanceIds=list(states(autoscaling)), ShouldDecrementDesiredCapacity=True)
 
 
 # --- refresh ------------------------------------------------------------------------------------------------
@@ -172,13 +160,6 @@ def test_a_refresh_can_be_rolled_back(cloud: Cloud, ec2: Any, clock: Callable[[f
         described(autoscaling)
     assert refresh(autoscaling)["Status"] == "RollbackSuccessful"
     assert {i["LaunchTemplate"]["Version"] for i in described(autoscaling)["Instances"]} == {"1"}
-
-
-def test_a_rollback_without_a_configuration_is_refused(cloud: Cloud) -> None:
-    autoscaling = make_group(cloud, DesiredCapacity=1)
-    autoscaling.start_instance_refresh(**FLEET, Preferences={"InstanceWarmup": 100})
-    with refused("IrreversibleInstanceRefresh"):
-        autoscaling.rollback_instance_refresh(**FLEET)
 
 
 def test_refreshes_are_paged_newest_first_and_unknown_ones_refused(cloud: Cloud) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from unit.group_driver import BOOT, DRAIN, START, SUBNETS, GroupDriver, refused
+from unit.group_driver import BOOT, DRAIN, SUBNETS, GroupDriver, refused
 
 from localcloud import fleet
 
@@ -335,15 +335,6 @@ def test_an_unhealthy_instance_stays_while_its_replacement_is_suspended(process:
     assert list(driver.states()) == ["i-2"]
 
 
-def test_a_suspended_health_check_does_not_see_a_stopped_instance_until_it_resumes() -> None:
-    driver = GroupDriver(desired=1)
-    driver.group.suspend(["HealthCheck"], driver.now)
-    driver.do(driver.group.lost("i-1", driver.now, stopped=True))
-    assert list(driver.states()) == ["i-1"]
-    driver.do(driver.group.resume(["HealthCheck"], driver.now))
-    assert list(driver.states()) == ["i-2"]
-
-
 def test_a_launch_hook_that_abandons_every_launch_retries_and_never_serves() -> None:
     driver = GroupDriver()
     driver.group.put_hook(replace(BOOT, heartbeat_timeout=60))
@@ -352,17 +343,6 @@ def test_a_launch_hook_that_abandons_every_launch_retries_and_never_serves() -> 
         driver.sleep(60)
     assert len(driver.terminated) == 10
     assert list(driver.states().values()) == ["Pending:Wait"]
-
-
-def test_a_launch_that_ec2_refuses_is_tried_again_after_a_pause() -> None:
-    driver = GroupDriver()
-    driver.launch_error = "We currently do not have sufficient capacity"
-    driver.set_desired(1)
-    assert (driver.newest().status, driver.states()) == ("Failed", {})
-    driver.launch_error = ""
-    driver.sleep(fleet.LAUNCH_RETRY_SECONDS)
-    assert list(driver.states().values()) == ["InService"]
-    assert driver.now == START + fleet.LAUNCH_RETRY_SECONDS
 
 
 # --- the end of the group -----------------------------------------------------------------------------------
@@ -381,11 +361,3 @@ def test_force_delete_terminates_every_instance_without_its_hooks() -> None:
         "Terminated",
         "",
     ]
-
-
-@pytest.mark.parametrize(("protection", "force"), [("prevent-all-deletion", False), ("prevent-force-deletion", True)])
-def test_deletion_protection_refuses(protection: str, force: bool) -> None:
-    driver = GroupDriver(desired=1, deletion_protection=protection)
-    with refused(match=f"deletion protection is {protection}"):
-        driver.group.delete(force=force)
-    assert driver.states() == {"i-1": "InService"}

@@ -210,13 +210,6 @@ def test_replaced_instances_wait_for_the_termination_hook() -> None:
     assert last(driver).status == "Successful"
 
 
-def test_a_second_refresh_is_refused_while_one_runs() -> None:
-    driver = GroupDriver(desired=2)
-    start(driver, warmup=60)
-    with refused("InstanceRefreshInProgress", "An Instance Refresh is already in progress"):
-        start(driver)
-
-
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -1,21 +1,20 @@
-"""EC2 and the groups over machines that take their time, fail and end by themselves: a host of the test's own says when."""
+"""EC2 and groups over machines that boot slowly, fail and exit: the tests' own host decides when."""
 
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from localcloud.instances import Machine
-from localcloud.testing import Cloud
+from localcloud.testing import Cloud, wait_until
 from localcloud.world import HEALTH_CHECK_SECONDS, World
-from unit.resources import IMAGE, SUBNETS, described, make_group, refused
+from unit.resources import IMAGE, SUBNETS, make_group, refused
 
 
 class SlowHost:
-    """Does nothing of itself: the test answers for it."""
+    """A host that only records what it is asked: the test reports what the machines do."""
 
     kind = "slow"
 
@@ -54,7 +53,7 @@ class SlowHost:
 
 @pytest.fixture
 def host(cloud: Cloud) -> Iterator[SlowHost]:
-    """The cloud's instances are slow machines."""
+    """Instances are machines of such a host."""
     slow = SlowHost(cloud.world)
     cloud.world.use(slow)
     yield slow
@@ -63,8 +62,8 @@ def host(cloud: Cloud) -> Iterator[SlowHost]:
 
 
 def run(ec2: Any, **options: Any) -> str:
-    """One instance; its id."""
-    wanted = {
+    """Run an instance and return its id."""
+    parameters = {
         "ImageId": IMAGE,
         "InstanceType": "t3.medium",
         "MinCount": 1,
@@ -72,21 +71,21 @@ def run(ec2: Any, **options: Any) -> str:
         "SubnetId": SUBNETS[0],
         **options,
     }
-    return str(ec2.run_instances(**wanted)["Instances"][0]["InstanceId"])
+    return str(ec2.run_instances(**parameters)["Instances"][0]["InstanceId"])
 
 
 def state(ec2: Any, id: str) -> str:
-    """What EC2 shows it in."""
-    return str(shown(ec2, id)["State"]["Name"])
+    """The state of an instance."""
+    return str(described_instance(ec2, id)["State"]["Name"])
 
 
-def shown(ec2: Any, id: str) -> dict[str, Any]:
+def described_instance(ec2: Any, id: str) -> dict[str, Any]:
     """The instance as EC2 describes it."""
     return dict(ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0])
 
 
-def lapse(host: SlowHost) -> None:
-    """Let the time pass after which health checks find what failed."""
+def skip_to_health_check(host: SlowHost) -> None:
+    """Skip the time after which health checks find a failed machine."""
     entries = host.world.machines.timetable._entries
     entries[:] = [(at - HEALTH_CHECK_SECONDS, number, action) for at, number, action in entries]
 
@@ -124,12 +123,12 @@ def test_stopping_and_starting_show_every_state_on_the_way(ec2: Any, host: SlowH
     ec2.stop_instances(InstanceIds=[id])
     assert state(ec2, id) == "stopping"
     host.world.ended(id, "stopped", "")
-    stopped = shown(ec2, id)
+    stopped = described_instance(ec2, id)
     assert (stopped["State"]["Name"], stopped["StateReason"]["Code"]) == ("stopped", "Client.UserInitiatedShutdown")
     ec2.start_instances(InstanceIds=[id])
     assert state(ec2, id) == "pending"
     host.world.running(id)
-    again = shown(ec2, id)
+    again = described_instance(ec2, id)
     assert (again["State"]["Name"], again["PrivateIpAddress"]) == ("running", stopped["PrivateIpAddress"])
     ec2.reboot_instances(InstanceIds=[id])
     assert host.asked == [("launch", id), ("stop", id), ("start", id), ("reboot", id)]
@@ -139,12 +138,18 @@ def test_terminating_keeps_the_address_until_the_machine_is_terminated(ec2: Any,
     id = run(ec2)
     host.world.running(id)
     ec2.terminate_instances(InstanceIds=[id])
-    leaving = shown(ec2, id)
-    assert (leaving["State"]["Name"], leaving["PrivateIpAddress"]) == ("shutting-down", host.machines[id].address)
+    terminating = described_instance(ec2, id)
+    assert (terminating["State"]["Name"], terminating["PrivateIpAddress"]) == (
+        "shutting-down",
+        host.machines[id].address,
+    )
     ec2.terminate_instances(InstanceIds=[id])
     host.world.ended(id, "terminated", "")
-    ended = shown(ec2, id)
-    assert (ended["State"]["Name"], ended["StateReason"]["Code"]) == ("terminated", "Client.UserInitiatedShutdown")
+    terminated = described_instance(ec2, id)
+    assert (terminated["State"]["Name"], terminated["StateReason"]["Code"]) == (
+        "terminated",
+        "Client.UserInitiatedShutdown",
+    )
     assert host.asked.count(("terminate", id)) == 1
     assert ec2.describe_volumes()["Volumes"] == []
 
@@ -159,9 +164,9 @@ def test_a_machine_that_shuts_down_stops_or_terminates_as_its_instance_says(
     if behaviour == "terminate":
         assert state(ec2, id) == "shutting-down"
         host.world.ended(id, "terminated", "")
-    ended = shown(ec2, id)
-    assert ended["State"]["Name"] == {"stop": "stopped", "terminate": "terminated"}[behaviour]
-    assert ended["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    terminated = described_instance(ec2, id)
+    assert terminated["State"]["Name"] == {"stop": "stopped", "terminate": "terminated"}[behaviour]
+    assert terminated["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
 @pytest.mark.parametrize("ran", [True, False])
@@ -171,7 +176,7 @@ def test_a_failed_machine_terminates_its_instance_and_is_removed(ec2: Any, host:
         host.world.running(id)
     host.world.ended(id, "failed", "the disk is on fire")
     reason = {"Code": "Server.InternalError", "Message": "Server.InternalError: the disk is on fire"}
-    assert (state(ec2, id), shown(ec2, id)["StateReason"]) == ("terminated", reason)
+    assert (state(ec2, id), described_instance(ec2, id)["StateReason"]) == ("terminated", reason)
     assert host.asked[-1] == ("terminate", id)
     host.world.running(id)  # too late
     assert state(ec2, id) == "terminated"
@@ -237,7 +242,7 @@ def test_each_of_several_instances_has_the_profile_that_was_asked_for(cloud: Clo
 def test_metadata_options_that_are_not_named_stay(ec2: Any, host: SlowHost) -> None:
     id = run(ec2, MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 2})
     ec2.modify_instance_metadata_options(InstanceId=id, InstanceMetadataTags="enabled")
-    options = shown(ec2, id)["MetadataOptions"]
+    options = described_instance(ec2, id)["MetadataOptions"]
     assert (options["HttpTokens"], options["HttpPutResponseHopLimit"], options["InstanceMetadataTags"]) == (
         "required",
         2,
@@ -249,7 +254,7 @@ def test_metadata_options_that_are_not_named_stay(ec2: Any, host: SlowHost) -> N
 
 
 def image_state(ec2: Any, id: str) -> str:
-    """What EC2 shows an image in."""
+    """The state of an image."""
     return str(ec2.describe_images(ImageIds=[id])["Images"][0]["State"])
 
 
@@ -320,28 +325,23 @@ def test_a_disk_lives_as_long_as_a_snapshot_of_it(ec2: Any, host: SlowHost, buil
 # --- groups -------------------------------------------------------------------------------------------------
 
 
-def members(cloud: Cloud) -> dict[str, str]:
-    """The group's instances and their lifecycle states."""
-    return {i["InstanceId"]: i["LifecycleState"] for i in described(cloud.client("autoscaling"))["Instances"]}
-
-
 def test_an_instance_of_a_group_is_pending_until_its_machine_runs(cloud: Cloud, host: SlowHost) -> None:
     hook = {"LifecycleHookName": "boot", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
     make_group(cloud, DesiredCapacity=1, LifecycleHookSpecificationList=[hook])
-    ((id, first),) = members(cloud).items()
+    ((id, first),) = cloud.lifecycle_states("fleet").items()
     assert first == "Pending"
     host.world.running(id)
-    assert members(cloud) == {id: "Pending:Wait"}
+    assert cloud.lifecycle_states("fleet") == {id: "Pending:Wait"}
 
 
 def test_an_instance_is_in_the_group_until_its_machine_is_terminated(cloud: Cloud, host: SlowHost) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1)
-    (id,) = members(cloud)
+    (id,) = cloud.lifecycle_states("fleet")
     host.world.running(id)
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
-    assert members(cloud) == {id: "Terminating:Proceed"}
+    assert cloud.lifecycle_states("fleet") == {id: "Terminating:Proceed"}
     host.world.ended(id, "terminated", "")
-    assert members(cloud) == {}
+    assert cloud.lifecycle_states("fleet") == {}
     activity = autoscaling.describe_scaling_activities(AutoScalingGroupName="fleet")["Activities"][0]
     assert (activity["StatusCode"], activity["Progress"]) == ("Successful", 100)
 
@@ -349,32 +349,32 @@ def test_an_instance_is_in_the_group_until_its_machine_is_terminated(cloud: Clou
 @pytest.mark.parametrize("cause", ["failed", "stopped"])
 def test_an_instance_whose_machine_exits_is_replaced_a_moment_later(cloud: Cloud, host: SlowHost, cause: Any) -> None:
     make_group(cloud, DesiredCapacity=1)
-    (id,) = members(cloud)
+    (id,) = cloud.lifecycle_states("fleet")
     host.world.running(id)
     host.world.ended(id, cause, "on purpose")
-    assert members(cloud) == {id: "InService"}
-    lapse(host)
-    after = members(cloud)
+    assert cloud.lifecycle_states("fleet") == {id: "InService"}
+    skip_to_health_check(host)
+    after = cloud.lifecycle_states("fleet")
     (successor,) = after.keys() - {id}
     assert after[successor] == "Pending"
     if cause == "stopped":
         assert host.asked[-2] == ("terminate", id)
         host.world.ended(id, "terminated", "")
-    assert members(cloud).keys() == {successor}
+    assert cloud.lifecycle_states("fleet").keys() == {successor}
 
 
 def test_an_instance_that_never_boots_is_replaced(cloud: Cloud, host: SlowHost) -> None:
     make_group(cloud, DesiredCapacity=1)
-    (id,) = members(cloud)
+    (id,) = cloud.lifecycle_states("fleet")
     host.world.ended(id, "failed", "no room")
-    lapse(host)
-    assert id not in members(cloud)
-    assert list(members(cloud).values()) == ["Pending"]
+    skip_to_health_check(host)
+    assert id not in cloud.lifecycle_states("fleet")
+    assert list(cloud.lifecycle_states("fleet").values()) == ["Pending"]
 
 
 def test_a_forced_delete_forgets_the_group_and_its_machines_end(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=2)
-    ids = list(members(cloud))
+    ids = list(cloud.lifecycle_states("fleet"))
     for id in ids:
         host.world.running(id)
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet", ForceDelete=True)
@@ -389,7 +389,7 @@ def test_the_target_lifecycle_state_is_the_next_state(cloud: Cloud, ec2: Any, ho
     hook = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
     autoscaling = make_group(cloud, DesiredCapacity=2, LifecycleHookSpecificationList=[hook])
     group = {"AutoScalingGroupName": "fleet", "ShouldDecrementDesiredCapacity": True}
-    one, other = members(cloud)
+    one, other = cloud.lifecycle_states("fleet")
 
     def target(id: str) -> str | None:
         view = cloud.world.view_of(id)
@@ -414,7 +414,7 @@ def test_the_target_lifecycle_state_is_the_next_state(cloud: Cloud, ec2: Any, ho
     assert target(run(ec2)) is None
 
 
-# --- the whole ----------------------------------------------------------------------------------------------
+# --- state ----------------------------------------------------------------------------------------------
 
 
 def test_a_reset_terminates_every_machine_and_deletes_every_image(
@@ -443,16 +443,19 @@ def test_a_host_that_breaks_over_a_machine_fails_it_and_stops_nothing_else(
         broken.setattr(SlowHost, "launch", lambda self, machine: 1 / 0)
         failed = run(ec2)
     assert "ZeroDivisionError" in caplog.text
-    assert (state(ec2, failed), shown(ec2, failed)["StateReason"]["Code"]) == ("terminated", "Server.InternalError")
+    assert (state(ec2, failed), described_instance(ec2, failed)["StateReason"]["Code"]) == (
+        "terminated",
+        "Server.InternalError",
+    )
     id = run(ec2)
     host.world.running(id)
     assert state(ec2, id) == "running"
 
 
 def test_reports_about_unknown_machines_are_ignored(cloud: Cloud, host: SlowHost) -> None:
-    host.world.running("i-stranger")
-    host.world.ended("i-stranger", "stopped", "")
-    host.world.image_made("ami-stranger", None)
+    host.world.running("i-unknown")
+    host.world.ended("i-unknown", "stopped", "")
+    host.world.image_made("ami-unknown", None)
     assert cloud.status()["groups"] == {}
 
 
@@ -461,7 +464,7 @@ def test_reports_about_unknown_machines_are_ignored(cloud: Cloud, host: SlowHost
 
 @pytest.fixture
 def booting(cloud: Cloud) -> Iterator[Cloud]:
-    """Instances boot in 60 s and drain in 90 s of a time that passes 600 times as fast."""
+    """Simulated instances that boot in 60 s and drain in 90 s; time passes 600 times as fast."""
     cloud.world.use(cloud.world.simulated(60, 90))
     cloud.set_speed(600)
     yield cloud
@@ -470,16 +473,13 @@ def booting(cloud: Cloud) -> Iterator[Cloud]:
     cloud.world.use(cloud.world.simulated())
 
 
-def wait_for(cloud: Cloud, wanted: list[str]) -> None:
-    """Until the group's members are in these states."""
-    deadline = time.monotonic() + 10
-    while sorted(members(cloud).values()) != wanted:
-        assert time.monotonic() < deadline, members(cloud)
-        time.sleep(0.02)
+def wait_for(cloud: Cloud, states: list[str]) -> None:
+    """Wait until the group's instances are in these states."""
+    wait_until(lambda: sorted(cloud.lifecycle_states("fleet").values()) == states, timeout=10, every=0.02)
 
 
 def hooks() -> list[dict[str, Any]]:
-    """A launch hook and a termination hook that nobody lets time out."""
+    """A launch hook and a termination hook that do not time out within a test."""
     return [
         {"LifecycleHookName": name, "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{name}", "HeartbeatTimeout": 7200}
         for name in ("LAUNCHING", "TERMINATING")
@@ -488,10 +488,10 @@ def hooks() -> list[dict[str, Any]]:
 
 def test_simulated_agents_boot_serve_drain_and_go(booting: Cloud) -> None:
     autoscaling = make_group(booting, DesiredCapacity=3, LifecycleHookSpecificationList=hooks())
-    assert sorted(members(booting).values()) == ["Pending"] * 3
+    assert sorted(booting.lifecycle_states("fleet").values()) == ["Pending"] * 3
     wait_for(booting, ["InService"] * 3)
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=1)
-    assert sorted(members(booting).values()) == ["InService", "Terminating:Wait", "Terminating:Wait"]
+    assert sorted(booting.lifecycle_states("fleet").values()) == ["InService", "Terminating:Wait", "Terminating:Wait"]
     wait_for(booting, ["InService"])
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.instances import Host, Machine
+from localcloud.instances import Machine
 from localcloud.instances.process import ProcessHost, clean_up, find_processes, metadata_address, parse_command
 from localcloud.testing import Cloud, free_port, wait_until
 from unit.resources import IMAGE, SUBNETS
@@ -273,11 +273,6 @@ def test_close_kills_machines_that_ignore_sigterm(rig: Rig) -> None:
     host.close()
     assert not rig.folder.exists()
     assert not find_processes(rig.folder)
-
-
-def test_it_is_a_host_as_the_api_wants_it(rig: Rig) -> None:
-    host: Host = rig.host(OBEDIENT)
-    assert host.kind == "process"
 
 
 # --- whose a process is -------------------------------------------------------------------------------------

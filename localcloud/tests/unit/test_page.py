@@ -1,4 +1,4 @@
-"""The read-only page: what it reads off the groups, what it draws, and that nothing hostile gets through."""
+"""The read-only page: what it reads from the groups, what it shows, and that input is escaped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TEMPLATE = fleet.Template("lt-1", "workers", "3")
 SETTINGS = fleet.Settings(TEMPLATE, (SUBNET,), 1, 9, 2)
 DRAIN = fleet.Hook("drain", fleet.TERMINATING, 300)
 HOSTILE = "<script>alert('x')</script>\"'&"
-#: What HTML never closes.
+#: Elements without an end tag.
 VOID = {"meta", "link", "br", "rect", "line", "path"}
 
 
 class Reader(HTMLParser):
-    """The page as somebody who parses it sees it: its elements, its texts, and whether every element is where it may be."""
+    """A parsed page: its elements and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Reader(HTMLParser):
 
     @property
     def text(self) -> str:
-        """All that is to be read, blanks made one."""
+        """The visible text, with single blanks."""
         return " ".join(self.words)
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
@@ -65,30 +65,30 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def member(number: int, state: str = "InService", **changes: Any) -> fleet.Instance:
-    """A member that was launched a minute ago."""
+def instance(number: int, state: str = "InService", **changes: Any) -> fleet.Instance:
+    """An instance that was launched a minute ago."""
     return fleet.Instance(
         f"i-{number:017x}", SUBNET, TEMPLATE, "t3.medium", "ami-1", NOW - 60, "a-1", state=state, **changes
     )
 
 
-def group_data(*members: fleet.Instance, **changes: Any) -> page.GroupData:
-    """A group of these."""
-    return replace(page.GroupData("fleet", "us-east-1", SETTINGS, "3", NOW - 60, instances=members), **changes)
+def group_data(*instances: fleet.Instance, **changes: Any) -> page.GroupData:
+    """A group with these instances."""
+    return replace(page.GroupData("fleet", "us-east-1", SETTINGS, "3", NOW - 60, instances=instances), **changes)
 
 
 def drawn(*groups_data: page.GroupData, **changes: Any) -> Reader:
-    """The page that shows these."""
+    """The parsed page of these groups."""
     return Reader(page.html(page.PageData(NOW, "123456789012", 1.0, groups_data, **changes)))
 
 
 def waiting(number: int, heartbeat_left: float, whole_left: float) -> fleet.Instance:
-    """A member that drains."""
+    """An instance that drains."""
     wait = fleet.Wait(DRAIN, f"token-{number}", NOW + heartbeat_left, NOW + whole_left)
-    return member(number, "Terminating:Wait", waits=(wait,))
+    return instance(number, "Terminating:Wait", waits=(wait,))
 
 
-# --- what is drawn ------------------------------------------------------------------------------------------
+# --- contents ------------------------------------------------------------------------------------------
 
 
 def test_an_empty_cloud_says_what_to_run() -> None:
@@ -97,23 +97,25 @@ def test_an_empty_cloud_says_what_to_run() -> None:
 
 def test_sizes_and_states_are_summarized_in_words() -> None:
     states = ["InService", "InService", "Pending:Wait", "Terminating:Wait", "Standby", "Terminating:Retained"]
-    text = drawn(group_data(*(member(n, state) for n, state in enumerate(states)))).text
+    text = drawn(group_data(*(instance(n, state) for n, state in enumerate(states)))).text
     for words in ("2 Desired 1 to 9", "2 In service", "1 Launching", "1 Terminating", "1 Standby", "1 Retained"):
         assert words in text
 
 
 def test_standby_and_retained_are_drawn_apart() -> None:
-    text = drawn(group_data(member(1), member(2, "Standby"), member(3, "Terminating:Retained"))).text
+    text = drawn(group_data(instance(1), instance(2, "Standby"), instance(3, "Terminating:Retained"))).text
     together, apart = text.split("Set aside: Standby and Retained")
-    assert member(1).id in together
-    assert member(1).id not in apart
-    assert all(member(n).id in apart and member(n).id not in together for n in (2, 3))
+    assert instance(1).id in together
+    assert instance(1).id not in apart
+    assert all(instance(n).id in apart and instance(n).id not in together for n in (2, 3))
 
 
 def test_an_instances_protection_health_version_and_image_are_shown() -> None:
     old = replace(TEMPLATE, version="2")
     text = drawn(
-        group_data(member(1, protected=True), member(2, healthy=False, running=False), replace(member(3), template=old))
+        group_data(
+            instance(1, protected=True), instance(2, healthy=False, running=False), replace(instance(3), template=old)
+        )
     ).text
     assert "Protected version 3 ami-1" in text
     assert "Unhealthy stopped in EC2 not protected version 3 ami-1" in text
@@ -126,7 +128,7 @@ def test_an_instance_of_the_refreshs_version_differs_from_another() -> None:
         "r-1", fleet.Preferences(90, warmup=30), new, new, frozenset({"i-1"}), 2, NOW - 10, "InProgress", left=1
     )
     text = drawn(
-        group_data(replace(member(1), template=new), refresh=replace(refresh, percentage=50, started_at=NOW - 9))
+        group_data(replace(instance(1), template=new), refresh=replace(refresh, percentage=50, started_at=NOW - 9))
     ).text
     assert "version 4 the refresh's" in text
     assert "50 % to version 4, 1 of 2 to update" in text
@@ -155,7 +157,7 @@ def test_both_times_of_a_hook_count_down_and_the_first_to_run_out_comes_first() 
     reader = drawn(group_data(waiting(1, 299.6, 29_000), waiting(2, 45, 28_000)))
     assert "0:45 of 5:00" in reader.text
     assert "7:46:40 of 8:20:00" in reader.text
-    assert reader.text.index(member(2).id) < reader.text.index(member(1).id)
+    assert reader.text.index(instance(2).id) < reader.text.index(instance(1).id)
     bars = [rect["width"] for rect in reader.of("rect") if rect.get("class") in ("heartbeat", "low", "limit")]
     assert bars == ["15.0%", "93.33%", "99.87%", "96.67%"]
 
@@ -190,22 +192,22 @@ def events(*changes: tuple[float, str, str, str]) -> list[Event]:
 
 
 def test_an_instances_history_is_its_events_joined() -> None:
-    told = events(
+    recorded = events(
         (50, "i-1", "", "Pending"), (50, "i-1", "Pending", "Pending:Wait"), (20, "i-1", "Pending:Wait", "InService")
     )
-    spans = history.spans(told, {"i-1": ("InService", NOW - 50)}, NOW - 60, NOW)
+    spans = history.spans(recorded, {"i-1": ("InService", NOW - 50)}, NOW - 60, NOW)
     assert spans == {
         "i-1": [history.Span("Pending:Wait", NOW - 50, NOW - 20), history.Span("InService", NOW - 20, NOW)]
     }
 
 
 def test_an_instance_without_events_was_always_as_now_and_a_terminated_one_ends_with_its_last_event() -> None:
-    told = events(
+    recorded = events(
         (30, "i-2", "InService", "Terminating:Wait"),
         (10, "i-2", "Terminating:Wait", "Terminated"),
         (10, "i-2", "Terminated", ""),
     )
-    spans = history.spans(told, {"i-1": ("InService", NOW - 900)}, NOW - 60, NOW)
+    spans = history.spans(recorded, {"i-1": ("InService", NOW - 900)}, NOW - 60, NOW)
     assert spans["i-1"] == [history.Span("InService", NOW - 60, NOW)]
     assert spans["i-2"] == [
         history.Span("InService", NOW - 60, NOW - 30),
@@ -214,11 +216,11 @@ def test_an_instance_without_events_was_always_as_now_and_a_terminated_one_ends_
 
 
 def test_the_number_of_instances_over_time_is_counted_from_their_spans() -> None:
-    members = [
+    instances = [
         [history.Span("Pending:Wait", 0, 50), history.Span("InService", 50, 100)],
         [history.Span("InService", 25, 75)],
     ]
-    counts = history.counts(members, 0, 100, 4)
+    counts = history.counts(instances, 0, 100, 4)
     assert (counts["launching"], counts["serving"]) == ([1, 1, 0, 0], [0, 1, 2, 1])
 
 
@@ -261,7 +263,7 @@ def test_hostile_names_tags_and_reasons_are_shown_as_text() -> None:
 
 
 def test_nothing_is_asked_of_anybody_else_and_only_the_pages_own_style_and_script_count() -> None:
-    text = page.html(page.PageData(NOW, "1", 1.0, (group_data(member(1)),)))
+    text = page.html(page.PageData(NOW, "1", 1.0, (group_data(instance(1)),)))
     assert "http://" not in text
     assert "https://" not in text
     assert [attributes["href"] for attributes in Reader(text).of("link")] == ["data:,"]
@@ -275,7 +277,7 @@ def test_without_javascript_the_page_asks_for_itself_again() -> None:
 
 
 def test_tables_have_captions_and_headings_and_pictures_have_words() -> None:
-    reader = drawn(group_data(waiting(1, 10, 10), member(2, "Standby")))
+    reader = drawn(group_data(waiting(1, 10, 10), instance(2, "Standby")))
     assert len(reader.of("table")) == len(reader.of("caption")) == 3
     assert {th.get("scope") for th in reader.of("th")} == {"col", "row"}
     assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in reader.of("svg"))
@@ -308,13 +310,13 @@ def test_every_colour_of_text_has_enough_contrast(scheme: int) -> None:
 
 
 def test_a_thousand_instances_are_summarized_and_drawn_in_under_a_second() -> None:
-    members = [member(n) for n in range(980)] + [waiting(n, n - 900, 30_000) for n in range(980, 1000)]
-    told = events(*((59 - n / 20, i.id, "", "InService") for n, i in enumerate(members)))
+    instances = [instance(n) for n in range(980)] + [waiting(n, n - 900, 30_000) for n in range(980, 1000)]
+    recorded = events(*((59 - n / 20, i.id, "", "InService") for n, i in enumerate(instances)))
     data = page.PageData(
         NOW,
         "1",
         1.0,
-        (group_data(*members, settings=replace(SETTINGS, max_size=2000, desired=980), events=tuple(told)),),
+        (group_data(*instances, settings=replace(SETTINGS, max_size=2000, desired=980), events=tuple(recorded)),),
     )
     began = time.perf_counter()
     text = page.html(data)
@@ -327,7 +329,7 @@ def test_a_thousand_instances_are_summarized_and_drawn_in_under_a_second() -> No
     assert {span["class"] for span in reader.of("span") if "badge" in (span.get("class") or "")} == {"badge draining"}
 
 
-# --- who gets it --------------------------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
