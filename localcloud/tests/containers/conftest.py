@@ -29,7 +29,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
 
 
 class _Api(http.server.BaseHTTPRequestHandler):
-    """In place of the cloud's API: all that matters here is that it is reached."""
+    """In place of the cloud's API: it only has to be reachable."""
 
     def do_GET(self) -> None:
         body = b"this is the API"
@@ -44,7 +44,7 @@ class _Api(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[int]:
-    """The port on loopback where an API answers."""
+    """The port on loopback on which it listens."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -55,7 +55,7 @@ def api() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def cloud(base: str, key: KeyPair, api: int) -> Iterator[Cloud]:
-    """A host with whoever listens to it; closing it must leave nothing."""
+    """A host of containers, which leaves nothing when it is closed."""
     recorder = Recorder()
     metadata = imds.Service(lambda instance_id: cloud.views.get(instance_id))
     host = container.open_host(api, recorder, serve=metadata.serve, report=print)
@@ -67,13 +67,13 @@ def cloud(base: str, key: KeyPair, api: int) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def shared(cloud: Cloud) -> Instance:
-    """A machine that tests look at and may restart, but neither stop for good nor spoil."""
+    """A machine that tests may restart, but neither terminate nor change for good."""
     return cloud.launch(user_data=b"#!/bin/sh\ndate +%s.%N >>/root/ran\n")
 
 
 @pytest.fixture
 def instance(cloud: Cloud) -> Iterator[Instance]:
-    """A machine of the test's own."""
+    """A machine for one test."""
     made = cloud.launch()
     yield made
     made.terminate()

@@ -1,4 +1,4 @@
-"""Machines as these tests handle them: launched, waited for, talked to by SSH."""
+"""Machines as these tests use them: launched, waited for, logged in to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ VPC = "172.29.0.0/16"
 TOKEN = f"http://{METADATA_ADDRESS}/latest/api/token"
 #: The same by hand, for a container that has nothing but busybox.
 TOKEN_BY_NC = (
-    r"printf 'PUT /latest/api/token HTTP/1.1\r\nHost: x\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nConnection: close\r\n\r\n'"
+    r"printf 'PUT /latest/api/token HTTP/1.1\r\nHost: x\r\n"
+    r"X-aws-ec2-metadata-token-ttl-seconds: 60\r\nConnection: close\r\n\r\n'"
     f" | timeout 5 nc {METADATA_ADDRESS} 80"
 )
 
@@ -28,42 +29,42 @@ Event = tuple[str, ...]
 
 
 class Recorder:
-    """A ``Listener`` that remembers, and lets one wait."""
+    """A ``Listener`` that records reports and can wait for one."""
 
     def __init__(self) -> None:
-        self.heard: list[Event] = []
-        self._news = threading.Condition()
+        self.reports: list[Event] = []
+        self._changed = threading.Condition()
 
     def running(self, instance_id: str) -> None:
-        self._hear("running", instance_id)
+        self._report("running", instance_id)
 
     def ended(self, instance_id: str, cause: Cause, reason: str) -> None:
-        self._hear("ended", instance_id, cause, reason)
+        self._report("ended", instance_id, cause, reason)
 
     def image_made(self, image_id: str, problem: str | None) -> None:
-        self._hear("image_made", image_id, problem or "")
+        self._report("image_made", image_id, problem or "")
 
-    def _hear(self, *event: str) -> None:
-        with self._news:
-            self.heard.append(event)
-            self._news.notify_all()
+    def _report(self, *event: str) -> None:
+        with self._changed:
+            self.reports.append(event)
+            self._changed.notify_all()
 
     def wait(self, after: int, *beginning: str, seconds: float = 60) -> Event:
         """The first event after so many that begins so; fails where none comes in time."""
 
         def found() -> Event | None:
-            return next((event for event in self.heard[after:] if event[: len(beginning)] == beginning), None)
+            return next((event for event in self.reports[after:] if event[: len(beginning)] == beginning), None)
 
-        with self._news:
-            self._news.wait_for(lambda: found() is not None, seconds)
+        with self._changed:
+            self._changed.wait_for(lambda: found() is not None, seconds)
             event = found()
-        assert event is not None, f"waited {seconds} s for {beginning}, heard {self.heard[after:]}"
+        assert event is not None, f"waited {seconds} s for {beginning}, reported {self.reports[after:]}"
         return event
 
 
 @dataclass
 class Cloud:
-    """A host of containers, what it said, and what its metadata service is told of its machines."""
+    """A host of containers, its reports, and the metadata of its machines."""
 
     host: Host
     recorder: Recorder
@@ -107,7 +108,7 @@ class Cloud:
     def launch(self, *, image: str = "ami-published", user_data: bytes | None = None) -> Instance:
         """A machine that has been switched on and answers by SSH."""
         machine = self.machine(image=image, user_data=user_data)
-        before = len(self.recorder.heard)
+        before = len(self.recorder.reports)
         started = time.perf_counter()
         self.host.launch(machine)
         self.recorder.wait(before, "running", machine.id)
@@ -143,14 +144,14 @@ class Instance:
         return done.stdout.strip()
 
     def wait_for_ssh(self, seconds: float = 30) -> None:
-        """Until somebody can log in."""
+        """Wait until a login succeeds."""
         deadline = time.monotonic() + seconds
         while self.ssh("echo here", check=False) != "here":
             assert time.monotonic() < deadline, f"no SSH after {seconds} s: {docker('logs', '--tail', '20', self.id)}"
             time.sleep(0.05)
 
     def wait_for_boot(self) -> None:
-        """Until cloud-init has done all it had to; its own ``status --wait`` also says "done" between two stages."""
+        """Wait until cloud-init has finished; its own ``status --wait`` also returns between two stages."""
         result = self.ssh(f"until [ -e {BOOT_RESULT} ]; do sleep 0.1; done; cat {BOOT_RESULT}")
         assert json.loads(result)["v1"]["errors"] == []
 
@@ -159,7 +160,7 @@ class Instance:
         return docker("inspect", "--format", "{{.State.StartedAt}}", self.id)
 
     def wait_for_another_boot(self, earlier: str, seconds: float = 60) -> None:
-        """Until it has been switched on anew, and answers."""
+        """Wait until it has booted again and a login succeeds."""
         deadline = time.monotonic() + seconds
         while self.booted_at() == earlier:
             assert time.monotonic() < deadline, f"{self.id} did not come back within {seconds} s"
@@ -167,12 +168,12 @@ class Instance:
         self.wait_for_ssh()
 
     def stop(self) -> Event:
-        before = len(self.cloud.recorder.heard)
+        before = len(self.cloud.recorder.reports)
         self.cloud.host.stop(self.id)
         return self.cloud.recorder.wait(before, "ended", self.id)
 
     def start(self) -> None:
-        before = len(self.cloud.recorder.heard)
+        before = len(self.cloud.recorder.reports)
         self.cloud.host.start(self.id)
         self.cloud.recorder.wait(before, "running", self.id)
         self.wait_for_ssh()
@@ -180,13 +181,13 @@ class Instance:
     def terminate(self) -> float:
         """End it; how long that took, in seconds."""
         started = time.perf_counter()
-        before = len(self.cloud.recorder.heard)
+        before = len(self.cloud.recorder.reports)
         self.cloud.host.terminate(self.id)
         assert self.cloud.recorder.wait(before, "ended", self.id)[2] == "terminated"
         return time.perf_counter() - started
 
     def make_image(self, image_id: str, *, reboot: bool) -> None:
-        before = len(self.cloud.recorder.heard)
+        before = len(self.cloud.recorder.reports)
         self.cloud.host.make_image(self.id, image_id, reboot=reboot)
         assert self.cloud.recorder.wait(before, "image_made", image_id, seconds=120) == ("image_made", image_id, "")
 

@@ -42,7 +42,7 @@ def test_from_run_instances_to_ssh_and_back_to_nothing_also_after_a_kill(cloud: 
         KeyName="made-here",
         MinCount=1,
         MaxCount=1,
-        UserData="#!/bin/sh\necho told >/root/told\n",
+        UserData="#!/bin/sh\necho ran >/root/ran\n",
         MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
     )["Instances"][0]
 
@@ -69,9 +69,9 @@ def test_from_run_instances_to_ssh_and_back_to_nothing_also_after_a_kill(cloud: 
     fetch = f'curl -fsS -H "X-aws-ec2-metadata-token: {token}" {TOKEN.removesuffix("api/token")}'
     assert ssh(f"{fetch}meta-data/instance-id") == instance["InstanceId"]
     assert ssh(f"{fetch}meta-data/local-ipv4") == instance["PrivateIpAddress"]
-    assert ssh(f"{fetch}user-data") == "#!/bin/sh\necho told >/root/told"
+    assert ssh(f"{fetch}user-data") == "#!/bin/sh\necho ran >/root/ran"
     assert json.loads(ssh(f"curl -fsS http://127.0.0.1:{cloud.port}/localcloud/status"))["instances"] == "container"
-    wait_until(lambda: ssh("sudo cat /root/told") == "told")
+    wait_until(lambda: ssh("sudo cat /root/ran") == "ran")
 
     assert len(remaining(cloud.port)) >= 5, "a container, two volumes, a network, a rule"
     kill(cloud)
@@ -115,8 +115,8 @@ def test_image_of_an_instance_boots_and_terminated_instances_leave_only_the_netw
     snapshot = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     ec2.deregister_image(ImageId=image)
     ec2.delete_snapshot(SnapshotId=snapshot)
-    wait_until(lambda: len(remaining(cloud.port)) == 2)  # the network and its rule stand until the cloud ends
-    kill(cloud)  # `down`, which follows, finds nobody that could clean up
+    wait_until(lambda: len(remaining(cloud.port)) == 2)  # the network and its rule exist until the cloud stops
+    kill(cloud)  # so that `down` has to clean up by itself
 
 
 def test_a_group_replaces_a_container_that_crashed(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""One machine: reached, told things, connected, restarted."""
+"""One machine: boot, metadata, network, restart, images."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def test_user_data_ran_and_host_name_and_user_are_as_on_ec2(shared: Instance) ->
     assert shared.ssh("id -u; sudo id -u").split() == ["1000", "0"]
 
 
-TOLD = b"""#cloud-config
+CLOUD_CONFIG = b"""#cloud-config
 write_files:
-- {path: /etc/told, content: schema=1, permissions: '0600'}
+- {path: /etc/written, content: schema=1, permissions: '0600'}
 runcmd:
 - [touch, /root/ran]
 """
 
 
 def test_user_data_may_be_cloud_config(cloud: Cloud) -> None:
-    instance = cloud.launch(user_data=TOLD)
+    instance = cloud.launch(user_data=CLOUD_CONFIG)
     instance.wait_for_boot()
-    assert instance.ssh("sudo cat /etc/told; echo; sudo stat -c %a /etc/told; sudo ls /root/ran").split() == [
+    assert instance.ssh("sudo cat /etc/written; echo; sudo stat -c %a /etc/written; sudo ls /root/ran").split() == [
         "schema=1",
         "600",
         "/root/ran",
@@ -79,14 +79,14 @@ def test_user_data_may_be_cloud_config(cloud: Cloud) -> None:
     instance.terminate()
 
 
-def test_every_service_of_the_machine_is_well(shared: Instance) -> None:
+def test_no_service_of_the_machine_has_failed(shared: Instance) -> None:
     shared.wait_for_boot()
     assert shared.ssh("systemctl is-system-running --wait; systemctl --failed --plain --no-legend") == "running"
 
 
-def test_the_metadata_service_knows_who_asks(shared: Instance) -> None:
-    asked = f'curl -fsS -m 5 -H "X-aws-ec2-metadata-token: $({FETCH_TOKEN})" {TOKEN.replace("api/token", "meta-data/instance-id")}'
-    assert shared.ssh(asked) == shared.id
+def test_the_metadata_service_answers_for_the_calling_instance(shared: Instance) -> None:
+    url = TOKEN.replace("api/token", "meta-data/instance-id")
+    assert shared.ssh(f'curl -fsS -m 5 -H "X-aws-ec2-metadata-token: $({FETCH_TOKEN})" {url}') == shared.id
 
 
 @pytest.mark.parametrize(("hops", "answered"), [(1, False), (2, True)])
@@ -128,8 +128,8 @@ def test_stop_and_start_keep_disk_and_address_and_run_no_user_data_again(shared:
 
 
 @pytest.mark.parametrize("from_within", [False, True])
-def test_a_reboot_brings_the_machine_back_and_nobody_hears_of_it(shared: Instance, from_within: bool) -> None:
-    earlier, heard = shared.booted_at(), len(shared.cloud.recorder.heard)
+def test_a_reboot_brings_the_machine_back_and_reports_nothing(shared: Instance, from_within: bool) -> None:
+    earlier, reported = shared.booted_at(), len(shared.cloud.recorder.reports)
     shared.ssh("sudo touch /etc/before-reboot")
     if from_within:
         shared.ssh("sudo reboot", check=False)
@@ -137,7 +137,7 @@ def test_a_reboot_brings_the_machine_back_and_nobody_hears_of_it(shared: Instanc
         shared.cloud.host.reboot(shared.id)
     shared.wait_for_another_boot(earlier)
     assert shared.ssh("ls /etc/before-reboot")
-    assert shared.cloud.recorder.heard[heard:] == []
+    assert shared.cloud.recorder.reports[reported:] == []
     shared.wait_for_boot()
     assert len(shared.ssh("sudo cat /root/ran").splitlines()) == 1
 
@@ -147,19 +147,19 @@ def test_two_machines_see_each_other(shared: Instance, instance: Instance) -> No
     assert greeting == "SSH-2.0"
 
 
-def test_a_power_off_from_within_is_heard_as_stopped(instance: Instance) -> None:
-    heard = len(instance.cloud.recorder.heard)
+def test_a_power_off_from_within_is_reported_as_stopped(instance: Instance) -> None:
+    reported = len(instance.cloud.recorder.reports)
     instance.ssh("sudo poweroff", check=False)
-    event = instance.cloud.recorder.wait(heard, "ended", instance.id)
+    event = instance.cloud.recorder.wait(reported, "ended", instance.id)
     assert event[2:] == ("stopped", "Instance initiated shutdown")
     instance.start()
 
 
-def test_a_crash_is_heard_as_failed_leaves_nothing_and_stops_no_other(cloud: Cloud, shared: Instance) -> None:
+def test_a_crash_is_reported_as_failed_leaves_nothing_and_stops_no_other(cloud: Cloud, shared: Instance) -> None:
     before, crashing = cloud.left(), cloud.launch()
-    heard = len(cloud.recorder.heard)
+    reported = len(cloud.recorder.reports)
     docker("kill", crashing.id)
-    event = cloud.recorder.wait(heard, "ended", crashing.id)
+    event = cloud.recorder.wait(reported, "ended", crashing.id)
     assert event[2:] == ("failed", "its container ended with 137")
     assert sorted(cloud.left()) == sorted(before)
     assert shared.ssh("echo here") == "here"
@@ -167,9 +167,9 @@ def test_a_crash_is_heard_as_failed_leaves_nothing_and_stops_no_other(cloud: Clo
 
 def test_a_launch_that_fails_says_why_leaves_nothing_and_stops_no_other(cloud: Cloud, shared: Instance) -> None:
     twice = replace(cloud.machine(), address=shared.machine.address)
-    heard = len(cloud.recorder.heard)
+    reported = len(cloud.recorder.reports)
     cloud.host.launch(twice)
-    event = cloud.recorder.wait(heard, "ended", twice.id)
+    event = cloud.recorder.wait(reported, "ended", twice.id)
     assert event[2] == "failed"
     assert "Address already in use" in event[3]
     assert docker("ps", "--all", "--quiet", "--filter", f"name={twice.id}") == ""
@@ -194,7 +194,8 @@ def test_an_image_carries_disk_and_docker_to_a_machine_with_an_identity_of_its_o
     instance.load_busybox(busybox)
     # Layers with a deleted file and a replaced folder: what Docker's own way to copy a volume loses.
     instance.ssh(
-        "sudo docker run --name deleted box sh -c 'busybox rm /bin/wget; busybox rm -r /etc; busybox mkdir /etc; echo new >/etc/new'"
+        "sudo docker run --name deleted box sh -c "
+        "'busybox rm /bin/wget; busybox rm -r /etc; busybox mkdir /etc; echo new >/etc/new'"
     )
     instance.ssh("sudo docker commit deleted changed && sudo docker rm deleted && echo baked | sudo tee /etc/baked")
     host_key = instance.ssh("cat /etc/ssh/ssh_host_ed25519_key.pub")

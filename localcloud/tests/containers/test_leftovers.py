@@ -1,4 +1,4 @@
-"""What a localcloud leaves: nothing when it ends, nothing once the next one of its port begins, and others' things alone."""
+"""A localcloud leaves nothing in Docker when it stops, nor once the next one has started after a crash."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from localcloud.testing.containers import remaining
 
 from localcloud import imds
 
-#: A port that nobody listens on: these machines need no API.
+#: A port without a listener: these machines need no API.
 PORT = 49
-#: A localcloud without an API that makes all there is to make, says so, and waits to be killed.
-DOOMED = """
+#: A host that creates one of everything, prints that, and waits to be killed.
+CRASHING = """
 import sys, time
 from localcloud.instances import Machine, container
 from localcloud import imds
 
-class Teller:
+class Listener:
     def running(self, instance_id):
-        host.make_image(instance_id, "ami-doomed", reboot=False)
+        host.make_image(instance_id, "ami-crashed", reboot=False)
     def ended(self, *event):
         print(*event, flush=True)
     def image_made(self, image_id, problem):
         print(image_id, problem, flush=True)
 
-host = container.open_host(int(sys.argv[1]), Teller(), serve=imds.Service(lambda id: None).serve, report=print)
-host.launch(Machine("i-doomed", "ami-published", "172.30.1.5", "172.30.1.0/24", "172.30.0.0/16", "doomed"))
+host = container.open_host(int(sys.argv[1]), Listener(), serve=imds.Service(lambda id: None).serve, report=print)
+host.launch(Machine("i-crashed", "ami-published", "172.30.1.5", "172.30.1.0/24", "172.30.0.0/16", "crashed"))
 time.sleep(600)
 """
 
 
 @pytest.fixture
-def somebody_elses(base: str) -> Iterator[list[str]]:
+def of_another_port(base: str) -> Iterator[list[str]]:
     """A container, a volume and a network under the label of another port."""
     label = "localcloud.port=50"
     network = docker("network", "create", "--label", label, "localcloud-test-other")
@@ -52,21 +52,21 @@ def somebody_elses(base: str) -> Iterator[list[str]]:
     docker("network", "rm", network)
 
 
-def test_what_a_killed_localcloud_left_is_swept_up_by_the_next_of_its_port_alone(
-    base: str, somebody_elses: list[str]
+def test_what_a_killed_localcloud_left_is_removed_by_the_next_one_on_its_port_only(
+    base: str, of_another_port: list[str]
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", DOOMED, str(PORT)], stdout=subprocess.PIPE, text=True) as doomed:
-        assert doomed.stdout
-        assert doomed.stdout.readline() == "ami-doomed None\n"
-        os.kill(doomed.pid, signal.SIGKILL)
+    with subprocess.Popen([sys.executable, "-c", CRASHING, str(PORT)], stdout=subprocess.PIPE, text=True) as crashed:
+        assert crashed.stdout
+        assert crashed.stdout.readline() == "ami-crashed None\n"
+        os.kill(crashed.pid, signal.SIGKILL)
     assert len(remaining(PORT)) >= 6, "a container, two volumes, a network, an image, a rule"
     container.open_host(PORT, Recorder(), serve=imds.Service(lambda id: None).serve, report=print).close()
     assert remaining(PORT) == []
-    assert sorted(remaining(50)) == sorted(somebody_elses)
+    assert sorted(remaining(50)) == sorted(of_another_port)
 
 
-def test_addresses_that_another_network_has_are_one_clear_error(cloud: Cloud, base: str) -> None:
-    cloud.launch().terminate()  # its network stands from then on
+def test_addresses_of_another_network_are_one_clear_error(cloud: Cloud, base: str) -> None:
+    cloud.launch().terminate()  # its network exists from then on
     recorder = Recorder()
     host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, report=print)
     second = Cloud(host, recorder, cloud.key, PORT, itertools.count(10))
@@ -79,7 +79,7 @@ def test_addresses_that_another_network_has_are_one_clear_error(cloud: Cloud, ba
     assert remaining(PORT) == []
 
 
-def test_closing_cuts_the_power_and_leaves_nothing_whatever_is_under_way(base: str) -> None:
+def test_closing_during_a_launch_and_an_image_leaves_nothing(base: str) -> None:
     recorder = Recorder()
     host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, report=print)
     launched = Machine("i-closing", "ami-published", "172.30.1.5", "172.30.1.0/24", "172.30.0.0/16", "closing")

@@ -321,5 +321,6 @@ PREFERENCES = [
 ]
 #: Names of methods; time and EC2 come up more often than any single call.
 STEPS = ["answer"] * 12 + ["sleep"] * 5 + ["complete"] * 3 + ["heartbeat"] * 2 + ["set_desired"] * 2
-STEPS += "resize change protect set_health lose terminate enter_standby exit_standby detach attach put_hook delete_hook".split()
+STEPS += "resize change protect set_health lose terminate enter_standby exit_standby detach attach".split()
+STEPS += "put_hook delete_hook".split()
 STEPS += "suspend resume resume start_refresh start_refresh cancel_refresh roll_back_refresh".split()

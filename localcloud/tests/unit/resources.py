@@ -1,4 +1,4 @@
-"""What the API tests ask for: one template, one group, one expectation of refusal."""
+"""What the API tests create and expect: a launch template, a group, a refusal."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def described(autoscaling: Any, name: str = "fleet") -> dict[str, Any]:
 
 
 def instances(ec2: Any, name: str = "fleet") -> list[dict[str, Any]]:
-    """The EC2 side of a group's instances, ended ones included."""
+    """A group's instances as EC2 describes them, with terminated ones."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [name]}]
     )

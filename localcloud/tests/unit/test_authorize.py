@@ -1,4 +1,4 @@
-"""Enforced IAM through the API: who calls, and every way to be refused."""
+"""Enforced IAM through the API: callers, policies, and every way to be denied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def document(*statements: dict[str, Any]) -> str:
 
 
 def client(cloud: Cloud, service: str, key: str, secret: str, token: str | None = None, **options: Any) -> Any:
-    """A client with credentials of its own, that tries once."""
+    """Return a client with these credentials."""
     return cloud.client(
         service,
         aws_access_key_id=key,
@@ -75,7 +75,7 @@ def enforced(cloud: Cloud) -> Iterator[Cloud]:
     cloud.enforce_iam(False)
 
 
-# --- who calls ----------------------------------------------------------------------------------------------
+# --- callers ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_while_off_nothing_is_checked(cloud: Cloud) -> None:
         call(lambda service: client(cloud, service, "AKIA" + "A" * 16, "secret-access-key"))
 
 
-# --- what policies say --------------------------------------------------------------------------------------
+# --- policies --------------------------------------------------------------------------------------
 
 GROUPS = f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName"
 
@@ -240,11 +240,13 @@ def test_a_refusal_has_awss_words_in_each_protocol(enforced: Cloud, user: str) -
         (
             lambda: to("ec2").stop_instances(InstanceIds=["i-1"]),
             f"You are not authorized to perform this operation. {who}ec2:StopInstances on resource: "
-            f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-1 because no identity-based policy allows the ec2:StopInstances action",
+            f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-1 "
+            "because no identity-based policy allows the ec2:StopInstances action",
         ),
         (
             lambda: to("ecr").get_authorization_token(),
-            f"{who}ecr:GetAuthorizationToken on resource: * because no identity-based policy allows the ecr:GetAuthorizationToken action",
+            f"{who}ecr:GetAuthorizationToken on resource: * "
+            "because no identity-based policy allows the ecr:GetAuthorizationToken action",
         ),
     ]
     for call, message in calls:

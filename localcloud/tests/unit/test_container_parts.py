@@ -1,4 +1,4 @@
-"""The parts of container instances that need no Docker: the seed, the recipe, the queues, the relay, Docker's words."""
+"""The parts of container instances that need no Docker: seed, recipe, task queues, relay, Docker's messages."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_closed_lanes_drop_what_is_put_into_them() -> None:
 
 
 class Echo(socketserver.StreamRequestHandler):
-    """Says back all it was told, once the other side has said all."""
+    """Returns all that it received, once the other side has closed its way."""
 
     def handle(self) -> None:
         self.wfile.write(self.rfile.read())
@@ -171,8 +171,8 @@ def test_a_closed_relay_cuts_what_is_open_and_listens_no_more(echo: tuple[str, i
 
 
 def test_dockers_error_is_the_line_that_says_why() -> None:
-    said = b"Unable to find it\nError response from daemon: Address already in use\nError: failed to start containers: i-1\n"
-    assert reason(said) == "Address already in use"
+    output = b"Unable to find it\nError response from daemon: Address already in use\nError: failed to start: i-1\n"
+    assert reason(output) == "Address already in use"
     assert reason(b"one\n two \n\n") == "two"
     assert reason(b"") == ""
 

@@ -12,7 +12,7 @@ from unit.resources import IMAGE, SUBNETS, TEMPLATE, USER_DATA, instances, make_
 VPC = "vpc-010ca1c10d0000001"
 
 
-# --- what stands from the start -----------------------------------------------------------------------------
+# --- seed -----------------------------------------------------------------------------
 
 
 def test_the_seed_has_a_default_vpc_with_two_default_subnets_and_a_second_vpc(ec2: Any) -> None:

@@ -14,7 +14,7 @@ from unit.resources import described, make_group, refused
 
 @pytest.fixture
 def faults(cloud: Cloud) -> Iterator[Callable[..., Any]]:
-    """Put faults in force until the test ends."""
+    """Sets faults that last until the end of the test."""
     yield cloud.set_faults
     cloud.set_faults()
 

@@ -1,4 +1,4 @@
-"""The rules of an Auto Scaling group, with a clock in hand."""
+"""The rules of an Auto Scaling group: sizes, scale-in, hooks, termination."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_deleting_a_hook_ends_its_waits_continuing_terminations_and_abandoning_l
     assert driver.states() == {"i-3": "InService"}
 
 
-# --- ends ---------------------------------------------------------------------------------------------------
+# --- termination ---------------------------------------------------------------------------------------------------
 
 
 def test_terminate_in_group_replaces_the_instance() -> None:
@@ -399,9 +399,10 @@ def test_activities_have_awss_causes_and_descriptions() -> None:
     driver.set_desired(1)
     first, second, third = driver.group.activities.values()
     assert first.cause == (
-        "At 2026-08-01T12:00:00Z a user request created an AutoScalingGroup changing the desired capacity from 0 to 1.  "
-        "At 2026-08-01T12:00:00Z an instance was started in response to a difference between desired and actual capacity, "
-        "increasing the capacity from 0 to 1."
+        "At 2026-08-01T12:00:00Z a user request created an AutoScalingGroup "
+        "changing the desired capacity from 0 to 1.  "
+        "At 2026-08-01T12:00:00Z an instance was started in response to a difference "
+        "between desired and actual capacity, increasing the capacity from 0 to 1."
     )
     assert second.cause.startswith(
         "At 2026-08-01T12:01:00Z a user request explicitly set group desired capacity changing"

@@ -1,4 +1,4 @@
-"""Who is a member and why: standby, attaching, detaching, zone balance, lifetimes, health, termination policies."""
+"""The instances of a group: standby, attaching, detaching, zone balance, lifetimes, health, termination policies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY = 86_400
 
 
 def zones(driver: GroupDriver) -> dict[str, int]:
-    """Counted members by zone."""
+    """The number of counted instances by zone."""
     return dict(Counter(i.subnet.zone for i in driver.group.instances.values() if i.state in fleet.COUNTED))
 
 
@@ -102,15 +102,15 @@ def test_an_instance_in_standby_can_be_protected_and_is_never_scaled_in() -> Non
 
 # --- attaching and detaching --------------------------------------------------------------------------------
 
-STRANGER = fleet.Candidate("i-stranger", SUBNETS[1], "t3.large", "ami-9")
+CANDIDATE = fleet.Candidate("i-attached", SUBNETS[1], "t3.large", "ami-9")
 
 
 def test_an_attached_instance_grows_the_group_and_has_no_template() -> None:
     driver = GroupDriver(desired=1)
-    driver.do(driver.group.attach([STRANGER], driver.now))
-    assert (driver.group.settings.desired, driver.states()) == (2, {"i-1": "InService", "i-stranger": "InService"})
-    assert driver.group.instances["i-stranger"].template is None
-    assert driver.newest().description == "Attaching an existing EC2 instance: i-stranger"
+    driver.do(driver.group.attach([CANDIDATE], driver.now))
+    assert (driver.group.settings.desired, driver.states()) == (2, {"i-1": "InService", "i-attached": "InService"})
+    assert driver.group.instances["i-attached"].template is None
+    assert driver.newest().description == "Attaching an existing EC2 instance: i-attached"
     assert driver.newest().cause.endswith(
         "an instance was attached in response to user request, increasing the capacity from 1 to 2."
     )
@@ -119,19 +119,19 @@ def test_an_attached_instance_grows_the_group_and_has_no_template() -> None:
 def test_attaching_is_refused_above_max_twice_and_in_a_foreign_zone() -> None:
     driver = GroupDriver(max_size=2, desired=1)
     with refused(match="zone-c"):
-        driver.group.attach([replace(STRANGER, subnet=fleet.Subnet("subnet-c", "zone-c"))], driver.now)
-    driver.do(driver.group.attach([STRANGER], driver.now))
+        driver.group.attach([replace(CANDIDATE, subnet=fleet.Subnet("subnet-c", "zone-c"))], driver.now)
+    driver.do(driver.group.attach([CANDIDATE], driver.now))
     with refused(match="already part of"):
-        driver.group.attach([STRANGER], driver.now)
+        driver.group.attach([CANDIDATE], driver.now)
     with refused(match="To attach 1 instance, please update the AutoScalingGroup sizes"):
-        driver.group.attach([replace(STRANGER, id="i-other")], driver.now)
+        driver.group.attach([replace(CANDIDATE, id="i-other")], driver.now)
 
 
 def test_an_attached_instance_waits_for_the_launch_hook() -> None:
     driver = GroupDriver()
     driver.group.put_hook(BOOT)
-    driver.do(driver.group.attach([STRANGER], driver.now))
-    assert driver.states() == {"i-stranger": "Pending:Wait"}
+    driver.do(driver.group.attach([CANDIDATE], driver.now))
+    assert driver.states() == {"i-attached": "Pending:Wait"}
 
 
 def test_a_detached_instance_runs_on_and_is_replaced_unless_capacity_shrinks() -> None:
@@ -345,7 +345,7 @@ def test_a_launch_hook_that_abandons_every_launch_retries_and_never_serves() -> 
     assert list(driver.states().values()) == ["Pending:Wait"]
 
 
-# --- the end of the group -----------------------------------------------------------------------------------
+# --- deletion of the group -----------------------------------------------------------------------------------
 
 
 def test_force_delete_terminates_every_instance_without_its_hooks() -> None:

@@ -1,4 +1,4 @@
-"""Instance refresh: batches, warmup, checkpoints, held members, cancellation, rollback."""
+"""Instance refresh: batches, warmup, checkpoints, protected instances, cancellation, rollback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def last(driver: GroupDriver) -> fleet.Refresh:
 
 
 def versions(driver: GroupDriver) -> dict[str, int]:
-    """Counted members by template version."""
+    """The number of counted instances by template version."""
     return dict(
         Counter(i.template.version for i in driver.group.instances.values() if i.template and i.state in fleet.COUNTED)
     )

@@ -1,4 +1,4 @@
-"""The metadata service: a pure answer, and the same over sockets with clients that were not written for it."""
+"""The metadata service: its answers as values, and over sockets with common clients."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ VIEW = View(
 
 
 def token(view: View = VIEW, seconds: int = 60) -> dict[str, str]:
-    """A header that lets a request pass."""
+    """A header with a valid token."""
     return {imds.TOKEN_HEADER: TOKENS.issue(view.instance_id, seconds, NOW)}
 
 
 def get(path: str, view: View = VIEW) -> Response:
-    """What a client with a token reads there."""
+    """The response to a GET with a valid token."""
     return imds.answer(view, Request("GET", path, token(view)), TOKENS, NOW)
 
 
 def put(headers: dict[str, str], view: View = VIEW) -> Response:
-    """What a client that asks for a token gets."""
+    """The response to a request for a token."""
     return imds.answer(view, Request("PUT", "/latest/api/token", headers), TOKENS, NOW)
 
 
@@ -66,9 +66,9 @@ def put(headers: dict[str, str], view: View = VIEW) -> Response:
 
 @pytest.mark.parametrize("seconds", ["1", "300", "21600"])
 def test_a_token_gives_access(seconds: str) -> None:
-    given_ = put({imds.TTL_HEADER: seconds})
-    assert (given_.status, given_.headers[imds.TTL_HEADER], given_.hop_limit) == (200, seconds, 1)
-    headers = {imds.TOKEN_HEADER: given_.body.decode()}
+    issued = put({imds.TTL_HEADER: seconds})
+    assert (issued.status, issued.headers[imds.TTL_HEADER], issued.hop_limit) == (200, seconds, 1)
+    headers = {imds.TOKEN_HEADER: issued.body.decode()}
     read = imds.answer(VIEW, Request("GET", "/latest/meta-data/instance-id", headers), TOKENS, NOW)
     assert (read.status, read.body, read.hop_limit) == (200, b"i-0123456789abcdef0", None)
 
@@ -143,7 +143,7 @@ def test_other_methods_are_not_allowed(method: str, path: str) -> None:
     assert imds.answer(VIEW, Request(method, path, token()), TOKENS, NOW).status == 405
 
 
-# --- what there is ------------------------------------------------------------------------------------------
+# --- paths ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,17 @@ def test_outside_a_group_there_is_no_target_state() -> None:
 
 
 def test_a_role_has_credentials_and_a_profile_its_arn() -> None:
-    held = json.loads(get(f"/latest/meta-data/iam/security-credentials/{ROLE}").body)
-    assert (held["Code"], held["Type"], held["AccessKeyId"]) == ("Success", "AWS-HMAC", "ASIA0000000000000000")
-    assert (held["SecretAccessKey"], held["Token"], held["Expiration"]) == ("hidden", "session", "2027-01-15T09:00:00Z")
+    credentials = json.loads(get(f"/latest/meta-data/iam/security-credentials/{ROLE}").body)
+    assert (credentials["Code"], credentials["Type"], credentials["AccessKeyId"]) == (
+        "Success",
+        "AWS-HMAC",
+        "ASIA0000000000000000",
+    )
+    assert (credentials["SecretAccessKey"], credentials["Token"], credentials["Expiration"]) == (
+        "hidden",
+        "session",
+        "2027-01-15T09:00:00Z",
+    )
     assert json.loads(get("/latest/meta-data/iam/info").body)["InstanceProfileArn"].endswith("instance-profile/gh")
     assert get("/latest/meta-data/iam/security-credentials/another").status == 404
     for profile in (None, Profile("arn", "id")):
@@ -300,23 +308,23 @@ def test_the_identity_document_names_the_instance() -> None:
 
 @pytest.fixture
 def service() -> imds.Service:
-    """A service that knows one instance."""
+    """A service for one instance."""
     return imds.Service(lambda id: VIEW if id == VIEW.instance_id else None)
 
 
 @pytest.fixture
-def door(service: imds.Service) -> Iterator[imds.Endpoint]:
-    """Where that instance finds it."""
+def endpoint(service: imds.Service) -> Iterator[imds.Endpoint]:
+    """That instance's endpoint."""
     opened = service.serve("127.28.1.5", 0, lambda _: VIEW.instance_id)
     yield opened
     opened.close()
 
 
-def ask(
-    door: imds.Endpoint, method: str, path: str, headers: dict[str, str] | None = None, timeout: float = 5
+def request(
+    endpoint: imds.Endpoint, method: str, path: str, headers: dict[str, str] | None = None, timeout: float = 5
 ) -> tuple[int, bytes]:
-    """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.28.1.5", door.port, timeout=timeout)
+    """Send one request on a new connection."""
+    connection = http.client.HTTPConnection("127.28.1.5", endpoint.port, timeout=timeout)
     try:
         connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()
@@ -325,75 +333,79 @@ def ask(
         connection.close()
 
 
-def with_token(door: imds.Endpoint) -> dict[str, str]:
-    """A header with a token from there."""
-    return {imds.TOKEN_HEADER: ask(door, "PUT", "/latest/api/token", {imds.TTL_HEADER: "60"})[1].decode()}
+def with_token(endpoint: imds.Endpoint) -> dict[str, str]:
+    """A header with a token from this endpoint."""
+    return {imds.TOKEN_HEADER: request(endpoint, "PUT", "/latest/api/token", {imds.TTL_HEADER: "60"})[1].decode()}
 
 
-def test_a_client_on_one_connection_gets_a_token_and_reads(door: imds.Endpoint) -> None:
-    connection = http.client.HTTPConnection("127.28.1.5", door.port, timeout=5)
+def test_a_client_on_one_connection_gets_a_token_and_reads(endpoint: imds.Endpoint) -> None:
+    connection = http.client.HTTPConnection("127.28.1.5", endpoint.port, timeout=5)
     connection.request("PUT", "/latest/api/token", headers={imds.TTL_HEADER: "60"})
-    held = connection.getresponse().read().decode()
+    issued = connection.getresponse().read().decode()
     first = connection.sock
     for path, status in (("instance-id", 200), ("nothing", 404), ("mac", 200)):
-        connection.request("GET", f"/latest/meta-data/{path}", headers={imds.TOKEN_HEADER: held})
+        connection.request("GET", f"/latest/meta-data/{path}", headers={imds.TOKEN_HEADER: issued})
         answer = connection.getresponse()
         assert (answer.status, len(answer.read()) > 0) == (status, True)
-    connection.request("HEAD", "/latest/meta-data/mac", headers={imds.TOKEN_HEADER: held})
+    connection.request("HEAD", "/latest/meta-data/mac", headers={imds.TOKEN_HEADER: issued})
     assert connection.getresponse().read() == b""
     assert connection.sock is first
     connection.close()
 
 
-def test_botocores_own_fetcher_reads_the_roles_credentials(door: imds.Endpoint) -> None:
-    fetcher: Any = InstanceMetadataFetcher(timeout=2, num_attempts=1, base_url=f"http://127.28.1.5:{door.port}/")
-    held = fetcher.retrieve_iam_role_credentials()
-    assert (held["role_name"], held["access_key"], held["token"]) == (ROLE, "ASIA0000000000000000", "session")
+def test_botocores_own_fetcher_reads_the_roles_credentials(endpoint: imds.Endpoint) -> None:
+    fetcher: Any = InstanceMetadataFetcher(timeout=2, num_attempts=1, base_url=f"http://127.28.1.5:{endpoint.port}/")
+    credentials = fetcher.retrieve_iam_role_credentials()
+    assert (credentials["role_name"], credentials["access_key"], credentials["token"]) == (
+        ROLE,
+        "ASIA0000000000000000",
+        "session",
+    )
 
 
 def test_two_instances_on_one_service_see_only_themselves() -> None:
     views = {id: replace(VIEW, instance_id=id) for id in ("i-1", "i-2")}
     service = imds.Service(views.get)
-    doors = [service.serve("127.28.1.5", 0, lambda _, id=id: id) for id in views]  # type: ignore[misc]
+    endpoints = [service.serve("127.28.1.5", 0, lambda _, id=id: id) for id in views]  # type: ignore[misc]
     try:
-        held = with_token(doors[0])
-        assert ask(doors[0], "GET", "/latest/meta-data/instance-id", held) == (200, b"i-1")
-        assert ask(doors[1], "GET", "/latest/meta-data/instance-id", held)[0] == 401
+        headers = with_token(endpoints[0])
+        assert request(endpoints[0], "GET", "/latest/meta-data/instance-id", headers) == (200, b"i-1")
+        assert request(endpoints[1], "GET", "/latest/meta-data/instance-id", headers)[0] == 401
     finally:
-        for door in doors:
-            door.close()
+        for endpoint in endpoints:
+            endpoint.close()
 
 
 def test_an_unknown_caller_gets_no_answer(service: imds.Service) -> None:
     for who in ("i-gone", None):
-        door = service.serve("127.28.1.5", 0, lambda _, who=who: who)  # type: ignore[misc]
+        endpoint = service.serve("127.28.1.5", 0, lambda _, who=who: who)  # type: ignore[misc]
         with pytest.raises(http.client.RemoteDisconnected):
-            ask(door, "GET", "/")
-        door.close()
+            request(endpoint, "GET", "/")
+        endpoint.close()
 
 
 def test_instances_can_be_known_by_their_source_address(service: imds.Service) -> None:
-    door = service.serve("127.28.1.5", 0, {"127.0.0.7": VIEW.instance_id}.get)
-    connection = http.client.HTTPConnection("127.28.1.5", door.port, timeout=5, source_address=("127.0.0.7", 0))
+    endpoint = service.serve("127.28.1.5", 0, {"127.0.0.7": VIEW.instance_id}.get)
+    connection = http.client.HTTPConnection("127.28.1.5", endpoint.port, timeout=5, source_address=("127.0.0.7", 0))
     connection.request("PUT", "/latest/api/token", headers={imds.TTL_HEADER: "60"})
     assert connection.getresponse().status == 200
     connection.close()
-    door.close()
+    endpoint.close()
 
 
 def test_the_packets_of_a_tokens_answer_have_the_hop_limit(
-    monkeypatch: pytest.MonkeyPatch, door: imds.Endpoint
+    monkeypatch: pytest.MonkeyPatch, endpoint: imds.Endpoint
 ) -> None:
     limits: list[int] = []
 
-    class Watched(imds.RequestHandler):
+    class Recording(imds.RequestHandler):
         def _send(self, response: Response) -> None:
             super()._send(response)
             limits.append(self.connection.getsockopt(socket.IPPROTO_IP, socket.IP_TTL))
 
-    monkeypatch.setattr(imds, "RequestHandler", Watched)
-    held = with_token(door)
-    ask(door, "GET", "/latest/meta-data/mac", held)
+    monkeypatch.setattr(imds, "RequestHandler", Recording)
+    headers = with_token(endpoint)
+    request(endpoint, "GET", "/latest/meta-data/mac", headers)
     for _ in range(100):
         if len(limits) == 2:
             break
@@ -403,24 +415,24 @@ def test_the_packets_of_a_tokens_answer_have_the_hop_limit(
 
 
 def test_a_closed_endpoint_refuses_connections(service: imds.Service) -> None:
-    door = service.serve("127.28.1.5", 0, lambda _: VIEW.instance_id)
-    kept = http.client.HTTPConnection("127.28.1.5", door.port, timeout=5)
+    endpoint = service.serve("127.28.1.5", 0, lambda _: VIEW.instance_id)
+    kept = http.client.HTTPConnection("127.28.1.5", endpoint.port, timeout=5)
     kept.request("GET", "/")
     assert kept.getresponse().read()
-    door.close()
+    endpoint.close()
     kept.request("GET", "/")
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
         kept.getresponse()
     kept.close()
     with pytest.raises(ConnectionRefusedError):
-        ask(door, "GET", "/")
+        request(endpoint, "GET", "/")
 
 
-def test_fifty_clients_are_answered_while_one_is_silent(door: imds.Endpoint) -> None:
-    with socket.create_connection(("127.28.1.5", door.port)) as silent:
+def test_fifty_clients_are_answered_while_one_is_silent(endpoint: imds.Endpoint) -> None:
+    with socket.create_connection(("127.28.1.5", endpoint.port)) as silent:
         silent.sendall(b"GET / HT")
         answers: list[int] = []
-        threads = [threading.Thread(target=lambda: answers.append(ask(door, "GET", "/")[0])) for _ in range(50)]
+        threads = [threading.Thread(target=lambda: answers.append(request(endpoint, "GET", "/")[0])) for _ in range(50)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -428,47 +440,49 @@ def test_fifty_clients_are_answered_while_one_is_silent(door: imds.Endpoint) -> 
     assert answers == [401] * 50
 
 
-def test_invalid_http_is_refused_and_the_service_goes_on(door: imds.Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_http_is_refused_and_the_service_goes_on(
+    endpoint: imds.Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
     for noise in (
         b"\x16\x03\x01\x02\x00\n\n",
         b"GET\r\n\r\n",
         b"BREW /pot HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
     ):
-        with socket.create_connection(("127.28.1.5", door.port), timeout=5) as connection:
+        with socket.create_connection(("127.28.1.5", endpoint.port), timeout=5) as connection:
             connection.sendall(noise)
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(4096):
                 pass
-    assert with_token(door)
+    assert with_token(endpoint)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-# --- faults and announcements on demand ---------------------------------------------------------------------
+# --- faults and notices ---------------------------------------------------------------------
 
 
-def test_an_error_affects_its_paths_as_often_as_asked(service: imds.Service, door: imds.Endpoint) -> None:
-    held = with_token(door)
+def test_an_error_affects_its_paths_as_often_as_asked(service: imds.Service, endpoint: imds.Endpoint) -> None:
+    headers = with_token(endpoint)
     service.control({"faults": [{"path": "*/autoscaling/*", "status": 500, "times": 2}]})
     target = "/latest/meta-data/autoscaling/target-lifecycle-state"
-    assert [ask(door, "GET", target, held)[0] for _ in range(3)] == [500, 500, 200]
-    assert ask(door, "GET", "/latest/meta-data/mac", held)[0] == 200
+    assert [request(endpoint, "GET", target, headers)[0] for _ in range(3)] == [500, 500, 200]
+    assert request(endpoint, "GET", "/latest/meta-data/mac", headers)[0] == 200
     assert service.control({})["faults"][0]["struck"] == 2
 
 
-def test_after_a_single_401_the_next_token_works(service: imds.Service, door: imds.Endpoint) -> None:
+def test_after_a_single_401_the_next_token_works(service: imds.Service, endpoint: imds.Endpoint) -> None:
     service.control({"faults": [{"path": "*/meta-data/*", "kind": "unauthorized", "times": 1}]})
-    assert ask(door, "GET", "/latest/meta-data/mac", with_token(door))[0] == 401
-    assert ask(door, "GET", "/latest/meta-data/mac", with_token(door))[0] == 200
+    assert request(endpoint, "GET", "/latest/meta-data/mac", with_token(endpoint))[0] == 401
+    assert request(endpoint, "GET", "/latest/meta-data/mac", with_token(endpoint))[0] == 200
 
 
-def test_a_hung_answer_hangs_until_its_client_leaves(service: imds.Service, door: imds.Endpoint) -> None:
+def test_a_hung_answer_hangs_until_its_client_leaves(service: imds.Service, endpoint: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "hang"}]})
     before = threading.active_count()
     with pytest.raises(TimeoutError):
-        ask(door, "GET", "/", timeout=0.2)
+        request(endpoint, "GET", "/", timeout=0.2)
     service.control({"faults": []})
-    assert ask(door, "GET", "/")[0] == 401
+    assert request(endpoint, "GET", "/")[0] == 401
     for _ in range(200):
         if threading.active_count() <= before:
             break
@@ -476,16 +490,16 @@ def test_a_hung_answer_hangs_until_its_client_leaves(service: imds.Service, door
     assert threading.active_count() <= before
 
 
-def test_a_refused_request_resets_the_connection(service: imds.Service, door: imds.Endpoint) -> None:
+def test_a_refused_request_resets_the_connection(service: imds.Service, endpoint: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "refused"}]})
     with pytest.raises(ConnectionResetError):
-        ask(door, "GET", "/")
+        request(endpoint, "GET", "/")
 
 
-def test_a_delayed_answer_comes_late(service: imds.Service, door: imds.Endpoint) -> None:
+def test_a_delayed_answer_comes_late(service: imds.Service, endpoint: imds.Endpoint) -> None:
     service.control({"faults": [{"kind": "latency", "milliseconds": 150}]})
     began = time.monotonic()
-    assert ask(door, "GET", "/")[0] == 401
+    assert request(endpoint, "GET", "/")[0] == 401
     assert time.monotonic() - began >= 0.15
 
 
@@ -506,7 +520,7 @@ def test_a_fault_can_be_limited_to_one_instance() -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "control",
     [
         {"faults": [{"kind": "fire"}]},
         {"faults": [{"rate": 2}]},
@@ -519,18 +533,22 @@ def test_a_fault_can_be_limited_to_one_instance() -> None:
         {"spots": 1},
     ],
 )
-def test_an_invalid_control_changes_nothing(service: imds.Service, wanted: dict[str, Any]) -> None:
+def test_an_invalid_control_changes_nothing(service: imds.Service, control: dict[str, Any]) -> None:
     service.control({"faults": [{"path": "/kept"}]})
     with pytest.raises((TypeError, ValueError)):
-        service.control(wanted)
+        service.control(control)
     assert service.control({})["faults"][0]["path"] == "/kept"
     assert service.control({})["notices"] == {}
 
 
 def test_a_notice_holds_until_another_replaces_it(service: imds.Service) -> None:
     service.control({"instance": VIEW.instance_id, "spot": "terminate", "in_seconds": 30, "rebalance": True})
-    told = service.notices[VIEW.instance_id]
-    assert (told.spot, 25 < told.spot_at - time.time() < 31, told.rebalance_at is not None) == ("terminate", True, True)
+    notice = service.notices[VIEW.instance_id]
+    assert (notice.spot, 25 < notice.spot_at - time.time() < 31, notice.rebalance_at is not None) == (
+        "terminate",
+        True,
+        True,
+    )
     service.control({"instance": VIEW.instance_id})
     assert service.notices[VIEW.instance_id].spot is None
     service.clear()

@@ -1,4 +1,4 @@
-"""Process machines: real commands, signals, directories and metadata services; by themselves, and under a localcloud of their own."""
+"""Process machines: real commands, signals, directories and metadata services, alone and behind a localcloud."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from unit.resources import IMAGE, SUBNETS
 
 from localcloud import imds
 
-#: Runs until it is told to end, and says so.
-OBEDIENT = "trap 'echo told; exit 0' TERM; touch was-here; echo ready $INSTANCE_ID; while :; do sleep 0.05; done"
-#: Hears nothing.
-DEAF = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+#: Exits on SIGTERM, with a message.
+EXITS = "trap 'echo terminated; exit 0' TERM; touch was-here; echo ready $INSTANCE_ID; while :; do sleep 0.05; done"
+#: Ignores SIGTERM.
+IGNORES = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 
 class Recorder:
-    """A listener that writes down what it hears."""
+    """A listener that records reports."""
 
     def __init__(self) -> None:
-        self.news: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
 
     def running(self, instance_id: str) -> None:
-        self.news.put(("running", instance_id))
+        self.reports.put(("running", instance_id))
 
     def ended(self, instance_id: str, cause: str, reason: str) -> None:
-        self.news.put((cause, instance_id, reason))
+        self.reports.put((cause, instance_id, reason))
 
     def image_made(self, image_id: str, problem: str | None) -> None:
-        self.news.put(("image", image_id, problem or ""))
+        self.reports.put(("image", image_id, problem or ""))
 
     def next(self) -> tuple[str, ...]:
-        """What is heard next, within ten seconds."""
-        return self.news.get(timeout=10)
+        """The next report, within ten seconds."""
+        return self.reports.get(timeout=10)
 
 
 class Rig:
@@ -76,7 +76,7 @@ class Rig:
         return made
 
     def said(self, id: str, wanted: str) -> str:
-        """The machine's log, once this stands in it."""
+        """The machine's output, once it contains this."""
         return str(
             wait_until(lambda: text if wanted in (text := (self.folder / "logs" / f"{id}.log").read_text()) else "")
         )
@@ -98,7 +98,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     assert not find_processes(made.folder)
 
 
-# --- one machine --------------------------------------------------------------------------------------------
+# --- machines --------------------------------------------------------------------------------------------
 
 
 def test_a_machine_has_its_own_directory_environment_and_metadata_service(
@@ -126,7 +126,7 @@ def test_a_machine_has_its_own_directory_environment_and_metadata_service(
 
 
 def test_stop_asks_the_command_to_end_and_start_finds_the_same_directory(rig: Rig) -> None:
-    host = rig.host(f"test -e was-here && echo again; {OBEDIENT}")
+    host = rig.host(f"test -e was-here && echo again; {EXITS}")
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
@@ -135,21 +135,21 @@ def test_stop_asks_the_command_to_end_and_start_finds_the_same_directory(rig: Ri
     assert not find_processes(rig.folder)
     host.start("i-1")
     assert rig.listener.next() == ("running", "i-1")
-    assert "told" in rig.said("i-1", "again")
+    assert "terminated" in rig.said("i-1", "again")
 
 
 def test_a_reboot_restarts_the_command_in_the_same_directory_and_reports_nothing(rig: Rig) -> None:
-    host = rig.host(f"test -e was-here && echo again; {OBEDIENT}")
+    host = rig.host(f"test -e was-here && echo again; {EXITS}")
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
     host.reboot("i-1")
     rig.said("i-1", "again")
-    assert rig.listener.news.empty()
+    assert rig.listener.reports.empty()
 
 
 def test_a_deaf_command_is_killed_after_the_bound(rig: Rig) -> None:
-    host = rig.host(DEAF, stop_seconds=0.3)
+    host = rig.host(IGNORES, stop_seconds=0.3)
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
@@ -161,14 +161,14 @@ def test_a_deaf_command_is_killed_after_the_bound(rig: Rig) -> None:
 
 
 def test_terminate_leaves_the_log_and_nothing_else(rig: Rig) -> None:
-    host = rig.host(OBEDIENT)
+    host = rig.host(EXITS)
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
     host.terminate("i-1")
     assert rig.listener.next() == ("terminated", "i-1", "")
     assert not (rig.folder / "machines" / "i-1").exists()
-    assert "told" in (rig.folder / "logs" / "i-1.log").read_text()
+    assert "terminated" in (rig.folder / "logs" / "i-1.log").read_text()
     assert not find_processes(rig.folder)
     host.terminate("i-1")
     assert rig.listener.next() == ("terminated", "i-1", "")
@@ -201,7 +201,7 @@ def test_a_command_that_exits_fails_its_machine(rig: Rig, script: str, cause: st
 
 
 def test_a_machine_that_cannot_be_created_fails_and_the_next_one_runs(rig: Rig) -> None:
-    host = rig.host(OBEDIENT)
+    host = rig.host(EXITS)
     (rig.folder / "machines" / "i-1").write_text("in the way")
     host.launch(machine())
     cause, id, reason = rig.listener.next()
@@ -224,13 +224,13 @@ def test_an_address_that_is_taken_fails_its_machine(rig: Rig) -> None:
 
 
 def test_an_image_is_a_copy_of_the_directory_and_boots_again(rig: Rig) -> None:
-    host = rig.host(f"test -e disk && cat disk; cat user-data; echo $INSTANCE_ID > disk; mkfifo pipe; {OBEDIENT}")
+    host = rig.host(f"test -e disk && cat disk; cat user-data; echo $INSTANCE_ID > disk; mkfifo pipe; {EXITS}")
     host.launch(machine(user_data=b"first\n"))
     rig.listener.next()
     rig.said("i-1", "ready")
     host.make_image("i-1", "ami-2", reboot=True)
     assert rig.listener.next() == ("image", "ami-2", "")
-    rig.said("i-1", "told")
+    rig.said("i-1", "terminated")
     host.launch(machine("i-2", image="ami-2", last=6, user_data=b"second\n"))
     assert rig.listener.next() == ("running", "i-2")
     assert rig.said("i-2", "ready").splitlines()[:2] == ["i-1", "second"]
@@ -239,7 +239,7 @@ def test_an_image_is_a_copy_of_the_directory_and_boots_again(rig: Rig) -> None:
 
 
 def test_an_image_of_what_cannot_be_read_says_so(rig: Rig) -> None:
-    host = rig.host(OBEDIENT)
+    host = rig.host(EXITS)
     host.launch(machine())
     rig.listener.next()
     rig.said("i-1", "ready")
@@ -249,7 +249,7 @@ def test_an_image_of_what_cannot_be_read_says_so(rig: Rig) -> None:
 
 
 def test_thirty_machines_run_at_once_and_all_end(rig: Rig) -> None:
-    host = rig.host(OBEDIENT)
+    host = rig.host(EXITS)
     began = time.monotonic()
     for number in range(30):
         host.launch(machine(f"i-{number}", last=10 + number))
@@ -266,7 +266,7 @@ def test_thirty_machines_run_at_once_and_all_end(rig: Rig) -> None:
 
 
 def test_close_kills_machines_that_ignore_sigterm(rig: Rig) -> None:
-    host = rig.host(DEAF, stop_seconds=0.3)
+    host = rig.host(IGNORES, stop_seconds=0.3)
     for number in range(5):
         host.launch(machine(f"i-{number}", last=10 + number))
         rig.listener.next()
@@ -275,7 +275,7 @@ def test_close_kills_machines_that_ignore_sigterm(rig: Rig) -> None:
     assert not find_processes(rig.folder)
 
 
-# --- whose a process is -------------------------------------------------------------------------------------
+# --- marked processes -------------------------------------------------------------------------------------
 
 
 def test_a_sweep_terminates_marked_processes_and_no_others(tmp_path: Path) -> None:
@@ -329,9 +329,9 @@ def test_a_command_is_words_and_its_program_a_path() -> None:
     assert Path(parse_command("sh")[0]).is_absolute()
 
 
-# --- under a localcloud -------------------------------------------------------------------------------------
+# --- behind a localcloud -------------------------------------------------------------------------------------
 
-#: An instance that learns who it is and uses its role's credentials, with boto3 and nothing else.
+#: Reads its metadata and uses its role's credentials, with boto3 and nothing else.
 WORKER = """
 import os, time, boto3
 from botocore.utils import IMDSFetcher
@@ -447,7 +447,7 @@ def test_instances_use_their_roles_credentials_and_learn_of_their_end(localcloud
 
 
 def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: Localcloud) -> None:
-    localcloud.up(f"sh -c {json.dumps(OBEDIENT.replace('$', chr(92) + '$'))}")
+    localcloud.up(f"sh -c {json.dumps(EXITS.replace('$', chr(92) + '$'))}")
     make_group(localcloud, 2)
     wait_until(lambda: list(localcloud.lifecycle_states("fleet").values()) == ["InService"] * 2)
     victim, other = localcloud.lifecycle_states("fleet")
@@ -471,7 +471,7 @@ def test_a_killed_instance_is_terminated_and_its_group_replaces_it(localcloud: L
 
 
 def test_after_a_crash_of_localcloud_the_next_one_terminates_the_processes(localcloud: Localcloud) -> None:
-    localcloud.up(f"sh -c {json.dumps(OBEDIENT.replace('$', chr(92) + '$'))}")
+    localcloud.up(f"sh -c {json.dumps(EXITS.replace('$', chr(92) + '$'))}")
     make_group(localcloud, 3)
     wait_until(lambda: len(find_processes(localcloud.state)) >= 3)
     left = find_processes(localcloud.state)

@@ -153,7 +153,7 @@ def plain(thing: Any) -> Any:
 
 
 def overrides(ours: type) -> dict[str, tuple[Any, Any]]:
-    """The methods of moto's that a class of localcloud overrides, but for constructors: path -> (moto's, localcloud's)."""
+    """The methods of moto's that a class overrides, but for constructors: path -> (moto's, localcloud's)."""
     pairs: dict[str, tuple[Any, Any]] = {}
     for position, owner in enumerate(ours.__mro__):
         if owner.__module__.startswith("localcloud"):
@@ -170,8 +170,8 @@ def overrides(ours: type) -> dict[str, tuple[Any, Any]]:
 
 def test_moto_is_the_version_that_localcloud_was_written_for() -> None:
     assert moto.__version__ == MOTO, (
-        f"moto is {moto.__version__}, localcloud was written for {MOTO}: run this file's other tests, look at what they "
-        "name, run all of localcloud/tests/unit, then raise MOTO here and the pin in the requirements"
+        f"moto is {moto.__version__}, localcloud was written for {MOTO}: run this file's other tests, look at what "
+        "they name, run all of localcloud/tests/unit, then raise MOTO here and the pin in the requirements"
     )
 
 
@@ -191,8 +191,8 @@ def test_what_localcloud_relies_on_is_unchanged(path: str) -> None:
     expected, reason = RELIED_ON[path]
     now = fingerprint(found(path))
     assert now == expected, (
-        f"the body of {path} has changed ({now}, was {expected}); localcloud relies on it because {reason}: read it, run "
-        "localcloud/tests/unit, then correct RELIED_ON"
+        f"the body of {path} has changed ({now}, was {expected}); localcloud relies on it because {reason}: "
+        "read it, run localcloud/tests/unit, then correct RELIED_ON"
     )
 
 

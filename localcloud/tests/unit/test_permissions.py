@@ -1,4 +1,4 @@
-"""The table of permissions against AWS's own Service Authorization Reference, an excerpt of which lies beside this file."""
+"""The table of permissions agrees with an excerpt of AWS's Service Authorization Reference (the JSON file here)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def entered(running: Cloud) -> Iterator[None]:
 def test_a_row_has_every_required_type_and_no_foreign_one(name: str) -> None:
     required, optional = reference()["actions"][name]
     types = RESOURCE_TYPES[name]
-    if types == ("*",):  # tags: whatever the ids are of
+    if types == ("*",):  # tags: resources of any type
         assert not required
         assert len(optional) == 10
         return

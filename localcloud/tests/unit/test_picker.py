@@ -1,4 +1,4 @@
-"""The quick picker finds what moto's finds."""
+"""localcloud's faster picker finds the same as moto's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localcloud.testing import Cloud
 from moto.core.serialize import XFormedAttributePicker
 from unit.resources import described, make_group
 
-CALLS = "describe_instances describe_images describe_volumes describe_network_interfaces describe_vpcs describe_security_groups".split()
+RESOURCES = "instances images volumes network_interfaces vpcs security_groups".split()
 
 
 def test_every_answer_is_the_same_as_with_motos_own_picker(
@@ -20,7 +20,7 @@ def test_every_answer_is_the_same_as_with_motos_own_picker(
     autoscaling = make_group(cloud, DesiredCapacity=2)
 
     def answers() -> list[Any]:
-        given = [getattr(ec2, call)() for call in CALLS]
+        given = [getattr(ec2, f"describe_{name}")() for name in RESOURCES]
         for answer in given:
             del answer["ResponseMetadata"]
         return [*given, described(autoscaling)]

@@ -1,7 +1,6 @@
-"""Wrong calls to Auto Scaling get AWS's error codes: every operation that localcloud answers, every way to get it wrong.
+"""Wrong calls to Auto Scaling get AWS's error codes: each operation that localcloud answers, each way to call it wrong.
 
-The codes are those of the API reference; a code that botocore's service model lists for no operation is ``ValidationError`` (API,
-"Common Errors"), which the last test but one holds this table to.
+The codes are those of the API reference, or ``ValidationError`` ("Common Errors").
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from unit.resources import described, make_group, refused
 
 MODEL = ServiceModel(Loader().load_service_model("autoscaling", "service-2"), "autoscaling")
 FLEET = {"AutoScalingGroupName": "fleet"}
-NOBODY = {"AutoScalingGroupName": "nobody"}
-STRANGER = "i-0123456789abcdef0"
+MISSING = {"AutoScalingGroupName": "missing"}
+UNKNOWN = "i-0123456789abcdef0"
 DRAIN = {"LifecycleHookName": "drain", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
 TAG = {"ResourceType": "auto-scaling-group", "Key": "k", "Value": "v", "PropagateAtLaunch": False}
 MIXED = {"LaunchTemplateName": "fleet-template", "LaunchTemplateId": "lt-1", "Version": "1"}
@@ -47,8 +46,9 @@ class Wrong:
     """A call that AWS refuses.
 
     Attributes:
-        given: parameters; ``{serving}`` and ``{draining}`` stand for the ids of a member in service and of one in ``Terminating:Wait``.
-        after: a right call that makes it wrong.
+        given: parameters; ``{serving}`` and ``{draining}`` are replaced by the ids of an instance in service
+            and of one in ``Terminating:Wait``.
+        after: calls that are made before.
     """
 
     call: str
@@ -67,7 +67,7 @@ def wrong(call: str, given: dict[str, Any], code: str, says: str, *after: tuple[
 
 
 def invalid(call: str, given: dict[str, Any], says: str, *after: tuple[str, dict[str, Any]]) -> Wrong:
-    """A row that ends in ValidationError."""
+    """A row that is answered with ValidationError."""
     return Wrong(call, given, "ValidationError", says, after)
 
 
@@ -106,13 +106,13 @@ TABLE = [
         group(LifecycleHookSpecificationList=[{**DRAIN, "HeartbeatTimeout": 29}]),
         "between 30 and 7200",
     ),
-    invalid("UpdateAutoScalingGroup", NOBODY, "AutoScalingGroup name not found"),
+    invalid("UpdateAutoScalingGroup", MISSING, "AutoScalingGroup name not found"),
     invalid(
         "UpdateAutoScalingGroup",
         {**FLEET, "DesiredCapacity": 9},
         "must be between the specified min size:0 and max size:4",
     ),
-    invalid("DeleteAutoScalingGroup", NOBODY, "AutoScalingGroup name not found"),
+    invalid("DeleteAutoScalingGroup", MISSING, "AutoScalingGroup name not found"),
     wrong("DeleteAutoScalingGroup", FLEET, "ResourceInUse", "while there are instances"),
     invalid(
         "DeleteAutoScalingGroup",
@@ -120,7 +120,7 @@ TABLE = [
         "deletion protection is prevent-force-deletion",
         ("UpdateAutoScalingGroup", {**FLEET, "DeletionProtection": "prevent-force-deletion"}),
     ),
-    invalid("SetDesiredCapacity", {**NOBODY, "DesiredCapacity": 1}, "AutoScalingGroup name not found"),
+    invalid("SetDesiredCapacity", {**MISSING, "DesiredCapacity": 1}, "AutoScalingGroup name not found"),
     invalid("SetDesiredCapacity", {**FLEET, "DesiredCapacity": 5}, "above max value 4"),
     invalid("SetDesiredCapacity", {**FLEET, "DesiredCapacity": -1}, "below min value 0"),
     wrong(
@@ -129,29 +129,29 @@ TABLE = [
         "ScalingActivityInProgress",
         "Scaling activity .* is in progress and blocks this action",
     ),
-    invalid("SuspendProcesses", {**NOBODY}, "AutoScalingGroup name not found"),
+    invalid("SuspendProcesses", {**MISSING}, "AutoScalingGroup name not found"),
     invalid("SuspendProcesses", {**FLEET, "ScalingProcesses": ["Lunch"]}, "Invalid process name: Lunch"),
-    invalid("ResumeProcesses", {**NOBODY}, "AutoScalingGroup name not found"),
+    invalid("ResumeProcesses", {**MISSING}, "AutoScalingGroup name not found"),
     invalid("ResumeProcesses", {**FLEET, "ScalingProcesses": ["Lunch"]}, "Invalid process name: Lunch"),
-    invalid("EnableMetricsCollection", {**NOBODY, "Granularity": "1Minute"}, "AutoScalingGroup name not found"),
+    invalid("EnableMetricsCollection", {**MISSING, "Granularity": "1Minute"}, "AutoScalingGroup name not found"),
     invalid("EnableMetricsCollection", {**FLEET, "Granularity": "5Minutes"}, "the only valid value is 1Minute"),
     invalid(
         "EnableMetricsCollection", {**FLEET, "Granularity": "1Minute", "Metrics": ["Mood"]}, "Metric is not valid: Mood"
     ),
-    invalid("DisableMetricsCollection", NOBODY, "AutoScalingGroup name not found"),
+    invalid("DisableMetricsCollection", MISSING, "AutoScalingGroup name not found"),
     invalid("DisableMetricsCollection", {**FLEET, "Metrics": ["Mood"]}, "Metric is not valid: Mood"),
     # tags
-    invalid("CreateOrUpdateTags", {"Tags": [{**TAG, "ResourceId": "nobody"}]}, "AutoScalingGroup name not found"),
+    invalid("CreateOrUpdateTags", {"Tags": [{**TAG, "ResourceId": "missing"}]}, "AutoScalingGroup name not found"),
     invalid("CreateOrUpdateTags", {"Tags": [{**TAG, "ResourceId": "fleet", "Key": "aws:x"}]}, "reserved"),
     invalid(
         "CreateOrUpdateTags",
         {"Tags": [{**TAG, "ResourceId": "fleet", "Key": "k" * 129}]},
         "length less than or equal to 128",
     ),
-    invalid("DeleteTags", {"Tags": [{**TAG, "ResourceId": "nobody"}]}, "AutoScalingGroup name not found"),
+    invalid("DeleteTags", {"Tags": [{**TAG, "ResourceId": "missing"}]}, "AutoScalingGroup name not found"),
     invalid("DescribeTags", {"Filters": [{"Name": "colour", "Values": ["red"]}]}, "Filter type colour is not correct"),
     # hooks
-    invalid("PutLifecycleHook", {**NOBODY, **DRAIN}, "AutoScalingGroup name not found"),
+    invalid("PutLifecycleHook", {**MISSING, **DRAIN}, "AutoScalingGroup name not found"),
     invalid("PutLifecycleHook", {**FLEET, "LifecycleHookName": "new"}, "Invalid lifecycle transition: none given"),
     invalid(
         "PutLifecycleHook",
@@ -168,10 +168,10 @@ TABLE = [
         "maximum number of lifecycle hooks",
         *(("PutLifecycleHook", {**FLEET, **DRAIN, "LifecycleHookName": f"h{n}"}) for n in range(49)),
     ),
-    invalid("DescribeLifecycleHooks", NOBODY, "AutoScalingGroup name not found"),
-    invalid("DeleteLifecycleHook", {**NOBODY, "LifecycleHookName": "drain"}, "AutoScalingGroup name not found"),
+    invalid("DescribeLifecycleHooks", MISSING, "AutoScalingGroup name not found"),
+    invalid("DeleteLifecycleHook", {**MISSING, "LifecycleHookName": "drain"}, "AutoScalingGroup name not found"),
     invalid("DeleteLifecycleHook", {**FLEET, "LifecycleHookName": "other"}, "No Lifecycle Hook found"),
-    invalid("CompleteLifecycleAction", {**DONE, **NOBODY}, "AutoScalingGroup name not found"),
+    invalid("CompleteLifecycleAction", {**DONE, **MISSING}, "AutoScalingGroup name not found"),
     invalid(
         "CompleteLifecycleAction",
         {**DONE, "LifecycleHookName": "other"},
@@ -183,7 +183,7 @@ TABLE = [
         "No active Lifecycle Action found with instance ID",
     ),
     invalid(
-        "CompleteLifecycleAction", {**DONE, "InstanceId": STRANGER}, "No active Lifecycle Action found with instance ID"
+        "CompleteLifecycleAction", {**DONE, "InstanceId": UNKNOWN}, "No active Lifecycle Action found with instance ID"
     ),
     invalid(
         "CompleteLifecycleAction", {**DONE, "LifecycleActionResult": "RETRY"}, "Invalid lifecycle action result: RETRY"
@@ -205,7 +205,7 @@ TABLE = [
         "No active Lifecycle Action found with instance ID",
         ("CompleteLifecycleAction", DONE),
     ),
-    invalid("RecordLifecycleActionHeartbeat", {**ACTION, **NOBODY}, "AutoScalingGroup name not found"),
+    invalid("RecordLifecycleActionHeartbeat", {**ACTION, **MISSING}, "AutoScalingGroup name not found"),
     invalid(
         "RecordLifecycleActionHeartbeat", {**ACTION, "InstanceId": "{serving}"}, "No active Lifecycle Action found"
     ),
@@ -213,12 +213,12 @@ TABLE = [
         "RecordLifecycleActionHeartbeat", ACTION, "No active Lifecycle Action found", ("CompleteLifecycleAction", DONE)
     ),
     invalid("RecordLifecycleActionHeartbeat", {**FLEET, "LifecycleHookName": "drain"}, "either the instance ID or"),
-    # members
+    # instances
     invalid(
-        "SetInstanceProtection", {**NOBODY, **IDS, "ProtectedFromScaleIn": True}, "AutoScalingGroup name not found"
+        "SetInstanceProtection", {**MISSING, **IDS, "ProtectedFromScaleIn": True}, "AutoScalingGroup name not found"
     ),
     invalid(
-        "SetInstanceProtection", {**FLEET, "InstanceIds": [STRANGER], "ProtectedFromScaleIn": True}, "is not part of"
+        "SetInstanceProtection", {**FLEET, "InstanceIds": [UNKNOWN], "ProtectedFromScaleIn": True}, "is not part of"
     ),
     invalid(
         "SetInstanceProtection",
@@ -227,32 +227,32 @@ TABLE = [
     ),
     wrong(
         "SetInstanceProtection",
-        {**FLEET, "InstanceIds": [STRANGER] * 51, "ProtectedFromScaleIn": True},
+        {**FLEET, "InstanceIds": [UNKNOWN] * 51, "ProtectedFromScaleIn": True},
         "LimitExceeded",
         "50",
     ),
-    invalid("SetInstanceHealth", {"InstanceId": STRANGER, "HealthStatus": "Unhealthy"}, "No managed instance found"),
+    invalid("SetInstanceHealth", {"InstanceId": UNKNOWN, "HealthStatus": "Unhealthy"}, "No managed instance found"),
     invalid("SetInstanceHealth", {"InstanceId": "{serving}", "HealthStatus": "Ill"}, "Valid instance health states"),
-    invalid("EnterStandby", {**OUT, **NOBODY}, "AutoScalingGroup name not found"),
+    invalid("EnterStandby", {**OUT, **MISSING}, "AutoScalingGroup name not found"),
     invalid("EnterStandby", {**OUT, "InstanceIds": ["{draining}"]}, "is not in InService"),
-    invalid("EnterStandby", {**OUT, "InstanceIds": [STRANGER]}, "is not part of"),
+    invalid("EnterStandby", {**OUT, "InstanceIds": [UNKNOWN]}, "is not part of"),
     invalid("EnterStandby", OUT, "min-size=1", ("UpdateAutoScalingGroup", {**FLEET, "MinSize": 1})),
-    invalid("ExitStandby", {**NOBODY, **IDS}, "AutoScalingGroup name not found"),
+    invalid("ExitStandby", {**MISSING, **IDS}, "AutoScalingGroup name not found"),
     invalid("ExitStandby", {**FLEET, **IDS}, "is not in Standby"),
-    invalid("DetachInstances", {**OUT, **NOBODY}, "AutoScalingGroup name not found"),
+    invalid("DetachInstances", {**OUT, **MISSING}, "AutoScalingGroup name not found"),
     invalid(
         "DetachInstances",
         {**OUT, "InstanceIds": ["{draining}"]},
         "is not in InService or Standby or Terminating:Retained",
     ),
-    invalid("DetachInstances", {**OUT, "InstanceIds": [STRANGER] * 21}, "20"),
-    invalid("AttachInstances", {**NOBODY, **IDS}, "AutoScalingGroup name not found"),
+    invalid("DetachInstances", {**OUT, "InstanceIds": [UNKNOWN] * 21}, "20"),
+    invalid("AttachInstances", {**MISSING, **IDS}, "AutoScalingGroup name not found"),
     invalid("AttachInstances", {**FLEET, **IDS}, "already part of Auto Scaling group fleet"),
-    invalid("AttachInstances", {**FLEET, "InstanceIds": [STRANGER]}, "Invalid Instance ID"),
-    invalid("AttachInstances", {**FLEET, "InstanceIds": [STRANGER] * 21}, "20"),
+    invalid("AttachInstances", {**FLEET, "InstanceIds": [UNKNOWN]}, "Invalid Instance ID"),
+    invalid("AttachInstances", {**FLEET, "InstanceIds": [UNKNOWN] * 21}, "20"),
     invalid(
         "TerminateInstanceInAutoScalingGroup",
-        {"InstanceId": STRANGER, "ShouldDecrementDesiredCapacity": True},
+        {"InstanceId": UNKNOWN, "ShouldDecrementDesiredCapacity": True},
         "No managed instance found",
     ),
     invalid(
@@ -262,7 +262,7 @@ TABLE = [
         ("UpdateAutoScalingGroup", {**FLEET, "MinSize": 1}),
     ),
     # refreshes
-    invalid("StartInstanceRefresh", NOBODY, "AutoScalingGroup name not found"),
+    invalid("StartInstanceRefresh", MISSING, "AutoScalingGroup name not found"),
     wrong("StartInstanceRefresh", FLEET, "InstanceRefreshInProgress", "already in progress", STARTED),
     invalid(
         "StartInstanceRefresh",
@@ -281,20 +281,20 @@ TABLE = [
         "DesiredConfiguration parameter is empty",
     ),
     invalid("StartInstanceRefresh", {**FLEET, "DesiredConfiguration": {"LaunchTemplate": {**MIXED}}}, "but not both"),
-    invalid("CancelInstanceRefresh", NOBODY, "AutoScalingGroup name not found"),
+    invalid("CancelInstanceRefresh", MISSING, "AutoScalingGroup name not found"),
     wrong(
         "CancelInstanceRefresh", FLEET, "ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh"
     ),
-    invalid("RollbackInstanceRefresh", NOBODY, "AutoScalingGroup name not found"),
+    invalid("RollbackInstanceRefresh", MISSING, "AutoScalingGroup name not found"),
     wrong(
         "RollbackInstanceRefresh", FLEET, "ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh"
     ),
     wrong(
         "RollbackInstanceRefresh", FLEET, "IrreversibleInstanceRefresh", "desired configuration was not found", STARTED
     ),
-    invalid("DescribeInstanceRefreshes", NOBODY, "AutoScalingGroup name not found"),
-    invalid("DescribeInstanceRefreshes", {**FLEET, "InstanceRefreshIds": ["nobody"]}, "not found"),
-    invalid("DescribeScalingActivities", NOBODY, "AutoScalingGroup name not found"),
+    invalid("DescribeInstanceRefreshes", MISSING, "AutoScalingGroup name not found"),
+    invalid("DescribeInstanceRefreshes", {**FLEET, "InstanceRefreshIds": ["missing"]}, "not found"),
+    invalid("DescribeScalingActivities", MISSING, "AutoScalingGroup name not found"),
     invalid(
         "DescribeScalingActivities",
         {"Filters": [{"Name": "Colour", "Values": ["red"]}]},
@@ -338,14 +338,14 @@ TABLE = [
 
 @dataclass(frozen=True)
 class Fleet:
-    """A group with a member in service and one that drains, and a client that leaves every check to the server."""
+    """A group with an instance in service and one that drains, and a client that leaves all checks to the server."""
 
     cloud: Cloud
     client: Any
     ids: dict[str, str]
 
     def call(self, operation: str, given: dict[str, Any]) -> Any:
-        """Call it, with the members' ids put in."""
+        """Make a call, with the instances' ids filled in."""
         return getattr(self.client, snake(operation))(**self._filled(given))
 
     def _filled(self, value: Any) -> Any:
@@ -402,8 +402,9 @@ def test_every_operation_that_is_answered_is_in_the_table() -> None:
 
 def test_unreadable_or_unknown_input_is_the_callers_error(fleet: Fleet, cloud: Cloud) -> None:
     def said(body: str) -> tuple[int, str]:
-        credential = "AWS4-HMAC-SHA256 Credential=localcloud/20260101/us-east-1/autoscaling/aws4_request, SignedHeaders=host, Signature=x"
-        headers = {"Authorization": credential, "Content-Type": "application/x-www-form-urlencoded"}
+        scope = "localcloud/20260101/us-east-1/autoscaling/aws4_request"
+        authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=x"
+        headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(urllib.request.Request(cloud.url, body.encode(), headers))
         with caught.value as answer:
