@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # check_image.sh COMPOSE_VERSION XVFB(True|False) WORKER_IMAGE prints a line for everything that is missing or does not work on the host. No output: all is well.
 set -uo pipefail
+exec 2>/dev/null # over SSH Ansible runs a script in a terminal, which would mix stderr into stdout
 compose_version=$1 xvfb=$2 worker_image=$3
 problem() { echo "$*"; }
 
