@@ -57,12 +57,12 @@ def api() -> Iterator[int]:
 def cloud(base: str, key: KeyPair, api: int) -> Iterator[Cloud]:
     """A host of containers, which leaves nothing when it is closed."""
     recorder = Recorder()
-    metadata = imds.Service(lambda instance_id: cloud.views.get(instance_id))
+    metadata = imds.Service(lambda instance_id: machines.views.get(instance_id))
     host = container.open_host(api, recorder, serve=metadata.serve, report=print)
-    cloud = Cloud(host, recorder, key, api, itertools.count(10))
-    yield cloud
+    machines = Cloud(host, recorder, key, api, itertools.count(10))
+    yield machines
     host.close()
-    assert cloud.left() == []
+    assert machines.left() == []
 
 
 @pytest.fixture(scope="session")

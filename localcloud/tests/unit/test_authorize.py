@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -304,10 +305,9 @@ def test_a_tag_of_the_group_can_be_the_condition(enforced: Cloud, user: str) -> 
         for name, owner in (("mine", "mine"), ("theirs", "theirs")):
             make_group(enforced, f"{key}-{name}", Tags=[{"Key": "Team", "Value": owner, "PropagateAtLaunch": False}])
         scale = to("autoscaling").set_desired_capacity
-        assert outcome(lambda s=scale, k=key: s(AutoScalingGroupName=f"{k}-mine", DesiredCapacity=0)) == "done"  # type: ignore[misc]
-        assert (
-            outcome(lambda s=scale, k=key: s(AutoScalingGroupName=f"{k}-theirs", DesiredCapacity=0)) == "AccessDenied"
-        )  # type: ignore[misc]
+        for name, expected in (("mine", "done"), ("theirs", "AccessDenied")):
+            call = partial(scale, AutoScalingGroupName=f"{key}-{name}", DesiredCapacity=0)
+            assert outcome(call) == expected
 
 
 def test_a_policy_variable_limits_a_user_to_itself(enforced: Cloud, user: str) -> None:

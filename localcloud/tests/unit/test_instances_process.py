@@ -498,8 +498,9 @@ def test_notices_reach_instances_and_a_hung_metadata_service_hangs_no_other(loca
     one, other = localcloud.lifecycle_states("fleet")
 
     def metadata(id: str) -> str:
-        lines = wait_until(lambda: "AWS_EC2_METADATA" in localcloud.log(id) and localcloud.log(id)).splitlines()
-        return next(str(line).partition("=")[2] for line in lines if line.startswith("AWS_EC2_METADATA"))
+        wait_until(lambda: "AWS_EC2_METADATA" in localcloud.log(id))
+        lines = localcloud.log(id).splitlines()
+        return next(line.partition("=")[2] for line in lines if line.startswith("AWS_EC2_METADATA"))
 
     def read(id: str, path: str, timeout: float = 5) -> str:
         base, headers = metadata(id), {imds.TTL_HEADER: "60"}

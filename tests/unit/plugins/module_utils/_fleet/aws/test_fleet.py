@@ -66,7 +66,7 @@ def version(number: int, default: bool = False, **data: Any) -> dict[str, Any]:
 
 
 def template(answers: Any, settings: Settings) -> LaunchTemplate:
-    found = read.PARTS["template"](answers.call, settings)
+    found: LaunchTemplate | None = read.PARTS["template"](answers.call, settings)
     assert found is not None
     return found
 

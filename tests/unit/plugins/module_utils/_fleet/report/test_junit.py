@@ -8,6 +8,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.junit import to_junit
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report import samples
 from ansible_collections.wekruit.ghosthands.tests.unit.plugins.module_utils._fleet.report.samples import (
@@ -48,7 +49,7 @@ def misshapen(element: ElementTree.Element) -> list[str]:
     [samples.right(), samples.faulty(), samples.none(), samples.large(60)],
     ids=["right", "faulty", "none", "large"],
 )
-def test_the_document_has_the_shape_that_readers_expect(sample: tuple[samples.Fleet, list[samples.Finding]]) -> None:
+def test_the_document_has_the_shape_that_readers_expect(sample: tuple[samples.Fleet, list[Finding]]) -> None:
     root = ElementTree.fromstring(to_junit(*sample))
     assert root.tag == "testsuites"
     assert misshapen(root) == []
