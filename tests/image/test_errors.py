@@ -223,12 +223,12 @@ def test_versions_are_compared_as_numbers(tmp_path: Path, version: str, supporte
 def test_another_program_of_that_name_is_an_error() -> None:
     done = image_command("true", "check")
     assert done.returncode == 1
-    assert re.fullmatch(r"image: true does not say its version as Packer does; get .*\n", done.stderr)
+    assert re.fullmatch(r"image: true prints no Packer version; get .*\n", done.stderr)
 
 
 def test_an_unknown_argument_is_refused() -> None:
     done = image_command("true", "azure")
-    assert (done.returncode, done.stderr) == (1, "image: say aws, local or check\n")
+    assert (done.returncode, done.stderr) == (1, "image: usage: .ci/image aws|local|check [packer options]\n")
 
 
 def test_the_template_is_formatted_and_valid(current: str) -> None:
