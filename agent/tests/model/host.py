@@ -174,7 +174,7 @@ class Host:
             self.timeline.after(5, self.vanish)
 
     def vanish(self, reason: str = "") -> None:
-        """It is gone at once, whatever ran on it."""
+        """It is gone at once, with everything that ran on it."""
         if not self.alive:
             return
         self.alive = self.up = False
@@ -362,7 +362,7 @@ class Host:
             self.timeline.at(due, self._advance_worker, worker)
 
     def poll_queue(self) -> None:
-        """An idle worker polls the queue at this very moment."""
+        """An idle worker polls the queue now."""
         if self.worker and not self.worker.job:
             self.worker.advance(self.now)
             self.worker_acted()

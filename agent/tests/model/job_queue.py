@@ -93,7 +93,7 @@ class MemoryJobQueue:
 
     @property
     def length(self) -> int:
-        """How many jobs wait. VALET's scaler looks at nothing else."""
+        """How many jobs wait. VALET's scaler uses nothing else."""
         return len(self._pending)
 
     def take(self, worker: str, now: float) -> Job | None:

@@ -72,7 +72,7 @@ class Worker:
         shutting_down: whether it has received SIGTERM.
         exit_code: None while it runs.
         deregistered: whether it has set itself to `offline` in the registry.
-        completes_hook: it is about to complete the hook; whoever runs the model does that and resets this.
+        completes_hook: it is about to complete the hook; the caller does that and resets this.
         ignores_sigterm: for a process that hangs.
     """
 

@@ -1,7 +1,7 @@
 """`docker` on a process instance: its one container is a process, the modelled worker. Other commands are refused.
 
 `fake_docker.py FOLDER ARGUMENTS`: FOLDER is the instance's. A separate process (`fake_docker.py FOLDER shim`) waits for
-the exit of the worker, as containerd's shim does, so that the exit code is known whoever asks. The states of api and
+the exit of the worker, as containerd's shim does, so that the exit code is known. The states of api and
 deploy-server are only words in a file.
 """
 

@@ -91,15 +91,15 @@ def test_a_busy_instance_is_protected_and_its_hook_completed_soon_after_its_job(
 
 
 def test_agents_killed_at_random_moments_finish_the_drain(fleet: Fleet) -> None:
-    chance = random.Random(5)
+    rng = random.Random(5)
     fleet.launch(4)
-    jobs = submit(fleet, {f"long-{number}": chance.uniform(4, 10) for number in range(4)})
+    jobs = submit(fleet, {f"long-{number}": rng.uniform(4, 10) for number in range(4)})
     leaving = list(fleet.instances())
     for instance in leaving:
         fleet.terminate(instance)
-    for victim in chance.sample(leaving * KILLS, len(leaving) * KILLS):
-        time.sleep(chance.uniform(0.1, 0.8))
-        with contextlib.suppress(ProcessLookupError):  # between two lives
+    for victim in rng.sample(leaving * KILLS, len(leaving) * KILLS):
+        time.sleep(rng.uniform(0.1, 0.8))
+        with contextlib.suppress(ProcessLookupError):  # between two processes
             if not fleet.completions(victim):
                 fleet.kill_watch(victim)
     for instance in leaving:

@@ -38,14 +38,14 @@ def installed(commands: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_the_installed_agent_uses_only_its_own_packages(installed: Path) -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         [installed / "bin/python", "-I", "-m", "ghosthands_agent", "--help"],
         cwd="/",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "refresh-registry-login" in said.stdout
+    assert "refresh-registry-login" in output.stdout
     code = "import ghosthands_agent, botocore; print(ghosthands_agent.__file__); print(botocore.__file__)"
     found = subprocess.run(
         [installed / "bin/python", "-I", "-c", code], cwd="/", capture_output=True, text=True, check=True

@@ -1,1 +1,1 @@
-"""Chaos: randomised lives of a fleet in virtual time, under the agent's own procedures."""
+"""Randomised schedules of a fleet in virtual time, under the agent's real procedures."""

@@ -37,7 +37,7 @@ LIMIT_SECONDS = 150.0  # from the last event of a wave to the last completion
 
 
 @dataclass(frozen=True)
-class Life:
+class InstanceSchedule:
     """What happens to one instance, in seconds after its wave began.
 
     Attributes:
@@ -55,47 +55,49 @@ class Life:
     metadata_down: tuple[float, float] | None
 
 
-def draw(dice: random.Random) -> Life:
-    """A life: a job of 3 to 20 s, a termination at any moment of it, and some of the faults."""
-    terminated = dice.uniform(2, 20)
-    return Life(
-        job=dice.uniform(3, 20),
+def draw(rng: random.Random) -> InstanceSchedule:
+    """A schedule: a job of 3 to 20 s, a termination at any time, and some of the faults."""
+    terminated = rng.uniform(2, 20)
+    return InstanceSchedule(
+        job=rng.uniform(3, 20),
         terminated=terminated,
-        kills=tuple(sorted(terminated + dice.uniform(-2, 8) for _ in range(dice.choice((0, 0, 1, 2, 4))))),
-        crash=dice.uniform(1, 25) if dice.random() < 0.15 else None,
-        metadata_down=(dice.uniform(0, 20), dice.uniform(1, 12)) if dice.random() < 0.25 else None,
+        kills=tuple(sorted(terminated + rng.uniform(-2, 8) for _ in range(rng.choice((0, 0, 1, 2, 4))))),
+        crash=rng.uniform(1, 25) if rng.random() < 0.15 else None,
+        metadata_down=(rng.uniform(0, 20), rng.uniform(1, 12)) if rng.random() < 0.25 else None,
     )
 
 
 class Wave:
-    """Some lives, side by side.
+    """Schedules that run at the same time.
 
     Attributes:
         terminated: when the group was told to terminate an instance.
         gone: when it was gone.
     """
 
-    def __init__(self, fleet: Fleet, number: int, lives: list[Life], dice: random.Random, faults: Counter[str]) -> None:
+    def __init__(
+        self, fleet: Fleet, number: int, schedules: list[InstanceSchedule], rng: random.Random, faults: Counter[str]
+    ) -> None:
         self.fleet = fleet
         self.number = number
-        self.lives = lives
-        self.dice = dice
+        self.schedules = schedules
+        self.rng = rng
         self.faults = faults
         self.terminated: dict[str, float] = {}
         self.gone: dict[str, float] = {}
 
     def run(self) -> None:
         """Run them until every instance is gone."""
-        ids = self.fleet.launch(len(self.lives))
+        ids = self.fleet.launch(len(self.schedules))
         actions: list[tuple[float, Callable[[], object]]] = []
-        for number, (id, life) in enumerate(zip(ids, self.lives, strict=True)):
-            actions.append((self.dice.uniform(0, life.terminated), partial(self._submit, number, life.job)))
-            actions.append((life.terminated, partial(self._terminate, id)))
-            actions += [(max(at, 0.0), partial(self._kill_agent, id)) for at in life.kills]
-            if life.crash is not None:
-                actions.append((life.crash, partial(self._crash_worker, id)))
-            if life.metadata_down is not None:
-                at, seconds = life.metadata_down
+        for number, (id, schedule) in enumerate(zip(ids, self.schedules, strict=True)):
+            actions.append((self.rng.uniform(0, schedule.terminated), partial(self._submit, number, schedule.job)))
+            actions.append((schedule.terminated, partial(self._terminate, id)))
+            actions += [(max(at, 0.0), partial(self._kill_agent, id)) for at in schedule.kills]
+            if schedule.crash is not None:
+                actions.append((schedule.crash, partial(self._crash_worker, id)))
+            if schedule.metadata_down is not None:
+                at, seconds = schedule.metadata_down
                 actions.append((at, partial(self._set_metadata, down=True)))
                 actions.append((at + seconds, partial(self._set_metadata, down=False)))
         actions += [(at, partial(self._set_api_faults, faults)) for at, faults in self._api_faults()]
@@ -115,7 +117,7 @@ class Wave:
     def _api_faults(self) -> list[tuple[float, list[Mapping[str, Any]]]]:
         """The API's faults in this wave: throttled, down, answers lost, one after the other."""
         kinds = [{"kind": "throttle", "rate": 0.4}, {"kind": "error", "rate": 1.0}, {"kind": "lost", "rate": 0.3}]
-        begins = self.dice.uniform(1, 8)
+        begins = self.rng.uniform(1, 8)
         actions = ("RecordLifecycleActionHeartbeat", "CompleteLifecycleAction", "SetInstanceProtection")
         return [
             (begins + 6 * n, [{"operation": f"autoscaling:{name}", **kind} for name in actions])
@@ -189,16 +191,16 @@ class Result:
 
 def run(folder: Path, mode: Mode, schedules: int, seed: int) -> Result:
     """Run so many schedules in waves on a cloud of their own."""
-    dice, faults = random.Random(f"{seed}/{mode}"), Counter[str]()
+    rng, faults = random.Random(f"{seed}/{mode}"), Counter[str]()
     fleet = Fleet(folder, mode=mode, speed=SPEED)
     fleet.up()
     waves: list[Wave] = []
     try:
         for number in range(0, schedules, WAVE):
-            lives = [draw(dice) for _ in range(min(WAVE, schedules - number))]
-            waves.append(Wave(fleet, number, lives, dice, faults))
+            drawn = [draw(rng) for _ in range(min(WAVE, schedules - number))]
+            waves.append(Wave(fleet, number, drawn, rng, faults))
             waves[-1].run()
-            print(f"{mode}: {number + len(lives)} of {schedules} schedules", flush=True)
+            print(f"{mode}: {number + len(drawn)} of {schedules} schedules", flush=True)
         made = {id: fleet.completions(id) for wave in waves for id in wave.terminated}
         completions = {
             id: len(made[id]) or int(_completed_without_answer(fleet, id, wave.gone[id]))

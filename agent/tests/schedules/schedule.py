@@ -108,40 +108,38 @@ class Schedule:
 
 def draw(seed: int, number: int) -> Schedule:
     """Return a schedule of a seed."""
-    dice = random.Random(f"{seed}/{number}")
-    policy: Policy = dice.choices(("wait_idle", "http", "sigterm"), (8, 1, 1))[0]
-    ends = dice.uniform(900, 2400)
-    share = dice.choice((0, 0, 1, 2, 3, 5, 9))  # faults by schedule; two of seven schedules have none
-    events = [
-        _happening(dice, dice.choices(OPERATIONS, (5, 3, 2, 2, 1, 1, 1, 1))[0], ends) for _ in range(dice.randint(1, 5))
-    ]
-    events += [_happening(dice, dice.choice(FAULTS), ends) for _ in range(share)]
-    heartbeat_timeout = dice.choice((30, 60, 120, 300, 300))
+    rng = random.Random(f"{seed}/{number}")
+    policy: Policy = rng.choices(("wait_idle", "http", "sigterm"), (8, 1, 1))[0]
+    ends = rng.uniform(900, 2400)
+    share = rng.choice((0, 0, 1, 2, 3, 5, 9))  # faults by schedule; two of seven schedules have none
+    events = [_event(rng, rng.choices(OPERATIONS, (5, 3, 2, 2, 1, 1, 1, 1))[0], ends) for _ in range(rng.randint(1, 5))]
+    events += [_event(rng, rng.choice(FAULTS), ends) for _ in range(share)]
+    heartbeat_timeout = rng.choice((30, 60, 120, 300, 300))
     return Schedule(
         seed=seed,
         number=number,
-        mode=dice.choice(("legacy", "queue")),
+        mode=rng.choice(("legacy", "queue")),
         policy=policy,
-        max_size=dice.randint(1, 4),
-        scaler_interval=dice.choice((30.0, 60.0, 120.0)),
+        max_size=rng.randint(1, 4),
+        scaler_interval=rng.choice((30.0, 60.0, 120.0)),
         heartbeat_timeout=heartbeat_timeout,
-        drain_limit=dice.choice((2100, 2100, 2100, 600)),
-        launch_hook=dice.random() < 0.3,
-        retains=dice.random() < 0.7,
-        jobs=tuple(sorted((_job(dice, i, ends) for i in range(dice.randint(1, 8))), key=lambda job: job[0])),
-        events=tuple(sorted(events, key=lambda h: h.at)),
+        drain_limit=rng.choice((2100, 2100, 2100, 600)),
+        launch_hook=rng.random() < 0.3,
+        retains=rng.random() < 0.7,
+        jobs=tuple(sorted((_job(rng, i, ends) for i in range(rng.randint(1, 8))), key=lambda job: job[0])),
+        events=tuple(sorted(events, key=lambda event: event.at)),
         ends=ends,
     )
 
 
-def _job(dice: random.Random, number: int, ends: float) -> tuple[float, Job]:
+def _job(rng: random.Random, number: int, ends: float) -> tuple[float, Job]:
     """30 to 1800 s of work, short ones more often, and in every fifth a human who takes up to 300 s to answer."""
-    seconds = math.exp(dice.uniform(math.log(30), math.log(1800)))
-    if dice.random() < 0.2:
-        seconds += dice.uniform(0, 300)
-    return dice.uniform(0, ends * 0.9), Job(f"job-{number + 1}", round(seconds, 1))
+    seconds = math.exp(rng.uniform(math.log(30), math.log(1800)))
+    if rng.random() < 0.2:
+        seconds += rng.uniform(0, 300)
+    return rng.uniform(0, ends * 0.9), Job(f"job-{number + 1}", round(seconds, 1))
 
 
-def _happening(dice: random.Random, kind: Kind, ends: float) -> Event:
+def _event(rng: random.Random, kind: Kind, ends: float) -> Event:
     least, most = DURATIONS.get(kind, (0, 0))
-    return Event(round(dice.uniform(60, ends), 2), kind, round(dice.uniform(least, most), 1), dice.randrange(1_000_000))
+    return Event(round(rng.uniform(60, ends), 2), kind, round(rng.uniform(least, most), 1), rng.randrange(1_000_000))

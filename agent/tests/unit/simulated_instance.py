@@ -214,7 +214,7 @@ class SimulatedInstance:
             self.submit_job(job_seconds)
 
     def submit_job(self, seconds: float) -> None:
-        """Submit a job. An idle worker polls the queue at this moment."""
+        """Submit a job. An idle worker polls the queue at once."""
         self.jobs.submit(Job(f"job-{len(self.jobs.rows) + 1}", seconds), self.now)
         self.host.poll_queue()
 

@@ -63,9 +63,9 @@ def group(server: FakeServer) -> OwnGroup:
 def test_each_call_has_its_parameters(call: Callable[[OwnGroup], None], parameters: list[str]) -> None:
     with fake_server(lambda request: xml(request.body.split("&")[0].removeprefix("Action="))) as server:
         call(group(server))
-        (asked,) = server.requests
-        assert set(parameters) <= set(asked.body.split("&"))
-        assert "AutoScalingGroupName=gh+worker+%26+co" in asked.body or "SetInstanceHealth" in asked.body
+        (request,) = server.requests
+        assert set(parameters) <= set(request.body.split("&"))
+        assert "AutoScalingGroupName=gh+worker+%26+co" in request.body or "SetInstanceHealth" in request.body
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_a_call_without_a_timeout_of_its_own_is_given_up_as_well(monkeypatch: py
         monkeypatch.setattr(aws, "CALL_SECONDS", seconds)
         own.heartbeat("second")
         assert [
-            "LifecycleHookName=" + name in asked.body
-            for name, asked in zip(["first", "second"], server.requests, strict=True)
+            "LifecycleHookName=" + name in request.body
+            for name, request in zip(["first", "second"], server.requests, strict=True)
         ] == [True] * 2
 
 

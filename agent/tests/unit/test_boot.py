@@ -253,8 +253,8 @@ def test_a_refused_pull_falls_back_to_the_baked_image_if_allowed_and_logs_it() -
     assert booted(instance, replace(SETTINGS, image_fallback="baked")) == 0
     assert record(instance).image == BAKED_IMAGE
     assert f"ECR_IMAGE='{BAKED_IMAGE}'" in instance.host.files["environment"]
-    (said,) = instance.steps("image_fallback")
-    assert (said["desired"], said["image"], said["code"]) == (IMAGE, BAKED_IMAGE, "denied")
+    (step,) = instance.steps("image_fallback")
+    assert (step["desired"], step["image"], step["code"]) == (IMAGE, BAKED_IMAGE, "denied")
 
 
 def test_without_a_baked_image_there_is_no_fallback() -> None:

@@ -14,7 +14,7 @@ from unit.simulated_instance import SimulatedInstance
 DONE = [(SETTINGS.termination_hook, "CONTINUE")]
 
 
-def lived(instance: SimulatedInstance, seconds: float) -> None:
+def run_together(instance: SimulatedInstance, seconds: float) -> None:
     instance.run_together(
         seconds, boot(instance.ports(), instance.settings, Paths()), watch(instance.ports(), instance.settings)
     )
@@ -25,7 +25,7 @@ def test_an_instance_terminated_at_any_moment_of_its_boot_leaves_no_worker(image
     for tenths in range(300 if not images else 60):
         instance = SimulatedInstance(images=set(images), up_seconds=2.05)
         instance.after(tenths / 10 + 0.03, instance.terminate)
-        lived(instance, 90)
+        run_together(instance, 90)
         assert (instance.completions, instance.timed_out) == (DONE, []), tenths
         assert instance.container.state in ("created", "exited"), tenths
 
@@ -48,7 +48,7 @@ def test_an_instance_boots_works_and_drains() -> None:
     for start in (20, 200, 400):
         instance.after(start, lambda: instance.submit_job(100))
     instance.after(420, instance.terminate)
-    lived(instance, 600)
+    run_together(instance, 600)
     assert instance.completions == [(LAUNCH_HOOK, "CONTINUE"), *DONE]
     assert instance.job_results == ["finished"] * 3
     assert instance.protection_calls == [False, True, False, True, False, True]

@@ -19,8 +19,8 @@ def systemctl(folder: Path, script: str) -> str:
 
 
 def test_the_log_shippers_unit_is_restarted_if_it_runs(tmp_path: Path) -> None:
-    result_of(CloudWatchShipper(True, systemctl(tmp_path, f'echo "$@" > {tmp_path}/said')).flush())
-    assert (tmp_path / "said").read_text() == "try-restart amazon-cloudwatch-agent.service\n"
+    result_of(CloudWatchShipper(True, systemctl(tmp_path, f'echo "$@" > {tmp_path}/arguments')).flush())
+    assert (tmp_path / "arguments").read_text() == "try-restart amazon-cloudwatch-agent.service\n"
 
 
 def test_without_a_log_group_there_is_nothing_to_flush(tmp_path: Path) -> None:

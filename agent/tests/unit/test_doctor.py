@@ -146,9 +146,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthyHos
 
 def test_a_healthy_host_has_no_bad_finding(host: HealthyHost, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(host.paths.config, host.paths, as_json=False) == 0
-    said = capsys.readouterr().out
-    assert said.splitlines()[-1] == f"{len(CHECKS) + 1} checks, all passed"
-    assert "canary" not in said
+    output = capsys.readouterr().out
+    assert output.splitlines()[-1] == f"{len(CHECKS) + 1} checks, all passed"
+    assert "canary" not in output
 
 
 def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_remedy(
@@ -250,9 +250,9 @@ def test_without_a_valid_configuration_nothing_else_is_checked(
 ) -> None:
     host.paths.config.write_text(conf() + "TYPO=x\n")
     assert doctor(host.paths.config, host.paths, as_json=False) == 1
-    said = capsys.readouterr().out
-    assert "TYPO" in said
-    assert "Nothing else was checked" in said
+    output = capsys.readouterr().out
+    assert "TYPO" in output
+    assert "Nothing else was checked" in output
     assert host.aws.requests == []
 
 

@@ -96,8 +96,8 @@ def test_the_hook_of_an_idle_worker_is_completed_within_two_seconds(mode: Mode) 
         0,
         1,
     )
-    (complete_hook,) = [moment for moment, event, _ in instance.journal if event == "hook_completed"]
-    assert complete_hook - began < 2
+    (completed,) = [moment for moment, event, _ in instance.journal if event == "hook_completed"]
+    assert completed - began < 2
 
 
 @each_mode
@@ -200,15 +200,15 @@ def test_queue_a_job_taken_before_the_second_status_is_waited_for() -> None:
     instance = serving("queue")
     instance.terminate()
     ports = instance.ports()
-    looks = itertools.count()
+    calls = itertools.count()
     status_call = ports.worker.status
 
-    def look() -> WorkerStatus:
-        if next(looks) == 1:
+    def status() -> WorkerStatus:
+        if next(calls) == 1:
             instance.submit_job(300)
         return status_call()
 
-    ports.worker.status = look  # type: ignore[method-assign]
+    ports.worker.status = status  # type: ignore[method-assign]
     instance.follow(watch(ports, SETTINGS), 290)
     assert (instance.completions, instance.container.signals) == ([], 0)
     instance.follow(watch(ports, SETTINGS), 20)

@@ -45,14 +45,14 @@ def read_back(compose: Path, folder: Path, texts: list[str]) -> list[dict[str, s
         "services": {f"s{number}": {"image": "i", "env_file": [f"{number}.env"]} for number in range(len(texts))}
     }
     (folder / "compose.yml").write_text(json.dumps(project))
-    said = subprocess.run(
+    output = subprocess.run(
         [compose, "-p", "p", "-f", "compose.yml", "config", "--format", "json"],
         check=True,
         capture_output=True,
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
     )
-    services = json.loads(said.stdout)["services"]
+    services = json.loads(output.stdout)["services"]
     # `config` prints a file that can be read again, in which every dollar is doubled.
     return [
         {key: value.replace("$$", "$") for key, value in (services[f"s{number}"].get("environment") or {}).items()}
@@ -189,8 +189,8 @@ BAD: Mapping[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_an_invalid_secret_is_refused_by_name_without_any_value(what: str) -> None:
-    secret, says = BAD[what]
-    assert says in refusal(secret)
+    secret, expected = BAD[what]
+    assert expected in refusal(secret)
 
 
 def test_every_problem_of_a_secret_is_reported_at_once() -> None:

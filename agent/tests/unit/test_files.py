@@ -129,15 +129,15 @@ def test_a_reader_never_sees_a_half_written_file_while_writers_are_killed(tmp_pa
         f"while True: n += 1; replace(pathlib.Path({str(file)!r}), f'{{n}}\\n' * 20_000, SECRET)\n"
     )
 
-    def look() -> None:
+    def read() -> None:
         while not over.is_set():
             with suppress(FileNotFoundError):
                 lines = file.read_text().splitlines()
                 if len(set(lines)) != 1:
                     bad.append(f"{len(lines)} lines")
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    reader = threading.Thread(target=read)
+    reader.start()
     try:
         for pause in (0.05, 0.11, 0.2, 0.07):
             file.unlink(missing_ok=True)
@@ -148,7 +148,7 @@ def test_a_reader_never_sees_a_half_written_file_while_writers_are_killed(tmp_pa
             writer.wait()
     finally:
         over.set()
-        looking.join()
+        reader.join()
     assert bad == []
 
 

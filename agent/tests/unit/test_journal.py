@@ -21,12 +21,12 @@ def written(write: Callable[[StderrJournal], None], *, priorities: bool = True) 
 
 
 def test_a_line_has_a_priority_an_event_and_its_fields() -> None:
-    said = written(
+    output = written(
         lambda journal: journal.step(
             "drained", "warning", seconds=12.3456, clean=True, why="job ended", worker=None, jobs=0
         )
     )
-    assert said == '<4>event=drained seconds=12.346 clean=true why="job ended" worker=null jobs=0\n'
+    assert output == '<4>event=drained seconds=12.346 clean=true why="job ended" worker=null jobs=0\n'
 
 
 def test_on_a_terminal_there_is_no_priority() -> None:
@@ -35,9 +35,9 @@ def test_on_a_terminal_there_is_no_priority() -> None:
 
 @pytest.mark.parametrize("value", ["a\nb", 'a"b', "a b", "a=b\r", "", "\x00", "ü\u2028", "\udcff"], ids=ascii)
 def test_any_value_becomes_one_line(value: str) -> None:
-    said = written(lambda journal: journal.step("odd", value=value))
-    assert said.count("\n") == 1
-    assert said.endswith("\n")
+    output = written(lambda journal: journal.step("odd", value=value))
+    assert output.count("\n") == 1
+    assert output.endswith("\n")
 
 
 def test_a_simple_value_is_not_quoted() -> None:
@@ -48,8 +48,8 @@ def test_a_simple_value_is_not_quoted() -> None:
 
 
 def test_a_long_line_is_truncated() -> None:
-    said = written(lambda journal: journal.step("long", text="x" * 10_000))
-    assert len(said) == LINE_BYTES
+    output = written(lambda journal: journal.step("long", text="x" * 10_000))
+    assert len(output) == LINE_BYTES
 
 
 def test_a_full_pipe_does_not_block() -> None:

@@ -65,7 +65,7 @@ def test_a_wrong_command_line_exits_with_2(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conf", "said"),
+    ("conf", "output"),
     [
         (None, "cannot be read"),
         (b"SCHEMA=2\n", "REGION is missing"),
@@ -74,7 +74,7 @@ def test_a_wrong_command_line_exits_with_2(words: list[str]) -> None:
     ],
 )
 def test_an_invalid_configuration_is_logged_as_one_line(
-    paths: Paths, capfd: pytest.CaptureFixture[str], conf: bytes | None, said: str
+    paths: Paths, capfd: pytest.CaptureFixture[str], conf: bytes | None, output: str
 ) -> None:
     paths.config.unlink()
     if conf is not None:
@@ -82,7 +82,7 @@ def test_an_invalid_configuration_is_logged_as_one_line(
     assert act(paths, "boot") == MISCONFIGURED
     error = capfd.readouterr().err
     assert error.startswith("event=misconfigured verb=boot reason=")
-    assert said in error
+    assert output in error
     assert error.count("\n") == 1
     assert [path.name for path in paths.root.iterdir()] == ["etc"], "nothing was written"
 
@@ -119,7 +119,7 @@ def test_a_failed_login_is_logged_as_one_line(
 
 
 @pytest.mark.parametrize(
-    ("problem", "code", "said"),
+    ("problem", "code", "output"),
     [
         (Unavailable("docker pull", "Timeout"), FAILED, 'event=failed verb=stop call="docker pull" code=Timeout\n'),
         (Refused("imds:x", "403"), FAILED, "event=failed verb=stop call=imds:x code=403\n"),
@@ -133,7 +133,7 @@ def test_any_error_is_logged_as_one_line_without_its_text(
     monkeypatch: pytest.MonkeyPatch,
     problem: Exception,
     code: int,
-    said: str,
+    output: str,
 ) -> None:
     def breaking(*_: object) -> Procedure[int]:
         yield 0.0
@@ -142,7 +142,7 @@ def test_any_error_is_logged_as_one_line_without_its_text(
     monkeypatch.setattr(program, "procedure", breaking)
     assert act(paths, "stop") == code
     error = capfd.readouterr().err
-    assert error.startswith(said)
+    assert error.startswith(output)
     assert error.count("\n") == 1
     assert "canary" not in error
 

@@ -19,15 +19,15 @@ def acts(queue: MemoryJobQueue) -> list[tuple[float, str, str]]:
     return [(e.at, e.action, e.worker) for e in queue.events if e.action != "submit"]
 
 
-def live(worker: Worker, now: float, until: float) -> None:
-    """Let it do what it is about, each at its moment."""
+def advance(worker: Worker, now: float, until: float) -> None:
+    """Let it do everything that is due until then."""
     while (due := worker.next_action_at(now)) <= until:
         now = due
         worker.advance(now)
 
 
 def busy(options: WorkerOptions, seconds: float = 100.0) -> tuple[Worker, MemoryJobQueue]:
-    """A worker that takes a job at moment 0."""
+    """A worker that takes a job at 0 s."""
     queue = MemoryJobQueue()
     queue.submit(Job("a", seconds), 0)
     return Worker("w", options, queue, 0), queue
@@ -37,7 +37,7 @@ def busy(options: WorkerOptions, seconds: float = 100.0) -> tuple[Worker, Memory
 def test_it_takes_the_next_job_at_once_and_polls_when_idle(options: WorkerOptions) -> None:
     worker, queue = busy(options, 10)
     queue.submit(Job("b", 5), 1)
-    live(worker, 0, 20)
+    advance(worker, 0, 20)
     assert acts(queue) == [(0, "take", "w"), (10, "finish", "w"), (10, "take", "w"), (15, "finish", "w")]
     queue.submit(Job("c", 5), 20.5)
     assert worker.next_action_at(20.5) == math.ceil(20.5 / options.poll_seconds) * options.poll_seconds
@@ -56,11 +56,11 @@ def test_its_health_is_503_when_busy_or_draining(options: WorkerOptions) -> None
 def test_a_legacy_drain_releases_the_job_after_thirty_seconds_and_goes_on_with_it() -> None:
     worker, queue = busy(LEGACY)
     worker.drain(10)
-    live(worker, 10, 50)
+    advance(worker, 10, 50)
     assert acts(queue) == [(0, "take", "w"), (40, "release", "w")]
     other = Worker("v", LEGACY, queue, 41)
     assert other.job == worker.job
-    live(worker, 50, 100)
+    advance(worker, 50, 100)
     assert judge(queue.events, 100).doubled == {"a": 59}
 
 
@@ -70,14 +70,14 @@ def test_a_legacy_drain_stops_taking_jobs_and_a_queue_drain_does_not() -> None:
         worker = Worker("w", options, queue, 0)
         worker.drain(1)
         queue.submit(Job("a", 10), 2)
-        live(worker, 2, 60)
+        advance(worker, 2, 60)
         assert [e.action == "take" for e in queue.events[1:2]] == [True] * takes
 
 
 def test_a_legacy_worker_releases_its_job_thirty_seconds_after_sigterm_and_exits() -> None:
     worker, queue = busy(LEGACY)
     worker.sigterm(10)
-    live(worker, 10, 200)
+    advance(worker, 10, 200)
     assert acts(queue) == [(0, "take", "w"), (40, "release", "w"), (40 + LEGACY.exit_seconds, "leave", "w")]
     assert (worker.exit_code, worker.deregistered, worker.completes_hook) == (0, True, True)
     verdict = judge(queue.events, 200)
@@ -88,9 +88,9 @@ def test_two_workers_overlap_for_as_long_as_sigterm_comes_after_a_legacy_drain()
     worker, queue = busy(LEGACY)
     worker.drain(10)
     worker.sigterm(17)
-    live(worker, 17, 45)
+    advance(worker, 17, 45)
     Worker("v", LEGACY, queue, 45)
-    live(worker, 45, 200)
+    advance(worker, 45, 200)
     assert judge(queue.events, 200).longest_overlap == pytest.approx(47 + LEGACY.exit_seconds - 45)
     assert 17 - 10 + LEGACY.exit_seconds < DOUBLED_LIMIT_SECONDS
 
@@ -98,7 +98,7 @@ def test_two_workers_overlap_for_as_long_as_sigterm_comes_after_a_legacy_drain()
 def test_a_queue_worker_exits_ten_seconds_after_sigterm_and_its_job_is_lost() -> None:
     worker, queue = busy(QUEUE)
     worker.sigterm(10, "why")
-    live(worker, 10, 200)
+    advance(worker, 10, 200)
     assert acts(queue) == [(0, "take", "w"), (20 + QUEUE.exit_seconds, "leave", "w")]
     Worker("v", QUEUE, queue, 10_000)
     assert judge(queue.events, 10_000).lost == {"a": "why"}
@@ -117,7 +117,7 @@ def test_a_second_signal_releases_the_job_at_once(options: WorkerOptions) -> Non
 def test_a_job_that_ends_in_time_is_finished_before_the_exit(options: WorkerOptions) -> None:
     worker, queue = busy(options, 15)
     worker.sigterm(10)
-    live(worker, 10, 60)
+    advance(worker, 10, 60)
     assert [what for _, what, _ in acts(queue)] == ["take", "finish"]
     assert worker.exit_code == 0
 
@@ -127,7 +127,7 @@ def test_an_idle_worker_exits_at_once_and_completes_its_hook(options: WorkerOpti
     worker = Worker("w", options, MemoryJobQueue(), 0)
     worker.sigterm(10)
     assert worker.completes_hook
-    live(worker, 10, 11)
+    advance(worker, 10, 11)
     assert worker.exit_code == 0
 
 
@@ -148,7 +148,7 @@ def test_a_worker_that_drains_by_itself_finishes_its_job(options: WorkerOptions)
         worker, queue = busy(itself, 1000)
         queue.submit(Job("b", 1), 5)
         getattr(worker, tell)(10)
-        live(worker, 10, 2000)
+        advance(worker, 10, 2000)
         assert [what for _, what, _ in acts(queue)] == ["take", "finish"]
         assert worker.exit_code == (0 if tell == "sigterm" else None)
 
