@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from containers.machines import Cloud, Instance, Recorder
+from containers.machines import Instance, Recorder, Rig
 from localcloud.instances import container
 from localcloud.instances.base_image import base_image
 from localcloud.testing.containers import KeyPair, create_key_pair
@@ -29,7 +29,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
 
 
 class _Api(http.server.BaseHTTPRequestHandler):
-    """In place of the cloud's API: it only has to be reachable."""
+    """In place of the rig's API: it only has to be reachable."""
 
     def do_GET(self) -> None:
         body = b"this is the API"
@@ -54,26 +54,26 @@ def api() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def cloud(base: str, key: KeyPair, api: int) -> Iterator[Cloud]:
+def rig(base: str, key: KeyPair, api: int) -> Iterator[Rig]:
     """A host of containers, which leaves nothing when it is closed."""
     recorder = Recorder()
-    metadata = imds.Service(lambda instance_id: machines.views.get(instance_id))
-    host = container.open_host(api, recorder, serve=metadata.serve, report=print)
-    machines = Cloud(host, recorder, key, api, itertools.count(10))
-    yield machines
+    views = dict[str, imds.View]()
+    host = container.open_host(api, recorder, serve=imds.Service(views.get).serve, report=print)
+    rig = Rig(host, recorder, key, api, itertools.count(10), views)
+    yield rig
     host.close()
-    assert machines.left() == []
+    assert rig.left() == []
 
 
 @pytest.fixture(scope="session")
-def shared(cloud: Cloud) -> Instance:
+def shared(rig: Rig) -> Instance:
     """A machine that tests may restart, but neither terminate nor change for good."""
-    return cloud.launch(user_data=b"#!/bin/sh\ndate +%s.%N >>/root/ran\n")
+    return rig.launch(user_data=b"#!/bin/sh\ndate +%s.%N >>/root/ran\n")
 
 
 @pytest.fixture
-def instance(cloud: Cloud) -> Iterator[Instance]:
+def instance(rig: Rig) -> Iterator[Instance]:
     """A machine for one test."""
-    made = cloud.launch()
+    made = rig.launch()
     yield made
     made.terminate()

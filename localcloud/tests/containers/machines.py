@@ -63,7 +63,7 @@ class Recorder:
 
 
 @dataclass
-class Cloud:
+class Rig:
     """A host of containers, its reports, and the metadata of its machines."""
 
     host: Host
@@ -118,7 +118,7 @@ class Cloud:
         return instance
 
     def left(self) -> list[str]:
-        """What there is of this cloud in Docker."""
+        """What there is of this rig in Docker."""
         return remaining(self.port)
 
 
@@ -126,7 +126,7 @@ class Cloud:
 class Instance:
     """A machine that runs, as its user sees it."""
 
-    cloud: Cloud
+    rig: Rig
     machine: Machine
     ssh_seconds: float = 0.0
 
@@ -136,7 +136,7 @@ class Instance:
 
     def ssh(self, script: str, *, check: bool = True, seconds: float = 60) -> str:
         """What a script of the default user prints, stripped."""
-        words = ssh_command(self.cloud.key.private_key, self.machine.address, script)
+        words = ssh_command(self.rig.key.private_key, self.machine.address, script)
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
         )
@@ -168,33 +168,33 @@ class Instance:
         self.wait_for_ssh()
 
     def stop(self) -> Event:
-        before = len(self.cloud.recorder.reports)
-        self.cloud.host.stop(self.id)
-        return self.cloud.recorder.wait(before, "ended", self.id)
+        before = len(self.rig.recorder.reports)
+        self.rig.host.stop(self.id)
+        return self.rig.recorder.wait(before, "ended", self.id)
 
     def start(self) -> None:
-        before = len(self.cloud.recorder.reports)
-        self.cloud.host.start(self.id)
-        self.cloud.recorder.wait(before, "running", self.id)
+        before = len(self.rig.recorder.reports)
+        self.rig.host.start(self.id)
+        self.rig.recorder.wait(before, "running", self.id)
         self.wait_for_ssh()
 
     def terminate(self) -> float:
         """End it; how long that took, in seconds."""
         started = time.perf_counter()
-        before = len(self.cloud.recorder.reports)
-        self.cloud.host.terminate(self.id)
-        assert self.cloud.recorder.wait(before, "ended", self.id)[2] == "terminated"
+        before = len(self.rig.recorder.reports)
+        self.rig.host.terminate(self.id)
+        assert self.rig.recorder.wait(before, "ended", self.id)[2] == "terminated"
         return time.perf_counter() - started
 
     def make_image(self, image_id: str, *, reboot: bool) -> None:
-        before = len(self.cloud.recorder.reports)
-        self.cloud.host.make_image(self.id, image_id, reboot=reboot)
-        assert self.cloud.recorder.wait(before, "image_made", image_id, seconds=120) == ("image_made", image_id, "")
+        before = len(self.rig.recorder.reports)
+        self.rig.host.make_image(self.id, image_id, reboot=reboot)
+        assert self.rig.recorder.wait(before, "image_made", image_id, seconds=120) == ("image_made", image_id, "")
 
     def limit_hops(self, hops: int) -> None:
         """As ModifyInstanceMetadataOptions does."""
-        view = self.cloud.views[self.id]
-        self.cloud.views[self.id] = replace(view, options=replace(view.options, hop_limit=hops))
+        view = self.rig.views[self.id]
+        self.rig.views[self.id] = replace(view, options=replace(view.options, hop_limit=hops))
 
     def load_busybox(self, archive: bytes) -> None:
         """Give its Docker an image ``box`` that holds nothing but busybox."""

@@ -10,7 +10,7 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from containers.machines import TOKEN, TOKEN_BY_NC, Cloud, Instance
+from containers.machines import TOKEN, TOKEN_BY_NC, Instance, Rig
 from localcloud.instances.docker import docker
 
 FETCH_TOKEN = f"curl -fsS -m 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {TOKEN}"
@@ -42,10 +42,10 @@ def with_docker(shared: Instance, busybox: bytes) -> Instance:
     return shared
 
 
-def test_ssh_answers_within_ten_seconds_of_a_launch(cloud: Cloud) -> None:
+def test_ssh_answers_within_ten_seconds_of_a_launch(rig: Rig) -> None:
     launched, ended = [], []
     for _ in range(5):
-        instance = cloud.launch()
+        instance = rig.launch()
         launched.append(instance.ssh_seconds)
         ended.append(instance.terminate())
     print(f"\nlaunch to SSH: min {min(launched):.2f} s, median {statistics.median(launched):.2f} s of {len(launched)}")
@@ -68,8 +68,8 @@ runcmd:
 """
 
 
-def test_user_data_may_be_cloud_config(cloud: Cloud) -> None:
-    instance = cloud.launch(user_data=CLOUD_CONFIG)
+def test_user_data_may_be_cloud_config(rig: Rig) -> None:
+    instance = rig.launch(user_data=CLOUD_CONFIG)
     instance.wait_for_boot()
     assert instance.ssh("sudo cat /etc/written; echo; sudo stat -c %a /etc/written; sudo ls /root/ran").split() == [
         "schema=1",
@@ -105,7 +105,7 @@ def test_a_container_on_the_machines_own_network_gets_a_token_with_a_hop_limit_o
 
 
 def test_the_api_answers_on_the_machines_loopback_and_in_its_host_network_containers(with_docker: Instance) -> None:
-    url = f"http://127.0.0.1:{with_docker.cloud.port}/"
+    url = f"http://127.0.0.1:{with_docker.rig.port}/"
     assert with_docker.ssh(f"curl -fsS -m 5 {url}") == "this is the API"
     assert with_docker.ssh(f"sudo docker run --rm --network host box wget -q -O - {url}") == "this is the API"
 
@@ -129,15 +129,15 @@ def test_stop_and_start_keep_disk_and_address_and_run_no_user_data_again(shared:
 
 @pytest.mark.parametrize("from_within", [False, True])
 def test_a_reboot_brings_the_machine_back_and_reports_nothing(shared: Instance, from_within: bool) -> None:
-    earlier, reported = shared.booted_at(), len(shared.cloud.recorder.reports)
+    earlier, reported = shared.booted_at(), len(shared.rig.recorder.reports)
     shared.ssh("sudo touch /etc/before-reboot")
     if from_within:
         shared.ssh("sudo reboot", check=False)
     else:
-        shared.cloud.host.reboot(shared.id)
+        shared.rig.host.reboot(shared.id)
     shared.wait_for_another_boot(earlier)
     assert shared.ssh("ls /etc/before-reboot")
-    assert shared.cloud.recorder.reports[reported:] == []
+    assert shared.rig.recorder.reports[reported:] == []
     shared.wait_for_boot()
     assert len(shared.ssh("sudo cat /root/ran").splitlines()) == 1
 
@@ -148,47 +148,47 @@ def test_two_machines_see_each_other(shared: Instance, instance: Instance) -> No
 
 
 def test_a_power_off_from_within_is_reported_as_stopped(instance: Instance) -> None:
-    reported = len(instance.cloud.recorder.reports)
+    reported = len(instance.rig.recorder.reports)
     instance.ssh("sudo poweroff", check=False)
-    event = instance.cloud.recorder.wait(reported, "ended", instance.id)
+    event = instance.rig.recorder.wait(reported, "ended", instance.id)
     assert event[2:] == ("stopped", "Instance initiated shutdown")
     instance.start()
 
 
-def test_a_crash_is_reported_as_failed_leaves_nothing_and_stops_no_other(cloud: Cloud, shared: Instance) -> None:
-    before, crashing = cloud.left(), cloud.launch()
-    reported = len(cloud.recorder.reports)
+def test_a_crash_is_reported_as_failed_leaves_nothing_and_stops_no_other(rig: Rig, shared: Instance) -> None:
+    before, crashing = rig.left(), rig.launch()
+    reported = len(rig.recorder.reports)
     docker("kill", crashing.id)
-    event = cloud.recorder.wait(reported, "ended", crashing.id)
+    event = rig.recorder.wait(reported, "ended", crashing.id)
     assert event[2:] == ("failed", "its container ended with 137")
-    assert sorted(cloud.left()) == sorted(before)
+    assert sorted(rig.left()) == sorted(before)
     assert shared.ssh("echo here") == "here"
 
 
-def test_a_launch_that_fails_says_why_leaves_nothing_and_stops_no_other(cloud: Cloud, shared: Instance) -> None:
-    twice = replace(cloud.machine(), address=shared.machine.address)
-    reported = len(cloud.recorder.reports)
-    cloud.host.launch(twice)
-    event = cloud.recorder.wait(reported, "ended", twice.id)
+def test_a_launch_that_fails_says_why_leaves_nothing_and_stops_no_other(rig: Rig, shared: Instance) -> None:
+    twice = replace(rig.machine(), address=shared.machine.address)
+    reported = len(rig.recorder.reports)
+    rig.host.launch(twice)
+    event = rig.recorder.wait(reported, "ended", twice.id)
     assert event[2] == "failed"
     assert "Address already in use" in event[3]
     assert docker("ps", "--all", "--quiet", "--filter", f"name={twice.id}") == ""
     assert shared.ssh("echo here") == "here"
 
 
-def test_terminate_leaves_no_container_and_no_volume(cloud: Cloud) -> None:
-    before = cloud.left()
-    instance = cloud.launch()
+def test_terminate_leaves_no_container_and_no_volume(rig: Rig) -> None:
+    before = rig.left()
+    instance = rig.launch()
     volumes = [
         mount["Name"] for mount in json.loads(docker("inspect", instance.id))[0]["Mounts"] if mount["Type"] == "volume"
     ]
     assert len(volumes) == 2
     instance.terminate()
-    assert sorted(cloud.left()) == sorted(before)
+    assert sorted(rig.left()) == sorted(before)
 
 
 def test_an_image_carries_disk_and_docker_to_a_machine_with_an_identity_of_its_own(
-    cloud: Cloud, instance: Instance, busybox: bytes
+    rig: Rig, instance: Instance, busybox: bytes
 ) -> None:
     instance.wait_for_boot()
     instance.load_busybox(busybox)
@@ -203,7 +203,7 @@ def test_an_image_carries_disk_and_docker_to_a_machine_with_an_identity_of_its_o
     instance.make_image("ami-baked", reboot=True)
     instance.wait_for_another_boot(earlier)
 
-    second = cloud.launch(image="ami-baked", user_data=b"#!/bin/sh\necho second >/root/second\n")
+    second = rig.launch(image="ami-baked", user_data=b"#!/bin/sh\necho second >/root/second\n")
     second.wait_for_boot()
     assert second.ssh("cat /etc/baked; hostname; sudo cat /root/second").split() == [
         "baked",
@@ -217,16 +217,16 @@ def test_an_image_carries_disk_and_docker_to_a_machine_with_an_identity_of_its_o
     ]  # fmt: skip
     assert second.ssh("ls /var/lib/localcloud-disks.tar", check=False) == ""
 
-    cloud.host.drop_image("ami-baked")
+    rig.host.drop_image("ami-baked")
     assert second.stop()[2] == "stopped"
     second.start()
     assert second.ssh("cat /etc/baked") == "baked"
     second.terminate()
-    assert docker("images", "--all", "--quiet", "--filter", f"label={cloud.label}") == ""
+    assert docker("images", "--all", "--quiet", "--filter", f"label={rig.label}") == ""
 
 
 def test_an_image_of_a_stopped_machine_leaves_it_stopped_and_without_reboot_it_runs_on(
-    cloud: Cloud, instance: Instance
+    rig: Rig, instance: Instance
 ) -> None:
     earlier = instance.booted_at()
     instance.make_image("ami-running", reboot=False)
@@ -235,7 +235,7 @@ def test_an_image_of_a_stopped_machine_leaves_it_stopped_and_without_reboot_it_r
     instance.make_image("ami-stopped", reboot=True)
     assert docker("inspect", "--format", "{{.State.Running}}", instance.id) == "false"
     for image in ("ami-running", "ami-stopped"):
-        cloud.host.drop_image(image)
+        rig.host.drop_image(image)
 
 
 def _escaped(script: str) -> str:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from containers.machines import Cloud, Recorder
+from containers.machines import Recorder, Rig
 from localcloud.instances import Machine, container
 from localcloud.instances.docker import HostError, docker
 from localcloud.testing.containers import remaining
@@ -65,17 +65,17 @@ def test_what_a_killed_localcloud_left_is_removed_by_the_next_one_on_its_port_on
     assert sorted(remaining(50)) == sorted(of_another_port)
 
 
-def test_addresses_of_another_network_are_one_clear_error(cloud: Cloud, base: str) -> None:
-    cloud.launch().terminate()  # its network exists from then on
+def test_addresses_of_another_network_are_one_clear_error(rig: Rig, base: str) -> None:
+    rig.launch().terminate()  # its network exists from then on
     recorder = Recorder()
     host = container.open_host(PORT, recorder, serve=imds.Service(lambda id: None).serve, report=print)
-    second = Cloud(host, recorder, cloud.key, PORT, itertools.count(10))
+    second = Rig(host, recorder, rig.key, PORT, itertools.count(10))
     machine = second.machine()
     host.launch(machine)
     event = recorder.wait(0, "ended", machine.id)
     host.close()
     assert event[2] == "failed"
-    assert f"Docker's network localcloud.port-{cloud.port}-172.29.0.0-16 has 172.29.0.0/16" in event[3]
+    assert f"Docker's network localcloud.port-{rig.port}-172.29.0.0-16 has 172.29.0.0/16" in event[3]
     assert remaining(PORT) == []
 
 

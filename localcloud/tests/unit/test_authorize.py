@@ -305,9 +305,8 @@ def test_a_tag_of_the_group_can_be_the_condition(enforced: Cloud, user: str) -> 
         for name, owner in (("mine", "mine"), ("theirs", "theirs")):
             make_group(enforced, f"{key}-{name}", Tags=[{"Key": "Team", "Value": owner, "PropagateAtLaunch": False}])
         scale = to("autoscaling").set_desired_capacity
-        for name, expected in (("mine", "done"), ("theirs", "AccessDenied")):
-            call = partial(scale, AutoScalingGroupName=f"{key}-{name}", DesiredCapacity=0)
-            assert outcome(call) == expected
+        assert outcome(partial(scale, AutoScalingGroupName=f"{key}-mine", DesiredCapacity=0)) == "done"
+        assert outcome(partial(scale, AutoScalingGroupName=f"{key}-theirs", DesiredCapacity=0)) == "AccessDenied"
 
 
 def test_a_policy_variable_limits_a_user_to_itself(enforced: Cloud, user: str) -> None:

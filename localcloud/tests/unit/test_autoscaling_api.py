@@ -121,6 +121,13 @@ def test_a_group_answers_the_version_it_was_given_and_an_instance_its_number(
     assert group["Instances"][0]["InstanceType"] == ("t3.medium" if pinned == "$Default" else "t3.large")
 
 
+def test_a_name_may_hold_any_letters(cloud: Cloud) -> None:
+    assert described(
+        make_group(cloud, "Flotte für Prüfung 😀", template={"LaunchTemplateId": make_template(cloud.client("ec2"))}),
+        "Flotte für Prüfung 😀",
+    )
+
+
 def test_an_update_changes_only_what_it_names(cloud: Cloud) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=1, HealthCheckGracePeriod=300)
     before = described(autoscaling)

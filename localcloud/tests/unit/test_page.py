@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,29 +279,6 @@ def test_tables_have_captions_and_headings_and_pictures_have_words() -> None:
     assert len(reader.of("table")) == len(reader.of("caption")) == 3
     assert {th.get("scope") for th in reader.of("th")} == {"col", "row"}
     assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in reader.of("svg"))
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of ``#rgb`` or ``#rrggbb`` (WCAG 2, "relative luminance")."""
-    digits = colour.lstrip("#")
-    parts = [int(digits[n] * 2 if len(digits) == 3 else digits[2 * n : 2 * n + 2], 16) / 255 for n in range(3)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-@pytest.mark.parametrize("scheme", range(3), ids=["light", "dark", "print"])
-def test_every_colour_of_text_has_enough_contrast(scheme: int) -> None:
-    style = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
-    colours = dict(re.findall(r"--(\w+): (#\w+)", re.findall(r":root \{([^}]*)\}", style)[scheme]))
-    assert set(history.FAMILIES) | {"launching", "draining"} <= set(colours)
-    for ground, texts in {
-        "card": set(colours) - {"paper", "card", "line", "empty"},
-        "paper": {"ink", "dim"},
-        "empty": {"ink"},
-    }.items():
-        for text in sorted(texts):
-            light, dark = sorted((luminance(colours[ground]), luminance(colours[text])), reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"
 
 
 # --- size ---------------------------------------------------------------------------------------------------

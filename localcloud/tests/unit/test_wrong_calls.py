@@ -148,6 +148,7 @@ TABLE = [
         {"Tags": [{**TAG, "ResourceId": "fleet", "Key": "k" * 129}]},
         "length less than or equal to 128",
     ),
+    invalid("CreateOrUpdateTags", {"Tags": [{"Value": "v"}]}, "Value null at 'tags.1.member.key' failed"),
     invalid("DeleteTags", {"Tags": [{**TAG, "ResourceId": "missing"}]}, "AutoScalingGroup name not found"),
     invalid("DescribeTags", {"Filters": [{"Name": "colour", "Values": ["red"]}]}, "Filter type colour is not correct"),
     # hooks
@@ -159,6 +160,11 @@ TABLE = [
         "Invalid lifecycle transition: autoscaling:NAP",
     ),
     invalid("PutLifecycleHook", {**FLEET, **DRAIN, "LifecycleHookName": "a b"}, "regular expression pattern"),
+    invalid(
+        "PutLifecycleHook",
+        {**FLEET, **DRAIN, "LifecycleHookName": "a b", "RoleARN": ""},
+        "2 validation errors detected: ",
+    ),
     invalid("PutLifecycleHook", {**FLEET, **DRAIN, "HeartbeatTimeout": 7201}, "between 30 and 7200"),
     invalid("PutLifecycleHook", {**FLEET, **DRAIN, "DefaultResult": "RETAIN"}, "Invalid default result: RETAIN"),
     wrong(
@@ -262,6 +268,12 @@ TABLE = [
         ("UpdateAutoScalingGroup", {**FLEET, "MinSize": 1}),
     ),
     # refreshes
+    invalid("StartInstanceRefresh", {**FLEET, "Strategy": "Sudden"}, r"enum value set: \[Rolling, ReplaceRootVolume\]"),
+    invalid(
+        "StartInstanceRefresh",
+        {**FLEET, "Preferences": {"MinHealthyPercentage": 101}},
+        "'101' .* value less than or equal to 100",
+    ),
     invalid("StartInstanceRefresh", MISSING, "AutoScalingGroup name not found"),
     wrong("StartInstanceRefresh", FLEET, "InstanceRefreshInProgress", "already in progress", STARTED),
     invalid(
