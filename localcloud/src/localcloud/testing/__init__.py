@@ -1,17 +1,21 @@
 """Use localcloud in tests.
 
-from localcloud.testing import Cloud, wait_until
+A cloud in a thread of this process, whose instances are simulated::
 
-with Cloud.start_thread() as cloud:  # in a thread of this process; instances are simulated
-    cloud.client("ec2").create_launch_template(...)
-    cloud.client("autoscaling").create_auto_scaling_group(AutoScalingGroupName="workers", ...)
-    wait_until(lambda: "InService" in cloud.lifecycle_states("workers").values())
-    assert cloud.writes() == ["CreateLaunchTemplate", "CreateAutoScalingGroup"]
+    from localcloud.testing import Cloud, wait_until
 
-with Cloud.start_process(instances="container") as cloud:  # in a process of its own, with any option of `localcloud up`
-    subprocess.run(["terraform", "apply"], env=cloud.environment)
+    with Cloud.start_thread() as cloud:
+        cloud.client("ec2").create_launch_template(...)
+        cloud.client("autoscaling").create_auto_scaling_group(AutoScalingGroupName="workers", ...)
+        wait_until(lambda: "InService" in cloud.lifecycle_states("workers").values())
+        assert cloud.writes() == ["CreateLaunchTemplate", "CreateAutoScalingGroup"]
 
-Cloud("http://127.0.0.1:5566")  # one that is up already
+A cloud in a process of its own, with any option of `localcloud up`::
+
+    with Cloud.start_process(instances="container") as cloud:
+        subprocess.run(["terraform", "apply"], env=cloud.environment)
+
+``Cloud("http://127.0.0.1:5566")`` uses one that is up already.
 """
 
 from __future__ import annotations
@@ -67,7 +71,7 @@ class Cloud:
         self._trace_offset = 0
         self._cleanup = ExitStack()
 
-    # --- start and stop -------------------------------------------------------------------------------------------------
+    # --- start and stop -------------------------------------------------------------------------------------
 
     @classmethod
     def start_thread(cls, folder: Path | None = None, *, latency_ms: float = 0, enforce_iam: bool = False) -> Self:
@@ -150,7 +154,7 @@ class Cloud:
             raise RuntimeError(f"localcloud {command} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    # --- clients --------------------------------------------------------------------------------------------------------
+    # --- clients --------------------------------------------------------------------------------------------
 
     @property
     def port(self) -> int:
@@ -212,7 +216,7 @@ class Cloud:
         """Return the lifecycle state, such as "InService", of each instance of an Auto Scaling group, by instance id."""
         return {i["InstanceId"]: i["LifecycleState"] for i in self.group(group).get("Instances", [])}
 
-    # --- controls -------------------------------------------------------------------------------------------------------
+    # --- controls -------------------------------------------------------------------------------------------
 
     def control(self, name: str, **values: Any) -> dict[str, Any]:
         """POST to a control, `/localcloud/NAME`. Raises ValueError if it refuses the values."""
@@ -270,7 +274,7 @@ class Cloud:
             with refusal:
                 raise ValueError(f"{name}: {json.load(refusal)['error']}") from None
 
-    # --- trace ----------------------------------------------------------------------------------------------------------
+    # --- trace ----------------------------------------------------------------------------------------------
 
     @property
     def trace_file(self) -> Path:
