@@ -1,8 +1,8 @@
 """`python -m tests.molecule.cloud up|down|terminate FOLDER`: a localcloud whose instances are Molecule's containers.
 
 Each instance of its group is a process here that only relays two ports to the containers' network: the API and the
-instance's own metadata service. So what runs in the container has an id, a role's credentials, a group and a hook, as on
-EC2. `up` prints, as a line of JSON, what each container needs to know about its instance.
+instance's own metadata service. So what runs in the container has an id, a role's credentials, a group and a hook, as
+on EC2. `up` prints, as a line of JSON, what each container needs to know about its instance.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "agent/tests"))
 
-from localcloud.testing import Cloud, wait_until  # noqa: E402
-from processes.fleet import GROUP, Fleet  # noqa: E402
+from localcloud.testing import Cloud, wait_until
+from processes.fleet import GROUP, Fleet
 
 
 class MoleculeFleet(Fleet):
@@ -39,7 +39,7 @@ class MoleculeFleet(Fleet):
             self.cloud.run_localcloud("down")
 
     def launch_containers(self, count: int) -> list[dict[str, Any]]:
-        """Launch so many instances; return their ids, and the addresses of their two services in the containers' network."""
+        """Launch so many instances and return what the container of each needs to know; see `tests.molecule.relay`."""
         self.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=count)
         files = wait_until(lambda: len(found := sorted(self.folder.glob("i-*.json"))) == count and found, 60)
         return [json.loads(file.read_text()) for file in files or []]

@@ -328,7 +328,7 @@ class SimulatedFleet:
         if not recent and host.stops_without_reason() and not hung:
             self.rule_broken(host, "a busy worker is stopped before the drain's limit")
 
-    # --- jobs at the worst time ----------------------------------------------------------------------------------------
+    # --- jobs at the worst time ---------------------------------------------------------------------------------------
 
     def job_after_idle_reading(self, host: FleetHost) -> bool:
         """The agent of an instance that terminates has just read "idle". Whether a job comes now."""
