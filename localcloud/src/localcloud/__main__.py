@@ -210,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--agent-seconds",
         type=_seconds,
-        help="instances complete their lifecycle hooks themselves and drain for so long, in the groups' time (simulated)",
+        help="instances complete their own hooks, after draining for so long in the groups' time (simulated)",
     )
     return result
 

@@ -27,8 +27,8 @@ PROGRESS_SECONDS = 900.0
 STOP_SECONDS, CLOSE_SECONDS = 10.0, 120.0
 #: What a line of progress begins with in the log.
 PROGRESS = "  "
-#: Runs the server from where this package is, whatever the working directory, PYTHONPATH or installation are. -P keeps the
-#: working directory out of sys.path.
+#: Runs the server from where this package is, whatever the working directory, PYTHONPATH or installation are. -P keeps
+#: the working directory out of sys.path.
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from localcloud.__main__ import main; sys.exit(main())"
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 #: Loopback is never asked through a proxy.

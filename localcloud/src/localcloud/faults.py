@@ -1,4 +1,4 @@
-"""What goes wrong on demand: rules, and dice that are seeded, so that a run can be repeated. Pure."""
+"""Faults on demand: rules, with a seeded random number generator, so that a run can be repeated. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What goes wrong with some requests; what they are, the heirs say.
+    """What goes wrong with some requests; subclasses say with which.
 
     Attributes:
         kind: one of ``KINDS``.
-        rate: the share of requests that are struck, 0 to 1.
+        rate: the share of requests that are affected, 0 to 1.
         milliseconds: a delay.
         status: of an ``error``, 500 to 599.
-        times: after so many strikes the fault is over; None means never.
+        times: how many requests are affected at most; None: no limit.
 
     Raises:
-        ValueError: one of them is something else.
+        ValueError: a value is not valid.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = ("error",)
@@ -47,22 +47,22 @@ Rule = TypeVar("Rule", bound=Fault)
 
 
 class Faults(Generic[Rule]):
-    """The faults in force, first match first."""
+    """The faults that are set; the first that matches applies."""
 
     def __init__(self) -> None:
         self.replace((), 0)
 
     def replace(self, rules: Iterable[Rule], seed: int) -> None:
-        """Put these in force instead of whatever was."""
+        """Replace the faults."""
         self.rules = list(rules)
         self._dice, self.struck = random.Random(seed), [0] * len(self.rules)
 
     def as_list(self) -> list[dict[str, Any]]:
-        """The faults in force and how often each has struck."""
+        """The faults and how many requests each has affected (``struck``)."""
         return [{**asdict(rule), "struck": struck} for rule, struck in zip(self.rules, self.struck, strict=True)]
 
     def match_rule(self, meant: Callable[[Rule], bool]) -> Rule | None:
-        """The fault that a request meets of which ``meant`` says which ones it may meet; None if it meets none."""
+        """The fault for a request, among those for which ``meant`` is true; None if there is none."""
         for number, rule in enumerate(self.rules):
             over = rule.times is not None and self.struck[number] >= rule.times
             if not over and meant(rule) and self._dice.random() < rule.rate:

@@ -1,8 +1,9 @@
-"""The metadata service of each instance: IMDSv2 as EC2 has it, from a pure ``answer`` out to sockets.
+"""The instance metadata service (IMDS): IMDSv2 as EC2 has it, from a pure ``answer`` to sockets.
 
-``answer`` is a function of what the instance is (``View``), the request and the moment. A ``Service`` answers on as many
-addresses (``Endpoint``) as it is told to; who asks is told by the address: a process has one of its own on loopback,
-a container is known by where it calls from. Pages: EC2 User Guide, "Use IMDS" (UG), "Instance metadata categories" (IMC).
+``answer`` is a function of the instance (``View``), the request and the time. A ``Service`` answers on any number of
+addresses (``Endpoint``). Which instance calls is known by the address: a process has an endpoint of its own on
+loopback, a container an address of its own. Pages: EC2 User Guide, "Use IMDS" (UG), "Instance metadata categories"
+(IMC).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 TOKEN_SECONDS = range(1, 21_601)
 TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "x-aws-ec2-metadata-token"
-#: A dated build of the service is as good as the latest (UG, "Get the available versions of the instance metadata").
+#: Dated versions of the service are like the latest (UG, "Get the available versions of the instance metadata").
 VERSION = re.compile(r"latest|1\.0|20\d\d-\d\d-\d\d")
 VERSIONS = (
     "1.0",
@@ -50,7 +51,7 @@ VERSIONS = (
     "2022-09-24",
     "latest",
 )
-#: How long a hung answer hangs if the client does not leave before, in seconds: longer than any client waits.
+#: How long a ``hang`` fault lasts if the client does not close the connection, in seconds.
 HANG_SECONDS = 3600.0
 #: How long a kept-alive connection may be idle, in seconds.
 IDLE_SECONDS = 60.0
@@ -71,7 +72,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Profile:
-    """An instance profile: its ARN and id, the name of its role, if it has one, and a session of that, if EC2 may take it."""
+    """An instance profile: its ARN and id, the name of its role if any, and credentials if EC2 may assume the role."""
 
     arn: str
     id: str
@@ -91,7 +92,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Notice:
-    """What EC2 has announced to an instance.
+    """EC2's notices to an instance.
 
     Attributes:
         spot: the action of a spot interruption (``terminate``, ``stop``, ``hibernate``), if there is one.
@@ -108,7 +109,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class View:
-    """An instance as its metadata service shows it; names and addresses as in EC2's API, ``launched`` since the epoch."""
+    """An instance as its metadata service shows it, with the values of EC2's API; ``launched`` is since the epoch."""
 
     instance_id: str
     image: str
@@ -149,7 +150,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer; ``hop_limit`` bounds how far it may travel, None as far as anything."""
+    """An answer; ``hop_limit`` is the IP time to live of its packets, None for the default."""
 
     status: int
     body: bytes = b""
@@ -158,7 +159,7 @@ class Response:
 
 
 class Tokens:
-    """Session tokens: each names its instance and its end, and is signed, so that none need be remembered."""
+    """Session tokens: each contains its expiry, and is signed for its instance, so that none have to be stored."""
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)
@@ -169,7 +170,7 @@ class Tokens:
         return base64.urlsafe_b64encode(end + self._signature(instance_id, end)).decode()
 
     def valid(self, token: str, instance_id: str, now: float) -> bool:
-        """Whether it is this instance's and has not ended."""
+        """Whether it is this instance's and has not expired."""
         try:
             raw = base64.urlsafe_b64decode(token.encode("ascii"))
         except ValueError:
@@ -186,10 +187,10 @@ class Tokens:
 
 
 def answer(view: View, request: Request, tokens: Tokens, now: float) -> Response:
-    """What the instance's metadata service says; ``now`` is seconds since the epoch.
+    """The answer of an instance's metadata service; ``now`` is seconds since the epoch.
 
-    Statuses are those of UG, "Instance metadata ... response codes": 400 a bad token request, 401 no or a bad token, 403 not
-    allowed or switched off, 404 nothing there. Another method is 405 (derived).
+    Statuses are those of UG, "Instance metadata ... response codes": 400 a bad token request, 401 no or a bad token,
+    403 not allowed or disabled, 404 not found. Another method is 405 (derived).
     """
     if not view.options.enabled:
         return _error(403)
@@ -229,7 +230,7 @@ def _token(view: View, request: Request, tokens: Tokens, now: float) -> Response
 
 
 def _found(view: View, path: str) -> bytes | None:
-    """A leaf's content, or a directory as lines; None where there is nothing."""
+    """A leaf's content, or a directory as lines; None if there is nothing."""
     version, _, rest = path.lstrip("/").partition("/")
     if not version:
         return "\n".join(VERSIONS).encode()
@@ -264,7 +265,7 @@ class Key(dict[str, Any]):
 
 
 def _tree(view: View) -> Tree:
-    """All that can be asked for, as directories; what is None is not there."""
+    """The whole metadata tree; what is None is left out."""
     return _pruned(
         {
             "dynamic": {"instance-identity": {"document": _identity(view)}},
@@ -286,7 +287,7 @@ def _pruned(tree: Tree) -> Tree:
 
 
 def _meta_data(view: View) -> Tree:
-    """IMC, as far as it is modelled here."""
+    """The categories of IMC that are modelled."""
     notice = view.notice
     return {
         "ami-id": view.image,
@@ -409,13 +410,13 @@ def _stamp(at: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault(faults.Fault):
-    """What goes wrong with some requests for metadata.
+    """What goes wrong with some metadata requests.
 
     Attributes:
-        path: a pattern such as ``/latest/meta-data/autoscaling/*`` or ``/latest/api/token``.
-        instance: a pattern of instance ids.
-        kind: ``error`` answers with ``status``; ``unauthorized`` says 401, as to an ended token; ``latency`` delays by
-            ``milliseconds``; ``hang`` never answers; ``refused`` breaks the connection.
+        path: a pattern such as ``/latest/meta-data/autoscaling/*`` or ``/latest/api/token``. instance: a pattern of
+        instance ids. kind: ``error`` answers with ``status``; ``unauthorized`` says 401, as for an expired token;
+        ``latency`` delays by
+            ``milliseconds``; ``hang`` never answers; ``refused`` resets the connection.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = ("error", "unauthorized", "latency", "hang", "refused")
@@ -425,10 +426,10 @@ class Fault(faults.Fault):
 
 
 class Faults(faults.Faults[Fault]):
-    """The faults in force."""
+    """The faults that are set."""
 
     def match(self, instance_id: str, path: str) -> Fault | None:
-        """The fault that this request meets, if any."""
+        """The fault for this request, if any."""
         return self.match_rule(lambda rule: fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path))
 
 
@@ -437,10 +438,10 @@ Serve = Callable[[str, int, Callable[[str], "str | None"]], "Endpoint"]
 
 
 class Service:
-    """Answers for many instances.
+    """The metadata of all instances.
 
     Args:
-        lookup: the instance as it is now, None if there is none; called from any thread, and never while a client is waited for.
+        lookup: returns the instance as it is now, None if there is none; called from any thread.
     """
 
     def __init__(self, lookup: Callable[[str], View | None]) -> None:
@@ -451,11 +452,11 @@ class Service:
         self._lock = threading.Lock()
 
     def serve(self, address: str, port: int, who: Callable[[str], str | None]) -> Endpoint:
-        """Answer on another address from now on.
+        """Open an endpoint on another address.
 
         Args:
             port: 0 takes a free one.
-            who: the instance that calls from an address, None if it is none.
+            who: returns the instance that calls from an address, None if there is none.
 
         Raises:
             OSError: nothing can listen there.
@@ -463,18 +464,19 @@ class Service:
         return Endpoint(self, address, port, who)
 
     def control(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Announce something to an instance, or put faults in force; says what stands.
+        """Set faults, or notices of an instance; returns all of them.
 
-        ``{"faults": [...], "seed": n}`` replaces the faults. ``{"instance": id, ...}`` with any of ``"spot": "terminate"`` (and
-        ``"in_seconds": 120``), ``"rebalance": true``, ``"maintenance": [...]`` replaces what the instance has been told.
+        ``{"faults": [...], "seed": n}`` replaces the faults. ``{"instance": id, ...}`` with any of ``"spot":
+        "terminate"`` (and ``"in_seconds": 120``), ``"rebalance": true``, ``"maintenance": [...]`` replaces the
+        instance's notices.
 
         Raises:
-            KeyError, TypeError, ValueError: it makes no sense; all stays as it was.
+            KeyError, TypeError, ValueError: it is not valid; nothing is changed.
         """
         if unknown := set(wanted) - {"faults", "seed", "instance", "spot", "in_seconds", "rebalance", "maintenance"}:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
         if "instance" not in wanted and set(wanted) & {"spot", "in_seconds", "rebalance", "maintenance"}:
-            raise ValueError("instance is missing: whom is it for?")
+            raise ValueError("instance is missing")
         notice = _notice(wanted) if "instance" in wanted else None
         if notice and self.lookup(wanted["instance"]) is None:
             raise ValueError(f"no instance {wanted['instance']}")
@@ -489,13 +491,13 @@ class Service:
             }
 
     def clear(self) -> None:
-        """Take back every notice and fault."""
+        """Remove every notice and fault."""
         with self._lock:
             self.notices.clear()
             self.faults.replace([], 0)
 
     def match_rule(self, instance_id: str, path: str) -> Fault | None:
-        """The fault that this request meets, if any."""
+        """The fault for this request, if any."""
         with self._lock:
             return self.faults.match(instance_id, path)
 
@@ -531,7 +533,7 @@ class Endpoint:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more; conversations under way end with their next word."""
+        """Stop listening; open connections end with their next request."""
         self.closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept
@@ -553,7 +555,7 @@ class Endpoint:
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """A connection, request by request."""
+    """Answers the requests of a connection."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "EC2ws", ""
@@ -565,7 +567,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         super().__init__(connection, source, None)  # type: ignore[arg-type]  # a server is only ever handed on
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nobody asks for an access log."""
+        """No access log."""
 
     def _answer(self) -> None:
         with contextlib.suppress(ValueError):  # what a client sends along is of no interest, but must be out of the way
@@ -586,7 +588,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = do_PATCH = _answer
 
     def _apply_fault(self, fault: Fault) -> bool:
-        """Let the fault happen; says whether the request is still to be answered."""
+        """Apply the fault; returns whether the request is still to be answered."""
         match fault.kind:
             case "latency":
                 self.endpoint.closed.wait(fault.milliseconds / 1000)

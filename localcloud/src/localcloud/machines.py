@@ -36,13 +36,13 @@ class Machines:
         self._changed = threading.Condition(lock)
 
     def use(self, host: Host) -> None:
-        """Run machines on another host from now on; the former host's are ended. Not to be called with the lock held."""
+        """Run machines on another host from now on, and end the former host's. Call it without the lock."""
         self.close()
         with self._lock:
             self.host = host
 
     def close(self) -> None:
-        """End every machine and return once nothing of them is left. Not to be called with the lock held: hosts report."""
+        """End every machine; return once nothing of them is left. Call it without the lock, as hosts report."""
         self.host.close()
         with self._lock:
             self.forget()

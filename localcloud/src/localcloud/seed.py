@@ -1,4 +1,4 @@
-"""What stands in the account before anybody calls: data only, so that documents and tests can name every id."""
+"""What the account contains at the start: data only, so that documents and tests can name every id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SubnetSeed:
 
 @dataclass(frozen=True)
 class VpcSeed:
-    """A network with its default security group; ``gateway`` is its way to the internet."""
+    """A VPC with its default security group; ``gateway`` is its internet gateway."""
 
     id: str
     cidr: str
@@ -147,7 +147,7 @@ MANAGED_POLICIES = (
     "CloudWatchAgentServerPolicy",
 )
 
-#: Who a caller is whose credentials belong to nobody: any are accepted.
+#: The IAM user of callers with any other credentials than those that IAM and STS have issued here.
 OPERATOR, OPERATOR_ID = "localcloud", "AIDA010CA1C10D0000001"
 
 #: What Auto Scaling allows an account (DescribeAccountLimits).

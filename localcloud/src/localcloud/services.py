@@ -1,4 +1,4 @@
-"""The smaller services, each moto's own but for an answer or two that AWS would give otherwise."""
+"""KMS, CloudWatch Logs, Secrets Manager, Service Quotas and STS: moto's, corrected where AWS answers differently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RETENTION_DAYS = frozenset(
 
 
 class Kms(KmsBackend):
-    """KMS, which knows no key by a wrong name."""
+    """KMS."""
 
     _url_module = kms_urls
 
@@ -122,7 +122,7 @@ class Session(AssumedRole):
 
 
 class Sts(STSBackend):
-    """STS, to which a caller with credentials of nobody's is a user like any other."""
+    """STS. A caller with any credentials that are not in AWS's format is the operator, a user."""
 
     _url_module = sts_urls
 

@@ -1,7 +1,8 @@
 """A world: one AWS account's services, the machines behind its instances, its clock and its metadata service, joined.
 
-This is the only module that knows groups, EC2 and machines at once: it hands each of them what it needs of the others, and
-reports to EC2 and the groups what became of a machine. Several worlds run in one process, see ``patches.backends``.
+This is the only module that knows groups, EC2 and machines: it hands to each what it needs of the others, and passes
+the host's reports about machines on to EC2 and the groups. Several worlds run in one process, see
+``patches.backends``.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ from localcloud.machines import Machines
 from localcloud.patches.backends import Backends, State, keep_apart
 from localcloud.patches.picker import Picker
 
-#: How long after a machine's own end its group's health check finds it, in seconds of the wall clock (derived): a command
-#: that always fails is then started once a second, not as often as the processor allows.
+#: How long after a machine has ended by itself its group's health check finds it, in seconds of real time (derived). So
+#: a command that always fails is started once a second, not as often as the processor allows.
 HEALTH_CHECK_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class World:
         with self.lock, self.backends.entered():
             yield
 
-    # --- its parts ------------------------------------------------------------------------------------------------------
+    # --- its parts --------------------------------------------------------------------------------------------------
 
     def groups(self, account: str = seed.ACCOUNT, region: str = seed.REGION) -> Groups:
         """The groups of an account and region."""
@@ -129,7 +130,7 @@ class World:
             target = self.groups(ec2.account_id, ec2.region_name).target_state(instance_id)
             return metadata.view(ec2, instance, target, self.metadata.notices.get(instance_id, imds.Notice()))
 
-    # --- time and state -------------------------------------------------------------------------------------------------
+    # --- time and state ---------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Do what is due, although nobody calls; what fails stops nothing else."""
@@ -202,16 +203,16 @@ class World:
         for groups in self.all_groups():
             groups.report_waiting()
 
-    # --- hosts ----------------------------------------------------------------------------------------------------------
+    # --- hosts ------------------------------------------------------------------------------------------------------
 
     def use(self, host: Host) -> None:
-        """Run machines on another host from now on; the former host's are ended. Not to be called with the lock held."""
+        """Run machines on another host from now on, and end the former host's. Call it without the lock."""
         self.machines.use(host)
         with self.lock:
             self.observers[:] = [host.lifecycle_state_changed] if isinstance(host, SimulatedHost) else []
 
     def close(self) -> None:
-        """End every machine. Not to be called with the lock held."""
+        """End every machine. Call it without the lock."""
         self.machines.close()
 
     def simulated(self, boot_seconds: float = 0.0, agent_seconds: float | None = None) -> Host:
@@ -229,7 +230,7 @@ class World:
         for groups in self.all_groups():
             groups.complete_lifecycle_actions(instance_id)
 
-    # --- what the host reports, from any thread -------------------------------------------------------------------------
+    # --- what the host reports, from any thread ---------------------------------------------------------------------
 
     def running(self, instance_id: str) -> None:
         """The machine is on."""

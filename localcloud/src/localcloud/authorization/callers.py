@@ -1,7 +1,7 @@
-"""Who calls: the user or role behind an access key, with all policies that speak for or against it.
+"""The caller: the user or role behind an access key, with the policies that apply to it.
 
-Rules are those of docs.aws.amazon.com/IAM/latest/UserGuide, whose pages are named. Signatures are not verified: a key's id, and a session's token, are
-taken as proof of who has them.
+Pages named here are those of docs.aws.amazon.com/IAM/latest/UserGuide. Signatures are not verified: an access key id,
+and the token of a session, identify the caller.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from moto.sts.models import sts_backends
 from localcloud.iam.policies import Policies, Principal
 from localcloud.iam.principals import policies_of, principal_keys
 
-#: AWS's access keys begin so: of users, and of sessions (reference_identifiers#identifiers-unique-ids). Any other is nobody's, and the operator's here.
+#: Access key ids of users and of sessions (reference_identifiers#identifiers-unique-ids). Others are the operator's.
 KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{16}")
 
 
 class BadCredentials(Exception):
-    """Credentials that look like AWS's and are not good. ``fault`` says why."""
+    """Credentials in AWS's format that are not valid; ``fault`` says why."""
 
     def __init__(self, fault: Literal["unknown", "expired"]) -> None:
         super().__init__(fault)
@@ -32,10 +32,10 @@ class BadCredentials(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody whose policies count.
+    """A user, or the session of a role.
 
     Attributes:
-        principal: as trust policies may name it; ``principal.session or principal.arn`` is how AWS's refusals do.
+        principal: as trust policies name it.
         context: condition keys about the caller, in lower case (reference_policies_condition-keys).
         user: name of the user; None for a session.
     """
@@ -47,19 +47,20 @@ class Caller:
 
     @property
     def arn(self) -> str:
-        """As AWS's refusals name it."""
+        """As AWS's errors name it."""
         return self.principal.session or self.principal.arn
 
 
 def identify(key: str, token: str | None) -> Caller | None:
-    """Whose an access key is; None: nobody's, so the operator's.
+    """Return the caller with an access key; None for the operator, who has any key that is not in AWS's format.
 
     Args:
         token: of ``X-Amz-Security-Token``.
 
     Raises:
-        BadCredentials: no such key, a deactivated one, a session's without or with another's token (id_credentials_temp_use-resources).
-        Malformed: a policy of the caller is none.
+        BadCredentials: an unknown or inactive key, or a session's key without its token
+            (id_credentials_temp_use-resources).
+        Malformed: a policy of the caller is not valid.
     """
     if not KEY.fullmatch(key):
         return None

@@ -1,9 +1,9 @@
-"""Permissions at resource level: who calls, what that needs, what the caller's policies say, and AWS's words for a refusal.
+"""Enforces IAM: refuses calls that the caller's policies do not allow, with AWS's error codes and messages.
 
-Off by default. While on, credentials that look like AWS's count for what they are; any others are the operator's, who may do everything.
-Policies of secrets, repositories and keys are not evaluated: a call about what has one is refused. Policies of organisations and of VPC
-endpoints do not exist here. (moto's own access control knows neither resources nor conditions, boundaries nor expiry; the libraries
-that carry AWS's data decide nothing.)
+Off by default. While on, callers with credentials in AWS's format may do what their policies allow; any other
+credentials are the operator's, who may do everything. Policies of secrets, repositories and keys are not evaluated: a
+call about a resource that has one is refused. Policies of organisations and of VPC endpoints do not exist here.
+(moto's own access control supports neither resources nor conditions, boundaries nor expiry.)
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from localcloud.authorization.resources import CallInAccount, NotModelled
 from localcloud.calls import Call, read_call
 from localcloud.iam.policies import Decision, Malformed, Request, decide, decide_trust, parse
 
-#: Condition keys about request and caller whose absence says that AWS's request lacks them as well (reference_policies_condition-keys).
+#: Condition keys of request and caller that are modelled: if absent here, they are absent in AWS's request as well
+#: (reference_policies_condition-keys).
 KNOWN_KEYS = (
     OWN_KEYS
     | {
         f"aws:{key}"
-        for key in """calledvia calledviafirst calledvialast currenttime epochtime multifactorauthage multifactorauthpresent
-    principalaccount principalarn principalisawsservice principaltype requestedregion resourceaccount securetransport
-    tagkeys tokenissuetime useragent userid username viaawsservice""".split()
+        for key in """calledvia calledviafirst calledvialast currenttime epochtime multifactorauthage
+    multifactorauthpresent principalaccount principalarn principalisawsservice principaltype requestedregion
+    resourceaccount securetransport tagkeys tokenissuetime useragent userid username viaawsservice""".split()
     }
     | {"ec2:sourceinstancearn", "ec2:roledelivery"}
 )
@@ -41,14 +42,15 @@ log = logging.getLogger(__name__)
 
 
 class Refusal(NamedTuple):
-    """An answer instead of the service's: HTTP status line, AWS's error code, message."""
+    """An error instead of the service's answer: HTTP status line, AWS's error code, message."""
 
     status: str
     code: str
     message: str
 
 
-#: What became of a call -> how each protocol says so: EC2, the query protocol, JSON (each service's "Common Errors"; EC2's own list of error codes).
+#: Error -> HTTP status and code in each protocol: EC2, query, JSON; and the message (each service's "Common Errors";
+#: EC2's list of error codes).
 _ERRORS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], str]] = {
     "unsigned": (
         ("403 Forbidden", "MissingAuthenticationToken"),
@@ -75,7 +77,7 @@ _ERRORS: dict[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], str]
         "",
     ),
 }
-#: EC2's own words where they differ.
+#: EC2's messages where they differ.
 _EC2_MESSAGES = {
     "unknown": "AWS was not able to validate the provided access credentials",
     "expired": "Request has expired.",
@@ -92,16 +94,16 @@ def _refused(what: str, service: str, json: bool, message: str = "") -> Refusal:
 
 
 class Guard:
-    """Decides about every call while it is on."""
+    """Checks every call while it is on."""
 
     def __init__(self, on: bool = False) -> None:
         self.on = on
 
     def switch(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """The control: ``{"on": true|false}``.
+        """Turn it on or off: ``{"on": true|false}``.
 
         Raises:
-            TypeError: it is neither.
+            TypeError: ``on`` is not a boolean.
         """
         if not isinstance(wanted["on"], bool):
             raise TypeError("on must be true or false")
@@ -109,7 +111,7 @@ class Guard:
         return {"enforce_iam": self.on}
 
     def check(self, request: HttpRequest) -> Refusal | None:
-        """The refusal of a call, or, for a permitted EC2 call with DryRun, what EC2 says then; None: let the service answer."""
+        """The error of a call that is not allowed, or of an allowed EC2 call with DryRun; None: the service answers."""
         if not self.on:
             return None
         scope = _CREDENTIAL.search(request.headers.get("Authorization", ""))
@@ -158,7 +160,7 @@ def _refusal(sent: Call, caller: Caller | None, request: HttpRequest, region: st
 
 
 def _sentence(need: RequiredPermission, caller: Caller, decision: Decision, json: bool) -> str:
-    """AWS's sentence (troubleshoot_access-denied); query services name no resource where the action has none."""
+    """AWS's message (troubleshoot_access-denied); query services name no resource where the action has none."""
     resource = f" on resource: {need.resource}" if json or need.resource != "*" else ""
     because = (
         "" if decision.kind == "resource-based policy" and not decision.explicit else f" {decision.reason(need.action)}"
@@ -183,7 +185,7 @@ def _decided(need: RequiredPermission, caller: Caller, call: CallInAccount, requ
 
 
 def known_for(need: RequiredPermission) -> Any:
-    """Which condition keys are modelled for a need, so that their absence is AWS's as well."""
+    """Whether a condition key is modelled for a permission, so that its absence is AWS's as well."""
     own = tuple(f"{service}:resourcetag/" for service in OWN_TAG_KEYS)
 
     def known(key: str) -> bool:

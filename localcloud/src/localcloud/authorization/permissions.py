@@ -1,7 +1,7 @@
-"""Which permissions a call needs: IAM's action names, and the resources that each is call about.
+"""Which permissions a call requires: IAM's action names, and the resources that each is checked on.
 
-The rows are the Service Authorization Reference's (docs.aws.amazon.com/service-authorization, a page a service), for what this kit's playbooks, agent,
-image builds and VALET call; a test holds them against it. An action without a row cannot be allowed to anybody but the operator.
+The table follows the Service Authorization Reference (docs.aws.amazon.com/service-authorization), for the calls that
+this repository makes; a test compares them. An action without a row is allowed to the operator only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RequiredPermission:
 
     Attributes:
         context: condition keys of this action, in lower case.
-        tags: of the resource; None: not known.
+        tags: of the resource; None if they are not known.
     """
 
     action: str
@@ -40,32 +40,34 @@ class RequiredPermission:
     tags: Mapping[str, str] | None = None
 
 
-#: service -> types of resource (``?``: where the call names one) -> actions.
+#: service -> types of resource (with ``?``: if the call names one) -> actions.
 _TABLE: dict[str, dict[str, str]] = {
     "autoscaling": {
-        "": """DescribeAccountLimits DescribeAutoScalingGroups DescribeAutoScalingInstances DescribeInstanceRefreshes
-            DescribeLifecycleHooks DescribeScalingActivities DescribeTags""",
-        "autoScalingGroup": """AttachInstances CancelInstanceRefresh CompleteLifecycleAction CreateAutoScalingGroup CreateOrUpdateTags
-            DeleteAutoScalingGroup DeleteLifecycleHook DeleteTags DetachInstances DisableMetricsCollection EnableMetricsCollection
-            EnterStandby ExitStandby PutLifecycleHook RecordLifecycleActionHeartbeat ResumeProcesses RollbackInstanceRefresh
+        "": """DescribeAccountLimits DescribeAutoScalingGroups DescribeAutoScalingInstances
+            DescribeInstanceRefreshes DescribeLifecycleHooks DescribeScalingActivities DescribeTags""",
+        "autoScalingGroup": """AttachInstances CancelInstanceRefresh CompleteLifecycleAction
+            CreateAutoScalingGroup CreateOrUpdateTags DeleteAutoScalingGroup DeleteLifecycleHook DeleteTags
+            DetachInstances DisableMetricsCollection EnableMetricsCollection EnterStandby ExitStandby
+            PutLifecycleHook RecordLifecycleActionHeartbeat ResumeProcesses RollbackInstanceRefresh
             SetDesiredCapacity SetInstanceHealth SetInstanceProtection StartInstanceRefresh SuspendProcesses
             TerminateInstanceInAutoScalingGroup UpdateAutoScalingGroup""",
     },
     "ec2": {
         "": """DescribeAddresses DescribeAvailabilityZones DescribeImages DescribeInstances DescribeInstanceStatus
-            DescribeInstanceTypeOfferings DescribeInstanceTypes DescribeKeyPairs DescribeLaunchTemplates DescribeLaunchTemplateVersions
-            DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules DescribeSecurityGroups DescribeSnapshots
-            DescribeSubnets DescribeTags DescribeVolumes DescribeVpcs""",
+            DescribeInstanceTypeOfferings DescribeInstanceTypes DescribeKeyPairs DescribeLaunchTemplates
+            DescribeLaunchTemplateVersions DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules
+            DescribeSecurityGroups DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcs""",
         "*": "CreateTags DeleteTags",
-        "image": """DeregisterImage DescribeImageAttribute DisableImageDeprecation EnableImageDeprecation ModifyImageAttribute
-            RegisterImage""",
+        "image": """DeregisterImage DescribeImageAttribute DisableImageDeprecation EnableImageDeprecation
+            ModifyImageAttribute RegisterImage""",
         "image instance snapshot": "CreateImage",
         "image instance network-interface security-group subnet volume? key-pair? launch-template?": "RunInstances",
-        "instance": "DescribeInstanceAttribute GetConsoleOutput RebootInstances StartInstances StopInstances TerminateInstances",
+        "instance": """DescribeInstanceAttribute GetConsoleOutput RebootInstances StartInstances StopInstances
+            TerminateInstances""",
         "key-pair": "CreateKeyPair ImportKeyPair",
         "key-pair?": "DeleteKeyPair",
-        "launch-template": """CreateLaunchTemplate CreateLaunchTemplateVersion DeleteLaunchTemplate DeleteLaunchTemplateVersions
-            ModifyLaunchTemplate""",
+        "launch-template": """CreateLaunchTemplate CreateLaunchTemplateVersion DeleteLaunchTemplate
+            DeleteLaunchTemplateVersions ModifyLaunchTemplate""",
         "security-group": """AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress DeleteSecurityGroup
             RevokeSecurityGroupEgress RevokeSecurityGroupIngress UpdateSecurityGroupRuleDescriptionsEgress
             UpdateSecurityGroupRuleDescriptionsIngress""",
@@ -74,25 +76,29 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "ecr": {
         "": "GetAuthorizationToken",
-        "repository": """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload CreateRepository
-            DeleteLifecyclePolicy DeleteRepository DescribeImages DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
-            GetRepositoryPolicy InitiateLayerUpload ListImages ListTagsForResource PutImage PutImageScanningConfiguration
-            PutImageTagMutability PutLifecyclePolicy TagResource UntagResource UploadLayerPart""",
+        "repository": """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload
+            CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeImages DescribeRepositories
+            GetDownloadUrlForLayer GetLifecyclePolicy GetRepositoryPolicy InitiateLayerUpload ListImages
+            ListTagsForResource PutImage PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy
+            TagResource UntagResource UploadLayerPart""",
     },
     "iam": {
         "": "ListAccountAliases ListInstanceProfiles ListPolicies ListRoles ListUsers SimulateCustomPolicy",
-        "instance-profile": """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile GetInstanceProfile
-            ListInstanceProfileTags RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile""",
-        "policy": """CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion ListEntitiesForPolicy
-            ListPolicyTags ListPolicyVersions SetDefaultPolicyVersion TagPolicy UntagPolicy""",
-        "role": """AttachRolePolicy CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy DetachRolePolicy GetRole
-            GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags PassRole
-            PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole UpdateAssumeRolePolicy UpdateRole""",
+        "instance-profile": """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile
+            GetInstanceProfile ListInstanceProfileTags RemoveRoleFromInstanceProfile TagInstanceProfile
+            UntagInstanceProfile""",
+        "policy": """CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion
+            ListEntitiesForPolicy ListPolicyTags ListPolicyVersions SetDefaultPolicyVersion TagPolicy UntagPolicy""",
+        "role": """AttachRolePolicy CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy
+            DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole
+            ListRolePolicies ListRoleTags PassRole PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole
+            UpdateAssumeRolePolicy UpdateRole""",
         "role? user? group?": "SimulatePrincipalPolicy",
         "user": """AttachUserPolicy CreateAccessKey CreateUser DeleteAccessKey DeleteLoginProfile DeleteUser
-            DeleteUserPermissionsBoundary DeleteUserPolicy DetachUserPolicy GetLoginProfile GetUser ListAccessKeys ListAttachedUserPolicies
-            ListGroupsForUser ListServiceSpecificCredentials ListSigningCertificates ListSSHPublicKeys ListUserPolicies ListUserTags
-            PutUserPermissionsBoundary PutUserPolicy TagUser UntagUser UpdateAccessKey UpdateUser""",
+            DeleteUserPermissionsBoundary DeleteUserPolicy DetachUserPolicy GetLoginProfile GetUser ListAccessKeys
+            ListAttachedUserPolicies ListGroupsForUser ListServiceSpecificCredentials ListSigningCertificates
+            ListSSHPublicKeys ListUserPolicies ListUserTags PutUserPermissionsBoundary PutUserPolicy TagUser
+            UntagUser UpdateAccessKey UpdateUser""",
         "user?": "ListMFADevices",
     },
     "kms": {
@@ -101,15 +107,15 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "logs": {
         "": "DescribeLogGroups",
-        "log-group": """CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams ListTagsLogGroup PutRetentionPolicy
-            TagLogGroup UntagLogGroup""",
+        "log-group": """CreateLogGroup DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams ListTagsLogGroup
+            PutRetentionPolicy TagLogGroup UntagLogGroup""",
         "log-group?": "ListTagsForResource TagResource UntagResource",
         "log-stream": "CreateLogStream GetLogEvents PutLogEvents",
     },
     "secretsmanager": {
         "": "BatchGetSecretValue GetRandomPassword ListSecrets",
-        "Secret": """CreateSecret DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutSecretValue
-            RestoreSecret TagResource UntagResource UpdateSecret""",
+        "Secret": """CreateSecret DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue
+            ListSecretVersionIds PutSecretValue RestoreSecret TagResource UntagResource UpdateSecret""",
     },
     "servicequotas": {
         "": "GetAWSDefaultServiceQuota ListAWSDefaultServiceQuotas ListServiceQuotas",
@@ -117,14 +123,15 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "sts": {"": "GetAccessKeyInfo GetCallerIdentity", "role": "AssumeRole"},
 }
-#: action -> the types of resource that it is call about.
+#: action -> the types of resource that it is checked on.
 RESOURCE_TYPES = {
     f"{service}:{action}": tuple(types.split())
     for service, rows in _TABLE.items()
     for types, actions in rows.items()
     for action in actions.split()
 }
-#: Making something with tags needs the permission to tag as well (each service's page on tagging; EC2: "Grant permission to tag resources during creation").
+#: Creating a resource with tags requires the permission to tag as well (each service's page on tagging; EC2: "Grant
+#: permission to tag resources during creation").
 TAG_PERMISSIONS = {
     "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
     "ecr:CreateRepository": "ecr:TagResource",
@@ -135,7 +142,8 @@ TAG_PERMISSIONS = {
     "logs:CreateLogGroup": "logs:TagResource",
     "secretsmanager:CreateSecret": "secretsmanager:TagResource",
 }
-#: What Secrets Manager does with a customer's key in its caller's name (Secrets Manager User Guide, "Secret encryption and decryption").
+#: What Secrets Manager does with a customer managed key in its caller's name (Secrets Manager User Guide, "Secret
+#: encryption and decryption").
 ENCRYPTED_WITH = {
     "secretsmanager:GetSecretValue": ("kms:Decrypt",),
     **{
@@ -150,22 +158,22 @@ _KEYS = {
     "secretsmanager": {"SecretId": "secretsmanager:secretid", "Name": "secretsmanager:name"},
     "autoscaling": {"MinSize": "autoscaling:minsize", "MaxSize": "autoscaling:maxsize"},
 }
-#: Condition keys whose absence from a request means that it has none.
+#: Condition keys of actions that are modelled: if absent here, they are absent in AWS's request as well.
 OWN_KEYS = {key for keys in _KEYS.values() for key in keys.values()} | {
     "iam:passedtoservice",
     "kms:viaservice",
     "ec2:createaction",
     "ec2:region",
 }
-#: Services whose tag conditions also go by a name of their own.
+#: Services with a condition key of their own for a resource's tags.
 OWN_TAG_KEYS = {"autoscaling", "ec2", "ecr", "iam", "secretsmanager"}
 
 
 def required_permissions(call: CallInAccount) -> list[RequiredPermission]:
-    """Every permission that a call needs.
+    """Every permission that a call requires.
 
     Raises:
-        NotModelled: localcloud has no row for it, or cannot tell what its resources are.
+        NotModelled: the table has no row for it, or its resources cannot be determined.
     """
     name = f"{call.service}:{call.action}"
     if name not in RESOURCE_TYPES:
@@ -200,7 +208,7 @@ def _of_table(call: CallInAccount, name: str) -> Iterator[RequiredPermission]:
 
 
 def _of_target(call: CallInAccount, parameters: Mapping[str, Any], resource: Resource) -> dict[str, tuple[str, ...]]:
-    """Condition keys that go with one resource: a service's own name for its tags, and EC2's tags for what is made."""
+    """Condition keys of one resource: a service's own key for its tags, and EC2's tags of what is created."""
     if call.service not in OWN_TAG_KEYS:
         return {}
     prefix = resource.arn.split(":")[2] + ":resourcetag/"
@@ -264,7 +272,7 @@ def _with_parameters(call: CallInAccount, action: str, parameters: Mapping[str, 
 def _tagging(
     call: CallInAccount, parameters: Mapping[str, Any], action: str | None = None
 ) -> Iterator[RequiredPermission]:
-    """ec2:CreateTags on what is made with tags (EC2 User Guide, "Grant permission to tag Amazon EC2 resources during creation")."""
+    """ec2:CreateTags on what is created with tags (EC2 User Guide, "Grant permission to tag resources")."""
     for specification in as_list(parameters.get("TagSpecifications")):
         resource = ec2_target(call, specification["ResourceType"], "*")
         context = {
@@ -276,13 +284,13 @@ def _tagging(
 
 
 def _pass_role(call: CallInAccount, role: Any) -> Iterator[RequiredPermission]:
-    """iam:PassRole on a role that EC2 shall have (id_roles_use_passrole)."""
+    """iam:PassRole on a role that EC2 is to have (id_roles_use_passrole)."""
     if role is not None:
         yield RequiredPermission("iam:PassRole", role.arn, {"iam:passedtoservice": ("ec2.amazonaws.com",)})
 
 
 def _launch(call: CallInAccount, parameters: Mapping[str, Any]) -> Iterator[RequiredPermission]:
-    """What launching needs: ec2:RunInstances on everything that takes part, ec2:CreateTags, iam:PassRole.
+    """What a launch requires: ec2:RunInstances on every resource of it, ec2:CreateTags, iam:PassRole.
 
     EC2 User Guide, "Example policies to control access to the EC2 API", "Launch instances (RunInstances)".
     """
@@ -300,7 +308,7 @@ def _launch(call: CallInAccount, parameters: Mapping[str, Any]) -> Iterator[Requ
 
 
 def _merged(call: CallInAccount, parameters: Mapping[str, Any]) -> tuple[list[Resource], dict[str, Any]]:
-    """The launch template if one is named, and the call's parameters over what it says.
+    """The launch template if one is named, and its data with the call's parameters laid over.
 
     Raises:
         NotModelled: there is no such template or version: what would be launched is not known.
@@ -318,7 +326,7 @@ def _merged(call: CallInAccount, parameters: Mapping[str, Any]) -> tuple[list[Re
 
 
 def _launch_resources(call: CallInAccount, launch: Mapping[str, Any]) -> Iterator[Resource]:
-    """Everything besides the launch template that RunInstances is call about."""
+    """The resources besides the launch template that RunInstances is checked on."""
     interfaces = as_list(launch.get("NetworkInterfaces"))
     subnets = as_list(launch.get("SubnetId")) + [one["SubnetId"] for one in interfaces if one.get("SubnetId")]
     security = as_list(launch.get("SecurityGroupIds")) + [id for one in interfaces for id in as_list(one.get("Groups"))]

@@ -1,4 +1,4 @@
-"""The ARNs and tags of what calls name, by the Service Authorization Reference's types of resource."""
+"""The ARNs and tags of the resources that a call names, by the Service Authorization Reference's types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EC2_PARAMETERS = {
     "snapshot": ("SnapshotId",),
     "vpc": ("VpcId",),
 }
-#: Types that an action makes anew: it is call about ``TYPE/*``, whatever ids its parameters name.
+#: Types that an action creates: it is checked on ``TYPE/*``, whatever ids its parameters name.
 EC2_MADE = {
     "CreateImage": {"image", "snapshot"},
     "CreateLaunchTemplate": {"launch-template"},
@@ -46,12 +46,12 @@ EC2_MADE = {
 
 
 class NotModelled(Exception):
-    """localcloud cannot tell what AWS would evaluate for this call: it must be refused."""
+    """What AWS would evaluate for this call is not modelled: it must be refused."""
 
 
 @dataclass(frozen=True)
 class CallInAccount:
-    """A call and where it goes.
+    """An API call with the account and region that it goes to.
 
     Attributes:
         user: name of the user who calls; None for a role's session.
@@ -95,11 +95,11 @@ def _tag_pairs(tags: Any) -> dict[str, str]:
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags or []}
 
 
-# --- Auto Scaling -----------------------------------------------------------------------------------------------------------
+# --- Auto Scaling ---------------------------------------------------------------------------------------------------
 
 
 def groups(call: CallInAccount) -> Iterator[Resource]:
-    """Groups by name, by an instance of theirs, or as tags name them; one that is not there has ``*`` for its id, as in AWS's refusals."""
+    """Groups by name, by one of their instances, or by tags; an unknown one has the id ``*``, as in AWS."""
     regional: Any = autoscaling_backends[call.account][call.region]
     record = regional.records
     names = as_list(call.first("AutoScalingGroupName")) or [
@@ -113,7 +113,7 @@ def groups(call: CallInAccount) -> Iterator[Resource]:
         yield Resource(found.arn, {key: tag.value for key, tag in found.tags.items()}) if found else Resource(new, {})
 
 
-# --- EC2 --------------------------------------------------------------------------------------------------------------------
+# --- EC2 ------------------------------------------------------------------------------------------------------------
 
 
 def ec2_of(call: CallInAccount) -> Any:
@@ -188,7 +188,7 @@ def tagged_ec2(call: CallInAccount) -> Iterator[Resource]:
         yield ec2_target(call, kind, id)
 
 
-# --- IAM --------------------------------------------------------------------------------------------------------------------
+# --- IAM ------------------------------------------------------------------------------------------------------------
 
 
 def iam_of(call: CallInAccount) -> Any:
@@ -210,7 +210,7 @@ def users(call: CallInAccount) -> Iterator[Resource]:
 
 
 def roles(call: CallInAccount) -> Iterator[Resource]:
-    """A role by name, or by its ARN where STS is call for it."""
+    """A role by name, or by its ARN in calls of STS."""
     if arn := call.first("RoleArn"):
         yield Resource(arn)
     elif name := call.first("RoleName"):
@@ -254,14 +254,14 @@ def simulated(kind: str) -> Finder:
     return find
 
 
-# --- the others -------------------------------------------------------------------------------------------------------------
+# --- the others -----------------------------------------------------------------------------------------------------
 
 
 def secrets(call: CallInAccount) -> Iterator[Resource]:
-    """A secret by name, ARN or part of it; one that is not there keeps the name by which it is call for.
+    """A secret by name, ARN or part of it; an unknown one has the name in the call.
 
     Raises:
-        NotModelled: it has a policy of its own.
+        NotModelled: it has a resource policy.
     """
     store: Any = secretsmanager_backends[call.account][call.region].secrets
     name = call.first("SecretId", "Name")
@@ -275,7 +275,7 @@ def secrets(call: CallInAccount) -> Iterator[Resource]:
 
 
 def encryption_key(call: CallInAccount) -> str | None:
-    """The customer's key that a call's secret is encrypted with or is to be; None for AWS's own."""
+    """The customer managed key of a call's secret; None for the AWS managed one."""
     store: Any = secretsmanager_backends[call.account][call.region]
     found = None if call.action == "CreateSecret" else store.secrets.get(str(call.first("SecretId")))
     key: str | None = call.first("KmsKeyId") or (found.kms_key_id if found else None)
@@ -286,7 +286,7 @@ def repositories(call: CallInAccount) -> Iterator[Resource]:
     """Repositories by name or ARN; all of them where none is named.
 
     Raises:
-        NotModelled: one has a policy of its own.
+        NotModelled: one has a resource policy.
     """
     backend: Any = ecr_backends[call.account][call.region]
     arn = call.first("resourceArn")
@@ -302,7 +302,7 @@ def repositories(call: CallInAccount) -> Iterator[Resource]:
 
 
 def log_groups(call: CallInAccount) -> Iterator[Resource]:
-    """A log group. Policies name it with what follows its name (``:*``), but for tags (CloudWatch Logs API, LogGroup, ``arn``)."""
+    """A log group; policies name it with a suffix (``:*``), except for tags (CloudWatch Logs API, LogGroup)."""
     if arn := call.first("resourceArn"):
         yield Resource(arn)
     elif name := call.first("logGroupName"):
@@ -334,7 +334,7 @@ def quotas(call: CallInAccount) -> Iterator[Resource]:
     yield Resource(call.arn("servicequotas", f"{call.first('ServiceCode')}/{call.first('QuotaCode')}"))
 
 
-#: Type of resource -> what finds those that a call names.
+#: Type of resource -> the function that finds those that a call names.
 RESOURCE_FINDERS: dict[str, Finder] = {
     "autoscaling:autoScalingGroup": groups,
     **{f"ec2:{kind}": of_ec2(kind) for kind in EC2_PARAMETERS},

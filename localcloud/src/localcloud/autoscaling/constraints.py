@@ -1,7 +1,7 @@
-"""What AWS holds every call against before it looks at the world: the constraints of its own service model.
+"""The constraints of AWS's service model, which every call is checked against first: required, length, pattern, enum.
 
-AWS's answer is ``ValidationError`` with "1 validation error detected: Value ... at '...' failed to satisfy constraint: ..." (API
-reference, "Common Errors"). The model is botocore's, which clients themselves check only in part.
+AWS's answer is ``ValidationError`` with "1 validation error detected: Value ... at '...' failed to satisfy constraint:
+..." (API reference, "Common Errors"). The model is botocore's, of which clients check only a part.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ def _member(shape: Shape, value: Any, path: str, required: bool) -> Iterator[str
 
 def _text(shape: StringShape, value: str, path: str) -> Iterator[str]:
     yield from _size(shape, value, len(value), "length", path)
+    failed = f"Value '{value}' at '{path}' failed to satisfy constraint: Member must"
     if shape.enum and value not in shape.enum:
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        yield f"{failed} satisfy enum value set: [{', '.join(shape.enum)}]"
     pattern = _pattern(shape.metadata.get("pattern", ""))
     if pattern and not pattern.fullmatch(value):
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must satisfy regular expression pattern: {pattern.pattern}"
+        yield f"{failed} satisfy regular expression pattern: {pattern.pattern}"
 
 
 def _size(shape: Shape, value: Any, size: int, what: str, path: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How the Auto Scaling API shows what ``fleet`` holds: values in, AWS's shapes out. moto leaves out what is None."""
+"""Values of ``fleet`` in the shapes of the Auto Scaling API. moto leaves out what is None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Auto Scaling groups over EC2: keeps the pure groups of ``fleet`` and does for them what they are owed."""
+"""Auto Scaling groups over EC2: holds the pure groups of ``fleet`` and applies their effects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from localcloud.ec2.service import Ec2Backend
 
 
-#: What EC2 shows on a member.
+#: The tag of a group's instances in EC2.
 GROUP_TAG = "aws:autoscaling:groupName"
-#: Lifecycle states before their first colon -> where they lead, if not to themselves.
+#: Lifecycle states, up to a colon -> the target lifecycle state, if it is another.
 TARGETS = {"Pending": "InService", "EnteringStandby": "Standby", "Detaching": "Detached", "Terminating": "Terminated"}
-#: How many events are record for followers.
+#: How many events are kept.
 EVENTS_KEPT = 20_000
 
 
@@ -41,7 +41,7 @@ class Cloud(Protocol):
 
 @dataclass(frozen=True)
 class Event:
-    """A member's change of state, numbered from 1; ``at`` is seconds since the epoch."""
+    """An instance's change of lifecycle state, numbered from 1; ``at`` is seconds since the epoch."""
 
     number: int
     at: float
@@ -53,7 +53,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Tag:
-    """A group's tag; ``propagate`` hands it on to instances that are launched from now on."""
+    """A group's tag; with ``propagate``, instances that are launched get it too."""
 
     key: str
     value: str
@@ -62,7 +62,7 @@ class Tag:
 
 @dataclass
 class GroupRecord:
-    """A group with what concerns nobody but its describers."""
+    """A group with what only its descriptions need."""
 
     group: fleet.Group
     arn: str
@@ -156,7 +156,7 @@ class Groups(BaseBackend):
         self.deleted.append(self.records.pop(name))
 
     def lost(self, instance_ids: Iterable[str], *, stopped: bool = False) -> None:
-        """EC2 terminated these from outside, or only stopped them."""
+        """EC2 terminated or stopped these by itself or by a call of EC2's API."""
         for record in self.records.values():
             for id in instance_ids:
                 self.perform(record, record.group.lost(id, self.now(), stopped=stopped))
@@ -166,7 +166,7 @@ class Groups(BaseBackend):
         self.lost(instance_ids)
 
     def found(self, instance_ids: Iterable[str]) -> None:
-        """EC2 started these again."""
+        """EC2 started these again (StartInstances)."""
         for record in self.records.values():
             for id in instance_ids:
                 record.group.restarted(id)
@@ -177,18 +177,18 @@ class Groups(BaseBackend):
             self.perform(record, record.group.booted(instance_id, self.now()))
 
     def gone(self, instance_id: str) -> None:
-        """EC2 has ended an instance; the group that wanted its end takes note, even if it has been deleted meanwhile."""
+        """EC2 has terminated an instance: so is it in its group, even if that has been deleted meanwhile."""
         for record in [*self.records.values(), *self.deleted]:
-            member = record.group.instances.get(instance_id)
-            if member and member.state == "Terminating:Proceed":
+            instance = record.group.instances.get(instance_id)
+            if instance and instance.state == "Terminating:Proceed":
                 record.group.terminated(instance_id, self.now())
                 self._note_moves(record.group)
 
     def complete_lifecycle_actions(self, instance_id: str) -> None:
         """Complete every lifecycle action that the instance waits in."""
         for record in self.records.values():
-            if member := record.group.instances.get(instance_id):
-                for hook in [wait.hook.name for wait in member.waits]:
+            if instance := record.group.instances.get(instance_id):
+                for hook in [wait.hook.name for wait in instance.waits]:
                     self.perform(
                         record, record.group.complete(hook, "CONTINUE", self.now(), instance_id=instance_id, token=None)
                     )
@@ -196,30 +196,33 @@ class Groups(BaseBackend):
     def report_waiting(self) -> None:
         """Tell observers of the instances that wait in a hook now."""
         waiting = [
-            member for record in self.records.values() for member in record.group.instances.values() if member.waits
+            instance
+            for record in self.records.values()
+            for instance in record.group.instances.values()
+            if instance.waits
         ]
         for follow in self.cloud.observers:
-            for member in waiting:
-                follow(member.id, member.state)
+            for instance in waiting:
+                follow(instance.id, instance.state)
 
     def target_state(self, instance_id: str) -> str | None:
-        """The lifecycle state that the instance is on its way to, or in; None outside every group.
+        """The lifecycle state that the instance moves to or is in; None outside every group.
 
         (UG, "Retrieve the target lifecycle state through instance metadata".)
         """
         for record in self.records.values():
-            if member := record.group.instances.get(instance_id):
-                phase = member.state.partition(":")[0]
+            if instance := record.group.instances.get(instance_id):
+                phase = instance.state.partition(":")[0]
                 return TARGETS.get(phase, phase)
         if instance_id in self.detached:
             return "Detached"
         return "Terminated" if GROUP_TAG in self.ec2.tags.get(instance_id, {}) else None
 
     def candidate(self, instance_id: str) -> fleet.Candidate:
-        """A running instance of nobody's, for a group to attach.
+        """A running instance outside every group, to be attached.
 
         Raises:
-            Refused: ``ValidationError``: unknown, not running, or a member already.
+            Refused: ``ValidationError``: unknown, not running, or in a group already.
         """
         instance = self.ec2.get_instance_by_id(instance_id)
         if instance is None:
@@ -235,19 +238,19 @@ class Groups(BaseBackend):
         return fleet.Candidate(instance_id, subnet, instance.instance_type, instance.image_id)
 
     def tick(self) -> None:
-        """Let every group act on the timeouts that have passed."""
+        """Let every group act on timeouts that have passed."""
         now = self.now()
         for record in list(self.records.values()):
             if (due := record.group.next_deadline()) is not None and due <= now:
                 self.perform(record, record.group.tick(now))
 
     def perform(self, record: GroupRecord, effects: Iterable[fleet.Effect]) -> None:
-        """Do what a group is owed, and what follows from it."""
-        owed = deque(effects)
-        while owed:
-            match owed.popleft():
+        """Apply effects of a group, and the effects that follow."""
+        pending = deque(effects)
+        while pending:
+            match pending.popleft():
                 case fleet.Launch() as launch:
-                    owed.extend(self._launch(record, launch))
+                    pending.extend(self._launch(record, launch))
                 case fleet.Terminate(instance_id):
                     self._terminate(record, instance_id)
         self._note_moves(record.group)
@@ -269,7 +272,7 @@ class Groups(BaseBackend):
                 follow(instance_id, state)
 
     def resolve(self, template: fleet.Template) -> fleet.Template:
-        """The template with the number that its version stands for now."""
+        """The template with the number of its version (``$Latest``, ``$Default``) now."""
         version = self.ec2.get_launch_template(template.id).get_version(template.version)
         return replace(template, version=str(version.number))
 

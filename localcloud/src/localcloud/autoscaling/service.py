@@ -19,7 +19,7 @@ from localcloud import fleet, seed
 from localcloud.autoscaling import constraints, describe
 from localcloud.autoscaling.groups import GROUP_TAG, GroupRecord, Groups, Tag
 
-#: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are record as they come: API name -> setting.
+#: Parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup that are stored as given: API name -> setting.
 PLAIN = {
     "DefaultCooldown": "default_cooldown",
     "HealthCheckType": "health_check_type",
@@ -30,7 +30,7 @@ PLAIN = {
     "ServiceLinkedRoleARN": "service_linked_role",
     "DeletionProtection": "deletion_protection",
 }
-#: The others that are understood; any further parameter is refused, never ignored.
+#: All supported parameters; any other is refused, never ignored.
 UNDERSTOOD = {
     *PLAIN,
     "AutoScalingGroupName",
@@ -59,7 +59,7 @@ METRICS = frozenset(
 
 
 class AutoScaling(BaseResponse):
-    """One method an action, as moto dispatches them. What is not here is answered ``InvalidAction``."""
+    """One method per action, as moto dispatches them. Any other action is answered ``InvalidAction``."""
 
     def __init__(self) -> None:
         super().__init__(service_name="autoscaling")
@@ -67,7 +67,7 @@ class AutoScaling(BaseResponse):
         self._unreadable: fleet.Refused | None = None
 
     def parse_parameters(self, request: Any) -> None:
-        """What cannot be read is the caller's mistake, told when the call is answered (API, "Common Errors"; wording derived)."""
+        """Parse; an unreadable parameter is the answer's error later (API, "Common Errors"; wording derived)."""
         try:
             super().parse_parameters(request)
         except OperationNotFoundError as unknown:
@@ -98,7 +98,7 @@ class AutoScaling(BaseResponse):
         if problems := constraints.broken(operation.input_shape, self._get_params()):
             raise fleet.invalid(constraints.refusal(problems))
 
-    # --- groups -------------------------------------------------------------------------------------------------------
+    # --- groups -----------------------------------------------------------------------------------------------------
 
     def create_auto_scaling_group(self) -> ActionResult:
         """CreateAutoScalingGroup."""
@@ -190,7 +190,7 @@ class AutoScaling(BaseResponse):
         self._record().metrics -= self._metrics()
         return EmptyResult()
 
-    # --- tags ---------------------------------------------------------------------------------------------------------
+    # --- tags -------------------------------------------------------------------------------------------------------
 
     def create_or_update_tags(self) -> ActionResult:
         """CreateOrUpdateTags."""
@@ -227,7 +227,7 @@ class AutoScaling(BaseResponse):
         page, token = self._page(rows, 50)
         return ActionResult({"Tags": page, "NextToken": token})
 
-    # --- hooks --------------------------------------------------------------------------------------------------------
+    # --- hooks ------------------------------------------------------------------------------------------------------
 
     def put_lifecycle_hook(self) -> ActionResult:
         """PutLifecycleHook: creates, or changes what is named."""
@@ -277,10 +277,10 @@ class AutoScaling(BaseResponse):
             raise fleet.invalid("You must specify either the instance ID or the lifecycle action token")
         return {"instance_id": instance_id, "token": token}
 
-    # --- instances ----------------------------------------------------------------------------------------------------
+    # --- instances --------------------------------------------------------------------------------------------------
 
     def describe_auto_scaling_instances(self) -> ActionResult:
-        """DescribeAutoScalingInstances, paged; strangers are left out."""
+        """DescribeAutoScalingInstances, paged; unknown instances are left out."""
         wanted = set(self._get_param("InstanceIds", []))
         if len(wanted) > 50:
             raise fleet.invalid("The number of instance ids that can be described at once is 50")
@@ -385,7 +385,7 @@ class AutoScaling(BaseResponse):
         return answer
 
     def attach_instances(self) -> ActionResult:
-        """AttachInstances: running instances of the group's zones that belong to no group (UG, "Detach or attach instances")."""
+        """AttachInstances: instances of the group's zones without a group (UG, "Detach or attach instances")."""
         record = self._record()
         effects = record.group.attach([self.groups.candidate(id) for id in self._ids()], self.groups.now())
         self.groups.ec2.create_tags(self._ids(), {GROUP_TAG: record.group.name})
@@ -414,7 +414,7 @@ class AutoScaling(BaseResponse):
             )
         return value
 
-    # --- instance refresh ---------------------------------------------------------------------------------------------
+    # --- instance refresh -------------------------------------------------------------------------------------------
 
     def start_instance_refresh(self) -> ActionResult:
         """StartInstanceRefresh."""
@@ -452,7 +452,7 @@ class AutoScaling(BaseResponse):
             raise fleet.invalid("localcloud does not model MixedInstancesPolicy of a desired configuration")
         return self._checked_template(given["LaunchTemplate"]) if given.get("LaunchTemplate") else None
 
-    # --- parameters ---------------------------------------------------------------------------------------------------
+    # --- parameters -------------------------------------------------------------------------------------------------
 
     def _record(self) -> GroupRecord:
         return self.groups.by_name(self._get_param("AutoScalingGroupName"))
@@ -461,7 +461,7 @@ class AutoScaling(BaseResponse):
         return self.groups.by_name(tag.get("ResourceId"))
 
     def _refuse_unknown_parameters(self) -> None:
-        """What is not modelled raises, it never pretends."""
+        """Refuse what is not modelled."""
         given = {key for key, value in self._get_params().items() if value not in (None, [], {})}
         if unknown := sorted(given - UNDERSTOOD):
             raise fleet.invalid(f"localcloud does not model {', '.join(unknown)} of Auto Scaling groups")
@@ -491,7 +491,8 @@ class AutoScaling(BaseResponse):
         name, id = given.get("LaunchTemplateName"), given.get("LaunchTemplateId")
         if required and not name and not id:
             raise fleet.invalid(
-                "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or MixedInstancesPolicy parameter."
+                "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or "
+                "MixedInstancesPolicy parameter."
             )
         return self._checked_template(given)
 
@@ -597,7 +598,7 @@ def _hook(given: dict[str, Any], before: fleet.Hook | None) -> fleet.Hook:
 
 
 def _passes(activity: fleet.Activity, wanted: dict[str, Any], *, named: bool) -> bool:
-    """Whether the activity passes one filter of DescribeScalingActivities; ``Status`` is for calls that name a group."""
+    """Whether the activity passes a filter of DescribeScalingActivities; ``Status`` is for calls that name a group."""
     values: list[str] = wanted.get("Values", [])
     match wanted["Name"]:
         case "StartTimeLowerBound":

@@ -1,4 +1,4 @@
-"""Machine images as Packer makes them: from an instance, with their devices, snapshots, tags, deprecation and IMDS support."""
+"""Machine images: of an instance, copied or registered, with devices, snapshots, tags, deprecation, IMDS support."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_DEPRECATION_DAYS = 3653
 
 
 class CustomImage(Ami):
-    """An image that was made here.
+    """An image of this account.
 
     Args:
         devices: as DescribeImages shows them, a ``SnapshotId`` in each.
@@ -26,7 +26,7 @@ class CustomImage(Ami):
     def __init__(self, backend: Any, id: str, devices: list[dict[str, Any]], **options: Any) -> None:
         snapshots = dict(backend.snapshots)
         super().__init__(backend, id, root_device_type="ebs", virtualization_type="hvm", hypervisor="xen", **options)
-        backend.snapshots = snapshots  # moto made one of its own
+        backend.snapshots = snapshots  # without the one that moto has made
         self.devices = devices
         self.ebs_snapshot = backend.snapshots[devices[0]["Ebs"]["SnapshotId"]]
         self.deprecation_time: str | None = None
@@ -62,7 +62,7 @@ class ImageBackend(AmiBackend):
         return image
 
     def check_image_name(self, name: str | None) -> None:
-        """A name is taken once (API, CreateImage)."""
+        """Refuse a name that another image has (API, CreateImage)."""
         if not name:
             raise EC2ClientError("MissingParameter", "The request must contain the parameter name")
         for image in self.amis.values():
@@ -183,7 +183,7 @@ class ImageBackend(AmiBackend):
 
 
 class ImageResponse(BaseResponse):
-    """The image actions that moto lacks or fakes."""
+    """The image actions that moto lacks, or answers differently from AWS."""
 
     ec2_backend: Any
     error_on_dryrun: Any
@@ -203,7 +203,7 @@ class ImageResponse(BaseResponse):
         return ActionResult({"ImageId": image.id})
 
     def copy_image(self) -> ActionResult:
-        """CopyImage, once for each client token: devices, encryption and, where asked for, tags (moto keeps the architecture only)."""
+        """CopyImage, once per client token, with devices, encryption and optionally tags (moto: architecture only)."""
         self.error_on_dryrun()
         token, copies = self._get_param("ClientToken"), self.ec2_backend.copies
         if token and token in copies:
@@ -222,7 +222,7 @@ class ImageResponse(BaseResponse):
         return ActionResult({"ImageId": image.id})
 
     def modify_snapshot_attribute(self) -> ActionResult:
-        """ModifySnapshotAttribute in both its forms (moto knows the older one); what an account's default key encrypts is not shared."""
+        """ModifySnapshotAttribute in both forms (moto: the older one); not under the account's default key."""
         self.error_on_dryrun()
         wanted = self._get_param("CreateVolumePermission") or {}
         older = {

@@ -1,4 +1,4 @@
-"""The life of EC2 instances: what they show while their machines boot, run, shut down and fail, and which calls fit when."""
+"""EC2 instances: their states while the machines behind them boot, run, stop and fail, and which calls each allows."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from localcloud.machines import Machines
 
 #: EC2 API, InstanceState.
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
-#: What EC2 says of an instance whose owner ended it, and of one that switched itself off (EC2 API, StateReason).
+#: State reasons of an instance that its owner, and that itself has shut down (EC2 API, StateReason).
 BY_USER = ("Client.UserInitiatedShutdown", "User initiated shutdown")
 BY_ITSELF = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 BY_ERROR = "Server.InternalError"
 
 
 def set_state(instance: Any, state: str, code: str = "", message: str = "") -> None:
-    """Put an instance into a state; a code says why it is there."""
+    """Put an instance into a state, with the reason's code and message."""
     instance._state = InstanceState(state, CODES[state])
     instance.state_reason = StateReason(f"{code}: {message}" if code else "", code)
     by_user = code == BY_USER[0]
@@ -88,7 +88,7 @@ class InstanceBackend:
         )
 
     def disk_of(self, image_id: str) -> str:
-        """Id of the image that made the disk which this one boots: its own, unless it was registered from a snapshot of that."""
+        """The image whose disk this one boots: itself, unless it was registered from a snapshot of another one."""
         image: Any = self.amis.get(image_id)  # type: ignore[attr-defined]
         root = image and next(iter(image.block_device_mappings), None)
         return self.disks.get(root["Ebs"].get("SnapshotId", ""), image_id) if root else image_id
@@ -144,7 +144,7 @@ class InstanceBackend:
         return before
 
     def shut_down(self, instance: Any) -> None:
-        """End an instance, termination protection or not, as its group may (UG, "Instance termination protection")."""
+        """Terminate an instance in spite of termination protection, as its group may (UG, "Termination protection")."""
         if instance.state not in ("shutting-down", "terminated"):
             set_state(instance, "shutting-down", *BY_USER)
             self.cloud.machines.host.terminate(instance.id)
@@ -159,17 +159,17 @@ class InstanceBackend:
                 )
         return instances
 
-    # --- what became of machines ----------------------------------------------------------------------------------------
+    # --- reports of machines ----------------------------------------------------------------------------------------
 
     def switched_on(self, instance: Any) -> bool:
-        """The machine of a pending instance runs; says whether that was news."""
+        """The machine runs; returns whether the instance was pending."""
         if instance.state != "pending":
             return False
         set_state(instance, "running")
         return True
 
     def switched_off(self, instance: Any, cause: Cause, reason: str) -> None:
-        """The machine is off: told to by EC2, from within (which may mean its end), or by a failure, which always does."""
+        """The machine is off: stopped or terminated by EC2, shut down from within, or failed, which terminates it."""
         if cause == "stopped" and instance.state != "shutting-down":
             why = BY_USER if instance.state == "stopping" else BY_ITSELF
             if why == BY_ITSELF and instance.instance_initiated_shutdown_behavior == "terminate":
@@ -185,7 +185,7 @@ class InstanceBackend:
             instance.ended_at = utcnow()
 
     def image_made(self, image_id: str, problem: str | None) -> None:
-        """An image under way can be booted, or failed."""
+        """A pending image can be booted, or has failed."""
         image: Any = self.amis.get(image_id)  # type: ignore[attr-defined]
         if image is not None and image.state == "pending":
             image.state = "failed" if problem else "available"
@@ -204,7 +204,7 @@ def user_data_of(instance: Any) -> bytes | None:
 
 
 class InstanceResponse(BaseResponse):
-    """The actions on instances that moto answers as if they took no time."""
+    """The actions on instances that take their time here, unlike in moto."""
 
     ec2_backend: Any
     error_on_dryrun: Any
@@ -274,7 +274,7 @@ class InstanceResponse(BaseResponse):
         return ActionResult({"InstanceId": instance.id, "InstanceMetadataOptions": instance.metadata_options})
 
     def delete_snapshot(self) -> ActionResult:
-        """DeleteSnapshot: the last one of a disk takes the disk along."""
+        """DeleteSnapshot: with the last snapshot of a disk, the disk is deleted."""
         super().delete_snapshot()  # type: ignore[misc]
         disks = self.ec2_backend.disks
         disk = disks.pop(self._get_param("SnapshotId"), None)

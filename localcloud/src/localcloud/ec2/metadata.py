@@ -1,4 +1,4 @@
-"""What the metadata service shows of an EC2 instance, read from the account under its lock."""
+"""What the metadata service shows of an EC2 instance."""
 
 from __future__ import annotations
 

@@ -263,7 +263,10 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
         except StopIteration as error:  # moto's way to say that a subnet's addresses have run out
             self.reservations = OrderedDict((id, r) for id, r in self.reservations.items() if r.instances)
-            message = f"There are not enough free addresses in subnet '{kwargs['subnet_id']}' to satisfy the requested number of instances."
+            message = (
+                f"There are not enough free addresses in subnet '{kwargs['subnet_id']}' to satisfy the requested "
+                "number of instances."
+            )
             raise EC2ClientError("InsufficientFreeAddressesInSubnet", message) from error
         self.instances_by_id.update((instance.id, instance) for instance in reservation.instances)
         if profile and not (kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn")):
@@ -300,7 +303,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         return self.amis[image_id]
 
     def devices_of(self, instance: Any, overrides: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """An instance's volumes as an image has them, with a caller's overrides laid over; the root device comes first."""
+        """An instance's volumes as an image has them, with a caller's overrides; the root device comes first."""
         own = []
         for name, device in instance.block_device_mapping.items():
             volume = self.get_volume(device.volume_id)
@@ -342,7 +345,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             key, value = next(iter(profile.items()))
             raise EC2ClientError(
                 "InvalidParameterValue",
-                f"Value ({value}) for parameter iamInstanceProfile.{key.lower()} is invalid. Invalid IAM Instance Profile {key.lower()}",
+                f"Value ({value}) for parameter iamInstanceProfile.{key.lower()} is invalid. "
+                f"Invalid IAM Instance Profile {key.lower()}",
             ) from error
 
     def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:

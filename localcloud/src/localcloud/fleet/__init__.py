@@ -1,9 +1,9 @@
 """The lifecycle of an Auto Scaling group: values and a clock in, transitions and effects out.
 
 A ``Group`` holds frozen values. Each public method takes ``now`` (seconds since the epoch), applies one event and
-returns the effects that the outside world owes it: ``Launch`` (answered by ``launched`` or ``launch_failed``) and
-``Terminate`` (answered by ``terminated``). ``tick`` lets time pass: timeouts act at the moment they fall due, not when
-somebody looks. What AWS refuses raises ``Refused`` with AWS's code. Nothing here knows HTTP, moto, Docker or threads.
+returns effects for its caller to apply: ``Launch`` (to be answered by ``launched`` or ``launch_failed``) and
+``Terminate`` (by ``terminated``). ``tick`` applies timeouts, each at the time that it is due. What AWS refuses raises
+``Refused`` with AWS's code. Nothing here knows HTTP, moto, Docker or threads.
 
 Rules cite the Amazon EC2 Auto Scaling user guide (UG) or API reference (API); "(derived)" marks what neither states.
 """
@@ -55,24 +55,24 @@ __all__ = [
     "Effect",
     "Extra",
     "Group",
+    "Headroom",
     "Hook",
     "Instance",
     "Launch",
-    "StateChange",
     "Preferences",
     "Refresh",
     "Refused",
     "Result",
     "Rollback",
-    "Headroom",
     "Settings",
+    "StateChange",
     "Subnet",
     "Template",
     "Terminate",
     "Wait",
+    "headroom",
     "invalid",
     "resized",
-    "headroom",
     "stamp",
     "validated",
     "validated_hook",

@@ -1,4 +1,4 @@
-"""The life of a group's instances: sizes, zones, hooks, health, standby, replacement. No instance refresh: see ``refresh``."""
+"""A group's instances: sizes, zones, hooks, health, standby, replacement. For instance refresh see ``refresh``."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Lifecycle:
     """One Auto Scaling group, without instance refresh.
 
     Attributes:
-        new_id: gives a fresh unique text for activities and lifecycle tokens.
-        launching: launches under way, by activity.
+        new_id: makes unique ids for activities and lifecycle action tokens.
+        launching: subnets of launches that EC2 has not answered, by activity.
         extras: launches on top of desired capacity that are not ready yet, by activity.
         suspended: processes and since when.
-        state_changes: every change of an instance's state, in order; whoever follows them empties it.
+        state_changes: every change of an instance's state, in order; its reader clears it.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Lifecycle:
     extras: dict[str, Extra] = field(default_factory=dict)
     state_changes: list[StateChange] = field(default_factory=list)
     _retry_at: float | None = None
-    #: What is to be looked at when: an instance's wait by its token, or (with empty texts) the group as a whole.
+    #: When to check what: an instance's lifecycle action by its token, or (with empty texts) the whole group.
     _deadlines: list[tuple[float, str, str]] = field(default_factory=list)
-    # Kept in step by _put, _drop and _launch, so that no event costs more in a large group than in a small one.
+    # Updated by _put, _drop and _launch, so that no event costs more in a large group than in a small one.
     _actual: int = 0
     _zones: Counter[str] = field(default_factory=Counter)
     _subnets: Counter[str] = field(default_factory=Counter)
@@ -72,17 +72,18 @@ class Lifecycle:
     _tokens: dict[str, str] = field(default_factory=dict)
     _ages: list[tuple[float, str]] = field(default_factory=list)
 
-    # --- size ---------------------------------------------------------------------------------------------------------
+    # --- size -------------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Effect]:
         """Bring a new group to its desired capacity."""
         return self._converge(
             now,
-            f"At {stamp(now)} a user request created an AutoScalingGroup changing the desired capacity from 0 to {self.settings.desired}.",
+            f"At {stamp(now)} a user request created an AutoScalingGroup changing the desired capacity from 0 to "
+            f"{self.settings.desired}.",
         )
 
     def update(self, settings: Settings, now: float) -> list[Effect]:
-        """Adopt new settings; instances keep the template that they were launched from (API, UpdateAutoScalingGroup)."""
+        """UpdateAutoScalingGroup: new settings; instances keep the template that they were launched from."""
         before, self.settings = self.settings.desired, validated(settings)
         self._retry_at = None
         self._note_ages()
@@ -97,8 +98,10 @@ class Lifecycle:
         """SetDesiredCapacity.
 
         Raises:
-            Refused: ``ValidationError`` outside the bounds; ``ScalingActivityInProgress`` where the cooldown is to be honored and an
-                activity runs or ended within it (UG, "Scaling cooldowns": it begins when the last instance has launched or ended).
+            Refused: ``ValidationError`` outside the bounds; ``ScalingActivityInProgress`` if the cooldown is honored
+            and
+                an activity runs or ended within it (UG, "Scaling cooldowns": it begins when the last instance has
+                launched or terminated).
         """
         ends = ((math.inf if a.ended_at is None else a.ended_at, a.id) for a in self.activities.values())
         last, blocking = max(ends, default=(-math.inf, "")) if honor_cooldown else (-math.inf, "")
@@ -127,13 +130,13 @@ class Lifecycle:
         self.suspended = dict.fromkeys(self._processes(processes), now) | self.suspended
 
     def resume(self, processes: Iterable[str], now: float) -> list[Effect]:
-        """ResumeProcesses; what was held back happens now."""
+        """ResumeProcesses; what was suspended happens now."""
         for name in self._processes(processes):
             self.suspended.pop(name, None)
         return self._check_health(now) + self._converge(now)
 
     def delete(self, *, force: bool) -> list[Effect]:
-        """DeleteAutoScalingGroup: what still has to end, hooks skipped, if it may be deleted.
+        """DeleteAutoScalingGroup: terminates the remaining instances without their hooks.
 
         Raises:
             Refused: ``ResourceInUse`` or ``ScalingActivityInProgress`` unless forced; ``ValidationError`` while
@@ -146,12 +149,14 @@ class Lifecycle:
             )
         if force and self.settings.retains:
             raise invalid(
-                f"You cannot force delete AutoScalingGroup {self.name} while its instance lifecycle policy retains instances."
+                f"You cannot force delete AutoScalingGroup {self.name} while its instance lifecycle policy retains "
+                "instances."
             )
         if not force and self.instances:
             raise Refused(
                 "ResourceInUse",
-                "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.",
+                "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) "
+                "still in the group.",
             )
         if not force and self.launching:
             raise Refused(
@@ -164,7 +169,7 @@ class Lifecycle:
             self._put(replace(self.instances[instance.id], state="Terminating:Proceed", waits=()))
         return [Terminate(id) for id in self.instances]
 
-    # --- what the outside world answers -------------------------------------------------------------------------------
+    # --- answers and reports of EC2 ---------------------------------------------------------------------------------
 
     def launched(
         self,
@@ -177,7 +182,7 @@ class Lifecycle:
         *,
         running: bool = True,
     ) -> list[Effect]:
-        """EC2 has the instance that ``Launch`` asked for. If it runs, launch hooks begin, else it waits for ``booted``."""
+        """EC2 has the instance of a ``Launch``. If it runs, launch hooks begin, else it waits for ``booted``."""
         instance = Instance(
             instance_id,
             self.launching.pop(activity),
@@ -209,7 +214,7 @@ class Lifecycle:
         return self._converge(now)
 
     def launch_failed(self, activity: str, reason: str, now: float) -> None:
-        """EC2 refused; the activity says why and the launch is tried again after a pause."""
+        """EC2 refused: the activity fails, and the launch is tried again after a pause."""
         self._count(self.launching.pop(activity), -1)
         self.extras.pop(activity, None)
         self._retry_at = now + LAUNCH_RETRY_SECONDS
@@ -223,15 +228,16 @@ class Lifecycle:
         )
 
     def terminated(self, instance_id: str, now: float) -> None:
-        """EC2 has ended the instance that ``Terminate`` named."""
+        """EC2 has terminated the instance of a ``Terminate``."""
         instance = self._drop(instance_id, "Terminated")
         self._activity(instance.activity, status="Successful", progress=100, ended_at=now)
 
     def lost(self, instance_id: str, now: float, *, stopped: bool = False) -> list[Effect]:
-        """The instance was terminated (or only stopped) behind the group's back: the next health check finds it.
+        """The instance was terminated or stopped, but not by the group: the next health check finds it.
 
-        Its hooks still run, but nothing is left to drain (UG, "Amazon EC2 Auto Scaling lifecycle hooks"). In standby there
-        are no health checks: a stopped instance stays (UG, "Temporarily remove instances"), an ended one goes (derived).
+        Its hooks still run, but nothing is left to drain (UG, "Amazon EC2 Auto Scaling lifecycle hooks"). In standby
+        there are no health checks: a stopped instance stays (UG, "Temporarily remove instances"), a terminated one
+        leaves the group (derived).
         """
         instance = self.instances.get(instance_id)
         if instance is None:
@@ -247,7 +253,7 @@ class Lifecycle:
             self._put(replace(instance, running=True))
 
     def tick(self, now: float) -> list[Effect]:
-        """Let time pass: every timeout up to ``now`` acts, in order, at its own moment."""
+        """Apply every timeout up to ``now``, in order, each at its own time."""
         effects: list[Effect] = []
         while (due := self.next_deadline()) is not None and due <= now:
             if self._retry_at == due:
@@ -261,14 +267,14 @@ class Lifecycle:
         return effects
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do, in seconds since the epoch; a completed wait may still be named."""
+        """When ``tick`` is next due, in seconds since the epoch; it may be too early, never too late."""
         ends = [self._deadlines[0][0]] if self._deadlines else []
         return min([*ends, *([self._retry_at] if self._retry_at is not None else [])], default=None)
 
-    # --- hooks --------------------------------------------------------------------------------------------------------
+    # --- hooks ------------------------------------------------------------------------------------------------------
 
     def put_hook(self, hook: Hook) -> None:
-        """Create or replace a hook; waits that are open keep the terms they began with (derived).
+        """Create or replace a hook; open lifecycle actions keep the timeouts they began with (derived).
 
         Raises:
             Refused: ``ValidationError`` for a hook that AWS refuses; ``LimitExceeded`` past fifty (UG, "Quotas").
@@ -281,19 +287,19 @@ class Lifecycle:
         self.hooks[hook.name] = validated_hook(hook)
 
     def delete_hook(self, name: str, now: float) -> list[Effect]:
-        """Delete a hook; its open actions end first: launches abandoned, terminations continued.
+        """Delete a hook and complete its open actions: launches are abandoned, terminations continued.
 
         (API, DeleteLifecycleHook.)
 
         Raises:
-            Refused: ``ValidationError`` for a hook that is not there.
+            Refused: ``ValidationError`` for an unknown hook.
         """
         if name not in self.hooks:
             raise invalid(f"No Lifecycle Hook found with name {name} for AutoScalingGroup {self.name}")
         result: Result = "ABANDON" if self.hooks.pop(name).transition == LAUNCHING else "CONTINUE"
         effects: list[Effect] = []
         for id, token in [(i.id, w.token) for i in self.instances.values() for w in i.waits if w.hook.name == name]:
-            if still := self._waiting(id, token):  # the end of another may have ended it
+            if still := self._waiting(id, token):  # completing another may have completed it
                 effects += self._end_wait(*still, result, "was deleted", now)
         return effects
 
@@ -317,7 +323,7 @@ class Lifecycle:
         instance, wait = self._open_wait(hook, instance_id, token)
         return self._end_wait(instance, wait, result, f"completed with {result} Result", now)
 
-    # --- instances ------------------------------------------------------------------------------------------------------
+    # --- instances --------------------------------------------------------------------------------------------------
 
     def instance(self, instance_id: str) -> Instance:
         """The instance, or AWS's refusal."""
@@ -326,10 +332,10 @@ class Lifecycle:
         return self.instances[instance_id]
 
     def protect(self, instance_ids: Iterable[str], protected: bool, now: float) -> list[Effect]:
-        """SetInstanceProtection; allowed in service and in standby. Lifting it lets a held-back scale-in go on.
+        """SetInstanceProtection, in service and in standby. Removing it lets a blocked scale-in continue.
 
         Raises:
-            Refused: ``ValidationError`` for a stranger or another state; nothing is changed then.
+            Refused: ``ValidationError`` for an unknown instance or another state; nothing is changed then.
         """
         instances = [self.instance(id) for id in instance_ids]
         for instance in instances:
@@ -340,7 +346,7 @@ class Lifecycle:
         return self._converge(now)
 
     def set_health(self, instance_id: str, healthy: bool, respect_grace_period: bool, now: float) -> list[Effect]:
-        """SetInstanceHealth; the unhealthy are replaced, within the grace period only if it is not to be respected."""
+        """SetInstanceHealth; unhealthy instances are replaced, within the grace period only if it is not respected."""
         instance = self.instances[instance_id]
         since = instance.in_service_at if instance.in_service_at is not None else now
         if not healthy and respect_grace_period and now < since + self.settings.health_check_grace_period:
@@ -349,14 +355,14 @@ class Lifecycle:
         return self._converge(now, unhealthy="a user health-check")
 
     def terminate(self, instance_id: str, decrement: bool, now: float) -> tuple[Activity, list[Effect]]:
-        """TerminateInstanceInAutoScalingGroup, also the way out of ``Terminating:Retained``.
+        """TerminateInstanceInAutoScalingGroup, which also terminates a retained instance.
 
         Returns:
-            The activity and the effects. Scale-in protection does not shield from this call (UG, "Use instance scale-in
+            The activity and the effects. Scale-in protection does not prevent it (UG, "Use instance scale-in
             protection").
 
         Raises:
-            Refused: ``ValidationError`` when decrementing would pass the minimum size.
+            Refused: ``ValidationError`` if the decrement would go below the minimum size.
         """
         instance = self.instances[instance_id]
         if instance.state == "Terminating:Retained":
@@ -381,10 +387,11 @@ class Lifecycle:
     def enter_standby(
         self, instance_ids: Sequence[str], decrement: bool, now: float
     ) -> tuple[list[Activity], list[Effect]]:
-        """EnterStandby: out of service and uncounted, still an instance (UG, "Temporarily remove instances").
+        """EnterStandby: out of service and not counted, still in the group (UG, "Temporarily remove instances").
 
         Raises:
-            Refused: ``ValidationError`` for a stranger, another state than ``InService``, or a decrement below min.
+            Refused: ``ValidationError`` for an unknown instance, another state than ``InService``, or a decrement
+            below min.
         """
         instances = self._instances_in(instance_ids, "InService")
         if decrement:
@@ -399,10 +406,10 @@ class Lifecycle:
         return activities, self._converge(now)
 
     def exit_standby(self, instance_ids: Sequence[str], now: float) -> tuple[list[Activity], list[Effect]]:
-        """ExitStandby: back by way of ``Pending`` and its launch hooks; desired capacity grows (API, ExitStandby).
+        """ExitStandby: back through ``Pending`` and its launch hooks; desired capacity grows (API, ExitStandby).
 
         Raises:
-            Refused: ``ValidationError`` for a stranger, another state than ``Standby``, or growth above max.
+            Refused: ``ValidationError`` for an unknown instance, another state than ``Standby``, or growth above max.
         """
         instances = self._instances_in(instance_ids, "Standby")
         self._grow(len(instances), "remove from standby")
@@ -427,7 +434,8 @@ class Lifecycle:
                 raise invalid(f"The instance {candidate.id} is already part of Auto Scaling group {self.name}.")
             if candidate.subnet.zone not in zones:
                 raise invalid(
-                    f"The availability zone {candidate.subnet.zone} of instance {candidate.id} is not one of the group's."
+                    f"The availability zone {candidate.subnet.zone} of instance {candidate.id} is not one of the "
+                    "group's."
                 )
         self._grow(len(candidates), "attach")
         for candidate in candidates:
@@ -452,12 +460,12 @@ class Lifecycle:
         return self._converge(now)
 
     def detach(self, instance_ids: Sequence[str], decrement: bool, now: float) -> tuple[list[Activity], list[Effect]]:
-        """DetachInstances: they leave the group and run on; no hook is met (API, DetachInstances).
+        """DetachInstances: they leave the group without hooks and keep running (API, DetachInstances).
 
         Raises:
-            Refused: ``ValidationError`` for a stranger, a state other than ``InService``, ``Standby`` or ``Terminating:Retained``, a
-                decrement for a retained one (UG, "Detach or attach instances") or below min (those in standby are not counted
-                any more, derived).
+            Refused: ``ValidationError`` for an unknown instance, for a state other than ``InService``, ``Standby`` or
+                ``Terminating:Retained``, for a decrement with a retained one (UG, "Detach or attach instances") or
+                below min (those in standby are not counted any more, derived).
         """
         instances = self._instances_in(instance_ids, "InService", "Standby", "Terminating:Retained")
         if decrement:
@@ -495,14 +503,15 @@ class Lifecycle:
     def _no_room(self, count: int, purpose: str) -> str:
         of = self.settings
         return (
-            f"AutoScalingGroup {self.name} has min-size={of.min_size}, max-size={of.max_size}, and desired-size={of.desired}. "
-            f"To {purpose} {count} instance{'' if count == 1 else 's'}, please update the AutoScalingGroup sizes appropriately."
+            f"AutoScalingGroup {self.name} has min-size={of.min_size}, max-size={of.max_size}, and "
+            f"desired-size={of.desired}. To {purpose} {count} instance{'' if count == 1 else 's'}, please update the "
+            "AutoScalingGroup sizes appropriately."
         )
 
     def _begin_move(
         self, instance: Instance, description: str, what: str, resizes: bool, by: int, now: float
     ) -> Activity:
-        """A move that is over as soon as it began; its caller still sees it under way, as AWS answers."""
+        """An activity that is over at once; its caller still sees it in progress, as AWS answers."""
         cause = f"At {stamp(now)} {what}"
         if resizes:
             word = "increasing" if by > 0 else "shrinking"
@@ -512,7 +521,7 @@ class Lifecycle:
         self._activity(id, status="Successful", progress=100, ended_at=now)
         return shown
 
-    # --- inside: the books --------------------------------------------------------------------------------------------
+    # --- bookkeeping ------------------------------------------------------------------------------------------------
 
     def _processes(self, names: Iterable[str]) -> set[str]:
         chosen = set(names) or set(PROCESSES)
@@ -556,11 +565,11 @@ class Lifecycle:
         return id
 
     def _check_at(self, at: float) -> None:
-        """Have the group looked at as a whole at that moment."""
+        """Have ``tick`` check the whole group at that time."""
         heapq.heappush(self._deadlines, (at, "", ""))
 
     def _note_failure(self, launched_at: float, now: float) -> None:
-        """An instance did not come to serve, or fell ill: an instance refresh keeps count of the new ones."""
+        """An instance failed to launch or became unhealthy; an instance refresh counts its new ones."""
 
     @property
     def launch_template(self) -> Template:
@@ -572,10 +581,10 @@ class Lifecycle:
         """Seconds in service until a replacement is ready (UG, "Instance maintenance policies", instance warmup)."""
         return self.settings.default_instance_warmup or 0
 
-    # --- inside: capacity ---------------------------------------------------------------------------------------------
+    # --- capacity ---------------------------------------------------------------------------------------------------
 
     def _converge(self, now: float, cause: str = "", *, unhealthy: str = "a user health-check") -> list[Effect]:
-        """Everything that the group does of itself, in order; ``cause`` explains a change of capacity, if any."""
+        """Everything that the group does by itself, in order; ``cause`` explains a change of capacity, if any."""
         effects = self._replace_unhealthy(now, unhealthy)
         effects += self._reconcile(now, cause)
         effects += self._terminate_replaced(now)
@@ -589,7 +598,7 @@ class Lifecycle:
         return []
 
     def _surplus(self) -> int:
-        """How many extras stand on top of what desired capacity needs."""
+        """How many instances are there in addition to desired capacity."""
         return sum(extra.target is None or self._counts(extra.target) for extra in self.extras.values())
 
     def _counts(self, instance_id: str) -> bool:
@@ -600,7 +609,7 @@ class Lifecycle:
         excess = self._actual - self._surplus() - self.settings.desired
         if excess > 0 and "Terminate" not in self.suspended:
             effects, ended = self._scale_in(excess, cause, now)
-            # The end of one that was to be replaced leaves its successor to be counted: look again.
+            # If an instance that was to be replaced is gone, its replacement counts: check again.
             return effects + self._reconcile(now, cause) if ended else effects
         return self._fill(now, cause)
 
@@ -629,13 +638,13 @@ class Lifecycle:
         return Launch(activity, subnet, self.launch_template)
 
     def _launch_extra(self, target: Instance | None, subnet: Subnet, why: str, end: str, now: float) -> list[Effect]:
-        """Launch on top of desired capacity; the target ends when the new instance is ready."""
+        """Launch in addition to desired capacity; the target is terminated when the new instance is ready."""
         launch = self._launch_into(subnet, why, now)
         self.extras[launch.activity] = Extra(target.id if target else None, end)
         return [launch]
 
     def _scale_in(self, count: int, cause: str, now: float) -> tuple[list[Effect], int]:
-        """End instances that are not protected, zone by zone in balance, in the order of the termination policies.
+        """Terminate unprotected instances, keeping zones in balance, in the order of the termination policies.
 
         The zone with the most instances comes first, whatever the policy (UG, "Termination policies"); one that the
         group has left comes before all.
@@ -665,10 +674,10 @@ class Lifecycle:
         return effects, ending
 
     def _rank(self, instance: Instance, now: float) -> tuple[float, ...]:
-        """Who goes first (UG, "Termination policies"); the default: oldest launch template, then nearest hour.
+        """Which goes first (UG, "Termination policies"); the default: oldest launch template, then nearest hour.
 
         Another launch template than the group's goes before an older version of it. AllocationStrategy and
-        OldestLaunchConfiguration choose nobody in a group with one launch template.
+        OldestLaunchConfiguration select nothing in a group with one launch template.
         """
         to_next_hour = -((now - instance.launched_at) % 3600)
         current, own = self.settings.template, instance.template
@@ -682,10 +691,10 @@ class Lifecycle:
         }
         return tuple(part for policy in self.settings.termination_policies for part in keys.get(policy, ()))
 
-    # --- inside: hooks ------------------------------------------------------------------------------------------------
+    # --- hooks, inside ----------------------------------------------------------------------------------------------
 
     def _admit(self, instance: Instance, now: float) -> None:
-        """A pending instance meets the launch hooks; without any it is in service."""
+        """Start the launch hooks of a pending instance; without any it is in service."""
         self._put(instance)
         if not self._wait(instance, "Pending", LAUNCHING, now):
             self._enter_service(instance, now)
@@ -729,7 +738,7 @@ class Lifecycle:
         return waits[0] if waits else None
 
     def _end_wait(self, instance: Instance, wait: Wait, result: Result, how: str, now: float) -> list[Effect]:
-        """One action has ended; ABANDON skips the others, CONTINUE waits for them (API, CompleteLifecycleAction)."""
+        """One action is completed; ABANDON skips the others, CONTINUE waits for them (API, CompleteLifecycleAction)."""
         left = () if result == "ABANDON" else tuple(w for w in instance.waits if w.token != wait.token)
         for ended in set(instance.waits) - set(left):
             self._tokens.pop(ended.token, None)
@@ -764,7 +773,7 @@ class Lifecycle:
             self._check_at(now + self.warmup)
 
     def _terminate(self, instance: Instance, cause: str, now: float) -> list[Effect]:
-        """Begin a termination: hooks first, if there are any. A launch still waiting is cancelled by it (derived)."""
+        """Begin a termination, with its hooks if there are any. It cancels a launch that still waits (derived)."""
         self.extras.pop(instance.activity, None)
         for wait in instance.waits:
             self._tokens.pop(wait.token, None)
@@ -779,16 +788,16 @@ class Lifecycle:
         return [Terminate(instance.id)]
 
     def _terminate_now(self, instance: Instance, now: float) -> tuple[Activity, list[Effect]]:
-        """A retained instance has had its hooks: it ends at once (UG, "Work with retained instances")."""
+        """Terminate without hooks, as a retained instance (UG, "Work with retained instances")."""
         cause = f"At {stamp(now)} instance {instance.id} was taken out of service in response to a user request."
         activity = self._begin(f"Terminating EC2 instance: {instance.id}", cause, instance.subnet, now)
         self._put(replace(instance, state="Terminating:Proceed", activity=activity))
         return self.activities[activity], [Terminate(instance.id)]
 
-    # --- inside: replacement ------------------------------------------------------------------------------------------
+    # --- replacement ------------------------------------------------------------------------------------------------
 
     def _check_health(self, now: float) -> list[Effect]:
-        """The periodic EC2 health check: what does not run is unhealthy, whatever the grace period says."""
+        """The EC2 health check: what does not run is unhealthy, regardless of the grace period."""
         if "HealthCheck" in self.suspended:
             return []
         for instance in [self.instances[id] for id in self._unhealthy if not self.instances[id].running]:
@@ -796,10 +805,10 @@ class Lifecycle:
         return self._converge(now, unhealthy="an EC2 health check indicating it has been terminated or stopped")
 
     def _replace_unhealthy(self, now: float, reason: str) -> list[Effect]:
-        """End unhealthy instances and launch in their place (UG, "Health checks"), grace period aside.
+        """Terminate unhealthy instances and launch replacements (UG, "Health checks").
 
-        Under a maintenance policy that leaves no room below, the replacement comes first (UG, "Instance maintenance
-        policies"), unless the instance does not run: then nothing is kept by waiting (derived).
+        Under a maintenance policy of 100 percent minimum health the replacement is launched first (UG, "Instance
+        maintenance policies"), unless the instance does not run (derived).
         """
         unhealthy = [self.instances[id] for id in self._unhealthy if not self.instances[id].healthy]
         if not unhealthy or {"ReplaceUnhealthy", "Terminate"} & self.suspended.keys():
@@ -817,7 +826,7 @@ class Lifecycle:
         return effects + self._fill(now, why)
 
     def _replace_first(self, old: Instance, at_most: int, why: str, cause: str, now: float) -> list[Effect]:
-        """Launch the successor of an instance that ends when it is ready; none if it has one or there is no room."""
+        """Launch the replacement of an instance before it is terminated, unless it has one or there are too many."""
         blocked = "Launch" in self.suspended or self._retry_at is not None
         if blocked or len(self.extras) >= at_most or any(extra.target == old.id for extra in self.extras.values()):
             return []
@@ -825,7 +834,7 @@ class Lifecycle:
         return self._launch_extra(old, subnet, why, cause, now)
 
     def _terminate_replaced(self, now: float) -> list[Effect]:
-        """End each instance whose successor has served for the warmup; a successor without one joins the others."""
+        """Terminate each instance whose replacement has been in service for the warmup."""
         effects: list[Effect] = []
         if "Terminate" in self.suspended:
             return effects
@@ -844,11 +853,11 @@ class Lifecycle:
         return effects
 
     def _may_terminate(self, instance: Instance) -> bool:
-        """Whether a replacement may end it after all: protection spares all but the unhealthy."""
+        """Whether it may be terminated for its replacement: protected ones only if they are unhealthy."""
         return not instance.protected or not instance.healthy
 
     def _may_spare(self, instance_id: str | None, now: float) -> bool:
-        """Whether health allows that the instance ends now."""
+        """Whether the instance may be terminated without too few healthy ones left."""
         return True
 
     def _ready(self, instance: Instance, now: float) -> bool:
@@ -856,7 +865,7 @@ class Lifecycle:
         return instance.state == "InService" and instance.healthy and served is not None and now >= served + self.warmup
 
     def _replace_expired(self, now: float) -> list[Effect]:
-        """Replace who has served for the maximum lifetime, up to a tenth of the group at once, sparing the protected.
+        """Replace what has been in service for the maximum lifetime, a tenth at once, except protected ones.
 
         (UG, "Replace Auto Scaling instances based on maximum instance lifetime"; order derived: oldest first.)
         """
@@ -871,8 +880,9 @@ class Lifecycle:
         away = self._actual - sum(i.state == "InService" for i in self.instances.values())
         at_once = max(1, self.settings.desired // 10)
         headroom = self.settings.headroom
-        cause = f"At {stamp(now)} an instance was taken out of service in response to its maximum instance lifetime being reached."
-        why = f"At {stamp(now)} an instance was launched in response to an instance reaching its maximum instance lifetime."
+        begin, lifetime_reached = f"At {stamp(now)} an instance was", "maximum instance lifetime"
+        cause = f"{begin} taken out of service in response to its {lifetime_reached} being reached."
+        why = f"{begin} launched in response to an instance reaching its {lifetime_reached}."
         effects: list[Effect] = []
         for instance in (self.instances[id] for _, id in old):
             if away >= at_once:
@@ -887,7 +897,7 @@ class Lifecycle:
         return effects + self._fill(now, why)
 
     def _note_ages(self) -> None:
-        """Since when each instance serves, and when the lifetime of each ends; nothing without a maximum lifetime."""
+        """Note since when each instance is in service, and when its maximum lifetime ends, if there is one."""
         lifetime, instances = self.settings.max_instance_lifetime, self.instances.values()
         self._ages = [
             (i.in_service_at, i.id)
@@ -905,7 +915,7 @@ class Lifecycle:
     def _rebalance(self, now: float) -> list[Effect]:
         """Bring zones into balance, launching before terminating, a tenth of max size at once (UG, "AZRebalance").
 
-        A maintenance policy's maximum bounds it too. Nothing moves while capacity itself is still changing (derived).
+        A maintenance policy's maximum limits it too. Nothing moves while the capacity itself is changing (derived).
         """
         if {"AZRebalance", "Launch"} & self.suspended.keys() or self._retry_at is not None:
             return []
@@ -917,7 +927,7 @@ class Lifecycle:
         zones = dict.fromkeys((subnet.zone for subnet in self.settings.subnets), 0) | {
             z: n for z, n in self._zones.items() if n
         }
-        for extra in self.extras.values():  # who is to be replaced is as good as gone
+        for extra in self.extras.values():  # what is being replaced does not count
             if extra.target and self._counts(extra.target):
                 zones[self.instances[extra.target].subnet.zone] -= 1
             elif extra.target is None:
@@ -928,14 +938,14 @@ class Lifecycle:
             zones[heavy] -= 1
             zones[light.zone] += 1
             why = (
-                f"At {stamp(now)} instances were launched to balance instances in zones {heavy} with other zones resulting in "
-                "more than desired number of instances in the group."
+                f"At {stamp(now)} instances were launched to balance instances in zones {heavy} with other zones "
+                "resulting in more than desired number of instances in the group."
             )
             effects += self._launch_extra(None, light, why, "", now)
         return effects
 
     def _next_rebalance(self, zones: dict[str, int]) -> tuple[str, Subnet] | None:
-        """The zone that should lose an instance and the subnet that should gain one, if balance asks for it."""
+        """The zone that should lose an instance and the subnet that should gain one; None if zones are in balance."""
         wanted = {subnet.zone for subnet in self.settings.subnets}
         light = min(wanted, key=lambda zone: (zones[zone], zone))
         heavy = [z for z, n in zones.items() if n and (z not in wanted or n - zones[light] > 1)]

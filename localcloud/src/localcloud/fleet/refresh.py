@@ -20,8 +20,8 @@ from localcloud.fleet.values import (
 
 #: Statuses of a refresh that is not over (API, InstanceRefresh).
 ACTIVE = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"})
-#: How long a refresh waits for protection to be lifted and for standby to end (API, RefreshPreferences), and how long it
-#: bears that no replacement comes to serve (derived).
+#: How long a refresh waits for protection and standby to end (API, RefreshPreferences), and for a replacement to come
+#: into service (derived), before it fails.
 REFRESH_TIMEOUT_SECONDS = 3600
 DEFAULT_MIN_HEALTHY = 90
 DEFAULT_CHECKPOINT_DELAY = 3600
@@ -29,7 +29,7 @@ DEFAULT_CHECKPOINT_DELAY = 3600
 
 @dataclass(frozen=True)
 class Preferences:
-    """How a refresh goes about it (API, RefreshPreferences); None means not given.
+    """Preferences of a refresh (API, RefreshPreferences); None means not given.
 
     Attributes:
         min_healthy, max_healthy: percent of desired capacity.
@@ -49,7 +49,7 @@ class Preferences:
     standby: str = "Wait"
 
     def with_defaults(self, settings: Settings) -> Preferences:
-        """With the defaults that a group's settings decide (UG, "Understand the default values for an instance refresh").
+        """With defaults from a group's settings (UG, "Understand the default values for an instance refresh").
 
         Raises:
             Refused: ``ValidationError`` (limits from the API reference, RefreshPreferences).
@@ -91,7 +91,7 @@ class Preferences:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Where a refresh stood when its rollback began (API, RollbackDetails)."""
+    """The progress of a refresh when its rollback began (API, RollbackDetails)."""
 
     reason: str
     started_at: float
@@ -106,11 +106,11 @@ class Refresh:
 
     Attributes:
         desired: the configuration that was asked for, as it was given; ``to`` has its version's number.
-        waiting: ids still to be replaced; those that left the group otherwise are dropped from it.
+        waiting: ids still to be replaced.
         total: how many there were at the start.
-        furthest: the most replacements that served at once.
-        failing_since: since when replacements fail to serve; more of them than ever before end it.
-        blocked_since: since when only protected or standby instances are left to wait for.
+        furthest: the most replacements that were in service at once.
+        failing_since: since when replacements fail to come into service; None again when ``furthest`` grows.
+        blocked_since: since when only protected or standby instances are left.
         paused_until: the end of a checkpoint's delay, or of the bake time.
     """
 
@@ -153,11 +153,11 @@ class Group(Lifecycle):
 
     refreshes: dict[str, Refresh] = field(default_factory=dict)
 
-    # --- requests -----------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     @property
     def active_refresh(self) -> Refresh | None:
-        """The refresh or rollback that is under way."""
+        """The refresh or rollback that is in progress."""
         last = next(reversed(self.refreshes.values()), None)
         return last if last and last.status in ACTIVE else None
 
@@ -169,8 +169,8 @@ class Group(Lifecycle):
             to: it, or else the group's template, with the version's number.
 
         Raises:
-            Refused: ``InstanceRefreshInProgress``; ``ValidationError`` for preferences out of bounds, or for AutoRollback
-                where nothing can be rolled back.
+            Refused: ``InstanceRefreshInProgress``; ``ValidationError`` for preferences out of bounds, or for
+                AutoRollback if nothing can be rolled back.
         """
         if self.active_refresh:
             raise Refused(
@@ -195,7 +195,7 @@ class Group(Lifecycle):
         return refresh
 
     def cancel_refresh(self, wait: bool, now: float) -> Refresh:
-        """CancelInstanceRefresh, also of a rollback: nothing new is replaced; what is under way ends first, if ``wait``.
+        """CancelInstanceRefresh, also of a rollback: no more replacements; those in progress end first, if ``wait``.
 
         Raises:
             Refused: ``ActiveInstanceRefreshNotFound``.
@@ -211,8 +211,8 @@ class Group(Lifecycle):
         """RollbackInstanceRefresh.
 
         Raises:
-            Refused: ``ActiveInstanceRefreshNotFound``; ``IrreversibleInstanceRefresh`` without a desired configuration or
-                where the group's template version is no number (API, RollbackInstanceRefresh).
+            Refused: ``ActiveInstanceRefreshNotFound``; ``IrreversibleInstanceRefresh`` without a desired configuration
+                or if the group's template version is not a number (API, RollbackInstanceRefresh).
         """
         refresh = self._running("Cancelling", "RollbackInProgress")
         if refresh.desired is None or not self.settings.template.version.isdigit():
@@ -233,7 +233,7 @@ class Group(Lifecycle):
             )
         return refresh
 
-    # --- what the lifecycle asks ----------------------------------------------------------------------------------------
+    # --- called by the lifecycle ------------------------------------------------------------------------------------
 
     @property
     def launch_template(self) -> Template:
@@ -268,7 +268,7 @@ class Group(Lifecycle):
         return refreshed or super()._may_terminate(instance)
 
     def _may_spare(self, instance_id: str | None, now: float) -> bool:
-        """A refresh also waits for others that fell ill meanwhile, so as to stay above its minimum."""
+        """A refresh also waits if others have become unhealthy, to stay above its minimum."""
         refresh = self.active_refresh
         return refresh is None or instance_id is None or self._may_lose(self.instances[instance_id], refresh, now)
 
@@ -283,13 +283,13 @@ class Group(Lifecycle):
         """Not while a refresh moves instances itself (derived)."""
         return [] if self.active_refresh else super()._rebalance(now)
 
-    # --- progress -----------------------------------------------------------------------------------------------------
+    # --- progress ---------------------------------------------------------------------------------------------------
 
     def _store(self, refresh: Refresh) -> None:
         self.refreshes[refresh.id] = refresh
 
     def _refresh(self, now: float) -> list[Effect]:
-        """The active refresh's next step: take stock, then end, pause, wait, or replace the next batch."""
+        """The active refresh's next step: update its progress, then end, pause, wait, or replace the next batch."""
         refresh = self.active_refresh
         if refresh is None or "InstanceRefresh" in self.suspended:
             return []
@@ -321,7 +321,7 @@ class Group(Lifecycle):
         return effects + self._replace_batch(refresh, now)
 
     def _terminate_replacements(self, refresh: Refresh, now: float) -> list[Effect]:
-        """A rollback keeps whom a successor was to follow; the successors end."""
+        """A rollback terminates the replacements of instances that are still there."""
         cause = f"At {stamp(now)} an instance was taken out of service in response to an instance refresh rollback."
         launched = [self.instances[extra.instance] for extra in self.extras.values() if extra.instance]
         return [effect for i in launched if self._to_undo(i, refresh) for effect in self._terminate(i, cause, now)]
@@ -330,7 +330,7 @@ class Group(Lifecycle):
         return instance.state in COUNTED and instance.template == refresh.to != self.settings.template
 
     def _update_progress(self, refresh: Refresh, now: float) -> Refresh:
-        """What is left to replace and how far the refresh has come (API, InstanceRefresh, PercentageComplete)."""
+        """What is left to replace, and the percentage (API, InstanceRefresh, PercentageComplete)."""
         preferences = refresh.preferences
         instances = [self.instances[id] for id in refresh.waiting if id in self.instances]
         kept = [
@@ -356,12 +356,12 @@ class Group(Lifecycle):
         return replace(refresh, reason=reason, percentage=min(100, share), left=max(0, refresh.total - done))
 
     def _unready(self, refresh: Refresh, now: float) -> list[str]:
-        """New instances that do not serve yet, by id."""
+        """The ids of new instances that are not ready yet."""
         new = (i for i in self.instances.values() if i.state in COUNTED and i.id not in refresh.waiting)
         return [i.id for i in new if not self._ready(i, now)]
 
     def _done(self, refresh: Refresh, now: float) -> int:
-        """Replacements that serve and are warm."""
+        """How many replacements are in service and warm."""
         coming = len(self._unready(refresh, now)) + len(self.launching)
         missing = max(0, self.settings.desired - (self._actual - self._surplus()))
         return max(
@@ -401,7 +401,7 @@ class Group(Lifecycle):
         return effects + self._fill(now, why)
 
     def _serves(self, instance: Instance, refresh: Refresh, now: float) -> bool:
-        """Whether the instance counts as healthy capacity: only the new ones must be warm for that."""
+        """Whether the instance counts as healthy capacity; only new ones must be warm for that."""
         return self._ready(instance, now) or (
             instance.id in refresh.waiting and instance.state == "InService" and instance.healthy
         )
@@ -411,13 +411,13 @@ class Group(Lifecycle):
         return headroom(self.settings.desired, preferences.min_healthy or 0, preferences.max_healthy)
 
     def _held(self, instance: Instance, refresh: Refresh) -> bool:
-        """Whether the refresh must wait for somebody to release it."""
+        """Whether the refresh waits for its protection or standby to end."""
         if instance.state == "Standby":
             return refresh.preferences.standby == "Wait"
         return instance.protected and refresh.preferences.protected == "Wait"
 
     def _wait_for(self, refresh: Refresh, held: list[Instance], now: float) -> list[Effect]:
-        """An hour's patience with protected and standby instances (API, RefreshPreferences)."""
+        """Wait up to an hour for protected and standby instances (API, RefreshPreferences)."""
         since = refresh.blocked_since if refresh.blocked_since is not None else now
         why = "is in Standby" if held[0].state == "Standby" else "is protected from scale in"
         reason = f"Waiting for remaining instances to be available. For example: {held[0].id} {why}."
@@ -456,14 +456,14 @@ class Group(Lifecycle):
         return []
 
     def _succeed(self, refresh: Refresh, now: float) -> list[Effect]:
-        """The group adopts the desired configuration (UG, "How an instance refresh works")."""
+        """The group gets the desired configuration (UG, "How an instance refresh works")."""
         if refresh.desired:
             self.settings = replace(self.settings, template=refresh.desired)
         self._store(replace(refresh, status="Successful", reason=None, ended_at=now, paused_until=None))
         return []
 
     def _fail(self, refresh: Refresh, reason: str, now: float) -> list[Effect]:
-        """The end, or a rollback where that was asked for (UG, "Undo changes with a rollback")."""
+        """Fail, or roll back if that was asked for (UG, "Undo changes with a rollback")."""
         if refresh.rollback:
             self._store(replace(refresh, status="RollbackFailed", reason=reason, ended_at=now))
         elif refresh.preferences.auto_rollback:
@@ -473,7 +473,7 @@ class Group(Lifecycle):
         return []
 
     def _begin_rollback(self, refresh: Refresh, reason: str, now: float) -> None:
-        """Replace whoever does not have the group's own template; who was never replaced stays."""
+        """Replace what has the refresh's template; what was not replaced stays."""
         back = frozenset(i.id for i in self.instances.values() if self._to_undo(i, refresh))
         self._store(
             replace(

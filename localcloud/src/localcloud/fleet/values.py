@@ -1,4 +1,4 @@
-"""What a group is made of: frozen values, their limits, and AWS's refusals."""
+"""The values of a group, their limits, and AWS's errors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Refused(Exception):
 
 
 def invalid(message: str) -> Refused:
-    """The refusal that most wrong calls get."""
+    """AWS's error for most wrong calls."""
     return Refused("ValidationError", message)
 
 
@@ -85,8 +85,8 @@ class Hook:
     Attributes:
         transition: ``LAUNCHING`` or ``TERMINATING``.
         heartbeat_timeout: seconds, 30 to 7200 (API, PutLifecycleHook).
-        default_result: what a timeout means.
-        target, role, metadata: where AWS would send notices; kept and described, nothing is sent.
+        default_result: of a timeout.
+        target, role, metadata: of AWS's notifications; described only, none are sent.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class Wait:
-    """An open lifecycle action: it ends by completion or at ``deadline``, which no heartbeat moves past ``limit``."""
+    """An open lifecycle action. It times out at ``deadline``, which heartbeats extend up to ``limit``."""
 
     hook: Hook
     token: str
@@ -115,7 +115,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Instance:
-    """A member of a group. Times are seconds since the epoch; one that was attached has no launch template."""
+    """An instance of a group. Times are seconds since the epoch; an attached one has no launch template."""
 
     id: str
     subnet: Subnet
@@ -149,7 +149,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class StateChange:
-    """A member went from one lifecycle state to another; an empty state is outside the group."""
+    """An instance went from one lifecycle state to another; an empty state is outside the group."""
 
     instance_id: str
     before: str
@@ -168,7 +168,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Launch:
-    """Owed: an instance of this template in this subnet. Answer with ``launched`` or ``launch_failed``."""
+    """Effect: launch an instance of this template in this subnet. Answer with ``launched`` or ``launch_failed``."""
 
     activity: str
     subnet: Subnet
@@ -177,7 +177,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Terminate:
-    """Owed: the end of this instance. Answer with ``terminated``."""
+    """Effect: terminate this instance. Answer with ``terminated``."""
 
     instance_id: str
 
@@ -187,10 +187,10 @@ Effect = Launch | Terminate
 
 @dataclass(frozen=True)
 class Extra:
-    """A launch on top of desired capacity: once it is ready, ``target`` ends; none means that zones come into balance.
+    """A launch in addition to desired capacity: once it is ready, ``target`` is terminated; None to balance zones.
 
     Attributes:
-        cause: why the target ends, in AWS's words.
+        cause: why the target is terminated, in AWS's words.
         instance: what was launched, once EC2 runs it.
     """
 
@@ -201,16 +201,16 @@ class Extra:
 
 @dataclass(frozen=True)
 class Headroom:
-    """How far a replacement may move the group from its desired capacity: instances fewer, instances more."""
+    """How many instances fewer and more than its desired capacity a group may have during replacements."""
 
     fewer: int
     more: int
 
 
 def headroom(desired: int, low: int, high: int | None) -> Headroom:
-    """The bounds that two percentages leave around desired capacity, the lower one rounded up.
+    """The headroom of two percentages of desired capacity, the lower one rounded up.
 
-    Where they leave nothing, one instance at a time is replaced all the same: launched first if a maximum was given or
+    If there is none, one instance at a time is replaced all the same: launched first if a maximum was given or
     the minimum is 100, else terminated first (API, RefreshPreferences, MaxHealthyPercentage; UG, "How an instance
     refresh works").
     """
@@ -223,7 +223,7 @@ def headroom(desired: int, low: int, high: int | None) -> Headroom:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a group's owner decides. Sizes are numbers of instances, times are seconds; None means not set."""
+    """The settings of a group. Sizes are numbers of instances, times are seconds; None means not set."""
 
     template: Template
     subnets: tuple[Subnet, ...]
@@ -247,7 +247,7 @@ class Settings:
 
     @property
     def headroom(self) -> Headroom | None:
-        """What the instance maintenance policy leaves; None without one (UG, "Instance maintenance policies")."""
+        """The headroom of the instance maintenance policy; None without one (UG, "Instance maintenance policies")."""
         if self.min_healthy_percentage is None:
             return None
         return headroom(self.desired, self.min_healthy_percentage, self.max_healthy_percentage)
@@ -330,5 +330,5 @@ def validated_hook(hook: Hook) -> Hook:
 
 
 def stamp(at: float) -> str:
-    """A moment as AWS writes it in causes, such as ``2026-08-01T12:00:00Z``."""
+    """A time as AWS writes it in causes, such as ``2026-08-01T12:00:00Z``."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

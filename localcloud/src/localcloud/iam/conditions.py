@@ -15,27 +15,28 @@ from functools import lru_cache
 
 #: A request's condition keys, in lower case, each with its values; a key that the request lacks is absent.
 Context = Mapping[str, tuple[str, ...]]
-#: ``*`` and ``?`` of a pattern after its variables are filled in: what a variable brings in is text and never a wildcard.
+#: ``*`` and ``?`` of a pattern after its variables are filled in; those in a variable's value are plain text.
 _ANY, _ONE = "\ue000", "\ue001"
 _VARIABLE = re.compile(r"\$\{\s*(?:([*?$])|([^,}]+?)\s*(?:,\s*'([^']*)'\s*)?)\}")
 
 
 class UnknownRule(Exception):
-    """A policy asks for what this evaluator has no rule for. It never leads to an allow."""
+    """A policy uses what this evaluator has no rule for. It never leads to an allow."""
 
 
 class NoValue(Exception):
-    """A policy variable names a key that the request lacks: no value equals it or is like it (reference_policies_variables)."""
+    """A policy variable names a key that the request lacks: nothing matches it (reference_policies_variables)."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a request.
+    """The condition keys of a request.
 
     Attributes:
         context: the condition keys that it has.
-        known: whether the absence of a key means that AWS's request lacks it as well, rather than that nobody modelled the key.
-        variables: policy variables are filled in: the document's Version is 2012-10-17 (reference_policies_elements_version).
+        known: whether a key is modelled, so that its absence means that AWS's request lacks it as well.
+        variables: whether policy variables are filled in: if the document's Version is 2012-10-17
+            (reference_policies_elements_version).
     """
 
     context: Context
@@ -43,10 +44,10 @@ class Facts:
     variables: bool = True
 
     def values(self, key: str) -> tuple[str, ...]:
-        """The values of a condition key, none where the request lacks it; names of keys ignore case, those of tags in them as well.
+        """The values of a condition key, none if the request lacks it; case does not matter, also in tag keys.
 
         Raises:
-            UnknownRule: nobody knows whether AWS's request would have it.
+            UnknownRule: it is not known whether AWS's request would have it.
         """
         found = self.context.get(key.lower())
         if found is None and not self.known(key.lower()):
@@ -87,7 +88,7 @@ def _plain(filled: str) -> str:
 
 
 def matches(filled: str, text: str) -> bool:
-    """Whether ``text`` is what a filled-in pattern describes: ``*`` any characters, ``?`` exactly one (reference_policies_elements_resource)."""
+    """Whether a text matches a pattern: ``*`` any characters, ``?`` one (reference_policies_elements_resource)."""
     return _expression(filled).fullmatch(text) is not None
 
 
@@ -98,7 +99,7 @@ def _expression(filled: str) -> re.Pattern[str]:
 
 
 def arn_matches(filled: str, arn: str) -> bool:
-    """Whether an ARN is what a pattern describes: six parts at their colons, each by itself; parts that the pattern lacks match anything.
+    """Whether an ARN matches a pattern: each of its six parts by itself; parts that the pattern lacks match anything.
 
     reference_policies_elements_resource, reference_policies_elements_condition_operators (ArnLike).
     """
@@ -168,12 +169,13 @@ _NEGATIONS = {
 
 
 def holds(operator: str, key: str, wanted: list[str], facts: Facts) -> bool:
-    """Whether one line of a Condition is true of a request.
+    """Whether one line of a Condition is true for a request.
 
-    reference_policies_elements_condition_operators; ``ForAllValues``, ``ForAnyValue``: reference_policies_condition-single-vs-multi-valued-context-keys.
+    reference_policies_elements_condition_operators; for ``ForAllValues`` and ``ForAnyValue``
+    reference_policies_condition-single-vs-multi-valued-context-keys.
 
     Raises:
-        UnknownRule: the operator, the key or a value is none that there is a rule for.
+        UnknownRule: there is no rule for the operator, the key or a value.
     """
     quantifier, _, name = operator.lower().rpartition(":")
     if quantifier not in ("", "forallvalues", "foranyvalue"):

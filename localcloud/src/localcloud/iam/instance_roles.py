@@ -20,7 +20,7 @@ ROLE_SESSION = timedelta(hours=6)
 
 
 class NotTrusted(Exception):
-    """EC2 may not take the role: the metadata's ``iam/info`` has the code ``AssumeRoleUnauthorizedAccess``."""
+    """EC2 may not assume the role: the metadata's ``iam/info`` has the code ``AssumeRoleUnauthorizedAccess``."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class RoleCredentials:
 def role_session(
     role: str, instance_id: str, account: str = seed.ACCOUNT, region: str = seed.REGION
 ) -> RoleCredentials:
-    """Credentials of a role for an instance: the same ones until an hour before they expire, then new ones. Call it under the server's lock.
+    """Credentials of a role for an instance: the same ones until an hour before they expire, then new ones.
 
     Args:
         role: name of the role.
 
     Raises:
-        LookupError: there is no such role.
-        NotTrusted: its trust policy does not let ec2.amazonaws.com take it (id_roles_use_switch-role-ec2).
+        LookupError: no such role.
+        NotTrusted: its trust policy does not let ec2.amazonaws.com assume it (id_roles_use_switch-role-ec2).
     """
     partition = get_partition(region)
     found = next((one for one in iam_backends[account][partition].roles.values() if one.name == role), None)

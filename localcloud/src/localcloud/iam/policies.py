@@ -1,7 +1,8 @@
 """What IAM policies decide about a request. Pure; standard library only.
 
-The rules are those of "Policy evaluation logic" in docs.aws.amazon.com/IAM/latest/UserGuide, whose pages are named where they are followed.
-What has no rule here is never an allow: an Allow that needs it does not apply, a Deny does, and the decision says why.
+The rules are those of "Policy evaluation logic" in docs.aws.amazon.com/IAM/latest/UserGuide, whose pages are named.
+What has no rule here is never an allow: an Allow that needs it does not apply, a Deny does, and the decision says
+why.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ _ELEMENTS = {
 
 
 class Malformed(ValueError):
-    """The text is no policy document."""
+    """The text is not a valid policy document."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement (reference_policies_elements). ``actions``, ``resources`` and ``principals`` say whether they are the ``Not`` form."""
+    """One statement (reference_policies_elements); True in its tuples: the ``Not`` form."""
 
     sid: str
     allow: bool
@@ -45,10 +46,10 @@ class Statement:
     conditions: tuple[tuple[str, str, tuple[str, ...]], ...]
 
     def covers(self, request: Request, facts: Facts) -> bool:
-        """Whether action, resource and conditions are this statement's.
+        """Whether the statement applies to a request.
 
         Raises:
-            UnknownRule: action and resource are, and a condition has no rule.
+            UnknownRule: action and resource match, and a condition has no rule.
         """
         other, names = self.actions
         if (
@@ -62,7 +63,7 @@ class Statement:
         return self._conditions_hold(facts)
 
     def _conditions_hold(self, facts: Facts) -> bool:
-        """All of them; one that is surely false decides whatever another one without a rule would say."""
+        """Whether all are true; one that is false decides, even if another one has no rule."""
         unknown: UnknownRule | None = None
         for operator, key, values in self.conditions:
             try:
@@ -76,10 +77,10 @@ class Statement:
 
 
 def _names(pattern: str, resource: str, facts: Facts, other: bool) -> bool:
-    """Whether a pattern is the resource's; one whose variable has no value is nothing's (reference_policies_variables).
+    """Whether a pattern matches the resource; not if a variable has no value (reference_policies_variables).
 
     Raises:
-        UnknownRule: it has none in NotResource, of which AWS's pages do not say what then is left.
+        UnknownRule: a variable of NotResource has no value, for which AWS's pages have no rule.
     """
     try:
         return arn_matches(facts.filled(pattern), resource)
@@ -95,7 +96,7 @@ def _lowered(action: str) -> str:
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy document under the name by which decisions tell of it."""
+    """A policy document with a name for decisions to refer to."""
 
     name: str
     version: str
@@ -120,7 +121,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Policies:
-    """All that speaks for and against a caller; None: there is none of that kind and it limits nothing."""
+    """The policies of a caller, by kind; None: there is none of that kind, which limits nothing."""
 
     identity: tuple[Policy, ...]
     boundary: tuple[Policy, ...] | None = None
@@ -129,15 +130,15 @@ class Policies:
 
 @dataclass(frozen=True)
 class Decision:
-    """What came of it.
+    """The result of an evaluation.
 
     Attributes:
-        allowed: whether the request may be done.
-        explicit: refused by a Deny, rather than for want of an Allow.
+        allowed: whether the request is allowed.
+        explicit: refused by a Deny, rather than for lack of an Allow.
         kind: which kind of policy refused, or allowed at the end.
         matched: name of policy and Sid of the statements that decided.
         boundary: whether the permissions boundary allows it; None without one.
-        notes: what had no rule and therefore counted against the caller.
+        notes: what had no rule and was therefore not allowed.
     """
 
     allowed: bool
@@ -148,7 +149,7 @@ class Decision:
     notes: tuple[str, ...] = ()
 
     def reason(self, action: str) -> str:
-        """The end of AWS's sentence about a refusal (troubleshoot_access-denied)."""
+        """The end of AWS's message about a refusal (troubleshoot_access-denied)."""
         article = "an" if self.kind[0] == "i" else "a"
         return (
             f"with an explicit deny in {article} {self.kind}"
@@ -173,7 +174,7 @@ class Principal:
     service: bool = False
 
     def named_by(self, kind: str, name: str) -> Grant | None:
-        """How near a Principal element comes to this caller."""
+        """What a Principal element grants to, if it names this caller."""
         if self.service or kind == "Service":
             return "itself" if self.service and kind == "Service" and name == self.arn else None
         if kind != "AWS":
@@ -186,15 +187,16 @@ class Principal:
         return "account" if name in (self.account, root) else None
 
 
-#: What a resource-based policy grants to: the caller itself (a user, a session, a service), its role, or its account, which leaves it to identity policies.
+#: What a resource-based policy grants to: the caller itself (a user, a session, a service), its role, or its account,
+#: whose identity policies then decide.
 Grant = Literal["itself", "role", "account"]
 
 
 def parse(name: str, text: str, *, trust: bool = False) -> Policy:
-    """Read a policy document (reference_policies_grammar); a role's ``trust`` policy names principals, any other names resources.
+    """Parse a policy document (reference_policies_grammar); a role's ``trust`` policy has principals, others resources.
 
     Raises:
-        Malformed: it is none.
+        Malformed: it is not valid.
     """
     try:
         document = json.loads(text)
@@ -205,7 +207,7 @@ def parse(name: str, text: str, *, trust: bool = False) -> Policy:
         or document.keys() - {"Version", "Id", "Statement"}
         or "Statement" not in document
     ):
-        raise Malformed(f"{name} is no policy document")
+        raise Malformed(f"{name} is not a policy document")
     version = document.get("Version", "2008-10-17")
     if version not in _VERSIONS:
         raise Malformed(f"{name} has the unknown Version {version}")
@@ -217,12 +219,12 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
-    """Strings of a policy, of Latin 1 only (API_PutRolePolicy, PolicyDocument); JSON's booleans and numbers are taken as AWS takes them."""
+    """Strings of a policy, Latin 1 only (API_PutRolePolicy, PolicyDocument); booleans and numbers as AWS reads them."""
     if not all(
         isinstance(one, (int, float)) or (isinstance(one, str) and max(one, default="") <= "\xff")
         for one in _listed(value)
     ):
-        raise Malformed(f"{name} holds {value!r} where text belongs")
+        raise Malformed(f"{name} has {value!r} instead of a string")
     return tuple(one if isinstance(one, str) else json.dumps(one) for one in _listed(value))
 
 
@@ -236,13 +238,12 @@ def _either(name: str, given: dict[str, Any], element: str) -> tuple[bool, tuple
 
 def _statement(name: str, given: Any, trust: bool) -> Statement:
     if not isinstance(given, dict) or given.keys() - _ELEMENTS or given.get("Effect") not in ("Allow", "Deny"):
-        raise Malformed(f"{name} has a statement that is none: {given!r}")
+        raise Malformed(f"{name} has a statement that is not valid: {given!r}")
     actions, resources = _either(name, given, "Action"), _either(name, given, "Resource")
     principals = _principals(name, given)
     if actions is None or (resources is None) != trust or (principals is not None) != trust:
-        raise Malformed(
-            f"{name} has a statement that lacks Action, or {'Principal, or has Resource' if trust else 'Resource, or has Principal'}"
-        )
+        required, excluded = ("Principal", "Resource") if trust else ("Resource", "Principal")
+        raise Malformed(f"{name} has a statement that lacks Action, or {required}, or has {excluded}")
     return Statement(
         str(given.get("Sid", "")), given["Effect"] == "Allow", actions, resources, principals, _conditions(name, given)
     )
@@ -256,14 +257,14 @@ def _principals(name: str, given: dict[str, Any]) -> tuple[bool, dict[str, tuple
     if value == "*":
         return other, {"AWS": ("*",)}
     if not isinstance(value, dict):
-        raise Malformed(f"{name} has a Principal that is none: {value!r}")
+        raise Malformed(f"{name} has a Principal that is not valid: {value!r}")
     return other, {kind: _texts(name, names) for kind, names in value.items()}
 
 
 def _conditions(name: str, given: dict[str, Any]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     blocks = given.get("Condition", {})
     if not isinstance(blocks, dict) or not all(isinstance(keys, dict) for keys in blocks.values()):
-        raise Malformed(f"{name} has a Condition that is none: {blocks!r}")
+        raise Malformed(f"{name} has a Condition that is not valid: {blocks!r}")
     return tuple(
         (operator, key, _texts(name, values)) for operator, keys in blocks.items() for key, values in keys.items()
     )
@@ -271,7 +272,7 @@ def _conditions(name: str, given: dict[str, Any]) -> tuple[tuple[str, str, tuple
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What the policies of one kind say."""
+    """The statements of one kind of policy that apply."""
 
     allows: tuple[tuple[str, str], ...] = ()
     denies: tuple[tuple[str, str], ...] = ()
@@ -294,10 +295,11 @@ def _verdict(policies: Iterable[Policy], request: Request) -> _Verdict:
 
 
 def decide(request: Request, policies: Policies) -> Decision:
-    """Whether a caller of the resource's own account may do it (reference_policies_evaluation-logic_policy-eval-denyallow).
+    """Whether a caller of the resource's own account may do it.
 
-    A Deny anywhere refuses. Otherwise identity policies must allow, and so must the boundary (access_policies_boundaries) and the
-    session's policies (access_policies#policies_session) where there are any.
+    A Deny anywhere refuses. Otherwise identity policies must allow it, and so must the boundary and the session's
+    policies if there are any (reference_policies_evaluation-logic_policy-eval-denyallow, access_policies_boundaries,
+    access_policies#policies_session).
     """
     kinds: list[tuple[Kind, tuple[Policy, ...] | None]] = [
         ("identity-based policy", policies.identity),
@@ -322,11 +324,12 @@ def decide(request: Request, policies: Policies) -> Decision:
 
 
 def decide_trust(request: Request, trust: Policy, caller: Principal, policies: Policies) -> Decision:
-    """Whether a caller may take a role of its own account, which its trust policy and its own policies decide together.
+    """Whether a caller may assume a role of its own account, by the trust policy and the caller's own policies.
 
-    reference_policies_evaluation-logic_policy-eval-basics-single-account, "resource-based policies": what is granted to a user, a session or a
-    service itself needs no identity policy; what is granted to a role is still limited by boundary and session; what is granted to
-    the account is the identity policies' to hand on. A Deny anywhere refuses.
+    What is granted to a user, a session or a service itself needs no identity policy; what is granted to a role is
+    still limited by boundary and session; what is granted to the account, identity policies must allow as well. A
+    Deny anywhere refuses (reference_policies_evaluation-logic_policy-eval-basics-single-account, "resource-based
+    policies").
     """
     grants, verdict = _trusting(request, trust, caller)
     own = Decision(True) if caller.service else decide(request, policies)
@@ -344,7 +347,7 @@ def decide_trust(request: Request, trust: Policy, caller: Principal, policies: P
 
 
 def _trusting(request: Request, trust: Policy, caller: Principal) -> tuple[set[Grant], _Verdict]:
-    """How near the statements that allow come to the caller, and what all of those that name it say."""
+    """What the trust policy grants to the caller, and the verdict of the statements that name it."""
     grants, naming, notes = set[Grant](), list[Statement](), list[str]()
     for statement in trust.statements:
         if statement.principals is None or statement.principals[0]:

@@ -36,7 +36,7 @@ def policies_of(entity: Any, backend: Any, session: str | None = None) -> Polici
         session: the policy given to AssumeRole (access_policies#policies_session).
 
     Raises:
-        Malformed: one of them is none.
+        Malformed: one of them is not valid.
     """
     identity = [*_attached(entity)]
     if entity in backend.users.values():
@@ -48,7 +48,7 @@ def policies_of(entity: Any, backend: Any, session: str | None = None) -> Polici
 
 
 def principal_keys(entity: Any, backend: Any) -> dict[str, tuple[str, ...]]:
-    """Condition keys that a user or role has in every call (reference_policies_condition-keys, "Properties of the principal")."""
+    """Condition keys of a user or role (reference_policies_condition-keys, "Properties of the principal")."""
     user = entity in backend.users.values()
     tags = (
         backend.tagger.get_tag_dict_for_resource(entity.arn)

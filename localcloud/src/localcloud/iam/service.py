@@ -56,17 +56,17 @@ class Iam(IamResponse):
         vars(self.backend.get_user(self._get_param("UserName")))["permissions_boundary"] = shown
 
     def list_service_specific_credentials(self) -> ActionResult:
-        """ListServiceSpecificCredentials: nobody can create any here."""
+        """ListServiceSpecificCredentials: there are none here."""
         self.backend.get_user(self._get_param("UserName"))
         return ActionResult({"ServiceSpecificCredentials": []})
 
     def simulate_principal_policy(self) -> ActionResult:
-        """SimulatePrincipalPolicy: the policies of a user (and its groups), a group or a role, with more of them if given."""
+        """SimulatePrincipalPolicy: the policies of a user (and its groups), a group or a role, and additional ones."""
         source = str(self._get_param("PolicySourceArn"))
         backend = cast(IamBackend, self.backend)
         if (
             source == f"arn:aws:iam::{seed.ACCOUNT}:user/{seed.OPERATOR}"
-        ):  # who may do everything, and is no user of moto's
+        ):  # who may do everything, and is not a user in moto
             return self._simulated(Policies((ALLOW_ALL,)), {})
         entity = backend.principal(source)
         own = policies_of(entity, backend)
@@ -146,7 +146,7 @@ class IamBackend(IAMBackend):
         super().put_role_permissions_boundary(role_name, permissions_boundary)
 
     def check_boundary(self, arn: str | None) -> None:
-        """Refuse a boundary that is no policy here."""
+        """Refuse a boundary that does not exist."""
         if arn and self.policy_arn_regex.match(arn) and arn not in self.managed_policies:
             raise NotFoundException(f"Scope ARN: {arn} does not exist or is not attachable.")
 

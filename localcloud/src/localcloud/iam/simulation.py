@@ -1,4 +1,4 @@
-"""IAM's policy simulator, answered by the evaluator that enforces (IAM API, SimulatePrincipalPolicy and SimulateCustomPolicy)."""
+"""IAM's policy simulator, by the same evaluator (IAM API, SimulatePrincipalPolicy and SimulateCustomPolicy)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def entries(given: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
 def simulated(
     actions: Sequence[str], resources: Sequence[str], policies: Policies, context: Context
 ) -> list[dict[str, Any]]:
-    """An EvaluationResult for each action on each resource; a condition key that nobody gave is absent, and named as missing."""
+    """An EvaluationResult for each action on each resource; condition keys that are not given are listed as missing."""
     return [_result(action, resource, policies, context) for action in actions for resource in resources]
 
 

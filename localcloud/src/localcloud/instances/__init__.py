@@ -1,8 +1,8 @@
-"""What an instance is behind its API record: nothing but time (``simulated``), a process, or a systemd container.
+"""The machine behind an instance: nothing but time (``simulated``), a process, or a systemd container.
 
-The API side asks a ``Host`` for machines and hears from it by ``Listener``. A host answers at once and does its work
-in threads of its own; what it did, or could not do, it tells the listener, from any thread, once per change. A machine that
-crashes is news for the listener and never an exception for anybody. Nothing here knows moto or the API.
+EC2 asks a ``Host`` for machines, which reports to a ``Listener``. A host's methods return at once; it works in
+threads of its own and reports each change once, from any thread. A machine that crashes is a report and never an
+exception. Nothing here knows moto or the services.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-#: Why a machine is not running any more: told to stop or switched off from within, told to terminate, or its host failed it.
+#: Why a machine has ended: stopped (also from within), terminated, or failed.
 Cause = Literal["stopped", "terminated", "failed"]
 
 
@@ -41,44 +41,44 @@ class Machine:
 
 
 class Listener(Protocol):
-    """Who hears what became of machines and images; every method may be called from any thread."""
+    """Receives a host's reports; every method may be called from any thread."""
 
     def running(self, instance_id: str) -> None:
-        """The machine has been switched on: EC2 says ``running`` from now on."""
+        """The machine runs."""
 
     def ended(self, instance_id: str, cause: Cause, reason: str) -> None:
-        """The machine is off. ``reason`` is one line for EC2's StateReason, without secrets."""
+        """The machine has ended. ``reason`` is one line for EC2's StateReason, without secrets."""
 
     def image_made(self, image_id: str, problem: str | None) -> None:
-        """The image can be booted, or says in one line why it cannot."""
+        """The image can be booted, or ``problem`` says in one line why it cannot."""
 
 
 class Host(Protocol):
-    """Runs machines. No method blocks for longer than it takes to queue the work; work on one machine keeps its order."""
+    """Runs machines. Methods only queue the work, except `close`; the work on one machine keeps its order."""
 
     #: ``simulated``, ``process`` or ``container``.
     kind: str
 
     def launch(self, machine: Machine) -> None:
-        """Make and switch on a machine; answered by ``running``, or by ``ended`` with the cause ``failed``."""
+        """Create and start a machine; answered by ``running``, or by ``ended`` with the cause ``failed``."""
 
     def stop(self, instance_id: str) -> None:
-        """Shut down in order and keep the disk; answered by ``ended`` (``stopped``)."""
+        """Shut down cleanly and keep the disk; answered by ``ended`` (``stopped``)."""
 
     def start(self, instance_id: str) -> None:
-        """Switch a stopped machine on again, same disk, same address; answered by ``running``."""
+        """Start a stopped machine with the same disk and address; answered by ``running``."""
 
     def reboot(self, instance_id: str) -> None:
-        """Shut down in order and come back; answered by nothing, as EC2 shows ``running`` throughout."""
+        """Shut down cleanly and start again; not answered, as EC2 shows ``running`` throughout."""
 
     def terminate(self, instance_id: str) -> None:
-        """Shut down in order within a bound, else by force, and leave nothing behind; answered by ``ended`` (``terminated``)."""
+        """Shut down, by force after a timeout, and leave nothing behind; answered by ``ended`` (``terminated``)."""
 
     def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
-        """Keep the machine's disk as an image, stopped meanwhile if ``reboot``; answered by ``image_made``."""
+        """Make an image of the machine's disk, stopped meanwhile if ``reboot``; answered by ``image_made``."""
 
     def drop_image(self, image_id: str) -> None:
-        """Forget an image's disk, as when its last snapshot is deleted; machines that run from it go on."""
+        """Delete an image's disk; machines that were launched from it keep running."""
 
     def close(self) -> None:
-        """End every machine and leave nothing behind: no process, container, volume, network, rule or file. Blocks until done."""
+        """End every machine and leave nothing behind, such as processes, containers or files. Blocks until done."""

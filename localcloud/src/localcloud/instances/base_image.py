@@ -1,4 +1,4 @@
-"""The image that instances boot unless theirs was made here: a Debian with systemd, built from the machine's own apt sources."""
+"""The image that container instances boot by default: a Debian with systemd, built from this machine's apt sources."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RECIPE = Path(__file__).with_name("base")
 RELEASE = "bookworm"
 #: Names a local image to use instead. It needs systemd, sshd, cloud-init, tar and, for Docker inside, Docker.
 VARIABLE = "LOCALCLOUD_BASE_IMAGE"
-#: A slow mirror's worth; a minute and a half is usual.
+#: For a slow mirror; a minute and a half is usual.
 BUILD_SECONDS = 1800.0
 
 
 def base_image(report: Callable[[str], None]) -> str:
-    """The name of an image that is there; built when it is not, with a line to ``report`` at each step.
+    """The name of the base image, which is built if it does not exist, with a call of ``report`` at each step.
 
     Raises:
         HostError: it cannot be built, or ``LOCALCLOUD_BASE_IMAGE`` names an image that is not there.
@@ -62,7 +62,7 @@ def _exists(image: str) -> bool:
 
 
 def _build(name: str, report: Callable[[str], None]) -> None:
-    """A whole archive first, then the import: a build that fails leaves no image, as `docker import` of half a stream might."""
+    """Build an archive and import it afterwards, so that a build that fails leaves no image."""
     report(f"building {name} from Debian packages; this takes a minute or two, once")
     with tempfile.TemporaryDirectory(prefix="localcloud-base-") as folder:
         archive = Path(folder, "root.tar")
@@ -83,7 +83,8 @@ def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
         building = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except FileNotFoundError:
         raise HostError(
-            "the base image is built with mmdebstrap, which is not installed; run .ci/docker, or apt-get install mmdebstrap"
+            "the base image is built with mmdebstrap, which is not installed; run .ci/docker, or "
+            "apt-get install mmdebstrap"
         ) from None
     with building:
         assert building.stderr
@@ -112,7 +113,8 @@ def _apt_sources() -> Iterator[str]:
     ]
     if not found:
         raise HostError(
-            f"this machine's apt has no source of Debian {RELEASE} to build the base image from; add one, or set {VARIABLE}"
+            f"this machine's apt has no source of Debian {RELEASE} to build the base image from; add one, "
+            f"or set {VARIABLE}"
         )
     yield from dict.fromkeys(found)
 

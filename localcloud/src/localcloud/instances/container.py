@@ -1,7 +1,7 @@
-"""An instance is a systemd container: own private address, cloud-init, sshd, Docker inside, its metadata at 169.254.169.254.
+"""Instances that are systemd containers: private address, cloud-init, sshd, Docker inside, metadata at 169.254.169.254.
 
-All that is made bears a label with the port of its localcloud, by which the next one of that port sweeps up what a
-killed one left. Docker itself is the memory: whether a machine runs is asked there, never concluded.
+Everything has a label with the port of its localcloud, by which the next one of that port removes what a killed one has
+left. Whether a machine runs is always asked of Docker, never remembered.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ log = logging.getLogger(__name__)
 
 #: Machines that are worked on at once; most of that is waiting for Docker.
 WORKERS = 8
-#: What a shutdown may take before the power is cut: systemd's own patience with a service when stopping, 20 s when ending.
+#: How long a shutdown may take before it is forced: systemd's own timeout of a service when stopping, less when
+#: terminating.
 STOP_SECONDS, TERMINATE_SECONDS = 90, 20
 POWER_ON = Path(__file__).with_name("power_on.sh").read_text(encoding="utf-8")
 
-#: What systemd and Docker need inside, short of --privileged. With SYS_BOOT a machine's own `reboot` and `poweroff` end it
-#: by different signals (reboot(2), "Behavior inside PID namespaces").
+#: What systemd and Docker need inside, short of --privileged. With SYS_BOOT a machine's own `reboot` and `poweroff` end
+#: it by different signals (reboot(2), "Behavior inside PID namespaces").
 FLAGS = (
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_BOOT", "--cap-add", "SYS_PTRACE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
@@ -49,7 +50,7 @@ BY_USER, FROM_WITHIN = "User initiated shutdown", "Instance initiated shutdown"
 
 
 def open_host(port: int, listener: Listener, *, serve: imds.Serve, report: Callable[[str], None]) -> Host:
-    """A host for the localcloud of this port; what an earlier one of the port left is swept up first.
+    """A host for the localcloud of this port; what an earlier one of the port has left is removed first.
 
     Raises:
         HostError: containers cannot run here; the message is one line and says what to do.
@@ -61,10 +62,10 @@ def open_host(port: int, listener: Listener, *, serve: imds.Serve, report: Calla
 
 
 def check() -> None:
-    """Hold this machine against what container instances need.
+    """Check that this machine has what container instances need.
 
     Raises:
-        HostError: it lacks something.
+        HostError: something is missing.
     """
     try:
         docker("version", "--format", "{{.Server.Version}}", timeout=10)
@@ -118,7 +119,7 @@ class VpcNetwork:
 
 
 class ContainerHost:
-    """A ``Host``; see there. `_on` has the machines that ought to run."""
+    """A ``Host``. `_on` has the machines that should run."""
 
     kind = "container"
 
@@ -165,7 +166,7 @@ class ContainerHost:
         self._queues.put(image_id, partial(self._drop_image, image_id))
 
     def close(self) -> None:
-        """As ``Host.close``; without ceremony: the power is cut, so that it takes seconds whatever the machines are at."""
+        """As ``Host.close``. Containers are killed, so that it takes seconds whatever they do."""
         self._closing.set()
         if self._events:
             self._events.terminate()
@@ -182,7 +183,7 @@ class ContainerHost:
             if running := list_by_label("ps", label=self._label):
                 docker("kill", *running)
 
-    # What lanes run. A machine's trouble is news for the listener.
+    # What the queues run. A machine that fails is reported to the listener.
 
     def _work(self, instance_id: str, task: Callable[[], None]) -> None:
         def attempt() -> None:
@@ -198,7 +199,7 @@ class ContainerHost:
         self._queues.put(instance_id, attempt)
 
     def _failed(self, instance_id: str, why: str) -> None:
-        """To EC2 that is the machine's end, and nobody will ask for it again."""
+        """Remove the machine and report it as failed; EC2 then terminates the instance."""
         self._on.discard(instance_id)
         self._remove(instance_id)
         self._listener.ended(instance_id, "failed", why)
@@ -306,10 +307,10 @@ class ContainerHost:
         with self._lock, contextlib.suppress(HostError):
             docker("image", "prune", "--force", "--filter", f"label={self._label}")
 
-    # What happens unasked.
+    # What happens by itself.
 
     def _watch(self) -> None:
-        """Look after every machine that Docker says has died. The events are hints only, so hearing one twice does no harm."""
+        """Check every machine that Docker reports as dead. Events are hints only, so that one may come twice."""
         since = time.time()
         while not self._closing.is_set():
             words = [
@@ -342,7 +343,7 @@ class ContainerHost:
         self._work(instance_id, partial(self._look, instance_id))
 
     def _look(self, instance_id: str) -> None:
-        """Find out why a machine that ought to run does not."""
+        """Find out why a machine that should run does not."""
         if instance_id not in self._on:
             return
         state = inspect("container", instance_id)["State"]

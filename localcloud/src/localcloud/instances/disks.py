@@ -18,9 +18,10 @@ def volumes(label: str) -> list[str]:
 
 
 def keep(instance_id: str, tag: str, label: str) -> None:
-    """Make an image of a machine's disks: its layer, and above it an archive of its volumes, which Docker's commit leaves out.
+    """Make an image of a machine's disks: its layer, and an archive of its volumes, which `docker commit` leaves out.
 
-    As they are they could not be in a layer: what overlayfs calls a deleted file would be one in the image, too.
+    The volumes cannot be in a layer as they are: overlayfs's marks of deleted files would delete files in the image,
+    too.
 
     Raises:
         HostError: Docker could not; no image is left.

@@ -1,4 +1,4 @@
-"""Docker by its command line: the words an operator can try again, and no dependency for six verbs."""
+"""Docker and other tools by their command lines, which an operator can repeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CALL_SECONDS = 120.0
 
 
 class HostError(Exception):
-    """Docker, or a tool beside it, said no; the message is the one line that says why."""
+    """This machine cannot run instances as asked, or Docker or another tool failed; the message is one line."""
 
 
 def docker(*arguments: str, stdin: bytes | None = None, timeout: float = CALL_SECONDS) -> str:

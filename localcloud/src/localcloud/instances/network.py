@@ -36,13 +36,16 @@ def make_network(owner: str, cidr: str) -> Network:
 
 
 def _holder(cidr: str) -> str | None:
-    """Which network of Docker's already has some of these addresses, in a sentence that says what to do; None if none has."""
+    """The message about a Docker network that has some of these addresses; None if none has."""
     wanted = ipaddress.ip_network(cidr)
     for name in docker("network", "ls", "--format", "{{.Name}}").split():
         for part in inspect("network", name)["IPAM"]["Config"] or []:
             held = ipaddress.ip_network(part["Subnet"])
             if held.version == wanted.version and held.overlaps(wanted):
-                return f"Docker's network {name} has {held}; end what uses it (another localcloud?) or remove it: docker network rm {name}"
+                return (
+                    f"Docker's network {name} has {held}; stop what uses it (another localcloud?) or remove it: "
+                    f"docker network rm {name}"
+                )
     return None
 
 
@@ -56,12 +59,12 @@ def check_iptables() -> None:
 
 
 def redirect_metadata(owner: str, network: Network, port: int) -> None:
-    """Let the metadata address, called from this network, be a port at its gateway. The caller's address stays: it names the instance.
+    """Redirect the metadata address, for calls from this network only, to a port of its gateway.
 
-    Nothing else of the host sees a difference; on EC2 of all places it has a metadata service of its own.
+    The source address stays the same: it identifies the instance. The host's own metadata service is not affected.
 
     Raises:
-        HostError: iptables says no.
+        HostError: iptables fails.
     """
     matching = [
         "--in-interface",
@@ -83,7 +86,7 @@ def drop_redirections(owner: str) -> None:
     """Remove every rule that `redirect_metadata` made for an owner.
 
     Raises:
-        HostError: iptables says no.
+        HostError: iptables fails.
     """
     for rule in _iptables("--list-rules", "PREROUTING").splitlines():
         words = shlex.split(rule)

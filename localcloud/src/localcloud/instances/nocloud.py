@@ -1,4 +1,4 @@
-"""A machine's seed for cloud-init: what EC2's metadata service says at a first boot, as files, for its NoCloud source."""
+"""The files of cloud-init's NoCloud source for a machine: metadata and user data of its first boot."""
 
 from __future__ import annotations
 

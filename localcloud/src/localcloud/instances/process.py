@@ -1,7 +1,7 @@
-"""Instances that are processes: the same command for each, with a directory, a session and a metadata address of its own.
+"""Instances that are processes: the same command for each, with its own directory, session and metadata address.
 
-Whatever a machine started is known by its environment, which every descendant inherits and no stranger has: so even
-daemons that left the session are found, by this localcloud at the machine's end and by the next one after a crash.
+Every process of a machine is known by an environment variable, which descendants inherit: so even daemons that left the
+session are found, by this localcloud at the machine's end and by the next one after a crash.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from localcloud.instances.task_queues import TaskQueues
 STOP_SECONDS = 10.0
 #: The environment variable by which a machine's processes are known; its value is the machine's directory.
 MARK = "LOCALCLOUD_MACHINE"
-#: How long the kernel has to end what was killed, in seconds; only a process that hangs in a system call takes any time.
+#: How long to wait for killed processes, in seconds; only one that hangs in a system call takes any time.
 KILL_SECONDS = 30.0
 #: How many machines are started or stopped at once; one that takes its time to stop keeps nobody else waiting.
 WORKERS = 64
@@ -35,7 +35,7 @@ PROC = Path("/proc")
 
 
 def parse_command(command: str) -> list[str]:
-    """The command as a list of words, its program as an absolute path. No shell reads it; ``sh -c '...'`` is one way to have one.
+    """The command as a list of words, its program as an absolute path. It is not run by a shell.
 
     Raises:
         ValueError: it cannot be parse_command, or there is no such program.
@@ -49,18 +49,18 @@ def parse_command(command: str) -> list[str]:
 
 @dataclass
 class _Command:
-    """A command that was started; ``exited`` once it has ended, though its number stays its own until `wait` is called on it."""
+    """A command that was started. It stays a zombie after ``exited``, so that its pid is not reused, until `kill`."""
 
     process: subprocess.Popen[bytes]
     exited: threading.Event = field(default_factory=threading.Event)
 
     def signal(self, number: signal.Signals) -> None:
-        """Tell its whole process group."""
+        """Send a signal to its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """End what is left of it. Only then is its number given back: whoever watches it has seen its end.
+        """Kill what is left of it, and release its pid.
 
         Raises:
             OSError: it does not end.
@@ -118,7 +118,7 @@ class ProcessHost:
         for name in ("machines", "images", "logs"):
             (folder / name).mkdir(mode=0o700, parents=True)
 
-    # --- what the API asks ----------------------------------------------------------------------------------------------
+    # --- the methods of a Host---------------------------------------------------------------------------------------
 
     def launch(self, machine: Machine) -> None:
         """Make its directory, from its image if that was made here, and start the command."""
@@ -196,7 +196,7 @@ class ProcessHost:
                 running.endpoint.close()
         clean_up(self._folder)
 
-    # --- the work, in a machine's lane ----------------------------------------------------------------------------------
+    # --- the work, in a machine's queue -----------------------------------------------------------------------------
 
     def _put(self, instance_id: str, task: Callable[[], None]) -> None:
         """Queue work on a machine; what goes wrong with it fails that machine."""
@@ -248,7 +248,7 @@ class ProcessHost:
         ).start()
 
     def _environment(self, machine: Machine, metadata: str) -> dict[str, str]:
-        """This process's environment without its AWS settings, and the machine's own: its credentials are its role's."""
+        """This process's environment without AWS settings, and the machine's own; credentials come from its role."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         direct = ",".join(
             filter(None, [own.get("no_proxy") or own.get("NO_PROXY"), "127.0.0.1", metadata_address(machine.address)])
@@ -273,7 +273,7 @@ class ProcessHost:
 
     def _ended(self, instance_id: str, command: _Command, ended: os.waitid_result | None) -> None:
         if self._running[instance_id].command is not command or ended is None:
-            return  # it was told to
+            return  # it was stopped
         self._switch_off(instance_id)
         if ended.si_code == os.CLD_EXITED and ended.si_status == 0:
             self._listener.ended(instance_id, "stopped", "the command ended")
@@ -309,7 +309,7 @@ def metadata_address(address: str) -> str:
 
 
 def _special(folder: str, names: list[str]) -> list[str]:
-    """What of a directory is no file, directory or link: sockets and pipes, which nobody can copy."""
+    """Names of sockets, pipes and devices, which cannot be copied."""
     modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}
     return [
         name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
@@ -317,13 +317,13 @@ def _special(folder: str, names: list[str]) -> list[str]:
 
 
 def clean_up(folder: Path) -> None:
-    """End every process that a host of this folder left, however that host ended, and remove the folder."""
+    """Kill every process that a host of this folder has left, and remove the folder."""
     kill_processes(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def kill_processes(place: Path) -> None:
-    """Kill all processes whose mark is this place or lies in it, until there are none: one may have made another meanwhile.
+    """Kill all processes of machines in this folder, until there are none.
 
     Raises:
         OSError: some do not end.
@@ -340,7 +340,7 @@ def kill_processes(place: Path) -> None:
 
 
 def find_processes(place: Path) -> list[tuple[int, str]]:
-    """Number and start time of each living process of this user's whose mark is this place or lies in it."""
+    """Pid and start time of each process of this user that belongs to a machine in this folder."""
     exact, inside = f"{MARK}={place}".encode(), f"{MARK}={place}/".encode()
     found = []
     for entry in PROC.iterdir() if PROC.exists() else ():
@@ -355,7 +355,7 @@ def find_processes(place: Path) -> list[tuple[int, str]]:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the kernel's words; empty if there is none, or only its remains."""
+    """When a process started, as in /proc; empty if it does not exist or is a zombie."""
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

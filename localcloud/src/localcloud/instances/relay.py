@@ -1,4 +1,4 @@
-"""A TCP port handed on to another: by it, instances reach the API, which listens on loopback only."""
+"""Forwards a TCP port to another, so that instances reach the API, which listens on loopback only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 
 class Relay:
-    """Whatever connects to ``listen`` talks to ``target``, both ``(address, port)``, in threads of its own until `close`.
+    """Forwards connections from ``listen`` to ``target``, both ``(address, port)``, until `close`.
 
     Raises:
         OSError: nothing can listen there.
@@ -25,7 +25,7 @@ class Relay:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more and cut what is open."""
+        """Stop listening and close what is open."""
         with self._lock:
             self._closed = True
             talks = dict(self._talks)
@@ -60,7 +60,7 @@ class Relay:
 
 
 def _pour(source: socket.socket, sink: socket.socket) -> None:
-    """Copy until the sender has said all, and tell the other side that it has; a broken end ends both."""
+    """Copy until the end of the stream and close the other side for writing; an error closes both."""
     try:
         while chunk := source.recv(65536):
             sink.sendall(chunk)

@@ -1,4 +1,4 @@
-"""Instances that are nothing but time: they boot, work and drain on a clock that may run fast, thousands a second."""
+"""Simulated instances: nothing but time until they run or are drained, on a clock that may run fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localcloud.instances import Listener, Machine
 
 
 class Timetable:
-    """What is to happen when, on a clock in seconds; nothing happens until `tick` is called."""
+    """Actions with the time at which they are due; `tick` runs them."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -18,11 +18,11 @@ class Timetable:
         self._numbers = itertools.count()
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Have it done so many seconds from now."""
+        """Have an action run after so many seconds."""
         heapq.heappush(self._entries, (self.clock() + seconds, next(self._numbers), action))
 
     def tick(self) -> None:
-        """Do what has fallen due, in order, and what that makes due at once."""
+        """Run what is due, in order, and what that makes due at once."""
         while self._entries and self._entries[0][0] <= self.clock():
             heapq.heappop(self._entries)[2]()
 
@@ -32,11 +32,11 @@ class Timetable:
 
 
 class SimulatedHost:
-    """A host of such instances; it calls the listener from within the calls that it gets and from the timetable.
+    """A ``Host`` of such instances; it reports from within its methods and from the timetable.
 
     Args:
         boot_seconds: how long a machine takes to be switched on; 0 is at once.
-        agent_seconds: how long the worker takes to drain; None means that nobody on the machine answers to its hooks.
+        agent_seconds: how long an instance drains before it completes its hooks; None: it does not complete them.
         complete_hooks: completes whatever lifecycle actions the instance waits in.
     """
 
@@ -83,7 +83,7 @@ class SimulatedHost:
         self._listener.ended(instance_id, "stopped", "")
 
     def reboot(self, instance_id: str) -> None:
-        """EC2 shows nothing of it, and nothing else is there to see it."""
+        """Nothing to do."""
 
     def terminate(self, instance_id: str) -> None:
         """Forget it."""
@@ -98,7 +98,7 @@ class SimulatedHost:
         """Nothing was kept."""
 
     def lifecycle_state_changed(self, instance_id: str, state: str) -> None:
-        """The instance's group has moved it to a lifecycle state: where it waits, its agent goes to work."""
+        """In a lifecycle hook, have the instance complete it after its time."""
         if self._agent_seconds is not None and state.endswith(":Wait"):
             drain = self._agent_seconds if state.startswith("Terminating") else 0.0
             self._timetable.after(drain, lambda: self._complete_hooks(instance_id))

@@ -1,4 +1,4 @@
-"""Work on one machine in order, on several at once."""
+"""Queues of tasks: in order for each machine, several machines at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Task = Callable[[], None]
 
 
 class TaskQueues:
-    """Tasks by key: those of one key run one after the other, as they came; those of different keys side by side.
+    """Tasks by key: those of one key run one after the other, those of different keys at the same time.
 
-    A task answers for its own failures: what it raises is lost.
+    A task has to handle its own errors: what it raises is lost.
     """
 
     def __init__(self, workers: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="lane")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="task queue")
         self._waiting: dict[str, deque[Task]] = {}
         self._lock = threading.Lock()
 
@@ -31,7 +31,7 @@ class TaskQueues:
         self._go_on(key)
 
     def close(self) -> None:
-        """Drop what waits and return once nothing runs."""
+        """Drop waiting tasks and return once none runs."""
         self._pool.shutdown(cancel_futures=True)
 
     def _go_on(self, key: str) -> None:
@@ -42,7 +42,7 @@ class TaskQueues:
                 self._waiting.pop(key, None)
 
     def _run_next(self, key: str) -> None:
-        """Run a lane's first task, and take a new turn in the pool for the next: a long lane starves nobody."""
+        """Run a queue's first task, and submit the next one anew, so that a long queue does not block others."""
         with self._lock:
             task = self._waiting[key].popleft()
         try:

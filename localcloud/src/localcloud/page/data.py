@@ -1,4 +1,4 @@
-"""What the page shows, as frozen values, and how they are read off the groups."""
+"""What the page shows, as frozen values, and how they are read from the groups."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ACTIVITIES_SHOWN = 12
 
 @dataclass(frozen=True)
 class GroupData:
-    """One group at one moment.
+    """One group at one time.
 
     Attributes:
-        version: the number that the group's template version stands for now.
+        version: the number of the group's template version.
         activities: the newest, newest first; ``activities_before`` counts the rest.
         refresh: the last instance refresh, if there ever was one.
-        events: the members' changes of state since ``PageData.since``, oldest first.
+        events: its instances' changes of state since ``PageData.since``, oldest first.
     """
 
     name: str
@@ -47,7 +47,7 @@ class GroupData:
 
 @dataclass(frozen=True)
 class PageData:
-    """Every group at one moment. Times are seconds since the epoch, by the groups' own clock, which runs at ``speed``."""
+    """Every group at one time. Times are seconds since the epoch, by the groups' clock, which runs at ``speed``."""
 
     at: float
     account: str
@@ -62,7 +62,7 @@ class PageData:
 
 
 def is_requested(environ: dict[str, Any]) -> bool:
-    """Whether a request wants the page: by its own path, or a browser's look at ``/``. AWS's clients sign and say no text/html."""
+    """Whether a request is for the page: its own path, or ``/`` for HTML and unsigned, unlike AWS's clients."""
     if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
         return False
     if environ.get("PATH_INFO") == "/localcloud/page":
@@ -72,7 +72,7 @@ def is_requested(environ: dict[str, Any]) -> bool:
 
 
 def collect(regions: Iterable[Groups], account: str, clock: Clock) -> PageData:
-    """The data of now. To be called under the server's lock; it changes nothing and takes no longer than copying references."""
+    """Collect the data. Call it with the world entered; it only copies references."""
     living = list(regions)
     at = max((groups.now() for groups in living), default=clock.now())
     frame = PageData(at, account, clock.speed)
@@ -104,7 +104,7 @@ def _group_data(groups: Groups, record: GroupRecord, since: float) -> GroupData:
 
 
 def _version(groups: Groups, template: fleet.Template) -> str:
-    """The template's number now; what the group label where the template is gone meanwhile."""
+    """The number of the template's version; as the group has it if the template was deleted."""
     try:
         return groups.resolve(template).version
     except ServiceException:

@@ -1,4 +1,4 @@
-"""Who was in which lifecycle state when: events and present states in, spans and counts out. Pure."""
+"""Lifecycle states over time: events and present states in, spans and counts out. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Span:
 
 
 def window_start(at: float, since: float, events: Iterable[Event]) -> float:
-    """Where a timeline that ends at ``at`` begins: a round window that holds every event since ``since``, at most from there on."""
+    """The start of a timeline until ``at``: the smallest window with all events, not before ``since``."""
     first = min((event.at for event in events), default=at)
     longest = at - since
     return at - min(longest, next((float(w) for w in WINDOWS if at - w <= first), longest))
@@ -52,11 +52,11 @@ def window_start(at: float, since: float, events: Iterable[Event]) -> float:
 def spans(
     events: Iterable[Event], present: Mapping[str, tuple[str, float]], start: float, end: float
 ) -> dict[str, list[Span]]:
-    """Each instance's spans between start and end, whoever changed first coming first.
+    """Each instance's spans between start and end, in the order of their first changes.
 
     Args:
         events: changes of state, oldest first, none before ``start``.
-        present: members' states now and when they were launched; of those without events nothing else is known.
+        present: the instances' states now, and when they were launched.
     """
     current: dict[str, tuple[str, float]] = {}
     found: dict[str, list[Span]] = {id: [] for id in present}

@@ -1,4 +1,4 @@
-// Each second the page is asked for again and only parts that differ are put in: what was opened, selected or focused stays.
+// Each second the page is loaded again and only parts that differ are replaced: what is opened, selected or focused stays.
 const parts = (root) => new Map([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
 const held = (part) => part.contains(document.activeElement) || (!getSelection().isCollapsed && part.contains(getSelection().anchorNode));
 const put = (old, fresh) => {
@@ -19,7 +19,7 @@ async function follow() {
     document.body.classList.remove("gone");
   } catch (problem) {
     document.body.classList.add("gone");
-    document.getElementById("gone").textContent = "localcloud does not answer any more: this is what was seen last.";
+    document.getElementById("gone").textContent = "localcloud does not answer any more: this is its last answer.";
   }
   setTimeout(follow, Math.max(document.hidden ? 5000 : 1000, 10 * (performance.now() - began)));
 }

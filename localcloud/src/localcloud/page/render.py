@@ -1,4 +1,4 @@
-"""A ``PageData`` as HTML: pure, self-contained, nothing asked of anybody else."""
+"""``PageData`` as HTML: pure and self-contained."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from localcloud.page.data import GroupData, PageData
 HERE = Path(__file__).parent
 STYLE = (HERE / "page.css").read_text(encoding="utf-8")
 SCRIPT = (HERE / "page.js").read_text(encoding="utf-8")
-#: A table shows so many members; of larger groups a few, those worth a look first, and the rest is counted.
+#: A table shows up to ROWS instances; of larger groups FEW.
 ROWS = 40
 FEW = 12
-#: Into how many steps the chart of a group's members is divided.
+#: Into how many steps the chart of a group's instances is divided.
 STEPS = 240
 
 
@@ -31,7 +31,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-#: Nothing but the page's own style and script can have any effect, whatever a tag's value or a name holds.
+#: Only the page's own style and script are allowed, whatever a tag's value or a name contains.
 HEADERS = [
     ("Content-Type", "text/html; charset=utf-8"),
     ("Cache-Control", "no-store"),
@@ -47,7 +47,7 @@ HEADERS = [
 
 @dataclass(frozen=True)
 class Bar:
-    """A piece of a strip: its family of states, where it begins and how long it is (percent), whether it waits, what it label."""
+    """A piece of a strip: its family of states, start and length (percent), whether it waits, its label."""
 
     family: str
     start: float
@@ -58,7 +58,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """A member (or, with an empty state, one that has left meanwhile) as a table shows it; only ``id`` and ``timeline`` are left then."""
+    """A row of a table of instances. One that has left the group has only ``id`` and ``timeline``."""
 
     id: str
     timeline: tuple[Bar, ...]
@@ -76,7 +76,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Countdown:
-    """Time that is left of a whole, both in seconds."""
+    """Time left of a whole, in seconds."""
 
     left: float
     whole: float
@@ -99,13 +99,13 @@ class Waiting:
 
 @dataclass(frozen=True)
 class GroupView:
-    """A group, ready to be laid out.
+    """A group as the template shows it.
 
     Attributes:
         start: where its timelines begin, seconds since the epoch.
-        numbers: members by family of lifecycle states.
-        composition: what members are made of: a heading, and how many there are of each kind.
-        members, aside: rows; ``hidden`` and ``aside_hidden`` are left out of them.
+        numbers: instances by family of lifecycle states.
+        composition: what instances are made of: a heading, and how many there are of each kind.
+        instances, aside: rows; ``hidden`` and ``aside_hidden`` are left out of them.
         areas: the chart's layers: family and SVG path in a box of ``STEPS`` by 100.
     """
 
@@ -117,7 +117,7 @@ class GroupView:
     composition: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
     waiting: tuple[Waiting, ...]
     waiting_hidden: int
-    members: tuple[Row, ...]
+    instances: tuple[Row, ...]
     hidden: int
     aside: tuple[Row, ...]
     aside_hidden: int
@@ -162,7 +162,7 @@ def _group_view(of: GroupData, data: PageData) -> GroupView:
     sized = max(len(of.instances), of.settings.desired, 1)
     rows = [_row(i, of, _timeline(timelines[i.id], start, data.at)) for i in of.instances]
     gone = [Row(id, _timeline(spans, start, data.at)) for id, spans in timelines.items() if id not in present and spans]
-    members, hidden = _shown([row for row in rows if row.family not in ("standby", "retained")], gone)
+    instances, hidden = _shown([row for row in rows if row.family not in ("standby", "retained")], gone)
     aside = [row for row in rows if row.family in ("standby", "retained")]
     waiting = _waiting(of, data.at)
     areas, peak = _areas(timelines.values(), start, data.at)
@@ -175,7 +175,7 @@ def _group_view(of: GroupData, data: PageData) -> GroupView:
         composition=_composition(of),
         waiting=waiting[:FEW],
         waiting_hidden=max(0, len(waiting) - FEW),
-        members=members,
+        instances=instances,
         hidden=hidden,
         aside=tuple(aside[:FEW]),
         aside_hidden=max(0, len(aside) - FEW),
@@ -184,7 +184,7 @@ def _group_view(of: GroupData, data: PageData) -> GroupView:
         summary=", ".join(
             f"{numbers[name]} {label.lower()}" for name, label in history.FAMILIES.items() if numbers[name]
         )
-        or "no members",
+        or "no instances",
     )
 
 
@@ -212,25 +212,25 @@ def _timeline(spans: Iterable[history.Span], start: float, end: float) -> tuple[
     )
 
 
-def _row(member: fleet.Instance, of: GroupData, timeline: tuple[Bar, ...]) -> Row:
+def _row(instance: fleet.Instance, of: GroupData, timeline: tuple[Bar, ...]) -> Row:
     return Row(
-        id=member.id,
+        id=instance.id,
         timeline=timeline,
-        state=member.state,
-        family=history.family(member.state),
-        zone=member.subnet.zone,
-        version=member.template.version if member.template else "none",
-        note=_note(member.template, of),
-        image=member.image_id,
-        kind=member.instance_type,
-        healthy=member.healthy,
-        running=member.running,
-        protected=member.protected,
+        state=instance.state,
+        family=history.family(instance.state),
+        zone=instance.subnet.zone,
+        version=instance.template.version if instance.template else "none",
+        note=_note(instance.template, of),
+        image=instance.image_id,
+        kind=instance.instance_type,
+        healthy=instance.healthy,
+        running=instance.running,
+        protected=instance.protected,
     )
 
 
 def _note(template: fleet.Template | None, of: GroupData) -> str:
-    """What is to be said of a member's template version, if it is not the group's."""
+    """The note about an instance's template version, if it is not the group's."""
     if template is None:
         return "attached"
     if (template.id, template.version) == (of.settings.template.id, of.version):
@@ -242,13 +242,13 @@ def _note(template: fleet.Template | None, of: GroupData) -> str:
     )
 
 
-def _shown(members: Sequence[Row], gone: Sequence[Row]) -> tuple[tuple[Row, ...], int]:
-    """All rows and the last that left, where there is room; else a few, who does not just serve first, and how many are left out."""
-    if len(members) > ROWS:
-        chosen = sorted(members, key=lambda row: (row.state == "InService", row.healthy and row.running))
-        return tuple(chosen[:FEW]), len(members) - FEW
-    latest = gone[::-1][: min(FEW, ROWS - len(members))]
-    return (*members, *latest), 0
+def _shown(instances: Sequence[Row], gone: Sequence[Row]) -> tuple[tuple[Row, ...], int]:
+    """The rows to show, and how many are hidden; of many only a few, first those not in service or not healthy."""
+    if len(instances) > ROWS:
+        chosen = sorted(instances, key=lambda row: (row.state == "InService", row.healthy and row.running))
+        return tuple(chosen[:FEW]), len(instances) - FEW
+    latest = gone[::-1][: min(FEW, ROWS - len(instances))]
+    return (*instances, *latest), 0
 
 
 def _composition(of: GroupData) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:

@@ -1,12 +1,13 @@
-"""Where moto keeps the state of its services: apart for every world, so that several worlds run in one process.
+"""Where moto keeps the state of its services: separately for every world, so that several worlds run in one process.
 
-moto holds the state of a service in a module global (``ec2_backends``, ``iam_backends``, ...): a ``BackendDict`` of account ->
-region -> backend, which its code reads from everywhere. `keep_apart` makes every ``BackendDict`` of the process show the
-state of the world that the running thread has entered (a context variable), and raise ``LookupError`` where it has entered none:
-a thread that forgets to enter fails instead of reading or writing another world's state.
+moto holds the state of a service in a module global (``ec2_backends``, ``iam_backends``, ...), a ``BackendDict`` of
+account -> region -> backend, which its code reads from everywhere. `keep_apart` makes every ``BackendDict`` of the
+process show the state of the world that the running thread has entered (a context variable), and raise
+``LookupError`` if it has entered none: a thread that forgets to enter fails, instead of reading or writing another
+world's state.
 
-A thread enters a world with that world's lock held (``World.entered``), so the state of a world has one user at a time, while
-different worlds answer side by side.
+A thread enters a world with that world's lock held (``World.entered``), so that the state of a world has one user at a
+time, while different worlds answer at the same time.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Backends:
     """The state of all services in one world.
 
     Args:
-        factories: moto's ``BackendDict`` of a service and what makes its backends; the others are made as moto makes them.
+        factories: of services whose backends are ours: moto's ``BackendDict``, and what makes a backend.
     """
 
     def __init__(self, factories: list[tuple[Any, Factory]]) -> None:

@@ -1,4 +1,4 @@
-"""How answers are read off moto's models, quickly: where an attribute was found once, it is looked for first the next time."""
+"""Reads answers from moto's models, faster than moto: it remembers which names an attribute can have."""
 
 from __future__ import annotations
 

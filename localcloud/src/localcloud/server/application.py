@@ -1,4 +1,4 @@
-"""The server: one port, one lock, a latency if asked, a trace if asked, and its own controls under ``/localcloud/``."""
+"""The server of a world: AWS's API, the page, and controls under ``/localcloud/``, on one port."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Application:
     """The WSGI application of a world.
 
     Args:
-        latency_ms: added to every API call, slept outside the lock.
+        latency_ms: delay of every API call.
         trace: file to append calls to.
-        enforce_iam: whether calls of users and roles are held against their policies.
+        enforce_iam: whether calls of users and roles need to be allowed by their policies.
     """
 
     debug = True
@@ -72,7 +72,7 @@ class Application:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length)
         if len(body) < length:
-            raise ConnectionAbortedError("the client left before it had said all: what it began is no call")
+            raise ConnectionAbortedError("the client left before it had sent the whole call")
         call = read_call(_request(environ, body)) if self.trace.active or self.faults.rules else None
         environ["wsgi.input"] = io.BytesIO(body)
         answer: list[Any] = []
@@ -89,7 +89,9 @@ class Application:
             answer_body = _failure(remember, environ, *fault.answer(call.service if call else ""))
         elif fault and fault.kind == "lost":
             self._answered(environ, body, lambda status, headers, exc_info=None: None)
-            raise ConnectionAbortedError(f"the answer to {call.action if call else 'a call'} is lost, as was asked for")
+            raise ConnectionAbortedError(
+                f"the answer to {call.action if call else 'a call'} is lost, by a fault on demand"
+            )
         else:
             answer_body = self._answered(environ, body, remember)
         if call and self.trace.active:
@@ -99,7 +101,7 @@ class Application:
         return [answer_body]
 
     def _answered(self, environ: dict[str, Any], body: bytes, remember: StartResponse) -> bytes:
-        """What the services say to a call, one call at a time."""
+        """The answer of the services, one call at a time."""
         with self.world.entered():
             self.calls += 1
             self.world.tick()
@@ -114,11 +116,11 @@ class Application:
             except Exception:
                 what = read_call(_request(environ, body))
                 log.exception("%s %s failed", what.service, what.action)
-                message = "localcloud failed to answer this call; its log label why"
+                message = "localcloud failed to answer this call; its log says why"
                 return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
 
     def _page(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """The read-only page: read under the lock, drawn outside it."""
+        """The read-only page: read under the lock, rendered without it."""
         with self.world.entered():
             data = page.collect(self.world.all_groups(), seed.ACCOUNT, self.world.clock)
         body = page.html(data).encode()
@@ -154,7 +156,7 @@ class Application:
             return _json(start_response, "400 Bad Request", {"error": f"{type(problem).__name__}: {problem}"})
 
     def status(self) -> dict[str, Any]:
-        """What stands, in numbers and names."""
+        """The settings, and the groups with their instances."""
         return {
             "name": NAME,
             "pid": os.getpid(),
@@ -207,19 +209,19 @@ class Application:
 
 
 def _request(environ: dict[str, Any], body: bytes) -> BackendRequest:
-    """A request to look at, apart from the one that moto reads."""
+    """A request to read, apart from the one that moto reads."""
     return BackendRequest({**environ, "wsgi.input": io.BytesIO(body)})
 
 
 def _service_app(service: str) -> Any:
-    """moto's application for one service; what it cannot handle reaches our log instead of becoming a page of HTML."""
+    """moto's application for one service; its exceptions reach our log instead of becoming a page of HTML."""
     app = create_backend_app(service)  # type: ignore[arg-type]
     app.config["PROPAGATE_EXCEPTIONS"] = True
     return app
 
 
 def _failure(start_response: StartResponse, environ: dict[str, Any], status: str, code: str, message: str) -> bytes:
-    """An error that moto did not word, in the words of the caller's protocol."""
+    """An error that is not moto's, in the caller's protocol."""
     json_ = "json" in environ.get("CONTENT_TYPE", "")
     start_response(status, [("Content-Type", "application/json" if json_ else "text/xml"), ("x-amzn-ErrorType", code)])
     if json_:
@@ -252,14 +254,14 @@ class Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
-        """An answer that is to be lost ends the connection, as a client that left does."""
+        """Close the connection, as for an answer that is to be lost."""
         self.close_connection = True
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Requests are the trace's business."""
+        """No access log; see ``Trace``."""
 
     def setup(self) -> None:
-        """Answers leave at once: small packets must not wait for acknowledgements."""
+        """Send small packets at once, without waiting for acknowledgements."""
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -1,4 +1,4 @@
-"""Faults on demand of the API: throttling, errors, delays and lost answers, by operation and rate."""
+"""Faults of the API on demand: throttling, errors, delays and lost answers, by operation and rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from localcloud import faults
 from localcloud.calls import Call
 
-#: How each service says that it is called too often (API reference, "Common Errors"; EC2's own list of error codes).
+#: Each service's error code for throttling (API reference, "Common Errors"; EC2's own list of error codes).
 THROTTLED = {"ec2": "RequestLimitExceeded", "autoscaling": "Throttling", "iam": "Throttling", "sts": "Throttling"}
 
 
@@ -19,8 +19,8 @@ class Fault(faults.Fault):
 
     Attributes:
         operation: a pattern such as ``ec2:Describe*`` or ``*:CompleteLifecycleAction``.
-        kind: ``throttle`` and ``error`` refuse before anything happens; ``latency`` delays; ``lost`` does what was asked
-            and then breaks the connection instead of answering. ``milliseconds`` are a delay of any kind.
+        kind: ``throttle`` and ``error`` refuse before anything happens; ``latency`` delays; ``lost`` does what was
+            asked and then closes the connection instead of answering. Any kind can have a delay of ``milliseconds``.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = ("throttle", "error", "latency", "lost")
@@ -39,21 +39,21 @@ class Fault(faults.Fault):
 
 
 class Faults(faults.Faults[Fault]):
-    """The faults in force."""
+    """The faults that are set."""
 
     def set(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Put ``{"faults": [...], "seed": n}`` in force instead of whatever was.
+        """Replace the faults by ``{"faults": [...], "seed": n}``.
 
         Raises:
-            TypeError, ValueError: not a fault; the old ones stay.
+            TypeError, ValueError: one is not valid; the old ones stay.
         """
         self.replace([Fault(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0)))
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
-        """The faults in force and how often each has struck."""
+        """The faults and how many calls each has affected (``struck``)."""
         return {"faults": self.as_list()}
 
     def match(self, call: Call) -> Fault | None:
-        """The fault that this call meets, if any."""
+        """The fault for this call, if any."""
         return self.match_rule(lambda rule: fnmatchcase(f"{call.service}:{call.action}", rule.operation))
