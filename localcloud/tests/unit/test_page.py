@@ -102,7 +102,7 @@ def test_sizes_and_states_are_summarized_in_words() -> None:
 
 def test_standby_and_retained_are_drawn_apart() -> None:
     text = drawn(group_data(instance(1), instance(2, "Standby"), instance(3, "Terminating:Retained"))).text
-    together, apart = text.split("Set aside: Standby and Retained")
+    together, apart = text.split("Not counted: Standby and Retained")
     assert instance(1).id in together
     assert instance(1).id not in apart
     assert all(instance(n).id in apart and instance(n).id not in together for n in (2, 3))
@@ -299,7 +299,7 @@ def test_a_thousand_instances_are_summarized_and_drawn_in_under_a_second() -> No
     assert len(text) < 150_000
     reader = Reader(text)
     assert "980 In service" in reader.text
-    assert "and 988 more; whoever is not healthy and in service comes first" in reader.text
+    assert "and 988 more; instances that are not healthy or not in service come first" in reader.text
     assert "and 8 more, none of them sooner" in reader.text
     assert {span["class"] for span in reader.of("span") if "badge" in (span.get("class") or "")} == {"badge draining"}
 
