@@ -108,11 +108,6 @@ class Worker:
         """`is_draining` of `/worker/status`."""
         return self.draining or self.shutting_down
 
-    @property
-    def health(self) -> int:
-        """The HTTP status of `/worker/health`: 200 only when idle and not draining."""
-        return 503 if self.job or self.is_draining else 200
-
     def next_action_at(self, now: float) -> float:
         """When it next acts by itself; infinity if not before something is done to it or a job is submitted."""
         if self.exit_code is not None:

@@ -115,12 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
     process: WorkerProcess
 
     def do_GET(self) -> None:
-        model = self.process.model
         with self.process.lock:
             if self.path == "/worker/status":
                 self._respond(200, self.process.status())
-            elif self.path == "/worker/health":
-                self._respond(model.health, {"active_jobs": model.active_jobs, "deploy_safe": model.health == 200})
             else:
                 self._respond(404, {"error": "not_found"})
 

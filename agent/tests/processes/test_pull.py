@@ -83,23 +83,9 @@ def test_an_image_pulled_by_digest_is_present_from_then_on(paths: Paths, pushed:
     assert images.present(pushed)
 
 
-def test_a_baked_image_pulled_by_digest_is_used(paths: Paths, pushed: str) -> None:
-    images = DockerImages(Docker(paths), paths)
-    paths.baked_image.parent.mkdir(parents=True)
-    paths.baked_image.write_text(f"{pushed}\n")
-    assert images.baked() is None
-    result_of(images.pull(pushed))
-    assert images.baked() == pushed
-
-
 def test_a_digest_that_the_registry_does_not_have_is_refused_by_name(paths: Paths, pushed: str) -> None:
     images = DockerImages(Docker(paths), paths)
     missing = f"{pushed.partition('@')[0]}@sha256:{'0' * 64}"
     with pytest.raises(Refused) as refusal:
         result_of(images.pull(missing))
     assert refusal.value.code == "NoSuchImage"
-
-
-def test_without_a_record_there_is_no_baked_image(tmp_path: Path) -> None:
-    paths = Paths(tmp_path)
-    assert DockerImages(Docker(paths), paths).baked() is None

@@ -7,12 +7,9 @@ agent's do not.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -27,9 +24,6 @@ from model.job_queue import Job
 from model.verdict import Verdict, judge
 from model.worker import Mode
 from processes.fleet import HEARTBEAT_TIMEOUT, Fleet
-
-from schedules.results import Totals, table
-from schedules.simulation import Outcome
 
 SPEED = 3.0
 WAVE = 10  # instances at once: more agents that boot are too many for two cores
@@ -180,14 +174,6 @@ class Result:
     results: tuple[str, ...]
     faults: Counter[str]
 
-    def totals(self) -> Totals:
-        """The same as a row of the table."""
-        totals = Totals()
-        completed = sum(count == 1 for count in self.completions.values())
-        totals.add(Outcome(self.verdict, drains=tuple(self.drains.values()), completed=completed, faults=self.faults))
-        totals.schedules = len(self.completions)
-        return totals
-
 
 def run(folder: Path, mode: Mode, schedules: int, seed: int) -> Result:
     """Run so many schedules in waves on a cloud of their own."""
@@ -227,28 +213,3 @@ def _completed_without_answer(fleet: Fleet, id: str, gone: float) -> bool:
     heartbeats = [call for call in calls if call["parameters"].get("InstanceId") == id]
     last = max((datetime.fromisoformat(call["at"]).timestamp() for call in heartbeats), default=0.0)
     return gone < last + HEARTBEAT_TIMEOUT
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Return 1 if a job was lost or doubled or a hook was not completed."""
-    parser = argparse.ArgumentParser(prog="python -m schedules.real_processes", description=__doc__)
-    parser.add_argument(
-        "--schedules", type=int, default=30, metavar="N", help="how many, half of them by dispatch mode (default: 30)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="what happens (default: random)"
-    )
-    options = parser.parse_args(arguments)
-    print(f"{options.schedules} schedules with real processes, seed {options.seed}", flush=True)
-    rows: dict[str, Totals] = {}
-    modes: tuple[Mode, ...] = ("legacy", "queue")
-    for mode in modes:
-        with tempfile.TemporaryDirectory() as folder:
-            result = run(Path(folder), mode, options.schedules // 2, options.seed)
-            rows[f"real: wait_idle, {mode}"] = result.totals()
-    print("\n".join(table(rows)))
-    return int(any(row.lost or row.doubled or row.completed < row.schedules for row in rows.values()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
