@@ -12,9 +12,9 @@ from localcloud.instances.docker import HostError, docker
 
 
 def test_a_second_time_there_is_nothing_to_build_and_nothing_to_say(base: str) -> None:
-    said: list[str] = []
-    assert base_image.base_image(said.append) == base
-    assert said == []
+    messages: list[str] = []
+    assert base_image.base_image(messages.append) == base
+    assert messages == []
 
 
 def test_another_image_can_stand_in_if_it_is_there(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,10 +44,10 @@ def test_a_build_that_fails_says_why_and_leaves_no_image(
     (tmp_path / "mmdebstrap").write_text(BREAKS_OFF, encoding="utf-8")
     (tmp_path / "mmdebstrap").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(HostError, match="mmdebstrap could not build the base image: E: disk full"):
-        base_image.base_image(said.append)
-    assert said[1:] == ["running apt-get update..."]
+        base_image.base_image(messages.append)
+    assert messages[1:] == ["running apt-get update..."]
     name = f"localcloud-base:{base_image.recipe_digest(tmp_path / 'base')}"
-    assert name in said[0]
+    assert name in messages[0]
     assert docker("images", "--quiet", name) == ""

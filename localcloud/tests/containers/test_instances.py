@@ -94,8 +94,8 @@ def test_the_hop_limit_decides_whether_a_container_on_dockers_bridge_gets_a_toke
     with_docker: Instance, hops: int, answered: bool
 ) -> None:
     with_docker.limit_hops(hops)
-    said = with_docker.ssh(f'sudo docker run --rm box sh -c "{_escaped(TOKEN_BY_NC)}"', check=False)
-    assert ("200 OK" in said) is answered, said
+    answer = with_docker.ssh(f'sudo docker run --rm box sh -c "{_escaped(TOKEN_BY_NC)}"', check=False)
+    assert ("200 OK" in answer) is answered, answer
 
 
 def test_a_container_on_the_machines_own_network_gets_a_token_with_a_hop_limit_of_one(with_docker: Instance) -> None:

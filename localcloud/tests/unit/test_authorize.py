@@ -157,8 +157,8 @@ def test_a_role_that_does_not_trust_ec2_gives_an_instance_nothing(enforced: Clou
     enforced.client("iam").update_assume_role_policy(RoleName="worker", PolicyDocument=other)
     with pytest.raises(NotTrusted, match="EC2 cannot assume the role worker"):
         role_session(enforced, "worker", "i-1")
-    with pytest.raises(LookupError, match="no role nobody"):
-        role_session(enforced, "nobody", "i-1")
+    with pytest.raises(LookupError, match="no role missing"):
+        role_session(enforced, "missing", "i-1")
 
 
 @pytest.mark.parametrize(("number", "protocol"), list(enumerate(CALLS)))
@@ -167,7 +167,7 @@ def test_bad_credentials_are_refused_in_the_words_of_each_protocol(
 ) -> None:
     given, other = role_session(enforced, "worker", "i-1"), role_session(enforced, "worker", "i-2")
 
-    def said(key: str, token: str | None) -> tuple[str, int]:
+    def result_of(key: str, token: str | None) -> tuple[str, int]:
         return code_and_status(
             lambda: CALLS[protocol](lambda service: client(enforced, service, key, "secret-access-key", token))
         )
@@ -176,17 +176,17 @@ def test_bad_credentials_are_refused_in_the_words_of_each_protocol(
         return WORDS[what][number], STATUS.get(WORDS[what][number], 400)
 
     unknown = expected("unknown")
-    assert said("ASIA" + "A" * 16, "token") == unknown
-    assert said("AKIA" + "A" * 16, None) == unknown
-    assert said(given.access_key_id, None) == unknown
-    assert said(given.access_key_id, other.token) == unknown
+    assert result_of("ASIA" + "A" * 16, "token") == unknown
+    assert result_of("AKIA" + "A" * 16, None) == unknown
+    assert result_of(given.access_key_id, None) == unknown
+    assert result_of(given.access_key_id, other.token) == unknown
     with enforced.world.entered():
         sts_backends[ACCOUNT]["aws"].assumed_roles[0].expiration = datetime.now(UTC).replace(tzinfo=None)
-    assert said(given.access_key_id, given.token) == expected("expired")
+    assert result_of(given.access_key_id, given.token) == expected("expired")
     CALLS[protocol](by_role(enforced, other))
     enforced.client("iam").delete_role_policy(RoleName="worker", PolicyName="all")
     enforced.client("iam").delete_role(RoleName="worker")
-    assert said(other.access_key_id, other.token) == unknown
+    assert result_of(other.access_key_id, other.token) == unknown
 
 
 @pytest.mark.parametrize(
@@ -434,16 +434,16 @@ def test_a_dry_run_tells_whether_it_is_permitted_and_does_nothing(enforced: Clou
 
 def test_a_role_is_assumed_by_whom_it_trusts_within_the_session_policy(enforced: Cloud, user: str, role: str) -> None:
     sts = by_user(enforced, user)("sts")
-    wish = {"RoleArn": role, "RoleSessionName": "drill"}
+    parameters = {"RoleArn": role, "RoleSessionName": "drill"}
     with refused("AccessDenied", re.escape(f"sts:AssumeRole on resource: {role}") + "$"):
-        sts.assume_role(**wish)
+        sts.assume_role(**parameters)
     with refused("AccessDenied"):
-        sts.assume_role(**{**wish, "RoleArn": role + "2"})
+        sts.assume_role(**{**parameters, "RoleArn": role + "2"})
     trust = document(
         {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/valet"}, "Action": "sts:AssumeRole"}
     )
     enforced.client("iam").update_assume_role_policy(RoleName="worker", PolicyDocument=trust)
-    given = sts.assume_role(**wish, Policy=document({**ALLOW_ALL, "Action": "ec2:Describe*"}))["Credentials"]
+    given = sts.assume_role(**parameters, Policy=document({**ALLOW_ALL, "Action": "ec2:Describe*"}))["Credentials"]
     keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
     assert (
         client(enforced, "sts", *keys).get_caller_identity()["Arn"]
@@ -453,7 +453,7 @@ def test_a_role_is_assumed_by_whom_it_trusts_within_the_session_policy(enforced:
     with refused("AccessDenied", "because no session policy allows the iam:ListUsers action"):
         client(enforced, "iam", *keys).list_users()
     with refused("InvalidAction", "what PolicyArns of AssumeRole would limit"):
-        sts.assume_role(**wish, PolicyArns=[{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}])
+        sts.assume_role(**parameters, PolicyArns=[{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}])
 
 
 def test_get_caller_identity_needs_no_permission(enforced: Cloud, user: str) -> None:
@@ -534,7 +534,7 @@ def test_the_simulator_reads_policies_that_are_given_and_answers_in_pages(enforc
         iam.simulate_custom_policy(PolicyInputList=["{"], ActionNames=["ec2:RunInstances"])
     with refused("NoSuchEntity"):
         iam.simulate_principal_policy(
-            PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/nobody", ActionNames=["ec2:RunInstances"]
+            PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/missing", ActionNames=["ec2:RunInstances"]
         )
     with refused("InvalidAction", "SimulateCustomPolicy"):
         iam.simulate_custom_policy(

@@ -106,9 +106,11 @@ def test_without_a_word_about_it_an_instance_has_no_public_address(cloud: Cloud,
     assert "PublicIpAddress" not in instances(ec2)[0]
 
 
-@pytest.mark.parametrize(("pinned", "shown"), [("2", "2"), ("$Latest", "$Latest"), ("$Default", "$Default")])
+@pytest.mark.parametrize(
+    ("pinned", "described_version"), [("2", "2"), ("$Latest", "$Latest"), ("$Default", "$Default")]
+)
 def test_a_group_answers_the_version_it_was_given_and_an_instance_its_number(
-    cloud: Cloud, ec2: Any, pinned: str, shown: str
+    cloud: Cloud, ec2: Any, pinned: str, described_version: str
 ) -> None:
     make_template(ec2)
     ec2.create_launch_template_version(
@@ -116,7 +118,7 @@ def test_a_group_answers_the_version_it_was_given_and_an_instance_its_number(
     )
     template = {"LaunchTemplateName": "workers", "Version": pinned}
     group = described(make_group(cloud, template=template, DesiredCapacity=1))
-    assert group["LaunchTemplate"]["Version"] == shown
+    assert group["LaunchTemplate"]["Version"] == described_version
     assert group["Instances"][0]["LaunchTemplate"]["Version"] == ("1" if pinned == "$Default" else "2")
     assert group["Instances"][0]["InstanceType"] == ("t3.medium" if pinned == "$Default" else "t3.large")
 
@@ -136,11 +138,11 @@ def test_an_update_changes_only_what_it_names(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         (
-            {"LaunchTemplate": {"LaunchTemplateName": "nobody", "Version": "1"}},
-            "with template name nobody, does not exist",
+            {"LaunchTemplate": {"LaunchTemplateName": "missing", "Version": "1"}},
+            "with template name missing, does not exist",
         ),
         ({"LaunchTemplate": {"LaunchTemplateName": "workers", "Version": "9"}}, "version 9"),
         ({"VPCZoneIdentifier": "subnet-0123456789abcdef0"}, "subnet-0123456789abcdef0"),
@@ -149,7 +151,7 @@ def test_an_update_changes_only_what_it_names(cloud: Cloud) -> None:
     ],
     ids=str,
 )
-def test_what_aws_refuses_to_create_is_refused(cloud: Cloud, ec2: Any, wrong: dict[str, Any], says: str) -> None:
+def test_what_aws_refuses_to_create_is_refused(cloud: Cloud, ec2: Any, wrong: dict[str, Any], message: str) -> None:
     make_template(ec2)
     good = {
         "AutoScalingGroupName": "fleet",
@@ -158,13 +160,13 @@ def test_what_aws_refuses_to_create_is_refused(cloud: Cloud, ec2: Any, wrong: di
         "MinSize": 0,
         "MaxSize": 1,
     }
-    with refused("ValidationError", says):
+    with refused("ValidationError", message):
         cloud.client("autoscaling").create_auto_scaling_group(**{**good, **wrong})
     assert cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
 
 
 def test_unknown_names_are_left_out_of_descriptions(autoscaling: Any) -> None:
-    assert autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["nobody"])["AutoScalingGroups"] == []
+    assert autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["missing"])["AutoScalingGroups"] == []
     assert autoscaling.describe_auto_scaling_instances(InstanceIds=["i-1"])["AutoScalingInstances"] == []
 
 
@@ -191,10 +193,10 @@ def test_tags_are_written_described_and_removed(cloud: Cloud) -> None:
     tag = {"ResourceId": "fleet", "ResourceType": "auto-scaling-group", "Key": "a"}
     autoscaling.create_or_update_tags(Tags=[{**tag, "Value": "1", "PropagateAtLaunch": True}])
     autoscaling.create_or_update_tags(Tags=[{**tag, "Value": "2", "PropagateAtLaunch": False}])
-    shown = [{**tag, "Value": "2", "PropagateAtLaunch": False}]
-    assert described(autoscaling)["Tags"] == shown
+    expected = [{**tag, "Value": "2", "PropagateAtLaunch": False}]
+    assert described(autoscaling)["Tags"] == expected
     filters = [{"Name": "auto-scaling-group", "Values": ["fleet"]}]
-    assert autoscaling.describe_tags(Filters=filters)["Tags"] == shown
+    assert autoscaling.describe_tags(Filters=filters)["Tags"] == expected
     autoscaling.delete_tags(Tags=[tag])
     assert described(autoscaling)["Tags"] == []
 
@@ -223,11 +225,11 @@ def test_metrics_are_enabled_and_disabled_by_name_or_all_at_once(cloud: Cloud) -
 def test_a_hook_has_aws_defaults_and_keeps_what_an_update_does_not_name(cloud: Cloud) -> None:
     autoscaling = make_group(cloud)
     autoscaling.put_lifecycle_hook(**HOOK)
-    shown = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName="fleet")["LifecycleHooks"]
-    assert shown == [{**HOOK, "HeartbeatTimeout": 3600, "GlobalTimeout": 172_800, "DefaultResult": "ABANDON"}]
+    hooks = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName="fleet")["LifecycleHooks"]
+    assert hooks == [{**HOOK, "HeartbeatTimeout": 3600, "GlobalTimeout": 172_800, "DefaultResult": "ABANDON"}]
     autoscaling.put_lifecycle_hook(AutoScalingGroupName="fleet", LifecycleHookName="drain", HeartbeatTimeout=300)
-    shown = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName="fleet")["LifecycleHooks"]
-    assert shown == [{**HOOK, "HeartbeatTimeout": 300, "GlobalTimeout": 30_000, "DefaultResult": "ABANDON"}]
+    hooks = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName="fleet")["LifecycleHooks"]
+    assert hooks == [{**HOOK, "HeartbeatTimeout": 300, "GlobalTimeout": 30_000, "DefaultResult": "ABANDON"}]
     autoscaling.delete_lifecycle_hook(AutoScalingGroupName="fleet", LifecycleHookName="drain")
     assert autoscaling.describe_lifecycle_hooks(AutoScalingGroupName="fleet")["LifecycleHooks"] == []
     with refused("ValidationError", "No Lifecycle Hook found"):
@@ -258,8 +260,8 @@ def test_a_drain_waits_beats_and_completes(cloud: Cloud, ec2: Any, clock: Callab
     for _ in range(3):
         clock(250)
         autoscaling.record_lifecycle_action_heartbeat(**action)
-    shown = autoscaling.describe_auto_scaling_instances(InstanceIds=[id])["AutoScalingInstances"][0]
-    assert (shown["LifecycleState"], shown["AutoScalingGroupName"]) == ("Terminating:Wait", "fleet")
+    instance = autoscaling.describe_auto_scaling_instances(InstanceIds=[id])["AutoScalingInstances"][0]
+    assert (instance["LifecycleState"], instance["AutoScalingGroupName"]) == ("Terminating:Wait", "fleet")
     assert instances(ec2)[0]["State"]["Name"] == "running"
     autoscaling.complete_lifecycle_action(**action, LifecycleActionResult="CONTINUE")
     assert described(autoscaling)["Instances"] == []
@@ -330,12 +332,12 @@ def test_activities_are_newest_first_paged_and_outlive_their_group_when_asked_fo
     pages = autoscaling.get_paginator("describe_scaling_activities").paginate(
         AutoScalingGroupName="fleet", PaginationConfig={"PageSize": 4}
     )
-    told = [[a["Description"].split()[0] for a in page["Activities"]] for page in pages]
-    assert told == [["Terminating", "Terminating", "Terminating", "Launching"], ["Launching", "Launching"]]
+    descriptions = [[a["Description"].split()[0] for a in page["Activities"]] for page in pages]
+    assert descriptions == [["Terminating", "Terminating", "Terminating", "Launching"], ["Launching", "Launching"]]
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet")
     assert autoscaling.describe_scaling_activities()["Activities"] == []
-    gone = autoscaling.describe_scaling_activities(IncludeDeletedGroups=True)["Activities"]
-    assert {a["AutoScalingGroupState"] for a in gone} == {"Deleted"}
+    deleted = autoscaling.describe_scaling_activities(IncludeDeletedGroups=True)["Activities"]
+    assert {a["AutoScalingGroupState"] for a in deleted} == {"Deleted"}
 
 
 def test_activities_are_found_by_status_and_start(cloud: Cloud, clock: Callable[[float], None]) -> None:
@@ -344,10 +346,10 @@ def test_activities_are_found_by_status_and_start(cloud: Cloud, clock: Callable[
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
 
     def found(name: str, value: str) -> list[str]:
-        wanted = autoscaling.describe_scaling_activities(
+        answer = autoscaling.describe_scaling_activities(
             AutoScalingGroupName="fleet", Filters=[{"Name": name, "Values": [value]}]
         )
-        return [activity["Description"].split()[0] for activity in wanted["Activities"]]
+        return [activity["Description"].split()[0] for activity in answer["Activities"]]
 
     between = datetime.now(UTC) + timedelta(seconds=1800)
     assert found("StartTimeLowerBound", between.isoformat()) == ["Terminating"]

@@ -101,21 +101,26 @@ def test_a_stopped_instance_cannot_be_attached(cloud: Cloud, ec2: Any) -> None:
 def test_a_refresh_replaces_and_adopts(cloud: Cloud, ec2: Any) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=2)
     before = set(states(autoscaling))
-    wanted = {"LaunchTemplate": second_version(ec2)}
-    id = autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration=wanted)["InstanceRefreshId"]
+    configuration = {"LaunchTemplate": second_version(ec2)}
+    id = autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration=configuration)["InstanceRefreshId"]
     group = described(autoscaling)
     assert {i["InstanceType"] for i in group["Instances"]} == {"t3.large"}
     assert not before & {i["InstanceId"] for i in group["Instances"]}
     assert group["LaunchTemplate"]["Version"] == "2"
-    said = refresh(autoscaling)
-    assert (said["InstanceRefreshId"], said["Status"], said["PercentageComplete"], said["InstancesToUpdate"]) == (
+    newest = refresh(autoscaling)
+    assert (
+        newest["InstanceRefreshId"],
+        newest["Status"],
+        newest["PercentageComplete"],
+        newest["InstancesToUpdate"],
+    ) == (
         id,
         "Successful",
         100,
         0,
     )
-    assert said["DesiredConfiguration"]["LaunchTemplate"]["Version"] == "2"
-    assert said["Preferences"] == {
+    assert newest["DesiredConfiguration"]["LaunchTemplate"]["Version"] == "2"
+    assert newest["Preferences"] == {
         "MinHealthyPercentage": 90,
         "InstanceWarmup": 0,
         "SkipMatching": False,
@@ -137,8 +142,8 @@ def test_a_refresh_that_warms_up_can_be_seen_and_cancelled(
     with refused("InstanceRefreshInProgress"):
         autoscaling.start_instance_refresh(**FLEET)
     autoscaling.cancel_instance_refresh(**FLEET)
-    said = refresh(autoscaling)
-    assert (said["Status"], said["StatusReason"]) == ("Cancelled", "Cancelled due to user request.")
+    newest = refresh(autoscaling)
+    assert (newest["Status"], newest["StatusReason"]) == ("Cancelled", "Cancelled due to user request.")
     with refused("ActiveInstanceRefreshNotFound"):
         autoscaling.cancel_instance_refresh(**FLEET)
     with refused("ActiveInstanceRefreshNotFound"):
@@ -147,14 +152,14 @@ def test_a_refresh_that_warms_up_can_be_seen_and_cancelled(
 
 def test_a_refresh_can_be_rolled_back(cloud: Cloud, ec2: Any, clock: Callable[[float], None]) -> None:
     autoscaling = make_group(cloud, DesiredCapacity=2)
-    wanted = {"LaunchTemplate": second_version(ec2)}
-    autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration=wanted, Preferences={"InstanceWarmup": 100})
+    configuration = {"LaunchTemplate": second_version(ec2)}
+    autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration=configuration, Preferences={"InstanceWarmup": 100})
     assert refresh(autoscaling)["Status"] == "InProgress"
     clock(101)
     assert refresh(autoscaling)["PercentageComplete"] == 50
     autoscaling.rollback_instance_refresh(**FLEET)
-    said = refresh(autoscaling)
-    assert (said["Status"], said["RollbackDetails"]["PercentageCompleteOnRollback"]) == ("RollbackInProgress", 50)
+    newest = refresh(autoscaling)
+    assert (newest["Status"], newest["RollbackDetails"]["PercentageCompleteOnRollback"]) == ("RollbackInProgress", 50)
     for _ in range(3):
         clock(101)
         described(autoscaling)
@@ -178,7 +183,7 @@ def test_refreshes_are_paged_newest_first_and_unknown_ones_refused(cloud: Cloud)
         token = {"NextToken": page["NextToken"]}
     assert pages == [[made[4], made[3]], [made[2], made[1]], [made[0]]]
     with refused("ValidationError", "not found"):
-        autoscaling.describe_instance_refreshes(**FLEET, InstanceRefreshIds=["nobody"])
+        autoscaling.describe_instance_refreshes(**FLEET, InstanceRefreshIds=["missing"])
 
 
 # --- paging -------------------------------------------------------------------------------------------------

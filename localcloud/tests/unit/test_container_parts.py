@@ -134,24 +134,24 @@ def echo() -> Iterator[tuple[str, int]]:
 
 def test_a_relay_forwards_both_ways_and_closes_each_way(echo: tuple[str, int]) -> None:
     relay = Relay(("127.0.0.1", 0), echo)
-    said = bytes(range(256)) * 4096
+    sent = bytes(range(256)) * 4096
     with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as there:
 
-        def say() -> None:
-            there.sendall(said)
+        def send() -> None:
+            there.sendall(sent)
             there.shutdown(socket.SHUT_WR)
 
-        sender = threading.Thread(target=say)
+        sender = threading.Thread(target=send)
         sender.start()
-        heard = there.makefile("rb").read()
+        received = there.makefile("rb").read()
         sender.join()
     relay.close()
-    assert heard == said
+    assert received == sent
 
 
 def test_a_relay_whose_target_is_down_closes_the_connection_and_goes_on() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        target = ("127.0.0.1", gone.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        target = ("127.0.0.1", unused.getsockname()[1])
     relay = Relay(("127.0.0.1", 0), target)
     for _ in range(2):
         with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as there:
@@ -179,7 +179,7 @@ def test_dockers_error_is_the_line_that_says_why() -> None:
 
 def test_a_command_that_fails_hangs_or_is_missing_is_one_line() -> None:
     python = (sys.executable, "-c")
-    assert command(*python, "print(' said ')") == "said"
+    assert command(*python, "print(' text ')") == "text"
     with pytest.raises(HostError, match=r"^no$"):
         command(*python, "raise SystemExit('no')")
     with pytest.raises(HostError, match=r"did not end within 0 s"):

@@ -135,15 +135,15 @@ def test_versions_are_found_by_number_range_latest_and_default(ec2: Any) -> None
         )
     ec2.modify_launch_template(LaunchTemplateName="workers", DefaultVersion="2")
 
-    def numbers(**wanted: Any) -> list[int]:
-        answer = ec2.describe_launch_template_versions(LaunchTemplateName="workers", **wanted)
+    def numbers(**parameters: Any) -> list[int]:
+        answer = ec2.describe_launch_template_versions(LaunchTemplateName="workers", **parameters)
         return [v["VersionNumber"] for v in answer["LaunchTemplateVersions"]]
 
     assert numbers(Versions=["$Latest", "$Default"]) == [4, 2]
     assert numbers(Versions=["1", "3"]) == [1, 3]
     assert numbers(MinVersion="2", MaxVersion="3") == [3, 2]
-    shown = ec2.describe_launch_templates(LaunchTemplateNames=["workers"])["LaunchTemplates"][0]
-    assert (shown["DefaultVersionNumber"], shown["LatestVersionNumber"]) == (2, 4)
+    template = ec2.describe_launch_templates(LaunchTemplateNames=["workers"])["LaunchTemplates"][0]
+    assert (template["DefaultVersionNumber"], template["LatestVersionNumber"]) == (2, 4)
 
 
 def test_deleted_versions_leave_their_numbers_unused_and_the_default_stays(ec2: Any) -> None:
@@ -165,17 +165,17 @@ def test_deleted_versions_leave_their_numbers_unused_and_the_default_stays(ec2: 
 
 
 @pytest.mark.parametrize(
-    ("call", "wanted", "code"),
+    ("call", "parameters", "code"),
     [
         (
             "describe_launch_templates",
-            {"LaunchTemplateNames": ["nobody"]},
+            {"LaunchTemplateNames": ["missing"]},
             "InvalidLaunchTemplateName.NotFoundException",
         ),
         ("describe_launch_templates", {"LaunchTemplateIds": ["lt-01"]}, "InvalidLaunchTemplateId.NotFound"),
         (
             "describe_launch_template_versions",
-            {"LaunchTemplateName": "nobody"},
+            {"LaunchTemplateName": "missing"},
             "InvalidLaunchTemplateName.NotFoundException",
         ),
         (
@@ -189,7 +189,7 @@ def test_deleted_versions_leave_their_numbers_unused_and_the_default_stays(ec2: 
             {"LaunchTemplateName": "workers", "DefaultVersion": "9"},
             "InvalidLaunchTemplateId.VersionNotFound",
         ),
-        ("delete_launch_template", {"LaunchTemplateName": "nobody"}, "InvalidLaunchTemplateName.NotFoundException"),
+        ("delete_launch_template", {"LaunchTemplateName": "missing"}, "InvalidLaunchTemplateName.NotFoundException"),
         (
             "create_launch_template",
             {"LaunchTemplateName": "workers", "LaunchTemplateData": {"InstanceType": "t3.small"}},
@@ -198,33 +198,33 @@ def test_deleted_versions_leave_their_numbers_unused_and_the_default_stays(ec2: 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_wrong_template_calls_get_aws_error_codes(ec2: Any, call: str, wanted: dict[str, Any], code: str) -> None:
+def test_wrong_template_calls_get_aws_error_codes(ec2: Any, call: str, parameters: dict[str, Any], code: str) -> None:
     make_template(ec2)
     with refused(code):
-        getattr(ec2, call)(**wanted)
+        getattr(ec2, call)(**parameters)
 
 
 # --- instances and security groups --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("wanted", "code"),
+    ("parameters", "code"),
     [
         ({"ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound"),
         ({"InstanceType": "t3.huge"}, "InvalidParameterValue"),
         ({"InstanceType": "t4g.medium"}, "InvalidParameterValue"),
-        ({"KeyName": "nobody"}, "InvalidKeyPair.NotFound"),
+        ({"KeyName": "missing"}, "InvalidKeyPair.NotFound"),
     ],
     ids=str,
 )
-def test_an_instance_that_cannot_be_is_refused(ec2: Any, wanted: dict[str, Any], code: str) -> None:
+def test_an_instance_that_cannot_be_is_refused(ec2: Any, parameters: dict[str, Any], code: str) -> None:
     with refused(code):
-        ec2.run_instances(**{"ImageId": IMAGE, "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, **wanted})
+        ec2.run_instances(**{"ImageId": IMAGE, "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, **parameters})
     assert ec2.describe_instances()["Reservations"] == []
 
 
 def test_an_instance_profile_that_is_not_there_is_refused_before_anything_is_launched(ec2: Any) -> None:
-    make_template(ec2, IamInstanceProfile={"Name": "nobody"})
+    make_template(ec2, IamInstanceProfile={"Name": "missing"})
     with refused("InvalidParameterValue", "Invalid IAM Instance Profile name"):
         ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "workers"}, MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
     assert ec2.describe_instances()["Reservations"] == []
@@ -268,10 +268,10 @@ def test_a_security_group_that_another_ones_rule_names_cannot_be_deleted(ec2: An
 
 
 def test_an_instance_without_a_subnet_is_launched_into_the_default_one_of_its_zone(ec2: Any) -> None:
-    wanted = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
-    anywhere = ec2.run_instances(**wanted)["Instances"][0]
+    parameters = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
+    anywhere = ec2.run_instances(**parameters)["Instances"][0]
     assert (anywhere["SubnetId"], anywhere["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000a1", "172.28.1.")
-    there = ec2.run_instances(**wanted, Placement={"AvailabilityZone": "us-east-1b"})["Instances"][0]
+    there = ec2.run_instances(**parameters, Placement={"AvailabilityZone": "us-east-1b"})["Instances"][0]
     assert (there["SubnetId"], there["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000b2", "172.28.2.")
     with refused("MissingInput"):
-        ec2.run_instances(**wanted, Placement={"AvailabilityZone": "us-east-1f"})
+        ec2.run_instances(**parameters, Placement={"AvailabilityZone": "us-east-1f"})

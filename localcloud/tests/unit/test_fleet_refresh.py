@@ -211,7 +211,7 @@ def test_replaced_instances_wait_for_the_termination_hook() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"max_healthy": 110}, "MinHealthyPercentage must be specified"),
         ({"min_healthy": 101}, "between 0 and 100"),
@@ -226,9 +226,9 @@ def test_replaced_instances_wait_for_the_termination_hook() -> None:
     ],
     ids=str,
 )
-def test_preferences_that_aws_refuses_are_refused(wrong: dict[str, Any], says: str) -> None:
+def test_preferences_that_aws_refuses_are_refused(wrong: dict[str, Any], message: str) -> None:
     driver = GroupDriver(desired=1)
-    with refused(match=says):
+    with refused(match=message):
         start(driver, **wrong)
     assert driver.group.refreshes == {}
 

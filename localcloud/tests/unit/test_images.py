@@ -27,7 +27,7 @@ def builder(ec2: Any) -> str:
     return str(made["Instances"][0]["InstanceId"])
 
 
-def shown(ec2: Any, id: str) -> dict[str, Any]:
+def described_image(ec2: Any, id: str) -> dict[str, Any]:
     """An image as DescribeImages shows it."""
     return dict(ec2.describe_images(ImageIds=[id])["Images"][0])
 
@@ -40,7 +40,7 @@ def test_an_image_has_its_instances_volume_and_its_snapshot_the_tags_meant_for_i
     id = ec2.create_image(InstanceId=builder, Name="gh-worker-1", Description="d", TagSpecifications=specifications)[
         "ImageId"
     ]
-    image = shown(ec2, id)
+    image = described_image(ec2, id)
     assert (image["Name"], image["Architecture"], image["RootDeviceName"], image["State"], image["Tags"]) == (
         "gh-worker-1",
         "x86_64",
@@ -78,7 +78,7 @@ def test_devices_of_the_call_are_laid_over_the_instances(ec2: Any, builder: str)
         {"DeviceName": "/dev/xvdb", "Ebs": {"VolumeSize": 5}},
     ]
     id = ec2.create_image(InstanceId=builder, Name="gh-worker-1", BlockDeviceMappings=devices)["ImageId"]
-    assert [(d["DeviceName"], d["Ebs"]["VolumeSize"]) for d in shown(ec2, id)["BlockDeviceMappings"]] == [
+    assert [(d["DeviceName"], d["Ebs"]["VolumeSize"]) for d in described_image(ec2, id)["BlockDeviceMappings"]] == [
         ("/dev/xvda", 60),
         ("/dev/xvdb", 5),
     ]
@@ -86,7 +86,7 @@ def test_devices_of_the_call_are_laid_over_the_instances(ec2: Any, builder: str)
 
 def test_a_registered_image_keeps_architecture_root_device_and_the_rest(ec2: Any, builder: str) -> None:
     first = ec2.create_image(InstanceId=builder, Name="gh-worker-1")["ImageId"]
-    snapshot = shown(ec2, first)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    snapshot = described_image(ec2, first)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     id = ec2.register_image(
         Name="gh-worker-2",
         Architecture="arm64",
@@ -95,7 +95,7 @@ def test_a_registered_image_keeps_architecture_root_device_and_the_rest(ec2: Any
         ImdsSupport="v2.0",
         TagSpecifications=[{"ResourceType": "image", "Tags": TAGS}],
     )["ImageId"]
-    image = shown(ec2, id)
+    image = described_image(ec2, id)
     assert (
         image["Architecture"],
         image["RootDeviceName"],
@@ -118,9 +118,9 @@ def test_deprecation_is_set_shown_and_taken_back(ec2: Any, builder: str) -> None
     id = ec2.create_image(InstanceId=builder, Name="gh-worker-1")["ImageId"]
     at = datetime.now(UTC) + timedelta(days=90)
     ec2.enable_image_deprecation(ImageId=id, DeprecateAt=at)
-    assert shown(ec2, id)["DeprecationTime"] == at.strftime("%Y-%m-%dT%H:%M:00.000Z")
+    assert described_image(ec2, id)["DeprecationTime"] == at.strftime("%Y-%m-%dT%H:%M:00.000Z")
     ec2.disable_image_deprecation(ImageId=id)
-    assert "DeprecationTime" not in shown(ec2, id)
+    assert "DeprecationTime" not in described_image(ec2, id)
     with refused("InvalidParameterValue"):
         ec2.enable_image_deprecation(ImageId=id, DeprecateAt=datetime.now(UTC) - timedelta(days=1))
     with refused("InvalidAMIID.NotFound"):
@@ -134,7 +134,7 @@ def test_description_imds_support_and_launch_permission_are_modified(ec2: Any, b
     ec2.modify_image_attribute(ImageId=id, Description={"Value": "new"})
     ec2.modify_image_attribute(ImageId=id, ImdsSupport={"Value": "v2.0"})
     ec2.modify_image_attribute(ImageId=id, LaunchPermission={"Add": [{"UserId": "210987654321"}]})
-    assert (shown(ec2, id)["Description"], shown(ec2, id)["ImdsSupport"]) == ("new", "v2.0")
+    assert (described_image(ec2, id)["Description"], described_image(ec2, id)["ImdsSupport"]) == ("new", "v2.0")
     attribute = ec2.describe_image_attribute(ImageId=id, Attribute="launchPermission")
     assert attribute["LaunchPermissions"] == [{"UserId": "210987654321"}]
     with refused("InvalidParameterValue"):
@@ -143,7 +143,7 @@ def test_description_imds_support_and_launch_permission_are_modified(ec2: Any, b
 
 def snapshot_of(ec2: Any, image_id: str) -> dict[str, Any]:
     """The snapshot of an image's root volume."""
-    id = shown(ec2, image_id)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    id = described_image(ec2, image_id)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     return dict(ec2.describe_snapshots(SnapshotIds=[id])["Snapshots"][0])
 
 
@@ -154,10 +154,10 @@ def test_a_copy_in_another_region_keeps_the_devices_under_the_key_that_is_asked_
         InstanceId=builder, Name="gh-worker-1", TagSpecifications=[{"ResourceType": "image", "Tags": TAGS}]
     )["ImageId"]
     there, key = cloud.client("ec2", "eu-west-1"), cloud.client("kms", "eu-west-1").create_key()["KeyMetadata"]["Arn"]
-    wanted = {"SourceImageId": made, "SourceRegion": "us-east-1", "Name": "gh-worker-1", "CopyImageTags": True}
-    id = there.copy_image(**wanted, Encrypted=True, KmsKeyId=key, ClientToken="once")["ImageId"]
-    assert there.copy_image(**wanted, Encrypted=True, KmsKeyId=key, ClientToken="once")["ImageId"] == id
-    copied, before = shown(there, id), shown(ec2, made)
+    source = {"SourceImageId": made, "SourceRegion": "us-east-1", "Name": "gh-worker-1", "CopyImageTags": True}
+    id = there.copy_image(**source, Encrypted=True, KmsKeyId=key, ClientToken="once")["ImageId"]
+    assert there.copy_image(**source, Encrypted=True, KmsKeyId=key, ClientToken="once")["ImageId"] == id
+    copied, before = described_image(there, id), described_image(ec2, made)
     assert (copied["RootDeviceName"], copied["RootDeviceType"], copied["Tags"]) == ("/dev/xvda", "ebs", TAGS)
     ebs = copied["BlockDeviceMappings"][0]["Ebs"]
     assert (ebs["VolumeSize"], ebs["VolumeType"], ebs["Encrypted"]) == (40, "gp3", True)
@@ -170,14 +170,14 @@ def test_a_copy_has_no_tags_unless_they_are_asked_for_and_never_a_taken_name(ec2
     made = ec2.create_image(
         InstanceId=builder, Name="gh-worker-1", TagSpecifications=[{"ResourceType": "image", "Tags": TAGS}]
     )["ImageId"]
-    wanted = {"SourceImageId": made, "SourceRegion": "us-east-1"}
-    assert shown(ec2, ec2.copy_image(**wanted, Name="gh-worker-2")["ImageId"]).get("Tags", []) == []
+    source = {"SourceImageId": made, "SourceRegion": "us-east-1"}
+    assert described_image(ec2, ec2.copy_image(**source, Name="gh-worker-2")["ImageId"]).get("Tags", []) == []
     with refused("InvalidAMIName.Duplicate"):
-        ec2.copy_image(**wanted, Name="gh-worker-1")
+        ec2.copy_image(**source, Name="gh-worker-1")
     with refused("InvalidParameterDependency"):
-        ec2.copy_image(**wanted, Name="gh-worker-3", KmsKeyId="alias/mine")
+        ec2.copy_image(**source, Name="gh-worker-3", KmsKeyId="alias/mine")
     with refused("InvalidAMIID.NotFound"):
-        ec2.copy_image(**{**wanted, "SourceImageId": "ami-0123456789abcdef0"}, Name="gh-worker-3")
+        ec2.copy_image(**{**source, "SourceImageId": "ami-0123456789abcdef0"}, Name="gh-worker-3")
 
 
 def test_a_snapshot_is_shared_under_a_customers_key_only(cloud: Cloud, ec2: Any, builder: str) -> None:

@@ -294,8 +294,8 @@ def test_notices_are_shown_once_they_are_given() -> None:
 
 
 def test_the_identity_document_names_the_instance() -> None:
-    said = json.loads(get("/latest/dynamic/instance-identity/document").body)
-    assert (said["instanceId"], said["accountId"], said["region"], said["privateIp"]) == (
+    document = json.loads(get("/latest/dynamic/instance-identity/document").body)
+    assert (document["instanceId"], document["accountId"], document["region"], document["privateIp"]) == (
         VIEW.instance_id,
         "123456789012",
         "us-east-1",
@@ -528,7 +528,7 @@ def test_a_fault_can_be_limited_to_one_instance() -> None:
         {"faults": [{"milliseconds": -1}]},
         {"faults": [{"times": 0}]},
         {"faults": [{"colour": "red"}]},
-        {"instance": "i-nobody", "rebalance": True},
+        {"instance": "i-missing", "rebalance": True},
         {"instance": "i-0123456789abcdef0", "spot": "explode"},
         {"spots": 1},
     ],

@@ -21,34 +21,34 @@ class SlowHost:
     def __init__(self, world: World) -> None:
         self.world = world
         self.machines: dict[str, Machine] = {}
-        self.asked: list[tuple[str, ...]] = []
+        self.requests: list[tuple[str, ...]] = []
 
     def launch(self, machine: Machine) -> None:
         self.machines[machine.id] = machine
-        self.asked.append(("launch", machine.id))
+        self.requests.append(("launch", machine.id))
 
     def stop(self, instance_id: str) -> None:
-        self.asked.append(("stop", instance_id))
+        self.requests.append(("stop", instance_id))
 
     def start(self, instance_id: str) -> None:
-        self.asked.append(("start", instance_id))
+        self.requests.append(("start", instance_id))
 
     def reboot(self, instance_id: str) -> None:
-        self.asked.append(("reboot", instance_id))
+        self.requests.append(("reboot", instance_id))
 
     def terminate(self, instance_id: str) -> None:
-        self.asked.append(("terminate", instance_id))
+        self.requests.append(("terminate", instance_id))
         if self.world.machines.clearing:
             self.world.ended(instance_id, "terminated", "")
 
     def make_image(self, instance_id: str, image_id: str, *, reboot: bool) -> None:
-        self.asked.append(("make_image", instance_id, image_id, "reboot" if reboot else "as it runs"))
+        self.requests.append(("make_image", instance_id, image_id, "reboot" if reboot else "as it runs"))
 
     def drop_image(self, image_id: str) -> None:
-        self.asked.append(("drop_image", image_id))
+        self.requests.append(("drop_image", image_id))
 
     def close(self) -> None:
-        self.asked.append(("close",))
+        self.requests.append(("close",))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_stopping_and_starting_show_every_state_on_the_way(ec2: Any, host: SlowH
     again = described_instance(ec2, id)
     assert (again["State"]["Name"], again["PrivateIpAddress"]) == ("running", stopped["PrivateIpAddress"])
     ec2.reboot_instances(InstanceIds=[id])
-    assert host.asked == [("launch", id), ("stop", id), ("start", id), ("reboot", id)]
+    assert host.requests == [("launch", id), ("stop", id), ("start", id), ("reboot", id)]
 
 
 def test_terminating_keeps_the_address_until_the_machine_is_terminated(ec2: Any, host: SlowHost) -> None:
@@ -150,7 +150,7 @@ def test_terminating_keeps_the_address_until_the_machine_is_terminated(ec2: Any,
         "terminated",
         "Client.UserInitiatedShutdown",
     )
-    assert host.asked.count(("terminate", id)) == 1
+    assert host.requests.count(("terminate", id)) == 1
     assert ec2.describe_volumes()["Volumes"] == []
 
 
@@ -177,7 +177,7 @@ def test_a_failed_machine_terminates_its_instance_and_is_removed(ec2: Any, host:
     host.world.ended(id, "failed", "the disk is on fire")
     reason = {"Code": "Server.InternalError", "Message": "Server.InternalError: the disk is on fire"}
     assert (state(ec2, id), described_instance(ec2, id)["StateReason"]) == ("terminated", reason)
-    assert host.asked[-1] == ("terminate", id)
+    assert host.requests[-1] == ("terminate", id)
     host.world.running(id)  # too late
     assert state(ec2, id) == "terminated"
 
@@ -191,20 +191,20 @@ def test_a_failed_machine_terminates_its_instance_and_is_removed(ec2: Any, host:
     ],
 )
 def test_calls_that_do_not_fit_the_state_are_refused(ec2: Any, host: SlowHost, call: str, states: list[str]) -> None:
-    for wanted in states:
+    for expected in states:
         id = run(ec2)
-        if wanted in ("stopping", "stopped"):
+        if expected in ("stopping", "stopped"):
             host.world.running(id)
             ec2.stop_instances(InstanceIds=[id])
-        if wanted == "stopped":
+        if expected == "stopped":
             host.world.ended(id, "stopped", "")
-        if wanted in ("shutting-down", "terminated"):
+        if expected in ("shutting-down", "terminated"):
             ec2.terminate_instances(InstanceIds=[id])
-        if wanted == "terminated":
+        if expected == "terminated":
             host.world.ended(id, "terminated", "")
         with refused("IncorrectInstanceState", id):
             getattr(ec2, call)(InstanceIds=[id])
-        assert state(ec2, id) == wanted
+        assert state(ec2, id) == expected
 
 
 def test_where_one_instance_is_protected_none_is_terminated(ec2: Any, host: SlowHost) -> None:
@@ -270,7 +270,7 @@ def test_an_image_is_pending_until_it_is_created_and_cannot_be_launched_before(
     ec2: Any, host: SlowHost, builder: str
 ) -> None:
     id = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
-    assert (image_state(ec2, id), host.asked[-1]) == ("pending", ("make_image", builder, id, "reboot"))
+    assert (image_state(ec2, id), host.requests[-1]) == ("pending", ("make_image", builder, id, "reboot"))
     with refused("InvalidAMIID.Unavailable"):
         run(ec2, ImageId=id)
     host.world.image_made(id, None)
@@ -290,11 +290,11 @@ def test_an_image_that_fails_says_why(ec2: Any, host: SlowHost, builder: str) ->
 
 def test_no_reboot_is_respected_and_a_stopped_instance_is_not_rebooted(ec2: Any, host: SlowHost, builder: str) -> None:
     first = ec2.create_image(InstanceId=builder, Name="first", NoReboot=True)["ImageId"]
-    assert host.asked[-1] == ("make_image", builder, first, "as it runs")
+    assert host.requests[-1] == ("make_image", builder, first, "as it runs")
     ec2.stop_instances(InstanceIds=[builder])
     host.world.ended(builder, "stopped", "")
     second = ec2.create_image(InstanceId=builder, Name="second")["ImageId"]
-    assert host.asked[-1] == ("make_image", builder, second, "as it runs")
+    assert host.requests[-1] == ("make_image", builder, second, "as it runs")
 
 
 def test_a_pending_instance_cannot_be_made_an_image(ec2: Any, host: SlowHost) -> None:
@@ -315,11 +315,11 @@ def test_a_disk_lives_as_long_as_a_snapshot_of_it(ec2: Any, host: SlowHost, buil
     assert [host.machines[run(ec2, ImageId=id)].image for id in (again, copied)] == [made, made]
     ec2.deregister_image(ImageId=again)
     ec2.delete_snapshot(SnapshotId=snapshot)
-    assert ("drop_image", made) not in host.asked
+    assert ("drop_image", made) not in host.requests
     other = ec2.describe_images(ImageIds=[copied])["Images"][0]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
     ec2.deregister_image(ImageId=copied)
     ec2.delete_snapshot(SnapshotId=other)
-    assert host.asked[-1] == ("drop_image", made)
+    assert host.requests[-1] == ("drop_image", made)
 
 
 # --- groups -------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def test_an_instance_whose_machine_exits_is_replaced_a_moment_later(cloud: Cloud
     (successor,) = after.keys() - {id}
     assert after[successor] == "Pending"
     if cause == "stopped":
-        assert host.asked[-2] == ("terminate", id)
+        assert host.requests[-2] == ("terminate", id)
         host.world.ended(id, "terminated", "")
     assert cloud.lifecycle_states("fleet").keys() == {successor}
 
@@ -424,8 +424,8 @@ def test_a_reset_terminates_every_machine_and_deletes_every_image(
     image = ec2.create_image(InstanceId=builder, Name="golden")["ImageId"]
     ids = set(host.machines)
     cloud.reset()
-    assert {asked[1] for asked in host.asked if asked[0] == "terminate"} == ids
-    assert ("drop_image", image) in host.asked
+    assert {request[1] for request in host.requests if request[0] == "terminate"} == ids
+    assert ("drop_image", image) in host.requests
     assert set(host.machines) == ids  # no group has launched a replacement
     assert ec2.describe_instances()["Reservations"] == []
 

@@ -76,10 +76,10 @@ class Rig:
         self.hosts.append(made)
         return made
 
-    def said(self, id: str, wanted: str) -> str:
+    def output(self, id: str, text: str) -> str:
         """The machine's output, once it contains this."""
         return str(
-            wait_until(lambda: text if wanted in (text := (self.folder / "logs" / f"{id}.log").read_text()) else "")
+            wait_until(lambda: output if text in (output := (self.folder / "logs" / f"{id}.log").read_text()) else "")
         )
 
 
@@ -111,7 +111,7 @@ def test_a_machine_has_its_own_directory_environment_and_metadata_service(
         machine(user_data=b"configuration\n")
     )
     assert rig.listener.next() == ("running", "i-1")
-    lines = rig.said("i-1", "done").splitlines()
+    lines = rig.output("i-1", "done").splitlines()
     found = dict(line.split("=", 1) for line in lines if "=" in line)
     home = str(rig.folder / "machines" / "i-1")
     assert (found["HOME"], found["INSTANCE_ID"], found["AWS_REGION"]) == (home, "i-1", "us-east-1")
@@ -130,22 +130,22 @@ def test_stop_asks_the_command_to_end_and_start_finds_the_same_directory(rig: Ri
     host = rig.host(f"test -e was-here && echo again; {EXITS}")
     host.launch(machine())
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     host.stop("i-1")
     assert rig.listener.next() == ("stopped", "i-1", "")
     assert not find_processes(rig.folder)
     host.start("i-1")
     assert rig.listener.next() == ("running", "i-1")
-    assert "terminated" in rig.said("i-1", "again")
+    assert "terminated" in rig.output("i-1", "again")
 
 
 def test_a_reboot_restarts_the_command_in_the_same_directory_and_reports_nothing(rig: Rig) -> None:
     host = rig.host(f"test -e was-here && echo again; {EXITS}")
     host.launch(machine())
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     host.reboot("i-1")
-    rig.said("i-1", "again")
+    rig.output("i-1", "again")
     assert rig.listener.reports.empty()
 
 
@@ -153,7 +153,7 @@ def test_a_deaf_command_is_killed_after_the_bound(rig: Rig) -> None:
     host = rig.host(IGNORES, stop_seconds=0.3)
     host.launch(machine())
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     began = time.monotonic()
     host.stop("i-1")
     assert rig.listener.next() == ("stopped", "i-1", "")
@@ -165,7 +165,7 @@ def test_terminate_leaves_the_log_and_nothing_else(rig: Rig) -> None:
     host = rig.host(EXITS)
     host.launch(machine())
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     host.terminate("i-1")
     assert rig.listener.next() == ("terminated", "i-1", "")
     assert not (rig.folder / "machines" / "i-1").exists()
@@ -179,7 +179,7 @@ def test_a_daemon_that_left_the_session_is_terminated_with_its_machine(rig: Rig)
     host = rig.host("setsid sh -c 'setsid sleep 1000 & sleep 1000' & echo ready; sleep 1000")
     host.launch(machine())
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     wait_until(lambda: len(find_processes(rig.folder)) >= 4)
     host.terminate("i-1")
     assert rig.listener.next()[0] == "terminated"
@@ -225,13 +225,13 @@ def test_an_image_is_a_copy_of_the_directory_and_boots_again(rig: Rig) -> None:
     host = rig.host(f"test -e disk && cat disk; cat user-data; echo $INSTANCE_ID > disk; mkfifo pipe; {EXITS}")
     host.launch(machine(user_data=b"first\n"))
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     host.make_image("i-1", "ami-2", reboot=True)
     assert rig.listener.next() == ("image", "ami-2", "")
-    rig.said("i-1", "terminated")
+    rig.output("i-1", "terminated")
     host.launch(machine("i-2", image="ami-2", last=6, user_data=b"second\n"))
     assert rig.listener.next() == ("running", "i-2")
-    assert rig.said("i-2", "ready").splitlines()[:2] == ["i-1", "second"]
+    assert rig.output("i-2", "ready").splitlines()[:2] == ["i-1", "second"]
     host.drop_image("ami-2")
     wait_until(lambda: not (rig.folder / "images" / "ami-2").exists())
 
@@ -240,7 +240,7 @@ def test_an_image_of_what_cannot_be_read_says_so(rig: Rig) -> None:
     host = rig.host(EXITS)
     host.launch(machine())
     rig.listener.next()
-    rig.said("i-1", "ready")
+    rig.output("i-1", "ready")
     (rig.folder / "images" / "ami-2").mkdir()
     host.make_image("i-1", "ami-2", reboot=False)
     assert rig.listener.next()[2].startswith("the machine's directory cannot be copied")
@@ -254,7 +254,7 @@ def test_thirty_machines_run_at_once_and_all_end(rig: Rig) -> None:
     assert {rig.listener.next() for _ in range(30)} == {("running", f"i-{number}") for number in range(30)}
     print(f"30 machines on: {time.monotonic() - began:.2f} s")
     for number in range(30):
-        rig.said(f"i-{number}", "ready")
+        rig.output(f"i-{number}", "ready")
     began = time.monotonic()
     for number in range(30):
         host.terminate(f"i-{number}")
@@ -430,9 +430,9 @@ def test_instances_use_their_roles_credentials_and_learn_of_their_end(localcloud
     localcloud.client("secretsmanager").create_secret(Name="worker", SecretString="of the fleet")
     autoscaling = make_group(localcloud, 1, IamInstanceProfile={"Name": "worker"})
     (id,) = localcloud.lifecycle_states("fleet")
-    said = wait_until(lambda: text if "target InService" in (text := localcloud.log(id)) else "", 20)
-    assert f"caller arn:aws:sts::123456789012:assumed-role/worker/{id}" in said
-    assert "secret of the fleet" in said
+    output = wait_until(lambda: text if "target InService" in (text := localcloud.log(id)) else "", 20)
+    assert f"caller arn:aws:sts::123456789012:assumed-role/worker/{id}" in output
+    assert "secret of the fleet" in output
     autoscaling.set_desired_capacity(AutoScalingGroupName="fleet", DesiredCapacity=0)
     wait_until(lambda: "target Terminated" in localcloud.log(id))
     autoscaling.complete_lifecycle_action(

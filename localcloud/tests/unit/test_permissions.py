@@ -49,7 +49,7 @@ def reference() -> Any:
     return json.loads((Path(__file__).parent / "service_authorization.json").read_text())
 
 
-def asked(name: str, parameters: dict[str, Any] | None = None) -> CallInAccount:
+def call_of(name: str, parameters: dict[str, Any] | None = None) -> CallInAccount:
     service, action = name.split(":")
     return CallInAccount(service, action, PARAMETERS if parameters is None else parameters, ACCOUNT, REGION)
 
@@ -92,7 +92,7 @@ def test_each_resource_is_named_as_aws_names_it(empty: Cloud, name: str) -> None
     parameters = {**PARAMETERS, "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/role"} if service == "sts" else PARAMETERS
     required, optional = reference()["actions"][name]
     patterns = [reference()["arns"][f"{service}:{type}"] for type in [*required, *optional]]
-    found = [need.resource for need in required_permissions(asked(name, parameters)) if need.action == name]
+    found = [need.resource for need in required_permissions(call_of(name, parameters)) if need.action == name]
     assert found == ["*"] if not patterns else found
     for arn in found if patterns else []:
         assert any(re.fullmatch(re.sub(r"\\\$\\\{\w+\\\}", ".*", re.escape(pattern)), arn) for pattern in patterns), arn
@@ -100,7 +100,7 @@ def test_each_resource_is_named_as_aws_names_it(empty: Cloud, name: str) -> None
 
 def test_an_action_without_a_row_is_not_modelled() -> None:
     with pytest.raises(NotModelled, match="ec2:CreateVpc needs: it has no row"):
-        required_permissions(asked("ec2:CreateVpc"))
+        required_permissions(call_of("ec2:CreateVpc"))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_an_action_without_a_row_is_not_modelled() -> None:
 )
 def test_a_call_without_resources_is_about_all_or_not_modelled(empty: Cloud, name: str) -> None:
     try:
-        found = required_permissions(asked(name, {}))
+        found = required_permissions(call_of(name, {}))
     except NotModelled:
         return
     assert all(need.resource.endswith("/*") for need in found)
@@ -132,7 +132,7 @@ def test_a_call_without_resources_is_about_all_or_not_modelled(empty: Cloud, nam
 
 def of(name: str, **parameters: Any) -> set[tuple[str, str]]:
     """Action and the end of each resource's ARN."""
-    return {(need.action, need.resource.split(":", 5)[-1]) for need in required_permissions(asked(name, parameters))}
+    return {(need.action, need.resource.split(":", 5)[-1]) for need in required_permissions(call_of(name, parameters))}
 
 
 def test_launching_needs_everything_that_takes_part_tags_and_the_role(cloud: Cloud) -> None:
@@ -191,7 +191,7 @@ def test_a_launch_by_a_template_that_is_not_there_is_not_modelled(cloud: Cloud) 
 def test_making_something_with_tags_needs_the_permission_to_tag(cloud: Cloud, made: str, tagging: str) -> None:
     tags = {"Key": "value"} if made.startswith("logs") else [{"Key": "Key", "Value": "value"}]
     parameters = {**PARAMETERS, "Name": "secret", ("tags" if made.split(":")[0] in ("logs", "ecr") else "Tags"): tags}
-    found = {need.action: need for need in required_permissions(asked(made, parameters))}
+    found = {need.action: need for need in required_permissions(call_of(made, parameters))}
     assert set(found) == {made, tagging}
     assert found[tagging].context["aws:requesttag/key"] == ("value",)
     assert found[tagging].context["aws:tagkeys"] == ("Key",)
@@ -241,7 +241,7 @@ def test_only_the_instances_own_group_is_asked_about(cloud: Cloud) -> None:
     assert [
         need.resource
         for need in required_permissions(
-            asked("autoscaling:SetInstanceHealth", {"InstanceId": groups[0]["Instances"][0]["InstanceId"]})
+            call_of("autoscaling:SetInstanceHealth", {"InstanceId": groups[0]["Instances"][0]["InstanceId"]})
         )
     ] == [groups[0]["AutoScalingGroupARN"]]
 
@@ -261,7 +261,7 @@ def test_policies_of_resources_are_not_evaluated_and_so_refused(cloud: Cloud) ->
     key = cloud.client("kms").create_key(Policy=policy)["KeyMetadata"]["KeyId"]
     for name in ("secretsmanager:GetSecretValue", "ecr:BatchGetImage", "kms:DescribeKey"):
         with pytest.raises(NotModelled, match="what the policy of"):
-            required_permissions(asked(name, {**PARAMETERS, "KeyId": key}))
+            required_permissions(call_of(name, {**PARAMETERS, "KeyId": key}))
 
 
 def test_an_id_of_an_unknown_type_cannot_be_tagged() -> None:
@@ -273,5 +273,5 @@ def test_an_id_of_an_unknown_type_cannot_be_tagged() -> None:
 def test_a_key_pair_is_found_by_name_and_by_id_with_its_tags(cloud: Cloud, by: str) -> None:
     tags = [{"ResourceType": "key-pair", "Tags": [{"Key": "Name", "Value": "builder"}]}]
     made = cloud.client("ec2").create_key_pair(KeyName="k", TagSpecifications=tags)
-    (need,) = required_permissions(asked("ec2:DeleteKeyPair", {by: made[by]}))
+    (need,) = required_permissions(call_of("ec2:DeleteKeyPair", {by: made[by]}))
     assert (need.resource.split(":", 5)[-1], need.tags) == ("key-pair/k", {"Name": "builder"})

@@ -31,7 +31,7 @@ def policy(*statements: dict[str, Any], version: str = "2012-10-17") -> Policy:
     return parse("p", json.dumps({"Version": version, "Statement": list(statements)}))
 
 
-def asked(action: str = ACTION, resource: str = GROUP, **context: tuple[str, ...] | str) -> Request:
+def request_with(action: str = ACTION, resource: str = GROUP, **context: tuple[str, ...] | str) -> Request:
     values = {
         key.replace("__", ":").replace("_of_", "/"): (v,) if isinstance(v, str) else v for key, v in context.items()
     }
@@ -39,7 +39,7 @@ def asked(action: str = ACTION, resource: str = GROUP, **context: tuple[str, ...
 
 
 def allowed(*statements: dict[str, Any], request: Request | None = None) -> bool:
-    return decide(request or asked(), Policies((policy(*statements),))).allowed
+    return decide(request or request_with(), Policies((policy(*statements),))).allowed
 
 
 # reference_policies_elements_action, _notaction, _resource, _notresource, _effect; reference_policies_evaluation-logic
@@ -72,9 +72,11 @@ STATEMENTS: list[tuple[str, list[dict[str, Any]], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("statements", "wanted"), [row[1:] for row in STATEMENTS], ids=[row[0] for row in STATEMENTS])
-def test_statements_decide_as_the_user_guide_says(statements: list[dict[str, Any]], wanted: bool) -> None:
-    assert allowed(*statements) is wanted
+@pytest.mark.parametrize(
+    ("statements", "expected"), [row[1:] for row in STATEMENTS], ids=[row[0] for row in STATEMENTS]
+)
+def test_statements_decide_as_the_user_guide_says(statements: list[dict[str, Any]], expected: bool) -> None:
+    assert allowed(*statements) is expected
 
 
 # reference_policies_elements_condition_operators, reference_policies_condition-single-vs-multi-valued-context-keys
@@ -131,7 +133,7 @@ CONDITIONS: list[tuple[str, str, str, Any, tuple[str, ...], bool]] = [
         True,
     ),
     ("ArnNotLike", "ArnNotLike", "aws:PrincipalArn", "arn:aws:iam::*:user/*", ("arn:aws:iam::1:role/x",), True),
-    ("every value wanted", "ForAllValues:StringEquals", "aws:TagKeys", ["a", "b"], ("a", "b"), True),
+    ("every value expected", "ForAllValues:StringEquals", "aws:TagKeys", ["a", "b"], ("a", "b"), True),
     ("one value too many", "ForAllValues:StringEquals", "aws:TagKeys", ["a", "b"], ("a", "c"), False),
     ("ForAllValues is true of nothing", "ForAllValues:StringEquals", "aws:TagKeys", ["a"], (), True),
     ("any value", "ForAnyValue:StringLike", "aws:TagKeys", "b*", ("a", "bc"), True),
@@ -143,28 +145,32 @@ CONDITIONS: list[tuple[str, str, str, Any, tuple[str, ...], bool]] = [
 
 
 @pytest.mark.parametrize(
-    ("operator", "key", "wanted", "given_", "outcome"),
+    ("operator", "key", "expected", "values", "outcome"),
     [row[1:] for row in CONDITIONS],
     ids=[row[0] for row in CONDITIONS],
 )
 def test_conditions_match_as_the_user_guide_says(
-    operator: str, key: str, wanted: Any, given_: tuple[str, ...], outcome: bool
+    operator: str, key: str, expected: Any, values: tuple[str, ...], outcome: bool
 ) -> None:
-    request = Request(ACTION, GROUP, {key.lower(): given_} if given_ else {}, lambda name: name in KNOWN)
-    assert allowed({**ALLOW, "Condition": {operator: {key: wanted}}}, request=request) is outcome
+    request = Request(ACTION, GROUP, {key.lower(): values} if values else {}, lambda name: name in KNOWN)
+    assert allowed({**ALLOW, "Condition": {operator: {key: expected}}}, request=request) is outcome
 
 
 def test_every_line_of_a_condition_must_hold() -> None:
     both = {"StringEquals": {"aws:username": "valet", "aws:ResourceTag/team": "x"}, "Null": {"n": "true"}}
-    assert allowed({**ALLOW, "Condition": both}, request=asked(aws__username="valet", aws__resourcetag_of_team="x"))
-    assert not allowed({**ALLOW, "Condition": both}, request=asked(aws__username="valet", aws__resourcetag_of_team="y"))
+    assert allowed(
+        {**ALLOW, "Condition": both}, request=request_with(aws__username="valet", aws__resourcetag_of_team="x")
+    )
     assert not allowed(
-        {**ALLOW, "Condition": both}, request=asked(aws__username="valet", aws__resourcetag_of_team="x", n="1")
+        {**ALLOW, "Condition": both}, request=request_with(aws__username="valet", aws__resourcetag_of_team="y")
+    )
+    assert not allowed(
+        {**ALLOW, "Condition": both}, request=request_with(aws__username="valet", aws__resourcetag_of_team="x", n="1")
     )
 
 
 @pytest.mark.parametrize(
-    ("resource", "name", "wanted"),
+    ("resource", "name", "expected"),
     [
         ("arn:aws:iam::1:user/${aws:username}", "valet", True),
         ("arn:aws:iam::1:user/${aws:username}", "other", False),
@@ -174,10 +180,10 @@ def test_every_line_of_a_condition_must_hold() -> None:
         ("arn:aws:iam::1:user/v${*}", "valet", False),
     ],
 )
-def test_policy_variables_are_filled_in_from_the_request(resource: str, name: str | None, wanted: bool) -> None:
+def test_policy_variables_are_filled_in_from_the_request(resource: str, name: str | None, expected: bool) -> None:
     context = {"aws:username": (name,)} if name else {}
     request = Request(ACTION, "arn:aws:iam::1:user/valet", context, lambda key: key in KNOWN)
-    assert allowed({**ALLOW, "Resource": resource}, request=request) is wanted
+    assert allowed({**ALLOW, "Resource": resource}, request=request) is expected
 
 
 def test_a_variable_without_a_value_spoils_its_own_pattern_only() -> None:
@@ -222,7 +228,7 @@ def test_the_older_version_knows_no_variables() -> None:
 def test_what_is_not_modelled_never_allows_always_denies_and_is_logged(
     condition: dict[str, Any],
 ) -> None:
-    request = asked(aws__username="valet", aws__tagkeys=("a", "b"))
+    request = request_with(aws__username="valet", aws__tagkeys=("a", "b"))
     for statements, word in (
         ([{**ALLOW, "Condition": condition}], False),
         ([ALLOW, {**ALLOW, "Effect": "Deny", "Condition": condition}], True),
@@ -233,7 +239,7 @@ def test_what_is_not_modelled_never_allows_always_denies_and_is_logged(
 
 def test_a_condition_without_a_rule_is_no_trouble_where_another_is_surely_false() -> None:
     deny = {**ALLOW, "Effect": "Deny", "Condition": {"StringEquals": {"ec2:Vpc": "x", "aws:username": "somebody else"}}}
-    assert allowed(ALLOW, deny, request=asked(aws__username="valet"))
+    assert allowed(ALLOW, deny, request=request_with(aws__username="valet"))
 
 
 # access_policies_boundaries, access_policies#policies_session, reference_policies_evaluation-logic
@@ -241,7 +247,7 @@ YES, NO, NEVER = policy(ALLOW), policy(), policy({**ALLOW, "Effect": "Deny"})
 
 
 @pytest.mark.parametrize(
-    ("identity", "boundary", "session", "wanted"),
+    ("identity", "boundary", "session", "expected"),
     [
         (YES, None, None, (True, False, "identity-based policy")),
         (YES, YES, YES, (True, False, "identity-based policy")),
@@ -255,16 +261,16 @@ YES, NO, NEVER = policy(ALLOW), policy(), policy({**ALLOW, "Effect": "Deny"})
     ],
 )
 def test_boundaries_and_session_policies_limit_and_never_grant(
-    identity: Policy, boundary: Policy | None, session: Policy | None, wanted: tuple[bool, bool, str]
+    identity: Policy, boundary: Policy | None, session: Policy | None, expected: tuple[bool, bool, str]
 ) -> None:
     decision = decide(
-        asked(), Policies((identity,), (boundary,) if boundary else None, (session,) if session else None)
+        request_with(), Policies((identity,), (boundary,) if boundary else None, (session,) if session else None)
     )
-    assert (decision.allowed, decision.explicit, decision.kind) == wanted
+    assert (decision.allowed, decision.explicit, decision.kind) == expected
 
 
 def test_a_boundary_whose_policy_was_deleted_allows_nothing() -> None:
-    assert not decide(asked(), Policies((YES,), ())).allowed
+    assert not decide(request_with(), Policies((YES,), ())).allowed
 
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
@@ -287,7 +293,7 @@ NOTHING = parse("own", json.dumps({"Version": "2012-10-17", "Statement": []}))
 
 # reference_policies_elements_principal; reference_policies_evaluation-logic_policy-eval-basics-single-account
 @pytest.mark.parametrize(
-    ("who", "principal", "own", "wanted"),
+    ("who", "principal", "own", "expected"),
     [
         (EC2, {"Service": "ec2.amazonaws.com"}, NOTHING, True),
         (EC2, {"Service": ["lambda.amazonaws.com", "ec2.amazonaws.com"]}, NOTHING, True),
@@ -308,14 +314,14 @@ NOTHING = parse("own", json.dumps({"Version": "2012-10-17", "Statement": []}))
     ],
 )
 def test_a_role_is_assumed_by_whom_its_trust_policy_names(
-    who: Principal, principal: Any, own: Policy, wanted: bool
+    who: Principal, principal: Any, own: Policy, expected: bool
 ) -> None:
     document = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
     }
     trust = parse("trust", json.dumps(document), trust=True)
-    assert decide_trust(Request("sts:AssumeRole", ROLE, {}), trust, who, Policies((own,))).allowed is wanted
+    assert decide_trust(Request("sts:AssumeRole", ROLE, {}), trust, who, Policies((own,))).allowed is expected
 
 
 def test_what_a_trust_policy_grants_a_role_is_limited_by_boundary_and_session() -> None:
@@ -342,7 +348,7 @@ def test_a_trust_policys_conditions_and_denials_count() -> None:
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"aws:username": "valet"}},
     }
-    for statements, context, wanted in (
+    for statements, context, expected in (
         ([grant], {"sts:externalid": ("42",)}, True),
         ([grant], {"sts:externalid": ("43",)}, False),
         ([grant, deny], {"sts:externalid": ("42",), "aws:username": ("valet",)}, False),
@@ -350,7 +356,8 @@ def test_a_trust_policys_conditions_and_denials_count() -> None:
     ):
         trust = parse("trust", json.dumps({"Version": "2012-10-17", "Statement": statements}), trust=True)
         assert (
-            decide_trust(Request("sts:AssumeRole", ROLE, context), trust, USER, Policies((NOTHING,))).allowed is wanted
+            decide_trust(Request("sts:AssumeRole", ROLE, context), trust, USER, Policies((NOTHING,))).allowed
+            is expected
         )
 
 
@@ -379,7 +386,9 @@ def test_what_is_no_policy_is_refused(document: str) -> None:
 
 
 def test_a_decision_names_the_statements_that_matched() -> None:
-    decision = decide(asked(), Policies((policy({**ALLOW, "Sid": "One"}, {**ALLOW, "Sid": "Two", "Action": "ec2:*"}),)))
+    decision = decide(
+        request_with(), Policies((policy({**ALLOW, "Sid": "One"}, {**ALLOW, "Sid": "Two", "Action": "ec2:*"}),))
+    )
     assert decision.matched == (("p", "One"),)
 
 
@@ -406,8 +415,8 @@ def test_wildcards_are_asterisk_and_question_mark_and_nothing_else(pattern: str,
     st.lists(st.text("ab/", max_size=4), min_size=6, max_size=6),
 )
 def test_arns_match_part_by_part(pattern: list[str], arn: list[str]) -> None:
-    wanted = all(reference(*pair) for pair in zip(pattern, arn, strict=True))
-    assert arn_matches(Facts({}, lambda key: True).filled(":".join(pattern)), ":".join(arn)) == wanted
+    expected = all(reference(*pair) for pair in zip(pattern, arn, strict=True))
+    assert arn_matches(Facts({}, lambda key: True).filled(":".join(pattern)), ":".join(arn)) == expected
 
 
 @given(st.text(max_size=12))

@@ -19,9 +19,9 @@ from unit.resources import IMAGE, SUBNETS, described, instances, make_group, mak
 
 def test_status_lists_groups_and_instances(cloud: Cloud) -> None:
     make_group(cloud, DesiredCapacity=1)
-    said = cloud.status()
-    assert (said["name"], said["account"], said["region"]) == ("wekruit-localcloud", "123456789012", "us-east-1")
-    assert list(said["groups"]["fleet"]["instances"].values()) == ["InService"]
+    status = cloud.status()
+    assert (status["name"], status["account"], status["region"]) == ("wekruit-localcloud", "123456789012", "us-east-1")
+    assert list(status["groups"]["fleet"]["instances"].values()) == ["InService"]
 
 
 def test_a_snapshot_is_restored_exactly_as_often_as_asked(cloud: Cloud, ec2: Any) -> None:
@@ -102,16 +102,16 @@ def test_metadata_faults_and_notices_have_a_control(cloud: Cloud, ec2: Any) -> N
     ][0]["InstanceId"]
     cloud.control("imds", instance=id, spot="terminate")
     cloud.control("imds", faults=[{"path": "/latest/*", "kind": "hang"}])
-    said = cloud.control("imds")
-    assert (said["notices"][id]["spot"], said["faults"][0]["kind"]) == ("terminate", "hang")
+    shown = cloud.control("imds")
+    assert (shown["notices"][id]["spot"], shown["faults"][0]["kind"]) == ("terminate", "hang")
     cloud.reset()
     assert cloud.control("imds") == {"faults": [], "notices": {}}
 
 
 def test_policies_are_enforced_once_it_is_switched_on(cloud: Cloud) -> None:
     iam = cloud.client("iam")
-    iam.create_user(UserName="nobody")
-    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    iam.create_user(UserName="missing")
+    key = iam.create_access_key(UserName="missing")["AccessKey"]
     theirs = cloud.client("ec2", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
     assert theirs.describe_vpcs()["Vpcs"]
     assert cloud.control("enforce-iam", on=True) == {"enforce_iam": True}
@@ -136,7 +136,7 @@ def test_the_trace_holds_each_call_as_its_client_sent_it(cloud: Cloud, ec2: Any)
     cloud.client("logs").describe_log_groups(logGroupNamePrefix="/x")
     cloud.client("lambda").list_functions(MaxItems=5)
     with refused("NoSuchEntity"):
-        cloud.client("iam").get_role(RoleName="nobody")
+        cloud.client("iam").get_role(RoleName="missing")
     calls = cloud.calls()
     assert [(c["service"], c["action"], c["status"], c["error"]) for c in calls] == [
         ("ec2", "DescribeVpcs", 200, None),
@@ -175,14 +175,14 @@ def test_the_trace_holds_no_secret(cloud: Cloud) -> None:
 
 
 def test_errors_of_every_protocol_are_traced_by_code(cloud: Cloud) -> None:
-    for service, call, wanted in (
+    for service, call, parameters in (
         ("ec2", "describe_images", {"ImageIds": ["ami-0123456789abcdef0"]}),
-        ("autoscaling", "describe_lifecycle_hooks", {"AutoScalingGroupName": "nobody"}),
-        ("secretsmanager", "describe_secret", {"SecretId": "nobody"}),
-        ("lambda", "get_function", {"FunctionName": "nobody"}),
+        ("autoscaling", "describe_lifecycle_hooks", {"AutoScalingGroupName": "missing"}),
+        ("secretsmanager", "describe_secret", {"SecretId": "missing"}),
+        ("lambda", "get_function", {"FunctionName": "missing"}),
     ):
         with pytest.raises(ClientError):
-            getattr(cloud.client(service), call)(**wanted)
+            getattr(cloud.client(service), call)(**parameters)
     assert [c["error"] for c in cloud.calls()] == [
         "InvalidAMIID.NotFound",
         "ValidationError",

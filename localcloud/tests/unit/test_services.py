@@ -67,7 +67,7 @@ def test_a_user_has_no_service_credentials_and_an_unknown_user_is_refused(iam: A
     iam.create_user(UserName="valet")
     assert iam.list_service_specific_credentials(UserName="valet")["ServiceSpecificCredentials"] == []
     with refused("NoSuchEntity"):
-        iam.list_service_specific_credentials(UserName="nobody")
+        iam.list_service_specific_credentials(UserName="missing")
 
 
 def test_grants_are_listed_by_key_id_or_arn_and_an_unknown_key_is_refused(cloud: Cloud) -> None:

@@ -54,21 +54,21 @@ class Wrong:
     call: str
     given: dict[str, Any]
     code: str
-    says: str
+    message: str
     after: tuple[tuple[str, dict[str, Any]], ...] = field(default=())
 
     def __str__(self) -> str:
-        return f"{self.call}: {self.says}"
+        return f"{self.call}: {self.message}"
 
 
-def wrong(call: str, given: dict[str, Any], code: str, says: str, *after: tuple[str, dict[str, Any]]) -> Wrong:
+def wrong(call: str, given: dict[str, Any], code: str, message: str, *after: tuple[str, dict[str, Any]]) -> Wrong:
     """A row."""
-    return Wrong(call, given, code, says, after)
+    return Wrong(call, given, code, message, after)
 
 
-def invalid(call: str, given: dict[str, Any], says: str, *after: tuple[str, dict[str, Any]]) -> Wrong:
+def invalid(call: str, given: dict[str, Any], message: str, *after: tuple[str, dict[str, Any]]) -> Wrong:
     """A row that is answered with ValidationError."""
-    return Wrong(call, given, "ValidationError", says, after)
+    return Wrong(call, given, "ValidationError", message, after)
 
 
 def group(**changes: Any) -> dict[str, Any]:
@@ -390,7 +390,7 @@ def test_a_wrong_call_gets_awss_code_and_changes_nothing(fleet: Fleet, row: Wron
     for call, given in row.after:
         fleet.call(call, given)
     before = described(fleet.client)
-    with refused(row.code, row.says):
+    with refused(row.code, row.message):
         fleet.call(row.call, row.given)
     assert described(fleet.client) == before
 
@@ -413,7 +413,7 @@ def test_every_operation_that_is_answered_is_in_the_table() -> None:
 
 
 def test_unreadable_or_unknown_input_is_the_callers_error(fleet: Fleet, cloud: Cloud) -> None:
-    def said(body: str) -> tuple[int, str]:
+    def answer_to(body: str) -> tuple[int, str]:
         scope = "localcloud/20260101/us-east-1/autoscaling/aws4_request"
         authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=x"
         headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
@@ -422,19 +422,22 @@ def test_unreadable_or_unknown_input_is_the_callers_error(fleet: Fleet, cloud: C
         with caught.value as answer:
             return answer.code, re.findall("<Code>(.*)</Code>", answer.read().decode())[0]
 
-    assert said("Action=SetDesiredCapacity&AutoScalingGroupName=fleet&DesiredCapacity=many") == (400, "ValidationError")
-    assert said("Action=LaunchRockets&Version=2011-01-01") == (400, "InvalidAction")
-    assert said("Version=2011-01-01") == (400, "InvalidAction")
+    assert answer_to("Action=SetDesiredCapacity&AutoScalingGroupName=fleet&DesiredCapacity=many") == (
+        400,
+        "ValidationError",
+    )
+    assert answer_to("Action=LaunchRockets&Version=2011-01-01") == (400, "InvalidAction")
+    assert answer_to("Version=2011-01-01") == (400, "InvalidAction")
 
 
 def test_a_scaling_after_the_cooldown_is_accepted(fleet: Fleet, clock: Callable[[float], None]) -> None:
-    wish = {**FLEET, "DesiredCapacity": 2, "HonorCooldown": True}
+    parameters = {**FLEET, "DesiredCapacity": 2, "HonorCooldown": True}
     fleet.call("CompleteLifecycleAction", DONE)
     clock(299)
     with refused("ScalingActivityInProgress"):
-        fleet.call("SetDesiredCapacity", wish)
+        fleet.call("SetDesiredCapacity", parameters)
     clock(2)
-    fleet.call("SetDesiredCapacity", wish)
+    fleet.call("SetDesiredCapacity", parameters)
     assert described(fleet.client)["DesiredCapacity"] == 2
 
 
