@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -47,25 +47,40 @@ Rule = TypeVar("Rule", bound=Fault)
 
 
 class Faults(Generic[Rule]):
-    """The faults that are set; the first that matches applies."""
+    """The faults that are set; the first that matches applies.
 
-    def __init__(self) -> None:
-        self.replace((), 0)
+    Args:
+        kind: the class of the faults.
+    """
 
-    def replace(self, rules: Iterable[Rule], seed: int) -> None:
-        """Replace the faults."""
-        self.rules = list(rules)
-        self._dice, self.struck = random.Random(seed), [0] * len(self.rules)
+    def __init__(self, kind: type[Rule]) -> None:
+        self._kind = kind
+        self.clear()
 
-    def as_list(self) -> list[dict[str, Any]]:
+    def clear(self) -> None:
+        """Remove all faults."""
+        self.set({"faults": []})
+
+    def set(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the faults by ``{"faults": [...], "seed": n}``.
+
+        Raises:
+            KeyError, TypeError, ValueError: one is not valid; the old ones stay.
+        """
+        rules, seed = [self._kind(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0))
+        self.rules, self.struck, self._random = rules, [0] * len(rules), random.Random(seed)
+        return self.as_dict()
+
+    def as_dict(self) -> dict[str, Any]:
         """The faults and how many requests each has affected (``struck``)."""
-        return [{**asdict(rule), "struck": struck} for rule, struck in zip(self.rules, self.struck, strict=True)]
+        pairs = zip(self.rules, self.struck, strict=True)
+        return {"faults": [{**asdict(rule), "struck": struck} for rule, struck in pairs]}
 
-    def match_rule(self, meant: Callable[[Rule], bool]) -> Rule | None:
-        """The fault for a request, among those for which ``meant`` is true; None if there is none."""
+    def match(self, applies: Callable[[Rule], bool]) -> Rule | None:
+        """The fault for a request, among those for which ``applies`` is true; None if there is none."""
         for number, rule in enumerate(self.rules):
             over = rule.times is not None and self.struck[number] >= rule.times
-            if not over and meant(rule) and self._dice.random() < rule.rate:
+            if not over and applies(rule) and self._random.random() < rule.rate:
                 self.struck[number] += 1
                 return rule
         return None

@@ -424,13 +424,9 @@ class Fault(faults.Fault):
     path: str = "*"
     instance: str = "*"
 
-
-class Faults(faults.Faults[Fault]):
-    """The faults that are set."""
-
-    def match(self, instance_id: str, path: str) -> Fault | None:
-        """The fault for this request, if any."""
-        return self.match_rule(lambda rule: fnmatchcase(instance_id, rule.instance) and fnmatchcase(path, rule.path))
+    def applies_to(self, instance_id: str, path: str) -> bool:
+        """Whether it is a fault of this instance and path."""
+        return fnmatchcase(instance_id, self.instance) and fnmatchcase(path, self.path)
 
 
 #: Opens an endpoint: its address, its port (0 takes a free one), and which instance calls from a client's address.
@@ -446,7 +442,7 @@ class Service:
 
     def __init__(self, lookup: Callable[[str], View | None]) -> None:
         self.lookup = lookup
-        self.faults = Faults()
+        self.faults = faults.Faults(Fault)
         self.notices: dict[str, Notice] = {}
         self._tokens = Tokens()
         self._lock = threading.Lock()
@@ -482,24 +478,24 @@ class Service:
             raise ValueError(f"no instance {wanted['instance']}")
         with self._lock:
             if "faults" in wanted:
-                self.faults.replace([Fault(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0)))
+                self.faults.set(wanted)
             if notice:
                 self.notices[wanted["instance"]] = notice
             return {
-                "faults": self.faults.as_list(),
-                "notices": {id: asdict(told) for id, told in self.notices.items()},
+                **self.faults.as_dict(),
+                "notices": {id: asdict(notice) for id, notice in self.notices.items()},
             }
 
     def clear(self) -> None:
         """Remove every notice and fault."""
         with self._lock:
             self.notices.clear()
-            self.faults.replace([], 0)
+            self.faults.clear()
 
-    def match_rule(self, instance_id: str, path: str) -> Fault | None:
+    def find_fault(self, instance_id: str, path: str) -> Fault | None:
         """The fault for this request, if any."""
         with self._lock:
-            return self.faults.match(instance_id, path)
+            return self.faults.match(lambda fault: fault.applies_to(instance_id, path))
 
     def answer(self, instance_id: str, request: Request) -> Response | None:
         """The answer; None where the instance is gone."""
@@ -576,7 +572,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         if instance_id is None:
             self.close_connection = True
             return
-        fault = self.endpoint.service.match_rule(instance_id, self.path)
+        fault = self.endpoint.service.find_fault(instance_id, self.path)
         if fault is not None and not self._apply_fault(fault):
             return
         request = Request(str(self.command), self.path, {name.lower(): value for name, value in self.headers.items()})

@@ -130,10 +130,10 @@ class Sts(STSBackend):
         self, role_arn: str, instance_arn: str, lifetime: timedelta, renewed_before: timedelta
     ) -> Session:
         """The session of an instance's role, a new one where the last has less than ``renewed_before`` to live."""
-        for kept in reversed(self.assumed_roles):
-            if isinstance(kept, Session) and (kept.role_arn, kept.instance_arn) == (role_arn, instance_arn):
-                if kept.expiration - renewed_before > utcnow():
-                    return kept
+        for session in reversed(self.assumed_roles):
+            if isinstance(session, Session) and (session.role_arn, session.instance_arn) == (role_arn, instance_arn):
+                if session.expiration - renewed_before > utcnow():
+                    return session
                 break
         account, key = self._create_access_key(role_arn)
         name, seconds = instance_arn.rpartition("/")[2], int(lifetime.total_seconds())

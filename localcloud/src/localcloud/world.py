@@ -59,13 +59,13 @@ def install() -> None:
 
 
 class World:
-    """One cloud. ``lock`` guards all of its state: whoever reads or changes that has `entered` the world.
+    """One cloud. ``lock`` guards all of its state: enter the world to read or change it.
 
     It is the listener of its machines' host.
 
     Attributes:
         event_numbers: of its groups' events, from 1.
-        observers: are told of each group instance's move: its id and its new lifecycle state.
+        observers: called with the id and the new lifecycle state of each group instance that changes it.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class World:
     # --- time and state ---------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Do what is due, although nobody calls; what fails stops nothing else."""
+        """Do what is due; what fails stops nothing else."""
         with self.entered():
             self.machines.tick()
             for groups in self.all_groups():

@@ -16,7 +16,7 @@ import pytest
 from botocore.utils import InstanceMetadataFetcher
 from hypothesis import given
 from hypothesis import strategies as st
-from localcloud.imds import Fault, Notice, Options, Profile, Request, Response, Tokens, View
+from localcloud.imds import Notice, Options, Profile, Request, Response, Tokens, View
 
 from localcloud import imds
 
@@ -504,19 +504,19 @@ def test_a_delayed_answer_comes_late(service: imds.Service, endpoint: imds.Endpo
 
 
 def test_a_rate_affects_the_same_requests_with_the_same_seed() -> None:
-    faults, runs = imds.Faults(), []
+    service, runs = imds.Service(lambda id: None), []
     for seed in (7, 7, 8):
-        faults.replace([Fault(rate=0.5)], seed)
-        runs.append([faults.match("i-1", "/") is not None for _ in range(64)])
+        service.control({"faults": [{"rate": 0.5}], "seed": seed})
+        runs.append([service.find_fault("i-1", "/") is not None for _ in range(64)])
     assert runs[0] == runs[1] != runs[2]
     assert 10 < sum(runs[0]) < 54
 
 
 def test_a_fault_can_be_limited_to_one_instance() -> None:
-    faults = imds.Faults()
-    faults.replace([Fault(instance="i-1")], 0)
-    assert faults.match("i-1", "/")
-    assert not faults.match("i-2", "/")
+    service = imds.Service(lambda id: None)
+    service.control({"faults": [{"instance": "i-1"}]})
+    assert service.find_fault("i-1", "/")
+    assert not service.find_fault("i-2", "/")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Cloud(Protocol):
     clock: Clock
     #: Numbers of events, one series for all groups of the world.
     event_numbers: Iterator[int]
-    #: Are told of each instance's move: its id and its new lifecycle state.
+    #: Called with the id and the new lifecycle state of each instance that changes it.
     observers: list[Callable[[str, str], None]]
 
 

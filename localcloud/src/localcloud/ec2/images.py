@@ -75,12 +75,12 @@ class ImageBackend(AmiBackend):
         """CreateImage: each of the instance's volumes becomes a snapshot."""
         backend: Any = self
         id = random_ami_id()
-        said = f"Created by CreateImage({instance.id}) for {id}"
+        description_ = f"Created by CreateImage({instance.id}) for {id}"
         shown = []
         for device in devices:
             ebs = dict(device["Ebs"])
             if volume_id := ebs.pop("VolumeId", None):
-                snapshot = backend.create_snapshot(volume_id, said, from_ami=id)
+                snapshot = backend.create_snapshot(volume_id, description_, from_ami=id)
                 snapshot.kms_key_id = backend.get_volume(volume_id).kms_key_id
                 snapshot.add_tags(tags.get("snapshot", {}))
                 ebs["SnapshotId"] = snapshot.id

@@ -39,7 +39,7 @@ def set_state(instance: Any, state: str, code: str = "", message: str = "") -> N
 
 
 class GroupMembership(Protocol):
-    """What Auto Scaling is told of instances."""
+    """What EC2 reports of instances to Auto Scaling."""
 
     def lost(self, instance_ids: Iterable[str], *, stopped: bool = False) -> None:
         """These were terminated, or only stopped."""
@@ -65,7 +65,7 @@ class InstanceBackend:
     instances_by_id: dict[str, Any]
     #: Which image's disk a root snapshot holds.
     disks: dict[str, str]
-    #: RunInstances by client token: what was asked, and the reservation that came of it.
+    #: RunInstances by client token: the parameters, and the reservation.
     tokens: dict[str, tuple[dict[str, Any], Any]]
     get_multi_instances_by_id: Any
 
@@ -194,8 +194,8 @@ class InstanceBackend:
 
 def _why(instance: Any) -> tuple[str, str]:
     """Why an instance is being shut down, as it shows."""
-    said = instance.state_reason
-    return said.code or BY_ERROR, said.message.removeprefix(f"{said.code}: ")
+    reason = instance.state_reason
+    return reason.code or BY_ERROR, reason.message.removeprefix(f"{reason.code}: ")
 
 
 def user_data_of(instance: Any) -> bytes | None:
@@ -212,10 +212,10 @@ class InstanceResponse(BaseResponse):
     def run_instances(self) -> ActionResult:
         """RunInstances, once for each client token (EC2 API, "Ensuring idempotency")."""
         tokens, token = self.ec2_backend.tokens, self._get_param("ClientToken")
-        asked = {name: value for name, value in self._get_params().items() if name != "ClientToken"}
+        parameters = {name: value for name, value in self._get_params().items() if name != "ClientToken"}
         if token in tokens:
             before, made = tokens[token]
-            if before != asked:
+            if before != parameters:
                 raise EC2ClientError(
                     "IdempotentParameterMismatch",
                     "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
@@ -232,7 +232,7 @@ class InstanceResponse(BaseResponse):
         reservation: Any = result.result
         self._give_profile(reservation.instances[1:])
         if token:
-            tokens[token] = (asked, reservation)
+            tokens[token] = (parameters, reservation)
         return result
 
     def _give_profile(self, instances: list[Any]) -> None:
@@ -244,7 +244,7 @@ class InstanceResponse(BaseResponse):
             )
 
     def start_instances(self) -> ActionResult:
-        """StartInstances; a group hears of it."""
+        """StartInstances, with a report to the groups."""
         result: ActionResult = super().start_instances()  # type: ignore[misc]
         self._groups.found(self._get_param("InstanceIds", []))
         return result

@@ -147,10 +147,13 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
 
     def _sg_update_description(self, security_rule: SecurityGroupRule, rule: SecurityGroupRule) -> None:
         """The description of one rule; one that is not given goes away (moto keeps it)."""
-        for given, kept in ((security_rule.ip_range, rule.ip_range), (security_rule.source_group, rule.source_group)):
-            kept.pop("Description", None)
+        for given, existing in (
+            (security_rule.ip_range, rule.ip_range),
+            (security_rule.source_group, rule.source_group),
+        ):
+            existing.pop("Description", None)
             if "Description" in given:
-                kept["Description"] = given["Description"]
+                existing["Description"] = given["Description"]
 
     def revoke_security_group_egress(
         self,

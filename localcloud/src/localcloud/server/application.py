@@ -25,7 +25,8 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from localcloud import NAME, page, seed
 from localcloud.authorization.guard import Guard
 from localcloud.calls import read_call
-from localcloud.server.faults import Faults
+from localcloud.faults import Faults
+from localcloud.server.faults import Fault
 from localcloud.server.trace import Trace
 from localcloud.world import World
 
@@ -51,7 +52,7 @@ class Application:
         self, world: World, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False
     ) -> None:
         self.world = world
-        self.faults = Faults()
+        self.faults = Faults(Fault)
         self.guard = Guard(enforce_iam)
         self.latency_ms = latency_ms
         self.trace = Trace(trace)
@@ -81,7 +82,7 @@ class Application:
             answer[:] = [status, headers]
             return start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 
-        fault = self.faults.match(call) if call else None
+        fault = self.faults.match(lambda fault: fault.applies_to(call)) if call else None
         if delay := self.latency_ms + (fault.milliseconds if fault else 0):
             time.sleep(delay / 1000)
         if fault and fault.kind in ("throttle", "error"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from localcloud import faults
 from localcloud.calls import Call
@@ -27,6 +27,10 @@ class Fault(faults.Fault):
 
     operation: str = "*"
 
+    def applies_to(self, call: Call) -> bool:
+        """Whether it is a fault of this operation."""
+        return fnmatchcase(f"{call.service}:{call.action}", self.operation)
+
     def answer(self, service: str) -> tuple[str, str, str]:
         """HTTP status, code and message of a refusal."""
         if self.kind == "throttle":
@@ -35,25 +39,4 @@ class Fault(faults.Fault):
         code = (
             "InternalError" if service == "ec2" else "InternalFailure" if self.status == 500 else "ServiceUnavailable"
         )
-        return f"{self.status} Fault on demand", code, "An internal error has occurred, as was asked for"
-
-
-class Faults(faults.Faults[Fault]):
-    """The faults that are set."""
-
-    def set(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Replace the faults by ``{"faults": [...], "seed": n}``.
-
-        Raises:
-            TypeError, ValueError: one is not valid; the old ones stay.
-        """
-        self.replace([Fault(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0)))
-        return self.as_dict()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The faults and how many calls each has affected (``struck``)."""
-        return {"faults": self.as_list()}
-
-    def match(self, call: Call) -> Fault | None:
-        """The fault for this call, if any."""
-        return self.match_rule(lambda rule: fnmatchcase(f"{call.service}:{call.action}", rule.operation))
+        return f"{self.status} Fault on demand", code, "An internal error has occurred, by a fault on demand"

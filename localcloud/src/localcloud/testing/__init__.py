@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from localcloud.world import World
 
 T = TypeVar("T")
-#: Credentials that localcloud takes for the account owner's, who may do everything; any that it has not issued would do.
+#: Credentials that localcloud takes for the account owner's, who may do everything; any others would do.
 CREDENTIALS = {"aws_access_key_id": "localcloud-access-key", "aws_secret_access_key": "localcloud-secret-key"}
 _READS = re.compile("Describe|Get|List|Simulate|BatchGet")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
@@ -213,7 +213,7 @@ class Cloud:
         return dict(found[0]) if found else {}
 
     def lifecycle_states(self, group: str) -> dict[str, str]:
-        """Return the lifecycle state, such as "InService", of each instance of an Auto Scaling group, by instance id."""
+        """Return the lifecycle state, such as "InService", of each instance of a group, by instance id."""
         return {i["InstanceId"]: i["LifecycleState"] for i in self.group(group).get("Instances", [])}
 
     # --- controls -------------------------------------------------------------------------------------------
