@@ -201,11 +201,6 @@ def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Se
     assert found == Image("ami-1", "n", "x86_64", "available", "2026", "2")
 
 
-def test_a_group_that_does_not_exist_is_none(answers: Any, settings: Settings) -> None:
-    group(answers)
-    assert read.PARTS["group"](answers.call, settings) is None
-
-
 def test_the_latest_version_is_the_templates(answers: Any, settings: Settings) -> None:
     template(answers, latest=12)
     assert read.PARTS["latest_version"](answers.call, settings) == 12

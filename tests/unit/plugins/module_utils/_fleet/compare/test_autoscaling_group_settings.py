@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import pytest
@@ -81,13 +80,6 @@ def test_settings_go_in_one_call_and_desired_capacity_in_none() -> None:
         "create_or_update_tags",
     ]
     assert calls[0][1] == {**NAME, **{k: v for part in SENT.values() for k, v in part.items()}}
-
-
-@pytest.mark.parametrize("pair", list(combinations(SENT, 2)))
-def test_no_combination_of_settings_carries_a_desired_capacity(pair: tuple[str, str]) -> None:
-    ((_operation, request),) = sent({"name": "g", **{name: DESIRED[name] for name in pair}}, BARE)
-    assert request == {**NAME, **SENT[pair[0]], **SENT[pair[1]]}
-    assert "DesiredCapacity" not in request
 
 
 def test_a_group_as_desired_is_not_written_to() -> None:
