@@ -61,13 +61,13 @@ class Faults(Generic[Rule]):
         """Remove all faults."""
         self.set({"faults": []})
 
-    def set(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def set(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the faults by ``{"faults": [...], "seed": n}``.
 
         Raises:
             KeyError, TypeError, ValueError: one is not valid; the old ones stay.
         """
-        rules, seed = [self._kind(**fault) for fault in wanted["faults"]], int(wanted.get("seed", 0))
+        rules, seed = [self._kind(**fault) for fault in values["faults"]], int(values.get("seed", 0))
         self.rules, self.struck, self._random = rules, [0] * len(rules), random.Random(seed)
         return self.as_dict()
 

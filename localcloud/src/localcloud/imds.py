@@ -222,11 +222,11 @@ def _token(view: View, request: Request, tokens: Tokens, now: float) -> Response
         return _error(405)
     if "x-forwarded-for" in request.headers:
         return _error(403)
-    wanted = request.headers.get(TTL_HEADER, "")
-    if not re.fullmatch(r"[0-9]{1,5}", wanted) or int(wanted) not in TOKEN_SECONDS:
+    ttl = request.headers.get(TTL_HEADER, "")
+    if not re.fullmatch(r"[0-9]{1,5}", ttl) or int(ttl) not in TOKEN_SECONDS:
         return _error(400)
-    token = tokens.issue(view.instance_id, int(wanted), now)
-    return Response(200, token.encode(), {"Content-Type": "text/plain", TTL_HEADER: wanted}, view.options.hop_limit)
+    token = tokens.issue(view.instance_id, int(ttl), now)
+    return Response(200, token.encode(), {"Content-Type": "text/plain", TTL_HEADER: ttl}, view.options.hop_limit)
 
 
 def _found(view: View, path: str) -> bytes | None:
@@ -459,7 +459,7 @@ class Service:
         """
         return Endpoint(self, address, port, who)
 
-    def control(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def control(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Set faults, or notices of an instance; returns all of them.
 
         ``{"faults": [...], "seed": n}`` replaces the faults. ``{"instance": id, ...}`` with any of ``"spot":
@@ -469,18 +469,18 @@ class Service:
         Raises:
             KeyError, TypeError, ValueError: it is not valid; nothing is changed.
         """
-        if unknown := set(wanted) - {"faults", "seed", "instance", "spot", "in_seconds", "rebalance", "maintenance"}:
+        if unknown := set(values) - {"faults", "seed", "instance", "spot", "in_seconds", "rebalance", "maintenance"}:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
-        if "instance" not in wanted and set(wanted) & {"spot", "in_seconds", "rebalance", "maintenance"}:
+        if "instance" not in values and set(values) & {"spot", "in_seconds", "rebalance", "maintenance"}:
             raise ValueError("instance is missing")
-        notice = _notice(wanted) if "instance" in wanted else None
-        if notice and self.lookup(wanted["instance"]) is None:
-            raise ValueError(f"no instance {wanted['instance']}")
+        notice = _notice(values) if "instance" in values else None
+        if notice and self.lookup(values["instance"]) is None:
+            raise ValueError(f"no instance {values['instance']}")
         with self._lock:
-            if "faults" in wanted:
-                self.faults.set(wanted)
+            if "faults" in values:
+                self.faults.set(values)
             if notice:
-                self.notices[wanted["instance"]] = notice
+                self.notices[values["instance"]] = notice
             return {
                 **self.faults.as_dict(),
                 "notices": {id: asdict(notice) for id, notice in self.notices.items()},
@@ -503,16 +503,16 @@ class Service:
         return None if view is None else answer(view, request, self._tokens, time.time())
 
 
-def _notice(wanted: Mapping[str, Any]) -> Notice:
-    spot = wanted.get("spot")
+def _notice(values: Mapping[str, Any]) -> Notice:
+    spot = values.get("spot")
     if spot not in (None, "terminate", "stop", "hibernate"):
         raise ValueError("spot is terminate, stop or hibernate")
     now = time.time()
     return Notice(
         spot=spot,
-        spot_at=now + float(wanted.get("in_seconds", 120)),
-        rebalance_at=now if wanted.get("rebalance") else None,
-        maintenance=tuple(dict(event) for event in wanted.get("maintenance", ())),
+        spot_at=now + float(values.get("in_seconds", 120)),
+        rebalance_at=now if values.get("rebalance") else None,
+        maintenance=tuple(dict(event) for event in values.get("maintenance", ())),
     )
 
 

@@ -99,15 +99,15 @@ class Guard:
     def __init__(self, on: bool = False) -> None:
         self.on = on
 
-    def switch(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    def switch(self, values: dict[str, Any]) -> dict[str, Any]:
         """Turn it on or off: ``{"on": true|false}``.
 
         Raises:
             TypeError: ``on`` is not a boolean.
         """
-        if not isinstance(wanted["on"], bool):
+        if not isinstance(values["on"], bool):
             raise TypeError("on must be true or false")
-        self.on = wanted["on"]
+        self.on = values["on"]
         return {"enforce_iam": self.on}
 
     def check(self, request: HttpRequest) -> Refusal | None:
@@ -169,15 +169,15 @@ def _sentence(need: RequiredPermission, caller: Caller, decision: Decision, json
 
 
 def _decided(need: RequiredPermission, caller: Caller, call: CallInAccount, request: HttpRequest) -> Decision:
-    wanted = Request(need.action, need.resource, _context(need, caller, call, request), known_for(need))
+    policy_request = Request(need.action, need.resource, _context(need, caller, call, request), known_for(need))
     if need.action != "sts:AssumeRole":
-        return decide(wanted, caller.policies)
+        return decide(policy_request, caller.policies)
     backend: Any = iam_backends[call.account][call.partition]
     role = next((one for one in backend.roles.values() if one.arn == need.resource), None)
     if role is None:  # STS does not say whether there is such a role
         return Decision(False, kind="resource-based policy")
     return decide_trust(
-        wanted,
+        policy_request,
         parse(f"trust policy of {role.name}", role.assume_role_policy_document, trust=True),
         caller.principal,
         caller.policies,

@@ -253,9 +253,9 @@ def _dependent_permissions(call: CallInAccount, name: str) -> Iterator[RequiredP
     if name == "iam:AddRoleToInstanceProfile":
         yield from _pass_role(call, role_named(call, str(call.first("RoleName"))))
     if name == "secretsmanager:BatchGetSecretValue":
-        if not (wanted := as_list(call.first("SecretIdList"))):
+        if not (secrets := as_list(call.first("SecretIdList"))):
             raise NotModelled("which secrets Filters would choose")
-        for secret in wanted:
+        for secret in secrets:
             yield from required_permissions(_with_parameters(call, "GetSecretValue", {"SecretId": secret}))
     if name in ENCRYPTED_WITH and (key := encryption_key(call)):
         resource = next(RESOURCE_FINDERS["kms:key"](_with_parameters(call, call.action, {"KeyId": key})))

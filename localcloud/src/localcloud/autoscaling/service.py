@@ -219,11 +219,11 @@ class AutoScaling(BaseResponse):
             "value": "Value",
             "propagate-at-launch": "PropagateAtLaunch",
         }
-        for wanted in self._get_param("Filters", []):
-            if wanted["Name"] not in fields:
-                raise fleet.invalid(f"Filter type {wanted['Name']} is not correct")
-            allowed = [str(v).lower() for v in wanted.get("Values", [])]
-            rows = [row for row in rows if str(row[fields[wanted["Name"]]]).lower() in allowed]
+        for filter_ in self._get_param("Filters", []):
+            if filter_["Name"] not in fields:
+                raise fleet.invalid(f"Filter type {filter_['Name']} is not correct")
+            allowed = [str(v).lower() for v in filter_.get("Values", [])]
+            rows = [row for row in rows if str(row[fields[filter_["Name"]]]).lower() in allowed]
         page, token = self._page(rows, 50)
         return ActionResult({"Tags": page, "NextToken": token})
 
@@ -281,8 +281,8 @@ class AutoScaling(BaseResponse):
 
     def describe_auto_scaling_instances(self) -> ActionResult:
         """DescribeAutoScalingInstances, paged; unknown instances are left out."""
-        wanted = set(self._get_param("InstanceIds", []))
-        if len(wanted) > 50:
+        ids = set(self._get_param("InstanceIds", []))
+        if len(ids) > 50:
             raise fleet.invalid("The number of instance ids that can be described at once is 50")
         rows = [
             {
@@ -292,7 +292,7 @@ class AutoScaling(BaseResponse):
             }
             for record in self.groups.records.values()
             for instance in record.group.instances.values()
-            if not wanted or instance.id in wanted
+            if not ids or instance.id in ids
         ]
         page, token = self._page(rows, 50, most=50)
         return ActionResult({"AutoScalingInstances": page, "NextToken": token})
@@ -358,7 +358,7 @@ class AutoScaling(BaseResponse):
             for record in [*living, *gone]
             for activity in reversed(record.group.activities.values())
             if (not ids or activity.id in ids)
-            and all(_passes(activity, wanted, named=bool(name)) for wanted in filters)
+            and all(_passes(activity, filter_, named=bool(name)) for filter_ in filters)
         ]
         rows.sort(key=lambda row: row[1].started_at, reverse=True)
         page, token = self._page(rows, 100)
@@ -597,10 +597,10 @@ def _hook(given: dict[str, Any], before: fleet.Hook | None) -> fleet.Hook:
     )
 
 
-def _passes(activity: fleet.Activity, wanted: dict[str, Any], *, named: bool) -> bool:
+def _passes(activity: fleet.Activity, filter_: dict[str, Any], *, named: bool) -> bool:
     """Whether the activity passes a filter of DescribeScalingActivities; ``Status`` is for calls that name a group."""
-    values: list[str] = wanted.get("Values", [])
-    match wanted["Name"]:
+    values: list[str] = filter_.get("Values", [])
+    match filter_["Name"]:
         case "StartTimeLowerBound":
             return all(activity.started_at >= _seconds(value) for value in values)
         case "StartTimeUpperBound":
@@ -611,7 +611,7 @@ def _passes(activity: fleet.Activity, wanted: dict[str, Any], *, named: bool) ->
             raise fleet.invalid(
                 "The Status filter can only be used in combination with the AutoScalingGroupName parameter"
             )
-    raise fleet.invalid(f"Filter type {wanted['Name']} is not correct")
+    raise fleet.invalid(f"Filter type {filter_['Name']} is not correct")
 
 
 def _seconds(text: str) -> float:
@@ -623,9 +623,9 @@ def _seconds(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _matches(record: GroupRecord, wanted: dict[str, Any]) -> bool:
+def _matches(record: GroupRecord, filter_: dict[str, Any]) -> bool:
     """Whether the group passes one filter of DescribeAutoScalingGroups."""
-    name, values = wanted["Name"], wanted.get("Values", [])
+    name, values = filter_["Name"], filter_.get("Values", [])
     tests: dict[str, Callable[[], bool]] = {
         "tag-key": lambda: any(key in values for key in record.tags),
         "tag-value": lambda: any(tag.value in values for tag in record.tags.values()),

@@ -224,16 +224,16 @@ class ImageResponse(BaseResponse):
     def modify_snapshot_attribute(self) -> ActionResult:
         """ModifySnapshotAttribute in both forms (moto: the older one); not under the account's default key."""
         self.error_on_dryrun()
-        wanted = self._get_param("CreateVolumePermission") or {}
+        permission = self._get_param("CreateVolumePermission") or {}
         older = {
-            "UserId": self._get_param("UserIds", []) if not wanted else [],
-            "Group": self._get_param("GroupNames", []) if not wanted else [],
+            "UserId": self._get_param("UserIds", []) if not permission else [],
+            "Group": self._get_param("GroupNames", []) if not permission else [],
         }
         operation = self._get_param("OperationType")
         snapshot = self.ec2_backend.get_snapshot(self._get_param("SnapshotId"))
         for verb, form in (("add", "Add"), ("remove", "Remove")):
             users, groups = (
-                [item[key] for item in wanted.get(form) or [] if item.get(key)]
+                [item[key] for item in permission.get(form) or [] if item.get(key)]
                 + (older[key] if operation == verb else [])
                 for key in ("UserId", "Group")
             )

@@ -41,15 +41,15 @@ class Template(LaunchTemplate):
         Raises:
             InvalidLaunchTemplateVersionNotFound: there is none.
         """
-        wanted = str(num)
-        if wanted == "$Latest":
+        requested = str(num)
+        if requested == "$Latest":
             return self.versions[-1]
-        if wanted == "$Default":
-            wanted = str(self.default_version_number)
+        if requested == "$Default":
+            requested = str(self.default_version_number)
         for version in self.versions:
-            if str(version.number) == wanted:
+            if str(version.number) == requested:
                 return version
-        raise InvalidLaunchTemplateVersionNotFound(template_id=self.id, version=wanted)
+        raise InvalidLaunchTemplateVersionNotFound(template_id=self.id, version=requested)
 
     def default_version(self) -> LaunchTemplateVersion:
         """The default version."""
@@ -129,12 +129,12 @@ class LaunchTemplateResponse(BaseResponse):
         self.error_on_dryrun()
         template = self._template()
         done, failed = [], []
-        for wanted in self._get_param("Versions", []):
+        for requested in self._get_param("Versions", []):
             row: dict[str, Any] = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
-            if not str(wanted).isdigit():
-                raise EC2ClientError("InvalidParameterValue", f"Invalid launch template version number: {wanted}")
-            row["VersionNumber"] = int(wanted)
-            version = next((v for v in template.versions if v.number == int(wanted)), None)
+            if not str(requested).isdigit():
+                raise EC2ClientError("InvalidParameterValue", f"Invalid launch template version number: {requested}")
+            row["VersionNumber"] = int(requested)
+            version = next((v for v in template.versions if v.number == int(requested)), None)
             if version is None:
                 problem = {
                     "Code": "launchTemplateVersionDoesNotExist",
@@ -175,18 +175,18 @@ class LaunchTemplateResponse(BaseResponse):
         """DescribeLaunchTemplateVersions: newest first, as AWS lists them, paged."""
         self.error_on_dryrun()
         name, id = self._get_param("LaunchTemplateName"), self._get_param("LaunchTemplateId")
-        wanted = self._get_param("Versions", [])
+        requested = self._get_param("Versions", [])
         if name or id:
             template = self.ec2_backend.find_launch_template(name, id)
             low, high = self._get_int_param("MinVersion", 0), self._get_int_param("MaxVersion", 0)
-            found = [template.get_version(v) for v in wanted] or [
+            found = [template.get_version(v) for v in requested] or [
                 v for v in reversed(template.versions) if v.number >= low and (not high or v.number <= high)
             ]
-        elif wanted and set(wanted) <= {"$Latest", "$Default"}:
-            found = [t.get_version(v) for t in self.ec2_backend.launch_templates.values() for v in wanted]
+        elif requested and set(requested) <= {"$Latest", "$Default"}:
+            found = [t.get_version(v) for t in self.ec2_backend.launch_templates.values() for v in requested]
         else:
             raise EC2ClientError(
-                "MissingParameter" if not wanted else "InvalidParameterValue",
+                "MissingParameter" if not requested else "InvalidParameterValue",
                 "Specify a launch template, or $Latest, $Default or both to describe the versions of all of them",
             )
         unique = list({(v.template.id, v.number): v for v in found}.values())
@@ -197,8 +197,8 @@ class LaunchTemplateResponse(BaseResponse):
         """ModifyLaunchTemplate: sets the default version (on the wire: SetDefaultVersion)."""
         self.error_on_dryrun()
         template = self._template()
-        if (wanted := self._get_param("DefaultVersion")) is not None:
-            template.default_version_number = template.get_version(wanted).number
+        if (requested := self._get_param("DefaultVersion")) is not None:
+            template.default_version_number = template.get_version(requested).number
         return ActionResult({"LaunchTemplate": self._described(template)})
 
     def _template(self) -> Template:

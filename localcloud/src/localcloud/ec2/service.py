@@ -406,10 +406,10 @@ def _fill_from_template(kwargs: dict[str, Any], data: dict[str, Any]) -> None:
     kwargs["tags"] = tags
 
 
-def _merged_devices(image: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merged_devices(image: list[dict[str, Any]], requested: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The image's volumes with the caller's overrides laid over them, device by device."""
     devices = {device["DeviceName"]: dict(device["Ebs"]) for device in image}
-    for device in wanted:
+    for device in requested:
         if device.get("NoDevice") is not None:
             devices.pop(device["DeviceName"], None)
             continue

@@ -100,7 +100,7 @@ class Capacity(GroupState):
         candidates = [
             i for i in self.instances.values() if i.state in COUNTED and not i.protected and i.id not in extras
         ]
-        wanted = {subnet.zone for subnet in self.settings.subnets}
+        current_zones = {subnet.zone for subnet in self.settings.subnets}
         zones = Counter({zone: number for zone, number in self._zones.items() if number})
         ranked = sorted(candidates, key=lambda i: self._rank(i, now))
         queues = {zone: [i for i in ranked if i.subnet.zone == zone][::-1] for zone in zones}
@@ -112,7 +112,7 @@ class Capacity(GroupState):
         effects: list[Effect] = []
         ending = min(count, len(candidates))
         for _ in range(ending):
-            zone = max((z for z in queues if queues[z]), key=lambda z: (z not in wanted, zones[z]))
+            zone = max((z for z in queues if queues[z]), key=lambda z: (z not in current_zones, zones[z]))
             zones[zone] -= 1
             victim = queues[zone].pop()
             effects += self._terminate(
@@ -393,13 +393,15 @@ class Capacity(GroupState):
 
     def _next_rebalance(self, zones: dict[str, int]) -> tuple[str, Subnet] | None:
         """The zone that should lose an instance and the subnet that should gain one; None if zones are in balance."""
-        wanted = {subnet.zone for subnet in self.settings.subnets}
-        light = min(wanted, key=lambda zone: (zones[zone], zone))
-        heavy = [z for z, n in zones.items() if n and (z not in wanted or n - zones[light] > 1)]
+        current_zones = {subnet.zone for subnet in self.settings.subnets}
+        light = min(current_zones, key=lambda zone: (zones[zone], zone))
+        heavy = [z for z, n in zones.items() if n and (z not in current_zones or n - zones[light] > 1)]
         if not heavy:
             return None
         free = {i.subnet.zone for i in self.instances.values() if i.state == "InService" and not i.protected}
         if not (heavy := [zone for zone in heavy if zone in free]):
             return None
         subnets = [subnet for subnet in self.settings.subnets if subnet.zone == light]
-        return max(heavy, key=lambda z: (z not in wanted, zones[z])), min(subnets, key=lambda s: self._subnets[s.id])
+        return max(heavy, key=lambda z: (z not in current_zones, zones[z])), min(
+            subnets, key=lambda s: self._subnets[s.id]
+        )

@@ -105,17 +105,17 @@ def arn_matches(filled: str, arn: str) -> bool:
     """
     if filled == _ANY:
         return True
-    wanted, given = filled.split(":", 5), arn.split(":", 5)
-    wanted += [_ANY] * (6 - len(wanted))
-    return len(given) == 6 and all(matches(want, part) for want, part in zip(wanted, given, strict=True))
+    expected, given = filled.split(":", 5), arn.split(":", 5)
+    expected += [_ANY] * (6 - len(expected))
+    return len(given) == 6 and all(matches(want, part) for want, part in zip(expected, given, strict=True))
 
 
 def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
-    return lambda wanted, given: compare(float(given), float(_plain(wanted)))
+    return lambda expected, given: compare(float(given), float(_plain(expected)))
 
 
 def _date(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
-    return lambda wanted, given: compare(_seconds(given), _seconds(_plain(wanted)))
+    return lambda expected, given: compare(_seconds(given), _seconds(_plain(expected)))
 
 
 def _seconds(text: str) -> float:
@@ -130,27 +130,27 @@ def _binary(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-def _in_network(wanted: str, given: str) -> bool:
-    return ipaddress.ip_address(given) in ipaddress.ip_network(_plain(wanted), strict=False)
+def _in_network(expected: str, given: str) -> bool:
+    return ipaddress.ip_address(given) in ipaddress.ip_network(_plain(expected), strict=False)
 
 
-#: Each operator's test of one wanted and one given value (reference_policies_elements_condition_operators).
+#: Each operator's test of one expected and one given value (reference_policies_elements_condition_operators).
 _TESTS: dict[str, Callable[[str, str], bool]] = {
-    "stringequals": lambda wanted, given: _plain(wanted) == given,
-    "stringequalsignorecase": lambda wanted, given: _plain(wanted).casefold() == given.casefold(),
+    "stringequals": lambda expected, given: _plain(expected) == given,
+    "stringequalsignorecase": lambda expected, given: _plain(expected).casefold() == given.casefold(),
     "stringlike": matches,
-    "numericequals": _number(lambda given, wanted: given == wanted),
-    "numericlessthan": _number(lambda given, wanted: given < wanted),
-    "numericlessthanequals": _number(lambda given, wanted: given <= wanted),
-    "numericgreaterthan": _number(lambda given, wanted: given > wanted),
-    "numericgreaterthanequals": _number(lambda given, wanted: given >= wanted),
-    "dateequals": _date(lambda given, wanted: given == wanted),
-    "datelessthan": _date(lambda given, wanted: given < wanted),
-    "datelessthanequals": _date(lambda given, wanted: given <= wanted),
-    "dategreaterthan": _date(lambda given, wanted: given > wanted),
-    "dategreaterthanequals": _date(lambda given, wanted: given >= wanted),
-    "bool": lambda wanted, given: _plain(wanted).lower() == given.lower(),
-    "binaryequals": lambda wanted, given: _binary(_plain(wanted)) == _binary(given),
+    "numericequals": _number(lambda given, expected: given == expected),
+    "numericlessthan": _number(lambda given, expected: given < expected),
+    "numericlessthanequals": _number(lambda given, expected: given <= expected),
+    "numericgreaterthan": _number(lambda given, expected: given > expected),
+    "numericgreaterthanequals": _number(lambda given, expected: given >= expected),
+    "dateequals": _date(lambda given, expected: given == expected),
+    "datelessthan": _date(lambda given, expected: given < expected),
+    "datelessthanequals": _date(lambda given, expected: given <= expected),
+    "dategreaterthan": _date(lambda given, expected: given > expected),
+    "dategreaterthanequals": _date(lambda given, expected: given >= expected),
+    "bool": lambda expected, given: _plain(expected).lower() == given.lower(),
+    "binaryequals": lambda expected, given: _binary(_plain(expected)) == _binary(given),
     "ipaddress": _in_network,
     "arnequals": arn_matches,  # AWS: "ArnEquals and ArnLike behave identically"
     "arnlike": arn_matches,
@@ -168,7 +168,7 @@ _NEGATIONS = {
 }
 
 
-def holds(operator: str, key: str, wanted: list[str], facts: Facts) -> bool:
+def holds(operator: str, key: str, expected: list[str], facts: Facts) -> bool:
     """Whether one line of a Condition is true for a request.
 
     reference_policies_elements_condition_operators; for ``ForAllValues`` and ``ForAnyValue``
@@ -182,7 +182,7 @@ def holds(operator: str, key: str, wanted: list[str], facts: Facts) -> bool:
         raise UnknownRule(f"the condition operator {operator} is not modelled")
     given = facts.values(key)
     if name == "null" and not quantifier:
-        return any((value.lower() == "true") == (not given) for value in wanted)
+        return any((value.lower() == "true") == (not given) for value in expected)
     if_exists, name = name.endswith("ifexists"), name.removesuffix("ifexists")
     negated = name in _NEGATIONS
     test = _TESTS.get(_NEGATIONS.get(name, name))
@@ -195,14 +195,14 @@ def holds(operator: str, key: str, wanted: list[str], facts: Facts) -> bool:
     if len(given) > 1 and not quantifier:
         raise UnknownRule(f"{operator} meets several values of {key}")
     try:
-        answers = [any(_meets(test, value, one, facts) for value in wanted) != negated for one in given]
+        answers = [any(_meets(test, value, one, facts) for value in expected) != negated for one in given]
     except ValueError as problem:
         raise UnknownRule(f"{operator} of {key} cannot be compared: {problem}") from problem
     return any(answers) if quantifier == "foranyvalue" else all(answers)
 
 
-def _meets(test: Callable[[str, str], bool], wanted: str, given: str, facts: Facts) -> bool:
+def _meets(test: Callable[[str, str], bool], expected: str, given: str, facts: Facts) -> bool:
     try:
-        return test(facts.filled(wanted), given)
+        return test(facts.filled(expected), given)
     except NoValue:
         return False

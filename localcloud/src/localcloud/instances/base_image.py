@@ -26,10 +26,10 @@ def base_image(report: Callable[[str], None]) -> str:
     Raises:
         HostError: it cannot be built, or ``LOCALCLOUD_BASE_IMAGE`` names an image that is not there.
     """
-    if wanted := os.environ.get(VARIABLE):
-        if not _exists(wanted):
-            raise HostError(f"{VARIABLE} names {wanted}, and Docker has no such image here")
-        return wanted
+    if image := os.environ.get(VARIABLE):
+        if not _exists(image):
+            raise HostError(f"{VARIABLE} names {image}, and Docker has no such image here")
+        return image
     name = f"localcloud-base:{recipe_digest(RECIPE)}"
     if not _exists(name):
         _build(name, report)

@@ -37,11 +37,11 @@ def make_network(owner: str, cidr: str) -> Network:
 
 def _holder(cidr: str) -> str | None:
     """The message about a Docker network that has some of these addresses; None if none has."""
-    wanted = ipaddress.ip_network(cidr)
+    requested = ipaddress.ip_network(cidr)
     for name in docker("network", "ls", "--format", "{{.Name}}").split():
         for part in inspect("network", name)["IPAM"]["Config"] or []:
             held = ipaddress.ip_network(part["Subnet"])
-            if held.version == wanted.version and held.overlaps(wanted):
+            if held.version == requested.version and held.overlaps(requested):
                 return (
                     f"Docker's network {name} has {held}; stop what uses it (another localcloud?) or remove it: "
                     f"docker network rm {name}"

@@ -150,9 +150,9 @@ class Application:
         try:
             if action is None:
                 return _json(start_response, "404 Not Found", {"error": f"no control {request.method} {request.path}"})
-            wanted = json.loads(request.get_data() or b"{}")
+            values = json.loads(request.get_data() or b"{}")
             with self.world.entered():
-                return _json(start_response, "200 OK", action(wanted))
+                return _json(start_response, "200 OK", action(values))
         except (ValueError, TypeError, KeyError, OSError) as problem:
             return _json(start_response, "400 Bad Request", {"error": f"{type(problem).__name__}: {problem}"})
 
@@ -181,20 +181,20 @@ class Application:
             },
         }
 
-    def _set_latency(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        milliseconds = float(wanted["ms"])
+    def _set_latency(self, values: dict[str, Any]) -> dict[str, Any]:
+        milliseconds = float(values["ms"])
         if milliseconds < 0:
             raise ValueError("ms must not be negative")
         self.latency_ms = milliseconds
         return {"latency_ms": self.latency_ms}
 
-    def _set_speed(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        self.world.clock.run_at(float(wanted["speed"]))
+    def _set_speed(self, values: dict[str, Any]) -> dict[str, Any]:
+        self.world.clock.run_at(float(values["speed"]))
         return {"speed": self.world.clock.speed}
 
-    def _set_trace(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        self.trace.redirect(Path(wanted["file"]) if wanted["file"] else None)
-        return {"trace": wanted["file"]}
+    def _set_trace(self, values: dict[str, Any]) -> dict[str, Any]:
+        self.trace.redirect(Path(values["file"]) if values["file"] else None)
+        return {"trace": values["file"]}
 
     def _take_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
         self.world.take_snapshot()
