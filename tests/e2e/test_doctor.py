@@ -1,4 +1,4 @@
-"""verify.yml reads real hosts over a real sshd: container instances, with the agent, without it, with another host key."""
+"""verify.yml asks real hosts over a real sshd: containers with the agent, without it, with another host key."""
 
 from __future__ import annotations
 
