@@ -59,7 +59,7 @@ class Fault:
     by_hand: Callable[[HealthyFleet], Any] = lambda fleet: None
     """the part of the remedy that is not a command of the operator's"""
     remedy_variables: Mapping[str, Any] | None = None
-    """variables that the remedy tells the operator to set"""
+    """variables that the remedy asks the operator to set"""
     finish: Callable[[HealthyFleet], Any] = lambda fleet: None
     """waits until what the remedy started is finished"""
     remaining: tuple[str, ...] = ()

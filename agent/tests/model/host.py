@@ -19,8 +19,8 @@ from model.worker import Worker, WorkerOptions
 DOCKER_STOP_SECONDS = 10.0  # what dockerd and Compose give a container without a stop_grace_period
 
 
-class Surroundings(Protocol):
-    """What is around the instance."""
+class HostEnvironment(Protocol):
+    """What the simulated instance needs of the simulation around it."""
 
     timeline: Timeline
     jobs: MemoryJobQueue
@@ -84,8 +84,8 @@ class Host:
     restart_policy: Literal["on-failure", "unless-stopped"] = "on-failure"
     worker_hook = ""  # the hook that the worker is configured to complete
 
-    def __init__(self, surroundings: Surroundings, id: str) -> None:
-        self.surroundings = surroundings
+    def __init__(self, environment: HostEnvironment, id: str) -> None:
+        self.environment = environment
         self.id = id
         self.alive = True
         self.up = False
@@ -116,18 +116,18 @@ class Host:
 
     @property
     def timeline(self) -> Timeline:
-        return self.surroundings.timeline
+        return self.environment.timeline
 
     @property
     def now(self) -> float:
-        return self.surroundings.timeline.now
+        return self.environment.timeline.now
 
     # --- the system ---------------------------------------------------------------------------------------------------
 
     def boot_system(self) -> None:
         """Start the kernel; units follow."""
         self._boots += 1
-        self.timeline.after(self.surroundings.delay(12, 30), self._system_is_up, self._boots)
+        self.timeline.after(self.environment.delay(12, 30), self._system_is_up, self._boots)
 
     def _system_is_up(self, boot: int) -> None:
         if not self.alive or boot != self._boots:
@@ -182,7 +182,7 @@ class Host:
             self.worker.kill(self.now, reason or self.termination_reason or "terminated")
             self.worker = self.busy_since = None
         self.system_is_down()
-        self.surroundings.host_terminated(self)
+        self.environment.host_terminated(self)
 
     def system_is_down(self) -> None:
         """Nothing runs any more."""
@@ -208,14 +208,12 @@ class Host:
         container.state, container.stopped_by_hand, container.signals = "running", False, 0
         container.life += 1
         container.starts += 1
-        self.timeline.after(self.surroundings.delay(1, 5), self._start_worker, container.life)
+        self.timeline.after(self.environment.delay(1, 5), self._start_worker, container.life)
 
     def _start_worker(self, life: int) -> None:
         if self.alive and self.container.life == life and self.container.state == "running":
             self._worker_acts_at = math.inf
-            self.worker = Worker(
-                f"{self.id}/{life}", self.surroundings.worker_options, self.surroundings.jobs, self.now
-            )
+            self.worker = Worker(f"{self.id}/{life}", self.environment.worker_options, self.environment.jobs, self.now)
             self.worker_acted()
 
     def signal_worker(self, reason: str) -> None:
@@ -298,7 +296,7 @@ class Host:
         self.worker = None
         if self.docker_up and self._is_to_restart():
             self.container.state = "restarting"
-            self.timeline.after(self.surroundings.delay(0.1, 1), self._restart_container, self.container.life)
+            self.timeline.after(self.environment.delay(0.1, 1), self._restart_container, self.container.life)
 
     # --- the worker ---------------------------------------------------------------------------------------------------
 
@@ -310,20 +308,20 @@ class Host:
         if worker.job and self.busy_since is None:
             self.busy_since = now
             self.worker_took_job()
-            self.surroundings.log(self, "takes", worker.job.id)
+            self.environment.log(self, "takes", worker.job.id)
         elif worker.job is None and self.busy_since is not None:
             self.busy_since, self.last_job_ended = None, now
-            self.surroundings.log(self, "has no job any more")
+            self.environment.log(self, "has no job any more")
         if worker.completes_hook:
             worker.completes_hook = False
-            self.surroundings.worker_completes_hook(self)
+            self.environment.worker_completes_hook(self)
         if worker.exit_code is not None:
-            self.surroundings.log(self, "worker exits with", worker.exit_code)
+            self.environment.log(self, "worker exits with", worker.exit_code)
             self._container_exited(worker.exit_code)
         elif (due := worker.next_action_at(now)) < math.inf and due != self._worker_acts_at:
             self._worker_acts_at = due
             self.timeline.at(due, self._advance_worker, worker)
-        self.surroundings.jobs_may_wait()
+        self.environment.jobs_may_wait()
 
     def _advance_worker(self, worker: Worker) -> None:
         if worker is not self.worker:
@@ -333,7 +331,7 @@ class Host:
         worker.advance(self.now)
         if job and worker.job and worker.job is not job:  # one job directly after the other
             self.busy_since = self.last_job_ended = self.now
-            self.surroundings.log(self, "takes", worker.job.id, "at once")
+            self.environment.log(self, "takes", worker.job.id, "at once")
         self.worker_acted()
 
     def worker_took_job(self) -> None:

@@ -65,7 +65,7 @@ class Wave:
     """Schedules that run at the same time.
 
     Attributes:
-        terminated: when the group was told to terminate an instance.
+        terminated: when the group was asked to terminate an instance.
         gone: when it was gone.
     """
 

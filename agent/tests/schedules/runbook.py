@@ -2,7 +2,7 @@
 
 - The script runs once, at the first boot, and starts the containers after its pull; at later boots they are started by
   `restart: unless-stopped` (dockerd) and by the unit.
-- Nothing tells the worker that its instance terminates: it goes on taking jobs until the hook times out, 300 s later.
+- Nothing informs the worker that its instance terminates: it goes on taking jobs until the hook times out, 300 s later.
   ABANDON terminates the instance all the same. Only then does the system shut down: `docker compose down` and dockerd
   send SIGTERM, and SIGKILL 10 s later. The worker would complete the hook then, which is too late.
 """

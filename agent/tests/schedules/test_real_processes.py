@@ -82,7 +82,7 @@ class Loss:
     """How a job was lost.
 
     Attributes:
-        late: whether it was taken after its instance was told to terminate.
+        late: whether it was taken after termination of its instance was requested.
         seconds: how long after the hook's timeout it ended.
     """
 

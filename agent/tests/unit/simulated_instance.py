@@ -236,7 +236,7 @@ class SimulatedInstance:
         else:
             self.timeline.at(self.hooks[hook], self._time_out, hook)
 
-    # --- model.host.Surroundings --------------------------------------------------------------------------------------
+    # --- model.host.HostEnvironment -----------------------------------------------------------------------------------
 
     def delay(self, shortest: float, longest: float) -> float:
         return 0.0

@@ -20,7 +20,7 @@ def run_together(instance: SimulatedInstance, seconds: float) -> None:
     )
 
 
-@pytest.mark.parametrize("images", [{IMAGE}, set()], ids=["image at hand", "image to be pulled"])
+@pytest.mark.parametrize("images", [{IMAGE}, set()], ids=["image present", "image to be pulled"])
 def test_an_instance_terminated_at_any_moment_of_its_boot_leaves_no_worker(images: set[str]) -> None:
     for tenths in range(300 if not images else 60):
         instance = SimulatedInstance(images=set(images), up_seconds=2.05)

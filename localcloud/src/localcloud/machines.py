@@ -105,7 +105,7 @@ class Machines:
             )
 
     def clear(self) -> None:
-        """Terminate every machine, delete every image, and return when that is done; groups are not told.
+        """Terminate every machine, delete every image, and return when that is done; groups are not notified.
 
         Raises:
             OSError: machines did not terminate in time.

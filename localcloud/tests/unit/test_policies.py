@@ -56,7 +56,7 @@ STATEMENTS: list[tuple[str, list[dict[str, Any]], bool]] = [
     ("NotAction leaves out what it names", [{"Effect": "Allow", "NotAction": "autoscaling:*", "Resource": "*"}], False),
     ("NotAction covers the rest", [{"Effect": "Allow", "NotAction": ["ec2:*", "iam:*"], "Resource": "*"}], True),
     ("a resource by name, whatever its id", [{**ALLOW, "Resource": GROUP.replace("0a1b", "*")}], True),
-    ("resources heed case", [{**ALLOW, "Resource": GROUP.replace("fleet", "Fleet")}], False),
+    ("resources are case-sensitive", [{**ALLOW, "Resource": GROUP.replace("fleet", "Fleet")}], False),
     ("another group", [{**ALLOW, "Resource": GROUP.replace("fleet", "other")}], False),
     ("a longer name", [{**ALLOW, "Resource": GROUP.removesuffix("t")}], False),
     ("another region", [{**ALLOW, "Resource": GROUP.replace("us-east-1", "eu-west-1")}], False),

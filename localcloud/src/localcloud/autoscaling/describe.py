@@ -132,7 +132,7 @@ def activity(record: GroupRecord, of: fleet.Activity, *, deleted: bool) -> dict[
 
 def refresh(record: GroupRecord, of: fleet.Refresh) -> dict[str, Any]:
     """An InstanceRefresh."""
-    wishes, back = of.preferences, of.rollback
+    preferences, back = of.preferences, of.rollback
     return {
         "InstanceRefreshId": of.id,
         "AutoScalingGroupName": record.group.name,
@@ -143,16 +143,16 @@ def refresh(record: GroupRecord, of: fleet.Refresh) -> dict[str, Any]:
         "PercentageComplete": of.percentage,
         "InstancesToUpdate": of.left,
         "Preferences": {
-            "MinHealthyPercentage": wishes.min_healthy,
-            "MaxHealthyPercentage": wishes.max_healthy,
-            "InstanceWarmup": wishes.warmup,
-            "CheckpointPercentages": list(wishes.checkpoints) or None,
-            "CheckpointDelay": wishes.checkpoint_delay,
-            "BakeTime": wishes.bake,
-            "SkipMatching": wishes.skip_matching,
-            "AutoRollback": wishes.auto_rollback,
-            "ScaleInProtectedInstances": wishes.protected,
-            "StandbyInstances": wishes.standby,
+            "MinHealthyPercentage": preferences.min_healthy,
+            "MaxHealthyPercentage": preferences.max_healthy,
+            "InstanceWarmup": preferences.warmup,
+            "CheckpointPercentages": list(preferences.checkpoints) or None,
+            "CheckpointDelay": preferences.checkpoint_delay,
+            "BakeTime": preferences.bake,
+            "SkipMatching": preferences.skip_matching,
+            "AutoRollback": preferences.auto_rollback,
+            "ScaleInProtectedInstances": preferences.protected,
+            "StandbyInstances": preferences.standby,
         },
         "DesiredConfiguration": {"LaunchTemplate": template(of.desired)} if of.desired else None,
         "RollbackDetails": {

@@ -568,12 +568,12 @@ PREFERENCES = {
 def _preferences(given: dict[str, Any]) -> fleet.Preferences:
     if unknown := sorted(given.keys() - PREFERENCES.keys()):
         raise fleet.invalid(f"localcloud does not model {', '.join(unknown)} of an instance refresh")
-    wishes: dict[str, Any] = {
+    preferences: dict[str, Any] = {
         PREFERENCES[name]: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()
         if value is not None
     }
-    return fleet.Preferences(**wishes)
+    return fleet.Preferences(**preferences)
 
 
 def _tag(given: dict[str, Any]) -> Tag:

@@ -131,7 +131,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         return [instance for id in instance_ids if (instance := self.get_instance(id)).applies(filters)]
 
     def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
-        """DescribeTags; the tags of one resource are at hand, without a look at everybody else's."""
+        """DescribeTags; the tags of one resource are found without reading those of every other."""
         match filters:
             case {"resource-id": [str(id)], **others} if not others and not set(id) & set("*?\\"):
                 kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(id), "")

@@ -42,7 +42,7 @@ class TaskQueues:
                 self._waiting.pop(key, None)
 
     def _run_next(self, key: str) -> None:
-        """Run a queue's first task, and submit the next one anew, so that a long queue does not block others."""
+        """Run a queue's first task, and submit the next one, so that a long queue does not block others."""
         with self._lock:
             task = self._waiting[key].popleft()
         try:

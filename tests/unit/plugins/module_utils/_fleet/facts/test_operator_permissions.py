@@ -72,8 +72,8 @@ def test_what_a_fleet_does_not_make_needs_no_permission(
 
 
 def test_the_simulator_gets_the_tags_and_the_service_that_the_role_is_passed_to(settings: dict[str, Any]) -> None:
-    told = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in context(settings)}
-    assert told == {
+    actual = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in context(settings)}
+    assert actual == {
         "iam:PassedToService": ["ec2.amazonaws.com"],
         "aws:ResourceTag/Project": ["wekruit"],
         "aws:RequestTag/Project": ["wekruit"],

@@ -54,10 +54,10 @@ class Manager:
 
     def _invocations(self, CommandId: str) -> Any:
         self.looks += 1
-        told = self.sent[int(CommandId[2:]) - 1]["InstanceIds"]
+        asked = self.sent[int(CommandId[2:]) - 1]["InstanceIds"]
         status = {
             i: self.hosts[i].get("status", "Success") if self.looks > self.hosts[i].get("after", 0) else "InProgress"
-            for i in told
+            for i in asked
         }
         return {
             "CommandInvocations": [{"InstanceId": i, "CommandId": CommandId, "Status": s} for i, s in status.items()]
