@@ -145,3 +145,13 @@ def unit_tests(source: str) -> str:
     """Where a file of _fleet has its unit tests."""
     path = PurePath(source)
     return f"{UNIT_TESTS}/{path.parent.name}/test_{path.stem}.py"
+
+
+@pytest.mark.parametrize("playbook", [file for file in repository.matching("playbooks/*.yml") if file.count("/") == 1])
+def test_every_playbook_is_described_documented_and_tested(playbook: str) -> None:
+    name = PurePath(playbook).name
+    assert repository.text(playbook).startswith("---\n# "), "begin with a comment: runbook section, and what it needs"
+    for document in ("README.md", "docs/runbook.md"):
+        assert name in repository.text(document), f"{document} does not name {name}"
+    tests = repository.matching("tests/fleet/*.py", "molecule/*.yml")
+    assert any(name in repository.text(file) for file in tests), f"no test in tests/fleet or molecule names {name}"

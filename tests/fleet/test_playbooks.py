@@ -1,4 +1,4 @@
-"""The rhythm of every playbook: check, run, run again, check again, change one variable, run, run again."""
+"""Every playbook: check mode, run, run again, check mode, change one variable, run, run again."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def finished(run: Run) -> Run:
 
 
 @pytest.mark.parametrize("section", [s if s in QUICK else pytest.param(s, marks=pytest.mark.slow) for s in SECTIONS])
-def test_a_playbook_alone_keeps_the_rhythm(section: str, running_fleet: HealthyFleet) -> None:
+def test_a_playbook_alone_changes_only_what_differs(section: str, running_fleet: HealthyFleet) -> None:
     cloud, book, change = running_fleet, f"playbooks/{section}.yml", CHANGES[section]
     PREPARE.get(section, empty_account)(cloud)
     try:
@@ -138,7 +138,7 @@ def assert_no_change(cloud: PlaybookCloud, book: str, ways: list[str], **variabl
         assert "Up to date." in again.stdout
 
 
-def test_the_whole_site_keeps_the_rhythm(cloud: PlaybookCloud) -> None:
+def test_the_whole_site_changes_only_what_differs(cloud: PlaybookCloud) -> None:
     checked = finished(cloud.play("site.yml", "--check"))
     assert cloud.writes() == []
     assert list(dict.fromkeys(section for section, _task in checked.differs)) == SECTIONS
