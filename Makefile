@@ -5,7 +5,8 @@ SHELL := /bin/sh
 	registry molecule packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
-fast := -n 2 --dist loadscope -m "not slow"
+parallel := -n 2 --dist loadscope
+fast := $(parallel) -m "not slow"
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -55,13 +56,13 @@ agent: .venv/ready-dev ## the agent: units, schedules in virtual time, real proc
 	@cd agent && pytest $(fast)
 
 localcloud: .venv/ready-dev ## unit tests of localcloud
-	@cd localcloud && pytest $(fast)
+	@cd localcloud && pytest $(parallel)
 
 artifact: .venv/ready-dev ## on the built collection: ansible-test sanity and units, docs lint, galaxy-importer
 	@.ci/artifact
 
 fleet: .venv/ready-dev ## the playbooks against localcloud, with the whole differential test
-	@pytest -n 2 --dist loadscope tests/fleet
+	@pytest $(parallel) tests/fleet
 
 report: .venv/ready-dev ## the HTML report in headless Chromium (installed where missing)
 	@pytest tests/report
