@@ -41,7 +41,7 @@ class Passed(NamedTuple):
     evidence: Mapping[str, Any] = {}
 
 
-Look = Callable[[T], str | Passed | None]
+Look = Callable[[T], "str | Passed | None"]
 
 
 @dataclass(frozen=True)

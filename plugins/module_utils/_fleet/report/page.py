@@ -94,7 +94,7 @@ class Drain(NamedTuple):
 def context(fleet: Fleet, findings: Sequence[Finding]) -> dict[str, Any]:
     """The template's variables."""
     found = results(findings)
-    numbers = Counter(result.outcome for result in found for _ in result.findings)
+    numbers = Counter(result.outcome for result in found for _finding in result.findings)
     worst = next((result.outcome for result in worst_first(found) if result.outcome != "info"), None)
     return {
         "fleet": fleet,
@@ -140,7 +140,7 @@ def _section(number: int, found: Sequence[Result]) -> Section:
     inside = [result for result in found if result.section == number]
     passed = [result for result in inside if result.outcome == PASSED]
     worst = next(iter([*worst_first(inside), *passed, *inside]))
-    numbers = Counter(result.outcome for result in inside for _ in result.findings)
+    numbers = Counter(result.outcome for result in inside for _finding in result.findings)
     failed = [count(numbers[severity], noun) for severity, noun in SEVERITIES.items() if numbers[severity]]
     others = [
         f"{numbers[other]:,} {word}" for other, word in ((PASSED, "passed"), (SKIPPED, "skipped")) if numbers[other]
