@@ -164,8 +164,8 @@ def test_a_host_without_the_agent_is_a_warning_beside_the_findings_of_the_other(
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("exec yes", "it said more than 256 KiB"),
-        ("printf '\\033[2J{}'", "its answer cannot be understood"),
+        ("exec yes", "it printed more than 256 KiB"),
+        ("printf '\\033[2J{}'", "its answer cannot be parsed"),
         ("exit 3", "exit code 3"),
     ],
 )
