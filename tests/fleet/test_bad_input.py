@@ -230,6 +230,8 @@ def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(fleet
     fleet.clear_trace()
     run = fleet.play("site.yml")
     assert run.returncode != 0
-    assert run.message.startswith(f"The group's image {image} is not in us-east-1, or not shared with this account.")
+    assert run.message.startswith(
+        f"The group's image {image} does not exist in us-east-1, or is not shared with this account."
+    )
     assert run.message.endswith("Set fleet_image to one that is, or to newest.")
     assert fleet.writes() == []
