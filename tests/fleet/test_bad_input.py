@@ -233,5 +233,5 @@ def test_an_image_that_was_deregistered_under_the_group_is_one_clear_error(fleet
     assert run.message.startswith(
         f"The group's image {image} does not exist in us-east-1, or is not shared with this account."
     )
-    assert run.message.endswith("Set fleet_image to one that is, or to newest.")
+    assert run.message.endswith("Set fleet_image to one that exists, or to newest.")
     assert fleet.writes() == []

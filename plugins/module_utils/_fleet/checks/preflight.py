@@ -163,7 +163,7 @@ def _image(inputs: Inputs) -> None:
         which = "The group's image" if settings["fleet_image"] == "keep" else "Image"
         raise Failed(
             f"{which} {id} does not exist in {settings['fleet_region']}, or is not shared with this account.",
-            "Set fleet_image to one that does, or to newest.",
+            "Set fleet_image to one that exists, or to newest.",
         )
     if inputs.prerequisites.image is None:
         type = inputs.prerequisites.instance_type
