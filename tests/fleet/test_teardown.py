@@ -115,7 +115,7 @@ def test_a_drain_beyond_the_timeout_fails_with_advice_and_another_run_continues(
     run = teardown(fleet, fleet_teardown_timeout=10)
     assert run.returncode != 0
     assert f"{GROUP} still has 2 Terminating:Wait after 10 s. It goes on draining: run this again" in run.message
-    assert "give it longer (fleet_teardown_timeout)" in run.message
+    assert "wait longer (fleet_teardown_timeout)" in run.message
     assert "-e fleet_force_delete=true" in run.message
     assert "DeleteAutoScalingGroup" not in fleet.writes()
     with repeatedly(agent(fleet), every=0.2):
