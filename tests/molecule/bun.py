@@ -1,5 +1,8 @@
 #!/usr/bin/python3.11
-"""`bun` in the tests' image: `bun PROGRAM` runs a fake for each of the real worker's three programs."""
+"""`bun` in the tests' image: `bun [--preload FILE] PROGRAM` runs a fake for each of the real worker's three programs.
+
+With a preloaded file, which must exist, the worker acts and answers like one with the drain guard.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+#: `drain_guard` in the status of a worker without a job.
+GUARD = {"version": 1, "attached": True, "problems": [], "job": None, "job_status": None}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,17 +52,28 @@ def serve(port: int) -> None:
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
-def work() -> int:
+def work(guarded: bool) -> int:
     """Run the modelled worker. It does not complete a hook: for that it needs boto3, which is not installed here."""
     os.environ.pop("AWS_ASG_NAME", None)
     sys.path.insert(0, "/srv/worker")
-    from model.worker_process import main
+    from model import worker_process
 
-    return main(["--queue", "/tmp/jobs"])
+    if not guarded:
+        return worker_process.main(["--queue", "/tmp/jobs"])
+
+    class Guarded(worker_process.WorkerProcess):
+        def status(self) -> dict[str, object]:
+            return {**super().status(), "drain_guard": GUARD}
+
+    worker_process.WorkerProcess = Guarded  # type: ignore[misc]
+    return worker_process.main(["--queue", "/tmp/jobs", "--drains-itself"])
 
 
 if __name__ == "__main__":
-    match sys.argv[1].rpartition("/")[2]:
+    guarded = sys.argv[1] == "--preload"
+    if guarded and not Path(sys.argv[2]).is_file():
+        sys.exit(f"preload not found {sys.argv[2]}")
+    match sys.argv[3 if guarded else 1].rpartition("/")[2]:
         case "server.ts":
             serve(int(os.environ["GH_API_PORT"]))
         case "deploy-server.ts":
@@ -65,7 +82,7 @@ if __name__ == "__main__":
             os.setgid(1000)
             os.setuid(1000)
             serve(int(os.environ["GH_DEPLOY_PORT"]))
-        case "main.ts":
-            sys.exit(work())
+        case "main.ts" | "workerLauncher.ts":
+            sys.exit(work(guarded))
         case other:
             sys.exit(f"no such program: {other}")
