@@ -36,7 +36,7 @@ def newer_image(cloud: PlaybookCloud) -> str:
     image = str(
         ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"]
     )
-    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "2"}])
+    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "3"}])
     return image
 
 

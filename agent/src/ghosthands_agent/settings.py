@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SCHEMA = "2"
+SCHEMA = "3"
 #: All are required. The plugins that write the file know the same ones, and the same SCHEMA; a test compares them.
 KEYS = (
     *("SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE", "LAUNCH_HOOK", "ENDPOINT_URL"),
     *("IMAGE_FALLBACK", "DRAIN_POLICY", "DRAIN_LIMIT_SECONDS", "SPOT_LIMIT_SECONDS", "HEARTBEAT_TIMEOUT_SECONDS"),
     *("STOP_GRACE_SECONDS", "BOOT_TIMEOUT_SECONDS", "REQUIRED_KEYS", "WORKER_COMPLETES_HOOK", "LOG_GROUP"),
+    "WORKER_GUARD",
 )
 OPTIONAL_KEYS = ("LAUNCH_HOOK", "ENDPOINT_URL", "REQUIRED_KEYS", "LOG_GROUP")  # an empty value means none
 
@@ -34,6 +35,7 @@ CHOICES = {
     "IMAGE_FALLBACK": ("never", "baked"),
     "DRAIN_POLICY": ("wait_idle", "http", "sigterm"),
     "WORKER_COMPLETES_HOOK": ("false", "true"),
+    "WORKER_GUARD": ("off", "preferred", "required"),
 }
 SHAPES = {  # key -> the pattern of the whole value, and its description
     "REGION": (r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", "a region such as us-east-1"),
@@ -64,6 +66,7 @@ class Settings:
 
     Attributes:
         required_keys: keys that the secret must hold; `A|B`: one of them.
+        worker_guard: whether the worker runs with the guard; `required`: boot fails without one.
     """
 
     region: str
@@ -83,6 +86,7 @@ class Settings:
     required_keys: tuple[str, ...]
     worker_completes_hook: bool
     log_group: str | None
+    worker_guard: Literal["off", "preferred", "required"]
 
     @property
     def worker_hook(self) -> str:

@@ -31,6 +31,7 @@ VALUES = {
     "REQUIRED_KEYS": ",".join(REQUIRED_KEYS),
     "WORKER_COMPLETES_HOOK": "false",
     "LOG_GROUP": "",
+    "WORKER_GUARD": "preferred",
 }
 
 

@@ -36,6 +36,7 @@ def test_every_key_becomes_a_value() -> None:
         REQUIRED_KEYS="A,B|C",
         WORKER_COMPLETES_HOOK="true",
         LOG_GROUP="/a/b",
+        WORKER_GUARD="required",
     )
     assert parse(text) == Settings(
         region="eu-west-1",
@@ -55,6 +56,7 @@ def test_every_key_becomes_a_value() -> None:
         required_keys=("A", "B|C"),
         worker_completes_hook=True,
         log_group="/a/b",
+        worker_guard="required",
     )
 
 
@@ -87,9 +89,9 @@ def test_an_empty_value_of_another_key_is_refused(key: str) -> None:
     [
         ("COLOUR=red", "COLOUR is not a key"),
         ("REGION=us-east-1", "REGION is given twice"),
-        ("no equals sign", "Line 19"),
-        ("lower=case", "Line 19"),
-        (" LOG_GROUP=x", "Line 19"),
+        ("no equals sign", "Line 20"),
+        ("lower=case", "Line 20"),
+        (" LOG_GROUP=x", "Line 20"),
     ],
 )
 def test_an_invalid_line_is_refused(line: str, expected: str) -> None:
@@ -99,10 +101,11 @@ def test_an_invalid_line_is_refused(line: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("SCHEMA", "1", "SCHEMA is '1', this agent reads 2"),
+        ("SCHEMA", "2", "SCHEMA is '2', this agent reads 3"),
         ("REGION", "here", "REGION is 'here'"),
         ("DRAIN_POLICY", "hope", "DRAIN_POLICY is 'hope'"),
         ("WORKER_COMPLETES_HOOK", "yes", "WORKER_COMPLETES_HOOK"),
+        ("WORKER_GUARD", "on", "WORKER_GUARD is 'on': write off or preferred or required."),
         ("HEARTBEAT_TIMEOUT_SECONDS", "29", "30 to 7200"),
         ("HEARTBEAT_TIMEOUT_SECONDS", "7201", "30 to 7200"),
         ("DRAIN_LIMIT_SECONDS", "1e3", "DRAIN_LIMIT_SECONDS"),

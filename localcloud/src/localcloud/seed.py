@@ -75,7 +75,7 @@ VPCS = (
     ),
 )
 
-_GOLDEN = {"Name": "gh-worker-golden", "Project": "wekruit", "ghosthands:agent-schema": "2"}
+_GOLDEN = {"Name": "gh-worker-golden", "Project": "wekruit", "ghosthands:agent-schema": "3"}
 _AL2023 = "Amazon Linux 2023 AMI (seeded)"
 
 IMAGES = (

@@ -23,7 +23,7 @@ from ansible_collections.wekruit.ghosthands.plugins.action import fleet_drift
 SPEC = Path(__file__).resolve().parents[4] / "playbooks" / "vars" / "fleet_spec.yml"
 LOGS = {"amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "{{ fleet_log_group_name }}", "retention": 30}}
 KEEP = {"name": "Create the log group", **LOGS}
-SCHEMA = [{"Key": "ghosthands:agent-schema", "Value": "2"}]
+SCHEMA = [{"Key": "ghosthands:agent-schema", "Value": "3"}]
 LOG_GROUP = {"logGroupName": "/wekruit/gh-worker", "retentionInDays": 30, "arn": "arn:logs:*"}
 
 

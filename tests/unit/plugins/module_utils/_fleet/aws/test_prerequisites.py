@@ -187,7 +187,7 @@ def test_an_image_that_does_not_exist_is_none_and_its_id_is_kept(answers: Any, s
 
 
 def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Settings) -> None:
-    tags = [{"Key": "ghosthands:agent-schema", "Value": "2"}]
+    tags = [{"Key": "ghosthands:agent-schema", "Value": "3"}]
     raw = {
         "ImageId": "ami-1",
         "Name": "n",
@@ -198,7 +198,7 @@ def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Se
     }
     answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
     found, _requested = read.PARTS["image"](answers.call, settings | {"fleet_image": "ami-1"})
-    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "2")
+    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "3")
 
 
 def test_the_latest_version_is_the_templates(answers: Any, settings: Settings) -> None:

@@ -25,7 +25,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
 )
 
 KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
-IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "2")
+IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "3")
 NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a"), Subnet("subnet-b", "vpc-1", "us-east-1b"))
 GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_version="2")
 MET = Prerequisites(
