@@ -223,8 +223,29 @@ class Compose(Protocol):
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What the worker's guard reports of itself, as `drain_guard` in the worker's status.
+
+    Attributes:
+        attached: whether it fits the worker's code and everything is in place. Otherwise it changes nothing.
+        problems: why not, in sentences.
+        job: the id of the job that the worker has.
+        job_status: of that job's row, as last read.
+    """
+
+    attached: bool
+    problems: tuple[str, ...] = ()
+    job: str | None = None
+    job_status: str | None = None
+
+
+@dataclass(frozen=True)
 class WorkerStatus:
-    """`GET /worker/status` (always 200)."""
+    """`GET /worker/status` (always 200), for the process that runs now.
+
+    Attributes:
+        guard: None: the process runs without one.
+    """
 
     worker_id: str
     instance_id: str
@@ -232,10 +253,30 @@ class WorkerStatus:
     is_running: bool
     is_draining: bool
     dispatch_mode: Literal["queue", "legacy"]
+    guard: Guard | None = None
 
     @property
     def busy(self) -> bool:
         return self.active_jobs > 0
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a guard is attached: "draining and not busy" is then final, and a second SIGTERM returns the job."""
+        return self.guard is not None and self.guard.attached
+
+    @property
+    def guard_absence(self) -> str:
+        """Why no guard is attached; empty if one is."""
+        if self.guarded:
+            return ""
+        if self.guard is None:
+            return "the worker's status has no drain_guard"
+        return " ".join(self.guard.problems) or "it names no reason"
+
+    @property
+    def job(self) -> str | None:
+        """The id of the job inside, where a guard reports it."""
+        return self.guard.job if self.guard else None
 
 
 class Worker(Protocol):
@@ -281,6 +322,7 @@ class BootRecord:
         began: wall time of the start of this attempt.
         seconds: how long each finished phase took.
         image: the image that was started, by digest or tag; empty until known.
+        guard: `attached`, `off`, or `absent: <reason>`, of the worker that was started; empty until known.
     """
 
     state: Literal["running", "completed", "failed", "withdrawn"]
@@ -290,6 +332,7 @@ class BootRecord:
     began: float
     seconds: Mapping[str, float]
     image: str = ""
+    guard: str = ""
 
 
 Flag = Literal["terminated", "spot", "requested", "stopping"]

@@ -44,6 +44,7 @@ class RunRecords:
                 began=float(data["began"]),
                 seconds={str(phase): float(seconds) for phase, seconds in data["seconds"].items()},
                 image=str(data["image"]),
+                guard=str(data.get("guard", "")),
             )
         except (LookupError, TypeError, ValueError, AttributeError):
             return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from .paths import API_PORT, WORKER_PORT
 from .plain_http import NoResponse, PlainHttp, Response
-from .ports import Unavailable, WorkerStatus
+from .ports import Guard, Unavailable, WorkerStatus
 
 #: A worker whose event loop is busy with a browser may take a second to answer; ports.Worker allows two.
 ANSWER_SECONDS = 2.0
@@ -19,6 +19,7 @@ FIELDS = {
     "is_draining": bool,
     "dispatch_mode": str,
 }
+GUARD_VERSION = 1  # of `drain_guard`, as drain_guard.ts writes it
 
 
 class HttpWorker:
@@ -80,4 +81,24 @@ def _status(body: str) -> WorkerStatus:
         is_running=data["is_running"],
         is_draining=data["is_draining"],
         dispatch_mode=data["dispatch_mode"],
+        guard=_guard(data["drain_guard"]) if "drain_guard" in data else None,
     )
+
+
+def _guard(data: Any) -> Guard:
+    """The guard's report. One that cannot be read counts as not attached, and never hides the worker's status."""
+    if not isinstance(data, dict) or data.get("version") != GUARD_VERSION:
+        return _unreadable("version")
+    problems = data.get("problems")
+    if not isinstance(data.get("attached"), bool):
+        return _unreadable("attached")
+    if not isinstance(problems, list) or not all(isinstance(problem, str) for problem in problems):
+        return _unreadable("problems")
+    for name in ("job", "job_status"):
+        if not isinstance(data.get(name), str | None):
+            return _unreadable(name)
+    return Guard(data["attached"], tuple(problems), data.get("job"), data.get("job_status"))
+
+
+def _unreadable(what: str) -> Guard:
+    return Guard(False, (f"drain_guard in the worker's status has an unexpected form ({what}).",))

@@ -6,6 +6,7 @@ import fcntl
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,14 @@ from ghosthands_agent.records import RunRecords
 
 SOURCES = Path(records.__file__).parents[1]
 RECORD = BootRecord(
-    "failed", "pull", "docker pull: exit 1", 2, 1_700_000_000.0, {"facts": 0.1, "pull": 3.5}, "registry/name:tag"
+    "failed",
+    "pull",
+    "docker pull: exit 1",
+    2,
+    1_700_000_000.0,
+    {"facts": 0.1, "pull": 3.5},
+    "registry/name:tag",
+    "attached",
 )
 
 
@@ -25,6 +33,15 @@ def test_a_boot_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert run_records.boot() is None
     run_records.write_boot(RECORD)
     assert RunRecords(Paths(tmp_path), "this boot").boot() == RECORD
+
+
+def test_a_boot_record_of_an_agent_before_the_guard_is_read(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    RunRecords(paths, "this boot").write_boot(RECORD)
+    written = json.loads(paths.boot_record.read_text())
+    del written["guard"]
+    paths.boot_record.write_text(json.dumps(written))
+    assert RunRecords(paths, "this boot").boot() == replace(RECORD, guard="")
 
 
 def test_a_flag_keeps_its_first_time_until_it_is_cleared(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ghosthands_agent.ports import Unavailable, WorkerStatus
+from ghosthands_agent.ports import Guard, Unavailable, WorkerStatus
 from ghosthands_agent.worker import HttpWorker, api_health
 from unit.fake_http import Reply, fake_server
 
@@ -53,6 +53,60 @@ def test_a_status_of_another_shape_is_unavailable(change: dict[str, Any]) -> Non
         pytest.raises(Unavailable, match="wrong shape"),
     ):
         HttpWorker(server.server_port).status()
+
+
+GUARD: dict[str, Any] = {
+    "version": 1,
+    "attached": True,
+    "problems": [],
+    "job": "b3c1d7e0-0000-4000-8000-000000000001",
+    "job_status": "awaiting_review",
+}
+
+
+def status_with_guard(report: object) -> WorkerStatus:
+    body = json.dumps({**STATUS, "drain_guard": report})
+    with fake_server({"GET /worker/status": Reply(body=body)}) as server:
+        return HttpWorker(server.server_port).status()
+
+
+def test_the_guards_report_is_read_from_the_status() -> None:
+    status = status_with_guard(GUARD)
+    assert status.guard == Guard(True, (), GUARD["job"], "awaiting_review")
+    assert (status.guarded, status.guard_absence, status.job) == (True, "", GUARD["job"])
+
+
+def test_a_guard_that_does_not_fit_names_its_problems() -> None:
+    problems = ["JobPoller has no stop().", "PgBossConsumer has no handleJob()."]
+    status = status_with_guard({"version": 1, "attached": False, "problems": problems})
+    assert (status.guarded, status.guard_absence) == (False, " ".join(problems))
+
+
+@pytest.mark.parametrize(
+    ("report", "named"),
+    [
+        (None, "version"),
+        ([], "version"),
+        ({}, "version"),
+        ({**GUARD, "version": 2}, "version"),
+        ({**GUARD, "attached": 1}, "attached"),
+        ({**GUARD, "problems": "none"}, "problems"),
+        ({**GUARD, "problems": [1]}, "problems"),
+        ({**GUARD, "job": 7}, "job"),
+        ({**GUARD, "job_status": []}, "job_status"),
+    ],
+    ids=str,
+)
+def test_a_report_of_another_shape_counts_as_no_guard_and_the_status_is_still_read(report: object, named: str) -> None:
+    status = status_with_guard(report)
+    assert (status.busy, status.guarded, status.job) == (True, False, None)
+    assert status.guard_absence == f"drain_guard in the worker's status has an unexpected form ({named})."
+
+
+def test_a_status_without_a_report_has_no_guard() -> None:
+    with fake_server({"GET /worker/status": Reply(body=json.dumps(STATUS))}) as server:
+        status = HttpWorker(server.server_port).status()
+    assert (status.guarded, status.guard_absence) == (False, "the worker's status has no drain_guard")
 
 
 @pytest.mark.parametrize("body", ["", "canary", "[]", "null", "{}", "[" * 5000])
