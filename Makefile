@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down test lint house units artifact fleet agent localcloud report containers chaos chaos-real \
-	registry molecule packer image image-local image-check docs bench
+	real-worker registry molecule packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 parallel := -n 2 --dist loadscope
@@ -79,6 +79,9 @@ chaos: .venv/ready-dev ## the agent through N random schedules in virtual time: 
 
 chaos-real: .venv/ready-dev ## 30 schedules with real processes, and the runbook's script beside its model (4 minutes)
 	@cd agent && pytest -m slow tests/schedules
+
+real-worker: .venv/ready-dev ## the agent beside the real worker: make real-worker SOURCE=/its/checkout (docs/worker.md)
+	@PYTHONPATH=agent/tests python -m tools.real_worker "$(SOURCE)" $(OPTIONS)
 
 molecule: .venv/ready-dev ## the roles on systemd containers: an Amazon Linux 2023 look-alike and Debian 12
 	@.ci/molecule
