@@ -60,7 +60,7 @@ class Server:
         account.run(folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", "--locale=C")
         settings = {**SETTINGS, "port": port, "unix_socket_directories": home}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [folder / "postgres", "-D", data, *words]
+        command = [str(folder / "postgres"), "-D", str(data), *words]
         self._process = run.start("postgres", command, account=None if os.getuid() == account.uid else account)
         self._url = f"postgres://postgres@127.0.0.1:{port}"
         self._log = run.path / "postgres.log"

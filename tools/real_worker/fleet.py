@@ -58,7 +58,7 @@ def start_rest(run: RunFolder, name: str, bun: str, database: Database) -> str:
     port = free_port()
     # bun prefers PG* variables to the URL that it is given
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    run.start(f"{name}-rest", [bun, HERE / "rest_stub.ts", str(port), database.url], environment)
+    run.start(f"{name}-rest", [bun, str(HERE / "rest_stub.ts"), str(port), database.url], environment)
     url = f"http://127.0.0.1:{port}"
     wait_until(lambda: _answers(f"{url}/storage/v1"), 20)
     return url

@@ -36,12 +36,13 @@ class RunFolder:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.path.chmod(0o755)  # PostgreSQL runs as another user
         self._keep = keep
+        self._children = list[subprocess.Popen[str]]()
         self._record("owner", os.getpid())
 
     def start(
         self,
         name: str,
-        command: Sequence[str | Path],
+        command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         *,
         directory: Path = Path("/"),
@@ -59,16 +60,19 @@ class RunFolder:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                user=account and account.uid,
-                group=account and account.gid,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
                 extra_groups=[] if account else None,
             )
         self._record(name, process.pid)
+        self._children.append(process)
         return process
 
     def close(self) -> None:
         """End everything, and remove the folder unless it is to be kept."""
         clean_up(self.path, keep=self._keep)
+        for child in self._children:
+            child.communicate()  # it has ended; closes its pipes
 
     def _record(self, name: str, pid: int) -> None:
         with (self.path / "processes").open("a") as file:
