@@ -71,8 +71,8 @@ containers: .venv/ready-dev ## localcloud's container instances, and verify.yml 
 	@.ci/docker && cd localcloud && pytest tests/containers
 	@pytest tests/e2e
 
-registry: .venv/ready-dev ## the worker registry on a real PostgreSQL and pgbouncer (installed where missing)
-	@pytest tests/registry
+registry: .venv/ready-dev ## on a real PostgreSQL (installed where missing): the worker registry, what real-worker counts
+	@pytest tests/registry tests/real_worker
 
 chaos: .venv/ready-dev ## the agent through N random schedules in virtual time: make chaos N=10000 SEED=7
 	@cd agent/tests && python -m schedules --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
