@@ -20,7 +20,7 @@ PACKAGE = AGENT / "src/ghosthands_agent"
 def build(folder: Path) -> Path:
     """Write the wheel to a folder; its path."""
     metadata = (AGENT / "pyproject.toml").read_bytes()
-    files = [*sorted(PACKAGE.glob("*.py")), PACKAGE / "py.typed"]
+    files = [*sorted(PACKAGE.glob("*.py")), PACKAGE / "drain_guard.ts", PACKAGE / "py.typed"]
     sources = {f"{PACKAGE.name}/{file.name}": file.read_bytes() for file in files}
     digest = hashlib.sha256(repr((metadata, sources)).encode())
     project = tomllib.loads(metadata.decode())["project"]

@@ -46,5 +46,7 @@ def test_it_holds_the_package_and_a_record_of_every_file(tmp_path: Path) -> None
             assert (digest, size) == (f"sha256={found}", str(wheel.getinfo(name).file_size))
     assert [line[0] for line in lines] == names
     package = AGENT / "src/ghosthands_agent"
-    sources = {f"ghosthands_agent/{file.name}" for file in [*package.glob("*.py"), package / "py.typed"]}
+    sources = {
+        f"ghosthands_agent/{file.name}" for file in [*package.glob("*.py"), *package.glob("*.ts"), package / "py.typed"]
+    }
     assert {name for name in names if ".dist-info/" not in name} == sources
