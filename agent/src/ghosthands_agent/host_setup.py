@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .aws import Account
+from .environment import INSTANCE_KEYS
 from .paths import Paths
 from .ports import API, DEPLOY_SERVER, WORKER
 from .registry import EcrRegistry, ecr_region
@@ -17,14 +18,13 @@ from .registry import EcrRegistry, ecr_region
 def check_compose(file: Path) -> int:
     """Check that docker compose accepts the file and finds the three services in it; 0 if so, else 1.
 
-    The `.env` that boot writes does not exist yet: an empty one stands in for it.
+    The `.env` that boot writes does not exist yet: one with this instance's keys and the desktop's password stands in
+    for it.
     """
     with TemporaryDirectory() as project:
-        Path(project, ".env").touch()
+        Path(project, ".env").write_text("".join(f"{key}=any\n" for key in (*INSTANCE_KEYS, "VNC_PW")))
         command = ["docker", "compose", "--project-directory", project, "--file", str(file), "config", "--services"]
-        completed = subprocess.run(
-            command, env={**os.environ, "ECR_IMAGE": "any"}, capture_output=True, text=True, check=False
-        )
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
     if completed.returncode == 0 and {API, WORKER, DEPLOY_SERVER} <= set(completed.stdout.split()):
         return 0
     print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-API_PORT, WORKER_PORT, DEPLOY_PORT = 3100, 3101, 8000  # RUNBOOK section 7; the security group opens these and no others
+API_PORT, WORKER_PORT, DEPLOY_PORT = 3100, 3101, 8000  # RUNBOOK section 7
 
 
 @dataclass(frozen=True)

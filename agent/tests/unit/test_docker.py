@@ -44,6 +44,17 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
             "NoSuchFile",
         ),
         ("Error response from daemon: Cannot kill container: ab: Container ab is not running", Refused, "NotRunning"),
+        (
+            "error while interpolating services.worker.environment.VNC_PW: required variable VNC_PW is missing a value:"
+            " the password must be in the secret",
+            Refused,
+            "no VNC_PW",
+        ),
+        (
+            "Error response from daemon: range of CPUs is from 0.01 to 1.00, as there are only 1 CPUs available",
+            Refused,
+            "TooFewCPUs",
+        ),
         ("something new", Unavailable, "exit 1"),
     ],
 )

@@ -25,7 +25,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("printf 'api\\nworker\\ndeploy-server\\nother\\n'", 0, ""),
         ("printf 'api\\ndeploy-server\\n'", 1, "has to have the services api, worker and deploy-server"),
         ("echo 'yaml: line 3' >&2; exit 15", 1, "yaml: line 3"),
-        ('[ -e "$3/.env" ] && [ "$ECR_IMAGE" ] && printf "api\\nworker\\ndeploy-server\\n"', 0, ""),
+        ('grep -qx ECR_IMAGE=any "$3/.env" && printf "api\\nworker\\ndeploy-server\\n"', 0, ""),
     ],
 )
 def test_a_compose_file_needs_the_three_services(
