@@ -236,6 +236,7 @@ def test_unusual_but_valid_values_are_set_and_then_do_not_differ(cloud: Playbook
         "fleet_security_group_name": "gh worker: 1/a, #b; @c = d & e!",
         "fleet_log_group_name": "/wekruit/#1.log_group",
         "fleet_ssh_cidrs": ["203.0.113.7/32", "2001:db8::/48"],
+        "fleet_vnc_cidrs": ["0.0.0.0/0"],
         "fleet_required_keys": ["DATABASE_URL", "GH_ENCRYPTION_KEY|GH_CREDENTIAL_KEY"],
         "fleet_key_name": "",
         "fleet_group_metrics": False,

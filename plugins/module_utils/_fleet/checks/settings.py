@@ -112,6 +112,8 @@ FORMATS = {
     "fleet_ssh_key_file": Format(r"[^\n\0]*", "a file, or empty"),
     "fleet_report_dir": Format(r"[^\n\0]*", "a folder, or empty"),
 }
+# Ports of a worker that can be opened.
+DOORS = ("ssh", "api", "status", "deploy", "vnc")
 # List variable -> format of an element.
 ELEMENTS = {
     "fleet_subnet_ids": Format(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
@@ -120,10 +122,10 @@ ELEMENTS = {
         f"fleet_{door}_security_group_ids": Format(
             r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as sg-0123456789abcdef0"
         )
-        for door in ("ssh", "api", "status", "deploy")
+        for door in DOORS
     },
 }
-CIDRS = tuple(f"fleet_{door}_cidrs" for door in ("ssh", "api", "status", "deploy"))
+CIDRS = tuple(f"fleet_{door}_cidrs" for door in DOORS)
 # Variable -> minimum, maximum, unit.
 RANGES = {
     "fleet_min_size": (0, 10000, "instances"),

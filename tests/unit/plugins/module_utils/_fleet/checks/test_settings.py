@@ -171,6 +171,7 @@ def test_ssh_for_the_whole_world_is_refused_and_another_port_is_not(settings: Se
         ("fleet_api_security_group_ids", ["sg-0123456789abcdef0"], ["sg-1"]),
         ("fleet_status_security_group_ids", [], [""]),
         ("fleet_deploy_security_group_ids", [], ["vpc-01234567"]),
+        ("fleet_vnc_security_group_ids", ["sg-01234567"], ["sg"]),
         ("fleet_suspended_processes", ["Launch", "AZRebalance"], ["AZRebalanc"]),
         ("fleet_suspended_processes", [], ["nothing like it"]),
         ("fleet_termination_policies", ["OldestInstance", "Default"], ["Oldest"]),
