@@ -18,8 +18,12 @@ tar --create --directory /usr/lib --exclude=__pycache__ --exclude=test python3.1
 cp -r /srv/worker "$root/srv/"
 [ -e "$root/usr/bin/python3.11" ] || ln -s "$python" "$root/usr/bin/python3.11"
 cp /srv/worker/bun "$root/usr/bin/bun"
+mkdir "$root/dockerstartup"
+cp /srv/worker/entrypoint "$root/dockerstartup/entrypoint"
+printf '%s\n' '#!/usr/bin/python3.11' 'print("a second worker", flush=True)' >"$root/dockerstartup/custom_startup.sh"
+chmod 755 "$root/dockerstartup/custom_startup.sh"
 
-tar --create --directory "$root" . | docker import - "$image"
+tar --create --directory "$root" . | docker import --change 'ENTRYPOINT ["/dockerstartup/entrypoint"]' - "$image"
 docker push --quiet "$image" >&2
 docker image inspect --format '{{index .RepoDigests 0}}' "$image" >/srv/worker_image
 docker image rm "$(cat /srv/worker_image)" "$image" >&2
