@@ -1,4 +1,4 @@
-"""The units' limits hold whatever agent.conf says, and the compose file has what the agent expects."""
+"""The units' limits hold whatever agent.conf says, and their places are the agent's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import yaml
 from ghosthands_agent.__main__ import VERBS
 from ghosthands_agent.journal_file import UNITS
 from ghosthands_agent.log_shipper import JOURNAL
-from ghosthands_agent.paths import API_PORT, DEPLOY_PORT, WORKER_PORT, Paths
-from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER
+from ghosthands_agent.paths import Paths
 from ghosthands_agent.settings import RANGES
 from ghosthands_agent.stop import unit_limits
 from model.agent_conf import settings
@@ -95,14 +94,3 @@ def test_the_roles_places_are_the_agents() -> None:
     assert names["__ghosthands_baked"] == str(paths.baked_image)
     assert str(paths.log_shipper).startswith(names["__ghosthands_log_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
     assert paths.compose_file.name == "docker-compose.prod.yml"
-
-
-def test_the_compose_file_has_the_agents_services_on_its_ports() -> None:
-    text = (ROLE / "templates/docker-compose.prod.yml.j2").read_text()
-    services = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "1", text))["services"]
-    assert services.keys() == {API, WORKER, DEPLOY_SERVER}
-    assert services[API]["environment"]["GH_API_PORT"] == str(API_PORT)
-    assert services[WORKER]["environment"]["GH_WORKER_PORT"] == str(WORKER_PORT)
-    assert services[DEPLOY_SERVER]["environment"]["GH_DEPLOY_PORT"] == str(DEPLOY_PORT)
-    assert "healthcheck" not in services[WORKER]
-    assert {service["network_mode"] for service in services.values()} == {"host"}
