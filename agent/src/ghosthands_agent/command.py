@@ -20,7 +20,7 @@ T = TypeVar("T")
 PASSED_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "LANG")
 OUTPUT_BYTES = 1 << 20
 KILL_SECONDS = 0.4  # a killed process exits within milliseconds
-SUBCOMMANDS = frozenset("compose image inspect kill ps pull stop try-restart up version".split())
+SUBCOMMANDS = frozenset("compose image inspect kill ps pull rm stop try-restart up update version".split())
 
 
 @dataclass(frozen=True)

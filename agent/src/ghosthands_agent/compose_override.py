@@ -28,4 +28,5 @@ def compose_override(settings: Settings, docker_config: str) -> str:
 
 def _service(grace: float) -> dict[str, object]:
     # on-failure: after a reboot docker must not start a worker before boot has checked that the instance stays.
-    return {"restart": "on-failure", "stop_grace_period": f"{grace:.0f}s"}
+    # stop_signal: docker starts a process again that exits after any other signal, whatever the image says.
+    return {"restart": "on-failure", "stop_grace_period": f"{grace:.0f}s", "stop_signal": "SIGTERM"}

@@ -31,7 +31,11 @@ KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
     ),
     (r"(?i)no matching manifest|exec format error", "WrongArchitecture", True),
     (r"(?i)invalid reference format", "InvalidReference", True),
-    (r"(?i)no such container|container \S+ is not running", "NotRunning", True),
+    (
+        r"(?i)no such container|container \S+ is not running|removal of container \S+ is already in progress",
+        "NotRunning",
+        True,
+    ),
     (r"(?i)address already in use|port is already allocated", "AddressInUse", False),
     (r"(?i)i/o timeout|context deadline exceeded|tls handshake timeout", "Timeout", False),
     (r"(?i)no such host|connection refused|connection reset", "NoConnection", False),

@@ -76,3 +76,13 @@ class Paths:
     def flags(self) -> Path:
         """The flags of ports.Records."""
         return self.run / "flags.json"
+
+    @property
+    def worker_guard(self) -> Path:
+        """The guard that boot writes. Its directory is mounted into the worker."""
+        return self.project / "worker-guard/drain_guard.ts"
+
+    @property
+    def proc(self) -> Path:
+        """The kernel's list of processes and sockets."""
+        return self.root / "proc"

@@ -8,7 +8,7 @@ be killed in any call.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
@@ -171,17 +171,25 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """A compose service's container.
+    """A container that runs a service.
 
     Attributes:
         state: as docker reports it: `created`, `running`, `restarting`, `paused`, `removing`, `exited`, `dead`.
         exit_code: of its last process; meaningless while one runs.
         health: `healthy`, `unhealthy`, `starting`; empty without a health check.
+        container: its id.
+        name: its name, for operators.
+        foreign: whether compose did not start it: deploy-server, Kamal or a person did.
+        listens: whether its process listens on the worker's port. False also where that cannot be read.
     """
 
     state: str
     exit_code: int = 0
     health: str = ""
+    container: str = ""
+    name: str = ""
+    foreign: bool = False
+    listens: bool = False
 
     @property
     def runs(self) -> bool:
@@ -194,32 +202,50 @@ class Service:
         return self.state in ("created", "exited", "dead")
 
 
-WORKER, API, DEPLOY_SERVER = "worker", "api", "deploy-server"  # the compose file's services
+WORKER, API, DEPLOY_SERVER = SERVICES = "worker", "api", "deploy-server"  # the compose file's services
 
 
 class Compose(Protocol):
-    """`docker compose` on the project: its file, the override, the `.env`. Calls other than tasks: at most 5 s.
+    """`docker compose` on the project (its file, the override, the `.env`), and every container of its services.
 
-    Raises Unavailable.
+    A container belongs to a service if it listens on the worker's port (a worker), by compose's label, by the label
+    `gh.service` that deploy-server sets, or by the program that it runs. Calls other than tasks: at most 5 s. Raises
+    Unavailable.
     """
 
-    def up(self) -> Task[None]:
-        """Start `up --detach --wait`. It changes only what differs. A second one waits for the first to finish."""
+    def up(self, services: Collection[str] = SERVICES) -> Task[None]:
+        """Start `up --detach --wait` of these services. It changes only what differs.
+
+        A second one waits for the first to finish.
+        """
 
     def terminate(self, service: str) -> None:
-        """Send one SIGTERM to the service's process (docker kill), if it has one.
+        """Send one SIGTERM to the process of each of the service's containers (docker kill), if it has one.
 
-        Docker does not start the process again after it exits.
+        Docker does not start a process again after it exits, nor one that it was about to start again.
         """
 
     def stop(self, services: Collection[str], grace: float) -> Task[None]:
-        """Start `stop`: SIGTERM to each, SIGKILL after `grace` seconds. Missing and stopped services are no error.
+        """Start `stop` of all their containers: SIGTERM to each, SIGKILL after `grace` seconds.
 
-        An `up` in progress is killed first, also one that a killed agent left behind.
+        Missing and stopped services are no error. An `up` in progress is killed first, also one that a killed agent
+        left behind.
         """
 
+    def remove(self, containers: Collection[str], grace: float) -> Task[None]:
+        """Start the same for single containers, by id, and remove them. Missing ones are no error."""
+
     def services(self) -> Mapping[str, Service]:
-        """Every container of the project by service, also exited ones. A service without a container is absent."""
+        """The container of each service, also an exited one. A service without a container is absent.
+
+        Of several it is the first of `containers`.
+        """
+
+    def containers(self) -> Mapping[str, Sequence[Service]]:
+        """All containers of each service. For the worker the one that listens on its port comes first.
+
+        Then those with a process, and the one that listened last before others that have exited.
+        """
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ What a call does is here. How long it takes, whether it fails or the agent is ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ghosthands_agent.ports import (
     API,
     DEPLOY_SERVER,
+    SERVICES,
     WORKER,
     BootRecord,
     FileName,
@@ -238,7 +239,7 @@ class SimulatedImages(Port):
 
 
 class SimulatedCompose(Port):
-    def up(self) -> SimulatedTask[None]:
+    def up(self, services: Collection[str] = SERVICES) -> SimulatedTask[None]:
         configuration = self.host.files.get("environment", "") + self.host.files.get("override", "")
 
         def up() -> None:
@@ -309,6 +310,12 @@ class SimulatedCompose(Port):
             }
 
         return self.caller.call("services", services)
+
+    def containers(self) -> Mapping[str, Sequence[Service]]:
+        return {name: [service] for name, service in self.services().items()}
+
+    def remove(self, containers: Collection[str], grace: float) -> SimulatedTask[None]:
+        raise AssertionError("the modelled host has no container that somebody else started")
 
     def _check_docker(self, command: str) -> None:
         if not self.host.docker_up:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from ghosthands_agent.compose import DockerCompose
 from ghosthands_agent.docker import Docker, DockerImages
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import API, WORKER, Refused, Service, Unavailable
+from localcloud.testing import free_port
 from unit.tasks import result_of
 
 pytestmark = pytest.mark.docker
@@ -54,6 +55,10 @@ def _yaml(text: str) -> str:
 
 def states(services: Mapping[str, Service]) -> dict[str, str]:
     return {name: service.state for name, service in services.items()}
+
+
+def ended(service: Service) -> tuple[str, int]:
+    return service.state, service.exit_code
 
 
 @pytest.fixture
@@ -100,7 +105,7 @@ def test_sigterm_reaches_the_worker_alone_and_docker_does_not_start_it_again(
     while project.services()[WORKER].runs:
         assert time.monotonic() < began + 10
     time.sleep(0.5)
-    assert project.services()[WORKER] == Service("exited", exit_code=7)
+    assert ended(project.services()[WORKER]) == ("exited", 7)
     assert project.services()[API].runs
     project.terminate(WORKER)  # not running: no error
     project.terminate("no-such-service")
@@ -111,7 +116,7 @@ def test_a_stop_waits_its_grace_and_then_kills(paths: Paths, image: str, project
     write_project(paths, image, worker=IGNORES_SIGTERM)
     result_of(project.up())
     result_of(project.stop([WORKER], 1))
-    assert project.services()[WORKER] == Service("exited", exit_code=137)
+    assert ended(project.services()[WORKER]) == ("exited", 137)
     assert project.services()[API].runs
     result_of(project.stop([WORKER, API, "deploy-server"], 1))
     assert states(project.services()) == {"api": "exited", "worker": "exited"}
@@ -126,7 +131,7 @@ def test_a_stop_needs_neither_the_env_nor_a_valid_compose_file(
     paths.environment.unlink()
     paths.compose_file.write_text("services: [\n")
     result_of(project.stop([WORKER], 5))
-    assert project.services()[WORKER] == Service("exited", exit_code=7)
+    assert ended(project.services()[WORKER]) == ("exited", 7)
 
 
 def test_a_stop_ends_an_up_that_is_under_way(paths: Paths, image: str, project: DockerCompose) -> None:
@@ -201,6 +206,102 @@ def test_a_value_of_the_env_reaches_neither_arguments_nor_errors(
     assert str(caught.value) == "docker compose up: exit 1"
 
 
+#: As deploy-server creates it: no label of compose's, and a policy by which docker starts it again.
+RAW = ("--label", "gh.service=worker", "--restart", "unless-stopped", "--network", "host")
+
+
+@pytest.fixture
+def raw(image: str) -> Iterator[Callable[..., str]]:
+    """Start a container without compose; its id."""
+    started: list[str] = []
+
+    def start(*options: str, program: str = EXITS) -> str:
+        command = ["docker", "run", "--detach", *options, image, "/bin/busybox", "sh", "-c", program]
+        started.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+        return started[-1]
+
+    yield start
+    subprocess.run(["docker", "rm", "--force", *started], check=True, capture_output=True)
+
+
+def wait(condition: Callable[[], object], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_what_listens_on_the_workers_port_is_the_worker_and_composes_comes_second(
+    paths: Paths, image: str, raw: Callable[..., str]
+) -> None:
+    write_project(paths, image)
+    port = free_port()
+    paths = type(paths)(paths.root, worker_port=port)
+    (paths.root / "proc").symlink_to("/proc")
+    project = DockerCompose(Docker(paths), paths)
+    result_of(project.up())
+    (composes,) = project.containers()[WORKER]
+    assert (composes.foreign, composes.listens) == (False, False)
+    listener = raw("--network", "host", program=f"/bin/busybox nc -ll -p {port} -e /bin/busybox true & {EXITS}")
+    wait(lambda: project.services()[WORKER].container == listener)
+    first, second = project.containers()[WORKER]
+    assert (first.foreign, first.listens, first.runs) == (True, True, True)
+    assert second == composes
+    project.terminate(WORKER)
+    wait(lambda: all(each.down for each in project.containers()[WORKER]))
+    assert project.services()[WORKER].container == listener, "the one that listened last"
+
+
+@pytest.mark.parametrize("policy", ["unless-stopped", "always", "on-failure"])
+def test_a_worker_that_somebody_else_started_gets_the_signal_and_stays_down(
+    paths: Paths, raw: Callable[..., str], policy: str
+) -> None:
+    """Whatever signal its image names: docker starts a process again that exits after another one."""
+    project = DockerCompose(Docker(paths), paths)
+    container = raw(*RAW, "--restart", policy, "--stop-signal", "INT")
+    worker = project.services()[WORKER]
+    assert (worker.container, worker.foreign, worker.runs) == (container, True, True)
+    project.terminate(WORKER)
+    wait(lambda: project.services()[WORKER].down)
+    time.sleep(0.5)
+    assert ended(project.services()[WORKER]) == ("exited", 7)
+
+
+def test_a_worker_that_docker_is_about_to_start_again_stays_down(paths: Paths, raw: Callable[..., str]) -> None:
+    project = DockerCompose(Docker(paths), paths)
+    raw(*RAW, program="exit 1")
+    wait(lambda: project.services()[WORKER].state == "restarting")
+    project.terminate(WORKER)
+    wait(lambda: project.services()[WORKER].down)
+    time.sleep(1.5)
+    assert project.services()[WORKER].down
+
+
+def test_containers_of_others_are_stopped_and_removed(
+    paths: Paths, image: str, project: DockerCompose, raw: Callable[..., str]
+) -> None:
+    write_project(paths, image)
+    result_of(project.up())
+    workers = {raw(*RAW), raw(*RAW, program=IGNORES_SIGTERM)}
+    api = raw("--label", "gh.service=api", "--network", "host")
+    result_of(project.remove([*workers, "0" * 64], 1))
+    (left,) = project.containers()[WORKER]
+    assert (left.foreign, left.runs) == (False, True)
+    assert {each.container for each in project.containers()[API]} > {api}
+    result_of(project.stop([API, WORKER], 1))
+    assert all(each.down for found in project.containers().values() for each in found)
+    result_of(project.remove([api], 1))
+    assert {each.foreign for each in project.containers()[API]} == {False}
+
+
+def test_up_starts_single_services_without_those_that_they_depend_on(
+    paths: Paths, image: str, project: DockerCompose
+) -> None:
+    write_project(paths, image)
+    result_of(project.up([WORKER]))
+    assert states(project.services()) == {"worker": "running"}
+
+
 def test_an_image_is_present_or_not(paths: Paths, image: str) -> None:
     images = DockerImages(Docker(paths), paths)
     assert images.present(image)
@@ -228,9 +329,9 @@ def test_a_docker_that_is_down_is_unavailable(paths: Paths, monkeypatch: pytest.
     docker = Docker(paths)
     with pytest.raises(Unavailable, match=r"^docker image inspect: DockerDown$"):
         DockerImages(docker, paths).present("any:tag")
-    with pytest.raises(Unavailable, match=r"^docker compose ps: DockerDown$"):
+    with pytest.raises(Unavailable, match=r"^docker ps: DockerDown$"):
         DockerCompose(docker, paths).services()
-    with pytest.raises(Unavailable, match=r"^docker compose stop: DockerDown$"):
+    with pytest.raises(Unavailable, match=r"^docker ps: DockerDown$"):
         result_of(DockerCompose(docker, paths).stop([WORKER], 1))
     with pytest.raises(Unavailable, match=r"^docker ps: DockerDown$"):
         DockerCompose(docker, paths).terminate(WORKER)

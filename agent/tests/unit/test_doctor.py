@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from ghosthands_agent.doctor import CHECKS, NO_HOOK, NO_INSTANCE, Finding, doctor, examine, table
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import BootRecord
+from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER, BootRecord
 from ghosthands_agent.records import RunRecords
 from model.agent_conf import conf
 from unit.fake_http import Reply, Request, fake_server
+from unit.test_containers import by_compose
 from unit.test_imds import Service
 from unit.test_worker import STATUS
 
@@ -42,10 +43,7 @@ case "$*" in
 "version --format {{.Server.Version}}") echo 26.1.0 ;;
 "compose version --short") echo 2.40.3 ;;
 "image inspect --format {{.Id}} -- registry.internal:5000/ghosthands:1") echo sha256:00 ;;
-"compose --project-name ghosthands ps --all --format json")
-    for service in worker api deploy-server; do
-        echo "{\\"Service\\":\\"$service\\",\\"State\\":\\"running\\",\\"ExitCode\\":0}"
-    done ;;
+"ps --all --no-trunc --format "*) cat "${0%/*}/containers" ;;
 *) echo "unexpected command: $*" >&2; exit 64 ;;
 esac
 """
@@ -133,6 +131,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthyHos
         paths.compose_file.write_text("services: {}\n")
         paths.environment.touch(0o600)
         (tmp_path / "bin/docker").write_text(DOCKER)
+        (tmp_path / "bin/containers").write_text("\n".join(by_compose(name) for name in (WORKER, API, DEPLOY_SERVER)))
         (tmp_path / "bin/docker").chmod(0o755)
         RunRecords(paths).write_boot(BootRecord("completed", "", "", 0, 0.0, {"facts": 1.5}))
         with socket.socket(socket.AF_UNIX) as display:
