@@ -5,7 +5,7 @@ It may be run again at any time: files are written only where they differ, and C
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,8 +14,12 @@ from .environment import BadSecret, environment
 from .log_shipper import log_shipper_configuration
 from .paths import Paths
 from .ports import (
+    API,
+    DEPLOY_SERVER,
     NO_ACTIVE_ACTION,
+    SERVICES,
     TERMINATED,
+    WORKER,
     BootRecord,
     FileName,
     Instance,
@@ -23,10 +27,13 @@ from .ports import (
     Ports,
     Procedure,
     Refused,
+    Service,
     Task,
     Unavailable,
+    WorkerStatus,
 )
 from .settings import Settings
+from .termination import worker_stop_timeout
 
 T = TypeVar("T")
 
@@ -36,6 +43,8 @@ CHECK_SECONDS = 1.0
 LONGEST_PAUSE = 5.0
 PULL_TRIES = 3  # then the baked image, if that is allowed; otherwise more tries until the deadline
 REPORT_SECONDS = 60.0
+ANSWER_SECONDS = 10.0  # a worker that docker has just started answers within a few seconds
+TAKEOVER_SECONDS = 30.0  # what boot needs after it has waited for somebody else's worker
 # A bad secret fails every new instance at once. The wait keeps the group from replacing them faster than anybody can
 # act.
 BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 60.0, 900.0
@@ -106,14 +115,16 @@ class _Boot:
         yield from self._phase("start")
         yield from self._until_available(lambda: self.ports.records.clear_flag("stopping"))
         yield from self._withdraw_if_terminating()
-        yield from self._compose_up()
+        yield from self._start_services(instance.id)
         yield from self._phase("registration")
-        yield from self._wait_for_registration(instance.id)
+        status = yield from self._wait_for_registration(instance.id)
+        yield from self._record_guard(status)
         yield from self._phase("launch_hook")
         yield from self._complete_launch_hook()
         yield from self._phase("")
         yield from self._write_record(replace(self.record, state="completed"))
-        self.ports.journal.step("boot_completed", image=image, seconds=round(sum(self.record.seconds.values()), 2))
+        seconds = round(sum(self.record.seconds.values()), 2)
+        self.ports.journal.step("boot_completed", image=image, guard=self.record.guard, seconds=seconds)
 
     def withdraw(self) -> Procedure[None]:
         self.ports.journal.step("boot_withdrawn", phase=self.record.phase)
@@ -169,7 +180,9 @@ class _Boot:
 
     def _write_files(self, instance: Instance, secret: str, image: str) -> Procedure[None]:
         yield from self._write("environment", self._environment(instance, secret, image))
-        yield from self._write("override", compose_override(self.settings, str(self.paths.docker_config)))
+        if self.settings.worker_guard != "off" and (yield from self._until_available(self.ports.files.install_guard)):
+            self.ports.journal.step("file_written", file="guard")
+        yield from self._write("override", compose_override(self.settings, self.paths))
         if (configuration := log_shipper_configuration(self.settings)) is not None:
             yield from self._write("log_shipper", configuration)
 
@@ -225,28 +238,122 @@ class _Boot:
         except PortError as error:
             self.ports.journal.step("registry_login_failed", "warning", call=error.call, code=error.code)
 
-    def _compose_up(self) -> Procedure[None]:
+    def _start_services(self, instance_id: str) -> Procedure[None]:
+        """Start the project, in place of what somebody else has started of it: two workers on a host lose jobs.
+
+        A worker of somebody else that is busy is never cut off: it is replaced once it is idle, or stays.
+        """
+        found = yield from self._containers()
+        if any(each.foreign for containers in found.values() for each in containers):
+            live = yield from self._live_foreign_workers(instance_id)
+            yield from self._remove(_to_replace((yield from self._containers()), live))
+            if live:
+                yield from self._compose_up((API, DEPLOY_SERVER))
+                if not (yield from self._wait_until_idle(live)):
+                    self.ports.journal.step("foreign_worker_stays", "error", containers=_names(live))
+                    return
+                yield from self._remove(live)
+        yield from self._compose_up(SERVICES)
+
+    def _containers(self) -> Procedure[Mapping[str, Sequence[Service]]]:
+        return (yield from self._until_available(self.ports.compose.containers))
+
+    def _running_workers(self) -> Procedure[list[Service]]:
+        return [each for each in (yield from self._containers()).get(WORKER, ()) if each.runs]
+
+    def _live_foreign_workers(self, instance_id: str) -> Procedure[list[Service]]:
+        """The containers of others of which one is the worker that answers as this instance's; else none.
+
+        It is one, unless the owner of the port cannot be read.
+        """
+        until = self.now + ANSWER_SECONDS
+        while True:
+            self._check_termination()
+            workers = yield from self._running_workers()
+            listening = [each for each in workers if each.listens] or workers
+            if not (live := [each for each in listening if each.foreign]):
+                return []
+            try:
+                return live if _is_registered(self.ports.worker.status(), instance_id) else []
+            except Unavailable:
+                if self.now >= until:
+                    return []
+            yield CHECK_SECONDS
+
+    def _wait_until_idle(self, live: list[Service]) -> Procedure[bool]:
+        """Wait until somebody else's worker is idle or has ended; False if it is busy until boot has to go on."""
+        until, ids, logged = self.deadline - TAKEOVER_SECONDS, {each.container for each in live}, False
+        while self.now < until:
+            self._check_termination()
+            try:
+                busy = self.ports.worker.status().busy
+            except Unavailable:  # also if its process is busy with a browser
+                busy = any(each.container in ids for each in (yield from self._running_workers()))
+            if not busy:
+                return True
+            if not logged:
+                logged = True
+                self.ports.journal.step(
+                    "foreign_worker_busy", "warning", containers=_names(live), seconds_left=round(until - self.now)
+                )
+            yield POLL_SECONDS
+        return False
+
+    def _remove(self, containers: list[Service]) -> Procedure[None]:
+        """Stop containers, with the time that a worker needs to release a job, and remove them."""
+        if containers:
+            self.ports.journal.step("containers_replaced", "warning", containers=_names(containers))
+            ids, grace = [each.container for each in containers], worker_stop_timeout(self.settings)
+            yield from self._repeat(lambda: self.ports.compose.remove(ids, grace))
+
+    def _compose_up(self, services: Collection[str]) -> Procedure[None]:
+        yield from self._repeat(lambda: self.ports.compose.up(services))
+
+    def _repeat(self, start: Callable[[], Task[None]]) -> Procedure[None]:
+        """A task's end; it is started again while it is unavailable."""
         while True:
             try:
-                yield from self._wait_for(self.ports.compose.up())
+                yield from self._wait_for(start())
                 return
             except Unavailable as error:
                 yield from self._pause_after(error)
 
-    def _wait_for_registration(self, instance_id: str) -> Procedure[None]:
-        """Wait until the worker answers with this instance's id."""
+    def _wait_for_registration(self, instance_id: str) -> Procedure[WorkerStatus]:
+        """Wait until the worker answers with this instance's id; its status."""
         found = "no answer"
         while self.now < self.deadline:
             self._check_termination()
             try:
                 status = self.ports.worker.status()
-                if status.instance_id == status.worker_id == instance_id:
-                    return
+                if _is_registered(status, instance_id):
+                    return status
                 found = "another id"
             except Unavailable as error:
                 found = error.code
             yield POLL_SECONDS
         raise Failed(f"worker status: {found}")
+
+    def _record_guard(self, status: WorkerStatus) -> Procedure[None]:
+        """Record whether the worker that answers has the guard. Raises Failed if it is required and absent.
+
+        The worker answers only once the guard has attached or given up, so its first status is final.
+        """
+        guard = yield from self._guard(status)
+        absent = guard not in ("attached", "off")
+        self.record = replace(self.record, guard=guard)
+        self.ports.journal.step("worker_guard", "error" if absent else "info", guard=guard)
+        if absent and self.settings.worker_guard == "required":
+            raise Failed(f"worker guard {guard}")
+
+    def _guard(self, status: WorkerStatus) -> Procedure[str]:
+        if status.guarded:
+            return "attached"
+        if self.settings.worker_guard == "off":
+            return "off"
+        worker = (yield from self._until_available(self.ports.compose.services)).get(WORKER)
+        if worker is not None and worker.foreign:
+            return f"absent: container {worker.name} was started by somebody else"
+        return f"absent: {status.guard_absence}"
 
     def _complete_launch_hook(self) -> Procedure[None]:
         if (hook := self.settings.launch_hook) is None:
@@ -340,3 +447,22 @@ class _Boot:
             return
         if target == TERMINATED or flags.keys() & DRAIN_FLAGS:
             raise Withdrawn
+
+
+def _is_registered(status: WorkerStatus, instance_id: str) -> bool:
+    return status.instance_id == status.worker_id == instance_id
+
+
+def _to_replace(found: Mapping[str, Sequence[Service]], live: list[Service]) -> list[Service]:
+    """What has to go before compose starts anything: what others started, except the worker that answers.
+
+    And compose's worker beside that one. Without the port it ends at once, and docker starts it again: each time it
+    takes a job and loses it.
+    """
+    spared, taken = {each.container for each in live}, any(each.listens for each in live)
+    others = [(name, each) for name in SERVICES for each in found.get(name, ()) if each.container not in spared]
+    return [each for name, each in others if each.foreign or (taken and name == WORKER)]
+
+
+def _names(containers: list[Service]) -> str:
+    return ",".join(each.name for each in containers)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from .paths import Paths
 from .ports import API, DEPLOY_SERVER, WORKER
 from .settings import Settings
 from .termination import OTHERS_GRACE_SECONDS, worker_stop_timeout
 
 DOCKER_CONFIG_IN_CONTAINER = "/run/ghosthands/docker-config"
+GUARD_IN_CONTAINER = "/run/ghosthands/worker-guard"
+LAUNCHER = "packages/ghosthands/src/workers/workerLauncher.ts"
 
 
-def compose_override(settings: Settings, docker_config: str) -> str:
-    """The override's text: JSON, which is YAML.
-
-    :param docker_config: the host's directory with docker's logins. The directory is mounted rather than the file,
-        since the container would keep the old file after a rename.
-    """
+def compose_override(settings: Settings, paths: Paths) -> str:
+    """The override's text: JSON, which is YAML."""
     services = {name: _service(OTHERS_GRACE_SECONDS) for name in (API, DEPLOY_SERVER)}
     services[WORKER] = _service(worker_stop_timeout(settings))
     services[DEPLOY_SERVER] |= {
         "environment": {"DOCKER_CONFIG": DOCKER_CONFIG_IN_CONTAINER},
-        "volumes": [{"type": "bind", "source": docker_config, "target": DOCKER_CONFIG_IN_CONTAINER, "read_only": True}],
+        "volumes": [_mount(paths.docker_config, DOCKER_CONFIG_IN_CONTAINER)],
     }
+    if settings.worker_guard != "off":
+        guard = f"{GUARD_IN_CONTAINER}/{paths.worker_guard.name}"
+        services[WORKER] |= {
+            "command": ["bun", "--preload", guard, LAUNCHER],
+            "volumes": [_mount(paths.worker_guard.parent, GUARD_IN_CONTAINER)],
+        }
     return json.dumps({"services": services}, indent=2, sort_keys=True) + "\n"
+
+
+def _mount(folder: Path, target: str) -> dict[str, object]:
+    """A directory of the host. Not a file: the container would keep the old one after a rename."""
+    return {"type": "bind", "source": str(folder), "target": target, "read_only": True}
 
 
 def _service(grace: float) -> dict[str, object]:

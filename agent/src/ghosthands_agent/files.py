@@ -30,6 +30,7 @@ class FileKind:
 SECRET = FileKind(0o600, inherit_owner=True)
 PLAIN = FileKind(0o644, inherit_owner=True)
 PUBLIC = FileKind(0o644, inherit_owner=False)
+GUARD = Path(__file__).with_name("drain_guard.ts")
 
 
 def replace(path: Path, text: str, kind: FileKind) -> bool:
@@ -40,13 +41,21 @@ def replace(path: Path, text: str, kind: FileKind) -> bool:
     """
     call = f"write {path.name}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         if _is_current(path, text, kind):
             return False
         _write_and_rename(path, text.encode(), kind)
     except OSError as problem:
         raise Unavailable(call, error_name(problem)) from None
     return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Create the directory and those above it, with their mode whatever the process's umask is."""
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
 
 
 def error_name(problem: OSError) -> str:
@@ -112,7 +121,13 @@ class ProjectFiles:
             "log_shipper": (paths.log_shipper, PLAIN),
         }
 
+        self._guard = paths.worker_guard
+
     def write(self, name: FileName, text: str) -> bool:
         """See ports.Files."""
         path, kind = self._files[name]
         return replace(path, text, kind)
+
+    def install_guard(self) -> bool:
+        """See ports.Files."""
+        return replace(self._guard, GUARD.read_text(encoding="utf-8"), PUBLIC)

@@ -334,6 +334,11 @@ class Files(Protocol):
         Raises Unavailable (disk full, read-only).
         """
 
+    def install_guard(self) -> bool:
+        """The same for the worker's guard, whose text is part of the agent. Everybody may read it; only root may write
+        to its directory, which the worker mounts.
+        """
+
 
 @dataclass(frozen=True)
 class BootRecord:

@@ -353,6 +353,12 @@ class SimulatedWorker(Port):
 
 class SimulatedFiles(Port):
     def write(self, name: FileName, text: str) -> bool:
+        return self._write(name, text)
+
+    def install_guard(self) -> bool:
+        return self._write("guard", "the worker's guard")
+
+    def _write(self, name: str, text: str) -> bool:
         def write() -> bool:
             if self.host.now < self.host.disk_full_until:
                 raise Unavailable(f"write {name}", "ENOSPC")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ghosthands_agent import files
-from ghosthands_agent.files import PUBLIC, SECRET, ProjectFiles, replace
+from ghosthands_agent.files import GUARD, PUBLIC, SECRET, ProjectFiles, replace
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Unavailable
 from localcloud.testing import wait_until
@@ -57,7 +57,7 @@ def test_a_file_with_the_same_content_is_not_written(tmp_path: Path) -> None:
     assert replace(file, "A=1\n", SECRET)
     before = file.stat()
     assert not replace(file, "A=1\n", SECRET)
-    assert file.stat() == before
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert replace(file, "A=2\n", SECRET)
     assert file.read_text() == "A=2\n"
 
@@ -160,3 +160,16 @@ def test_the_files_of_boot_have_their_paths_and_modes(tmp_path: Path) -> None:
     assert written.write("log_shipper", "{}\n")
     assert (mode(paths.environment), mode(paths.override), mode(paths.log_shipper)) == (0o600, 0o644, 0o644)
     assert not written.write("environment", "A=1\n")
+
+
+def test_the_workers_guard_may_be_read_by_everybody_whatever_the_umask(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    files, before = ProjectFiles(paths), os.umask(0o077)
+    try:
+        assert files.install_guard()
+    finally:
+        os.umask(before)
+    assert paths.worker_guard.read_bytes() == GUARD.read_bytes()
+    folders = (paths.worker_guard.parent, paths.project)
+    assert [mode(path) for path in (paths.worker_guard, *folders)] == [0o644, 0o755, 0o755]
+    assert not files.install_guard()

@@ -8,14 +8,20 @@ import subprocess
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, compose_override
+from ghosthands_agent.compose_override import DOCKER_CONFIG_IN_CONTAINER, GUARD_IN_CONTAINER, compose_override
+from ghosthands_agent.files import GUARD
 from ghosthands_agent.journal_file import line
 from ghosthands_agent.log_shipper import JOURNAL, log_shipper_configuration
+from ghosthands_agent.paths import Paths
 from model.agent_conf import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVICES = {name: {"image": "i", "restart": "unless-stopped"} for name in ("api", "worker", "deploy-server")}
+SERVICES: dict[str, dict[str, object]] = {
+    name: {"image": "i", "restart": "unless-stopped", "entrypoint": []} for name in ("api", "worker", "deploy-server")
+}
+SERVICES["worker"] |= {"command": ["bun", "worker.ts"], "volumes": ["/tmp/.X11-unix:/tmp/.X11-unix"]}
 
 
 def merged(folder: Path, override: str) -> dict[str, dict[str, object]]:
@@ -37,19 +43,19 @@ def merged(folder: Path, override: str) -> dict[str, dict[str, object]]:
 
 
 def test_docker_starts_no_worker_by_itself_after_a_reboot(tmp_path: Path) -> None:
-    services = merged(tmp_path, compose_override(SETTINGS, "/opt/ghosthands/docker-config"))
+    services = merged(tmp_path, compose_override(SETTINGS, Paths()))
     assert {name: service["restart"] for name, service in services.items()} == dict.fromkeys(SERVICES, "on-failure")
 
 
 def test_the_override_gives_a_worker_the_time_to_release_its_job(tmp_path: Path) -> None:
-    worker = merged(tmp_path, compose_override(replace(SETTINGS, stop_grace_seconds=5), "/d"))["worker"]
+    worker = merged(tmp_path, compose_override(replace(SETTINGS, stop_grace_seconds=5), Paths()))["worker"]
     assert worker["stop_grace_period"] == "40s"
-    worker = merged(tmp_path, compose_override(replace(SETTINGS, drain_policy="sigterm"), "/d"))["worker"]
+    worker = merged(tmp_path, compose_override(replace(SETTINGS, drain_policy="sigterm"), Paths()))["worker"]
     assert worker["stop_grace_period"] == "35m0s"
 
 
 def test_the_deploy_server_sees_the_directory_of_logins_and_cannot_write_there(tmp_path: Path) -> None:
-    server = merged(tmp_path, compose_override(SETTINGS, "/opt/ghosthands/docker-config"))["deploy-server"]
+    server = merged(tmp_path, compose_override(SETTINGS, Paths()))["deploy-server"]
     assert server["environment"] == {"DOCKER_CONFIG": DOCKER_CONFIG_IN_CONTAINER}
     mount = {
         "type": "bind",
@@ -58,6 +64,33 @@ def test_the_deploy_server_sees_the_directory_of_logins_and_cannot_write_there(t
         "read_only": True,
     }
     assert mount.items() <= server["volumes"][0].items()  # type: ignore[index]
+
+
+def test_the_worker_runs_with_the_guard_which_it_cannot_write(tmp_path: Path) -> None:
+    """`entrypoint: []` in the image's file: its entrypoint would start more workers."""
+    for wanted in ("preferred", "required"):
+        settings = replace(SETTINGS, worker_guard=wanted)
+        worker = merged(tmp_path, compose_override(settings, Paths()))["worker"]
+        launcher = "packages/ghosthands/src/workers/workerLauncher.ts"
+        command: Any = worker["command"]
+        assert command == ["bun", "--preload", "/run/ghosthands/worker-guard/drain_guard.ts", launcher]
+        assert worker["entrypoint"] == []
+        volumes: Any = worker["volumes"]
+        assert [volume["target"] for volume in volumes] == ["/tmp/.X11-unix", GUARD_IN_CONTAINER]
+        mount = {"source": "/opt/ghosthands/worker-guard", "target": "/run/ghosthands/worker-guard", "read_only": True}
+        assert {"type": "bind", **mount}.items() <= volumes[1].items()
+        assert Path(GUARD_IN_CONTAINER, GUARD.name) == Path(command[2])
+
+
+def test_without_the_guard_the_worker_runs_as_the_image_says(tmp_path: Path) -> None:
+    worker = merged(tmp_path, compose_override(replace(SETTINGS, worker_guard="off"), Paths()))["worker"]
+    assert (worker["command"], worker["entrypoint"]) == (["bun", "worker.ts"], [])
+    assert len(worker["volumes"]) == 1  # type: ignore[arg-type]
+
+
+def test_docker_takes_the_agents_signal_for_a_stop_whatever_the_image_says(tmp_path: Path) -> None:
+    services = merged(tmp_path, compose_override(SETTINGS, Paths()))
+    assert {service["stop_signal"] for service in services.values()} == {"SIGTERM"}
 
 
 def test_without_a_log_group_nothing_is_shipped() -> None:
