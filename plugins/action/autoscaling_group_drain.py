@@ -41,8 +41,9 @@ class ActionModule(FleetAction):
             raise AnsibleActionFail(str(error)) from None
         if last.retained:
             raise AnsibleActionFail(
-                f"{name} holds {len(last.retained)} instances whose drain failed: {', '.join(last.retained)}. "
-                "Look at them first: a job may have been cut short. "
+                f"{name} retains {len(last.retained)} instances: {', '.join(last.retained)}. "
+                "A job may be lost, or the agent failed: see their journals first "
+                "(journalctl -u ghosthands-watch; event=job_lost names the job). "
                 "Then terminate them with the group: -e fleet_force_delete=true"
             )
         if not last.drained:

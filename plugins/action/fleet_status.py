@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.status import read_status
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import from_result
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.status import MISSING
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.status import table
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
@@ -19,10 +22,11 @@ class ActionModule(FleetAction):
     def run(self, tmp: str | None = None, task_vars: Vars | None = None) -> Vars:
         """The result that ../modules/fleet_status.py documents."""
         result: Vars = super().run(tmp, task_vars)
-        known, args, settings = self._begin(task_vars or {}, {})
+        known, args, settings = self._begin(task_vars or {}, {"registry": {"type": "dict"}})
+        registry = None if args["registry"] is None else from_result(args["registry"])
         account = self._account(args)
         try:
-            rows = read_status(account.start, account.call, settings)
+            rows = read_status(account.start, account.call, settings, registry, time.time())
         except AwsError as error:
             raise AnsibleActionFail(str(error)) from None
         heading = f"[{known['inventory_hostname']}] {settings['fleet_region']}"

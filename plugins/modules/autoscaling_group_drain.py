@@ -16,7 +16,7 @@ description:
     termination hook and is gone. Shows the progress.
   - Removes instances' protection from scale-in. The termination hook still drains their workers.
   - Terminates instances in Standby, which scale-in never chooses.
-  - Fails, with what to do, if instances are left after O(timeout), or if some were retained because their drain failed.
+  - Fails, with what to do, if instances are left after O(timeout), or if some were retained.
   - If it is interrupted, the group goes on draining, and the task can be run again.
 author:
   - WeKruit (@WeKruit)

@@ -109,7 +109,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Retain instances whose drain failed, and never terminate busy workers to balance zones
+- name: Retain instances whose hook was abandoned, and never terminate busy workers to balance zones
   wekruit.ghosthands.autoscaling_group_settings:
     name: gh-worker-asg
     on_hook_abandon: retain

@@ -13,9 +13,14 @@ version_added: 0.1.0
 short_description: Show the resources of a fleet and their state
 description:
   - Reads everything that the playbooks create and prints it as a table in the runbook's order, missing or not.
+  - An instance that waits in a lifecycle hook is shown with how long it has been waiting.
   - Read-only. It never reads a secret's value.
 author:
   - WeKruit (@WeKruit)
+options:
+  registry:
+    description: The result of M(wekruit.ghosthands.worker_registry_info). With it, the jobs of instances are shown too.
+    type: dict
 attributes:
   check_mode:
     description: It changes nothing.

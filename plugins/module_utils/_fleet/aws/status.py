@@ -10,8 +10,16 @@ from collections.abc import Callable, Iterator
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, GroupInstance
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    Group,
+    GroupInstance,
+    waiting_since,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.status import MISSING, Row
+
+ACTIVITIES = 100  # one page; those in progress come first
 
 
 def _repository(call: Call, s: read.Settings) -> Iterator[Row]:
@@ -63,11 +71,18 @@ def _launch_template(call: Call, s: read.Settings) -> Iterator[Row]:
     yield Row("§3", "launch template", found["LaunchTemplateId"], f"version {latest['VersionNumber']}, {image}")
 
 
-def _group(call: Call, s: read.Settings) -> Iterator[Row]:
+def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) -> Iterator[Row]:
     group = read.group(call, s)
     yield Row("§4", "group", s["fleet_group_name"], _group_state(group) if group else MISSING)
-    for instance in group.instances if group else ():
-        yield Row("§4", "instance", instance.id, _instance_state(instance))
+    instances = group.instances if group else ()
+    waiting = any(instance.state.endswith(":Wait") for instance in instances)
+    activities = autoscaling.activities(call, s["fleet_group_name"], ACTIVITIES) if waiting else ()
+    for instance in instances:
+        since = waiting_since(activities, instance.id) if instance.state.endswith(":Wait") else 0.0
+        worker = registry.worker(instance.id) if registry else None
+        unknown = "unknown" if since and registry and not registry.reachable else None
+        state = _instance_state(instance, now - since if since else 0.0, worker.job_id if worker else unknown)
+        yield Row("§4", "instance", instance.id, state)
 
 
 def _group_state(group: Group) -> str:
@@ -76,9 +91,16 @@ def _group_state(group: Group) -> str:
     return f"{state}, {group.status}" if group.status else state
 
 
-def _instance_state(i: GroupInstance) -> str:
-    words = [i.state, i.health.lower(), i.zone, f"version {i.template_version or '-'}"]
-    return ", ".join([*words, "protected"] if i.protected else words)
+def _instance_state(i: GroupInstance, waiting: float, job: str | None) -> str:
+    words = [
+        f"{i.state} for {duration(waiting)}" if waiting else i.state,
+        i.health.lower(),
+        i.zone,
+        f"version {i.template_version or '-'}",
+        "protected" if i.protected else "",
+        f"job {job}" if job else "",
+    ]
+    return ", ".join(filter(None, words))
 
 
 def _hooks(call: Call, s: read.Settings) -> Iterator[Row]:
@@ -103,7 +125,6 @@ def _present(found: object) -> str:
 
 
 PARTS = (
-    _group,
     _hooks,
     _repository,
     _key_pair,
@@ -116,8 +137,15 @@ PARTS = (
 )
 
 
-def read_status(start: Callable[..., read.Future], call: Call, s: read.Settings) -> list[Row]:
-    """Everything that the playbooks create, in the runbook's order, missing or not. Raises AwsError."""
-    parts = [start(lambda part: list(part(call, s)), part) for part in PARTS]
+def read_status(
+    start: Callable[..., read.Future], call: Call, s: read.Settings, registry: Registry | None, now: float
+) -> list[Row]:
+    """Everything that the playbooks create, in the runbook's order, missing or not. Raises AwsError.
+
+    :param registry: where instances' jobs are looked up. None: it was not read.
+    :param now: seconds since the epoch.
+    """
+    group = start(lambda: list(_group(call, s, registry, now)))
+    parts = [group, *(start(lambda part: list(part(call, s)), part) for part in PARTS)]
     rows = [row for part in parts for row in part.result()]
     return sorted(rows, key=lambda row: int(row.section[1:]))

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.group_history import failed_launches
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.registry import STALE_SECONDS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread, waiting_since
@@ -21,6 +22,10 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fo
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prices import hourly
 
 SLACK_SECONDS = 120.0  # between what an agent does last and the state that Auto Scaling shows
+# Jobs run for 30 to 1800 s, and a drain begins somewhere within one: half the limit is more than most have left, and
+# still leaves time to act.
+LONGEST_JOB_SECONDS = 1800.0
+TERMINATING = "Terminating:Wait"
 
 
 @check("instances-healthy", 11)
@@ -82,19 +87,24 @@ def _current(view: View) -> Passed:
     return Passed(f"all of version {desired}")
 
 
-def _waiting(view: View, state: str, allowed: float, remedy: Remedy | str) -> Passed:
-    """Passes if no instance has been in that state for longer than `allowed` seconds."""
+def _ages(view: View, state: str) -> dict[str, float | None]:
+    """Instance in that state -> for how many seconds. None: since before the oldest activity that AWS lists."""
     since = {instance.id: waiting_since(view.activities, instance.id) for instance in view.group.in_state(state)}
-    # An instance without an activity began to wait before the oldest activity that AWS lists.
-    ages = {id: view.now - began if began else None for id, began in since.items()}
+    return {id: view.now - began if began else None for id, began in since.items()}
+
+
+def _waiting(view: View, state: str, allowed: float, remedy: Callable[[Sequence[str]], Remedy]) -> Passed:
+    """Passes if no instance is in that state for longer than `allowed` seconds; `remedy` gets the ids of those."""
+    ages = _ages(view, state)
     if stuck := {id: age for id, age in ages.items() if age is None or age > allowed}:
         listed = ", ".join(
             f"{id} for {duration(age) if age is not None else 'longer than activities are listed'}"
+            f"{f' ({_job(view, id)})' if state == TERMINATING else ''}"
             for id, age in sorted(stuck.items())[:5]
         )
         raise Failed(
             f"{count(len(stuck), 'instance')} in {state} for longer than {duration(allowed)}: {listed}.",
-            remedy,
+            remedy(sorted(stuck)),
             seconds=ages,
         )
     waiting = (f"{id} for {duration(age or 0)} of {duration(allowed)}" for id, age in sorted(ages.items())[:5])
@@ -108,29 +118,94 @@ def _pending(view: View) -> Passed:
         view,
         "Pending:Wait",
         view.settings["fleet_boot_timeout_seconds"] + SLACK_SECONDS,
-        "See why it does not boot, on the instance: ghosthands-agent doctor; journalctl -u ghosthands-boot. "
-        "When the hook times out, the group replaces it.",
+        lambda stuck: Remedy(
+            "See why it does not boot, on the instance: ghosthands-agent doctor; journalctl -u ghosthands-boot. "
+            "When the hook times out, the group replaces it."
+        ),
     )
+
+
+@check("instances-draining", 11, "warning")
+def _draining(view: View) -> Passed:
+    """No drain lasts longer than half its limit, or 30 minutes; an error if its worker sends no heartbeats any more.
+
+    A drain that exceeds its limit is left to instances-terminating.
+    """
+    limit = view.settings["fleet_drain_limit_seconds"]
+    usual = min(limit / 2, LONGEST_JOB_SECONDS)
+    ages = {id: age for id, age in _ages(view, TERMINATING).items() if age is not None and age <= _longest_drain(view)}
+    workers = {id: view.registry_read.worker(id) if view.registry_read else None for id in ages}
+    silent = [id for id, row in workers.items() if row and min(ages[id], row.heartbeat_age) > STALE_SECONDS]
+    long = sorted({*silent, *(id for id, age in ages.items() if age > usual)})
+    if not long:
+        return Passed(f"{count(len(ages), 'drain')} under way", {"seconds": ages})
+    listed = "; ".join(f"{id} for {duration(ages[id])} of {duration(limit)}, {_job(view, id)}" for id in long[:5])
+    raise Failed(
+        f"{count(len(long), 'instance')} draining for longer than usual: {listed}.",
+        _terminate_now(
+            view,
+            long,
+            "A job that waits for a person (awaiting_review) ends when it is submitted or cancelled in VALET. "
+            "Where heartbeats have stopped, see on the instance: journalctl -u ghosthands-watch; docker logs of the "
+            "worker.",
+        ),
+        severity="error" if silent else "",
+        drains={
+            id: {
+                "seconds": ages[id],
+                "left_seconds": max(0.0, limit - ages[id]),
+                "job": row.job_id if (row := workers[id]) else None,
+                "heartbeat_age_seconds": row.heartbeat_age if row else None,
+            }
+            for id in long
+        },
+    )
+
+
+def _job(view: View, instance: str) -> str:
+    """What the registry says about the job of an instance, for people."""
+    try:
+        row = view.registry.worker(instance)
+    except Skipped as reason:
+        return f"job unknown ({reason})"
+    if row is None:
+        return "no worker in the registry"
+    return f"job {row.job_id or 'none'}, {row.status}, heartbeat {duration(row.heartbeat_age)} ago"
 
 
 @check("instances-terminating", 11)
 def _terminating(view: View) -> Passed:
     """No instance waits for the termination hook for longer than a drain may take."""
-    first = next(iter(view.group.in_state("Terminating:Wait")), None)
+    return _waiting(
+        view,
+        TERMINATING,
+        _longest_drain(view),
+        lambda stuck: _terminate_now(
+            view, stuck, "See why its drain does not end, on the instance: journalctl -u ghosthands-watch."
+        ),
+    )
+
+
+def _longest_drain(view: View) -> float:
+    return float(view.settings["fleet_drain_limit_seconds"] + view.settings["fleet_stop_grace_seconds"] + SLACK_SECONDS)
+
+
+def _terminate_now(view: View, ids: Sequence[str], text: str) -> Remedy:
+    """A remedy: what to do first, and how to terminate instances whose hook waits without waiting for their jobs."""
     complete = (
         "autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE "
         f"--auto-scaling-group-name {view.group.name} "
-        f"--lifecycle-hook-name {view.settings['fleet_termination_hook_name']} "
-        f"--instance-id {first.id if first else 'INSTANCE'}"
+        f"--lifecycle-hook-name {view.settings['fleet_termination_hook_name']} --instance-id"
     )
-    allowed = view.settings["fleet_drain_limit_seconds"] + view.settings["fleet_stop_grace_seconds"] + SLACK_SECONDS
-    text = "See why its drain does not end, on the instance: journalctl -u ghosthands-watch. "
-    return _waiting(view, "Terminating:Wait", allowed, view.aws(f"{text}To terminate it without its job:", complete))
+    return view.aws(
+        f"{text} To terminate it now (with the drain guard its job is put back into the queue, without it is lost):",
+        *(f"{complete} {id}" for id in ids[:5]),
+    )
 
 
 @check("instances-retained", 11, "warning")
 def _retained(view: View) -> str:
-    """No instance is retained after a drain that failed."""
+    """No instance is retained: its job may be lost, or its agent failed."""
     retained = view.group.in_state("Terminating:Retained")
     if retained:
         price = 24 * sum(hourly(view.settings["fleet_region"], instance.type) or 0.0 for instance in retained)
@@ -140,9 +215,10 @@ def _retained(view: View) -> str:
         )
         ids = [instance.id for instance in retained]
         raise Failed(
-            f"{count(len(ids), 'instance')} kept because the drain failed: {first_of(ids)}.{cost}",
+            f"{count(len(ids), 'instance')} retained, as a job may be lost or the agent failed: {first_of(ids)}.{cost}",
             view.aws(
-                "Look at them (a job may have been cut short), then terminate them:",
+                "See their journals (journalctl -u ghosthands-watch; event=job_lost names the job, which nobody sends "
+                "again), then terminate them:",
                 *(f"{terminate} {id}" for id in ids[:5]),
             ),
             instances=ids,

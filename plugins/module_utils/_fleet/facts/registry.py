@@ -60,6 +60,11 @@ class Registry:
     now: str = ""
     """the database's clock, ISO 8601, UTC"""
 
+    def worker(self, instance: str) -> WorkerRow | None:
+        """The worker of an instance that is not offline: of several, the one with the latest heartbeat."""
+        running = (row for row in self.rows if row.instance_id == instance and row.status != "offline")
+        return min(running, key=lambda row: row.heartbeat_age, default=None)
+
 
 # column -> field of WorkerRow, in the order of a result's row
 COLUMNS = {

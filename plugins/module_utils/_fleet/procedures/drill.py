@@ -361,10 +361,8 @@ class Drill:
                 f"--instance-id {self.terminated} --no-should-decrement-desired-capacity"
             )
             raise DrillFailed(
-                f"{self.terminated} was retained after {took}: its agent gave the drain up, "
-                "or never completed the hook",
-                "Look at it: a job may have been cut short, and journalctl -u ghosthands-watch says why. "
-                "Then terminate it:",
+                f"{self.terminated} was retained after {took}: a job may be lost, or its agent failed",
+                "See its journal (journalctl -u ghosthands-watch; event=job_lost names the job). Then terminate it:",
                 command,
             )
 

@@ -82,15 +82,13 @@ def _price(
 
 def _instances(group: Group, fleet: Fleet, registry: Registry | None, now: float) -> list[dict[str, Any]]:
     instances = {} if isinstance(fleet.instances, Unread) else fleet.instances
-    rows = registry.rows if registry else ()
-    workers = {row.instance_id: row for row in rows if row.instance_id and row.status != "offline"}
     waiting = {
         instance.id: waiting_since(_activities(fleet), instance.id)
         for instance in group.instances
         if instance.state.endswith(":Wait")
     }
     return [
-        _instance(instance, instances.get(instance.id), workers.get(instance.id))
+        _instance(instance, instances.get(instance.id), registry.worker(instance.id) if registry else None)
         | {"state_seconds": round(now - since, 1) if (since := waiting.get(instance.id)) else None}
         for instance in group.instances
     ]
