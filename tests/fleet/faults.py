@@ -133,7 +133,7 @@ def no_instances(fleet: HealthyFleet) -> None:
 
 
 def retained(fleet: HealthyFleet) -> None:
-    """An instance whose drain failed."""
+    """An instance whose agent abandoned the hook."""
     fleet.terminate(fleet.in_service()[0], "ABANDON")
 
 
@@ -142,6 +142,12 @@ def pending_drain(fleet: HealthyFleet) -> None:
     fleet.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=fleet.in_service()[0], ShouldDecrementDesiredCapacity=False
     )
+
+
+def silent_drains(there: Registry) -> Registry:
+    """With draining workers that have sent no heartbeat for long."""
+    silent = (replace(row, heartbeat_age=400.0) if row.status == "draining" else row for row in there.rows)
+    return replace(there, rows=tuple(silent))
 
 
 def pending_launch(fleet: HealthyFleet) -> None:
@@ -281,6 +287,21 @@ def _images() -> Iterator[Fault]:
         "the image's agent reads another schema",
         "image-schema",
         lambda f: f.tag(IMAGE, "ghosthands:agent-schema", "1"),
+        by_hand=lambda f: f.add_image(),
+        remaining=REPLACE,
+        slow=True,
+    )
+
+    def older_release(fleet: HealthyFleet) -> None:
+        fleet.tag(IMAGE, "ghosthands:agent-schema", "2")
+        fleet.relaunch_with_agent_conf(
+            lambda text: text.replace("SCHEMA=3\n", "SCHEMA=2\n").replace("WORKER_GUARD=preferred\n", "")
+        )
+
+    yield Fault(
+        "an older release made the image and the user data",
+        "image-schema",
+        older_release,
         by_hand=lambda f: f.add_image(),
         remaining=REPLACE,
         slow=True,
@@ -566,6 +587,7 @@ def _agents() -> Iterator[Fault]:
     yield conf("agents read another secret", "agent-secret", "SECRET_ID", "ghosthands/worker/other")
     yield conf("agents use another region", "agent-region", "REGION", "eu-west-1")
     yield conf("agents have another drain policy", "agent-drain-policy", "DRAIN_POLICY", "sigterm")
+    yield conf("workers boot without the guard", "agent-worker-guard", "WORKER_GUARD", "off")
 
 
 def _environment() -> Iterator[Fault]:
@@ -681,7 +703,16 @@ def _instances() -> Iterator[Fault]:
         manual=ON_A_HOST,
     )
     yield Fault("a drain does not finish", "instances-terminating", pending_drain, later(3000))
-    yield Fault("an instance is retained because its drain failed", "instances-retained", retained, playbook=True)
+    yield Fault("a drain lasts longer than usual", "instances-draining", pending_drain, later(1200))
+    yield Fault(
+        "a draining worker sends no heartbeats",
+        "instances-draining",
+        pending_drain,
+        Inputs({}, later=400, registry=silent_drains),
+        severity="error",
+        slow=True,
+    )
+    yield Fault("an instance is retained: its agent abandoned the hook", "instances-retained", retained, playbook=True)
     yield Fault("a busy worker is not protected", "instances-shielded", inputs=first_row(job_id=JOB))
     yield Fault("an idle worker is protected", "instances-idle-shielded", protect)
 
@@ -763,6 +794,18 @@ def _hosts() -> Iterator[Fault]:
         manual=ON_A_HOST,
         severity="warning",
     )
+    for check, severity, problem in (
+        ("guard", "error", "the worker runs without the drain guard: WorkerLauncher has no releaseClaimedJobs"),
+        ("workers", "error", "two workers run on this host: ghosthands-worker-1, gh-worker"),
+        ("dispatch_mode", "warning", "JOB_DISPATCH_MODE is legacy: two workers may claim one job"),
+    ):
+        yield Fault(
+            f"a host's {check.replace('_', ' ')} is not right",
+            f"host-{check.replace('_', '-')}",
+            inputs=first_host(doctor_finding("secret"), doctor_finding(check, problem, severity)),
+            manual=ON_A_HOST,
+            severity=severity,
+        )
 
 
 FAULTS: tuple[Fault, ...] = tuple(

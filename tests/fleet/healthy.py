@@ -144,11 +144,19 @@ class HealthyFleet(Fleet):
 
     def in_service(self) -> list[str]:
         """Ids of the group's instances in service."""
-        return sorted(i["InstanceId"] for i in self.group().get("Instances", []) if i["LifecycleState"] == "InService")
+        return self._in_state("InService")
+
+    def _in_state(self, state: str) -> list[str]:
+        return sorted(i["InstanceId"] for i in self.group().get("Instances", []) if i["LifecycleState"] == state)
 
     def registry(self) -> Registry:
-        """A registry in which every instance in service has an idle worker with a recent heartbeat."""
-        return Registry(True, "", tuple(worker(i) for i in self.in_service()), (), may_write=False)
+        """Workers with a recent heartbeat: idle on instances in service, draining with a job on those that drain."""
+        idle = (worker(i) for i in self.in_service())
+        draining = (
+            worker(i, status="draining", job_id=f"0f8fad5b-d9cb-469f-a165-{number:012d}")
+            for number, i in enumerate(self._in_state("Terminating:Wait"))
+        )
+        return Registry(True, "", (*idle, *draining), (), may_write=False)
 
     def host_answers(self) -> tuple[Host, ...]:
         """What the doctor returns on each instance if nothing is wrong."""

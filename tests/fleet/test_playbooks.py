@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -228,6 +230,16 @@ def test_status_shows_missing_and_existing_resources(running_fleet: HealthyFleet
     assert whole["§10"] == {"gh-worker-local-valet-autoscale"}
 
 
+def test_status_shows_how_long_an_instance_has_been_draining(running_fleet: HealthyFleet) -> None:
+    running_fleet.restore()
+    instance = running_fleet.in_service()[0]
+    running_fleet.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=instance, ShouldDecrementDesiredCapacity=False
+    )
+    run = finished(running_fleet.play("playbooks/status.yml"))
+    assert re.search(rf"^§4 .* {instance} +Terminating:Wait for \d+ s, healthy", run.stdout, re.MULTILINE), run.stdout
+
+
 @pytest.mark.slow
 def test_unusual_but_valid_values_are_set_and_then_do_not_differ(cloud: PlaybookCloud) -> None:
     odd: dict[str, Any] = {
@@ -241,7 +253,12 @@ def test_unusual_but_valid_values_are_set_and_then_do_not_differ(cloud: Playbook
         "fleet_key_name": "",
         "fleet_group_metrics": False,
         "fleet_launch_hook": True,
+        "fleet_worker_guard": False,  # as YAML reads an unquoted off
     }
     finished(cloud.play("site.yml", **odd))
+    user_data = cloud.client("ec2").describe_launch_template_versions(
+        LaunchTemplateName=TEMPLATE, Versions=["$Latest"]
+    )["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]
+    assert "WORKER_GUARD=off\n" in base64.b64decode(user_data).decode()
     assert cloud.group("gh worker/1 = a+b@c")["DesiredCapacity"] == 2
     assert_no_change(cloud, "site.yml", ["run", "check"], **odd)

@@ -123,12 +123,12 @@ def test_a_drain_beyond_the_timeout_fails_with_advice_and_another_run_continues(
     assert_only_kept_resources(fleet)
 
 
-def test_an_instance_whose_drain_failed_is_retained_unless_forced(fleet: HealthyFleet) -> None:
+def test_an_instance_whose_hook_was_abandoned_is_retained_unless_forced(fleet: HealthyFleet) -> None:
     with repeatedly(agent(fleet, "ABANDON"), every=0.2):
         run = teardown(fleet)
     assert run.returncode != 0
-    assert f"{GROUP} holds 2 instances whose drain failed: i-" in run.message
-    assert "a job may have been cut short" in run.message
+    assert f"{GROUP} retains 2 instances: i-" in run.message
+    assert "A job may be lost, or the agent failed" in run.message
     assert {i["LifecycleState"] for i in fleet.group()["Instances"]} == {"Terminating:Retained"}
     assert "DeleteAutoScalingGroup" not in fleet.writes()
     forced = teardown(fleet, fleet_force_delete=True)

@@ -19,8 +19,9 @@ KEYS = {"id", "severity", "ok", "detail", "remedy"}
 
 
 def from_hosts(view: View) -> Iterator[Finding]:
-    """The findings, each about all instances. None where the hosts were not to be asked."""
+    """The findings, each about all instances; one that nothing is known where the hosts were not asked."""
     if view.hosts is None:
+        yield _not_asked()
         return
     silent = {
         host.instance: host.problem or "its answer cannot be understood" for host in view.hosts if not _answered(host)
@@ -37,6 +38,18 @@ def from_hosts(view: View) -> Iterator[Finding]:
 def _answered(host: Host) -> bool:
     understood = bool(host.findings) and all(isinstance(f, Mapping) and f.keys() >= KEYS for f in host.findings)
     return not host.problem and understood
+
+
+def _not_asked() -> Finding:
+    return Finding(
+        ASKED,
+        "info",
+        "Not looked at: no host was asked (fleet_host_checks), so nothing is known of what runs there, such as whether "
+        "workers have the drain guard.",
+        ok=True,
+        section=SECTION,
+        evidence={"looked": False},
+    )
 
 
 def _asked(silent: Mapping[str, str], hosts: int) -> Finding:

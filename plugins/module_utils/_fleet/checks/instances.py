@@ -145,7 +145,7 @@ def _draining(view: View) -> Passed:
         _terminate_now(
             view,
             long,
-            "A job that waits for a person (awaiting_review) ends when it is submitted or cancelled in VALET. "
+            "A job in review (awaiting_review in gh_automation_jobs) stays until the limit, others end by themselves. "
             "Where heartbeats have stopped, see on the instance: journalctl -u ghosthands-watch; docker logs of the "
             "worker.",
         ),
@@ -198,7 +198,7 @@ def _terminate_now(view: View, ids: Sequence[str], text: str) -> Remedy:
         f"--lifecycle-hook-name {view.settings['fleet_termination_hook_name']} --instance-id"
     )
     return view.aws(
-        f"{text} To terminate it now (with the drain guard its job is put back into the queue, without it is lost):",
+        f"{text} To terminate it now (the drain guard hands its job back, without the guard it is lost):",
         *(f"{complete} {id}" for id in ids[:5]),
     )
 

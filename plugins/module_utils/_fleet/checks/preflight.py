@@ -215,7 +215,8 @@ def _image_schema(inputs: Inputs) -> None:
         raise Failed(
             f"The agent in image {image.id} reads schema {image.agent_schema} of agent.conf, "
             f"but these playbooks write {SCHEMA}.",
-            "Bake an image with this release, or use the release that the image was baked with.",
+            "Bake an image with this release (make image) and adopt it (-e fleet_image=newest), "
+            "or use the release that the image was baked with.",
         )
 
 

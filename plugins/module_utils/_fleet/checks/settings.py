@@ -317,6 +317,16 @@ def _pairs(s: Settings) -> Iterator[str]:
             "fleet_worker_completes_hook is for drain policies http and sigterm: "
             "with fleet_drain_policy wait_idle the agent completes the hook."
         )
+    if s["fleet_worker_completes_hook"] and s["fleet_worker_guard"] != "off":
+        yield (
+            "fleet_worker_completes_hook needs fleet_worker_guard 'off': "
+            "beside the guard the agent completes the hook, as it alone knows whether a job was lost."
+        )
+    if s["fleet_worker_guard"] == "required" and s["fleet_drain_policy"] == "sigterm":
+        yield (
+            "fleet_worker_guard is required and fleet_drain_policy is sigterm, which does not use the guard: "
+            "write fleet_drain_policy wait_idle."
+        )
 
 
 def shared_names(mine: Settings, other: Settings) -> list[str]:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import (
     KEYS,
     OPTIONAL_KEYS,
     SCHEMA,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 
 
 @check("agent-conf", 8)
@@ -21,8 +22,12 @@ def _agent_conf(view: View) -> str:
     if template.agent_conf_problem:
         raise Failed(f"Instances boot no worker: {template.agent_conf_problem}.", view.run("site.yml"))
     if (schema := template.agent_conf.get("SCHEMA")) != SCHEMA:
+        images = view.fleet.images
+        image = None if isinstance(images, Unread) else images.get(template.image)
+        if schema and image and schema == image.agent_schema:
+            raise Skipped(f"an older release wrote it (schema {schema}) for its own image, which image-schema reports")
         raise Failed(
-            f"agent.conf has schema {schema or '(none)'}, not {SCHEMA}: every agent refuses it.",
+            f"agent.conf has schema {schema or '(none)'}, not {SCHEMA}: the image's agent refuses it.",
             view.run("site.yml"),
         )
     present = {key for key, value in template.agent_conf.items() if value or key in OPTIONAL_KEYS}
@@ -84,3 +89,10 @@ def _drain_policy(view: View) -> str:
     """agent.conf has fleet_drain_policy."""
     desired = view.settings["fleet_drain_policy"]
     return _value(view, "DRAIN_POLICY", desired, "jobs would end in another way than the operator chose")
+
+
+@check("agent-worker-guard", 8)
+def _worker_guard(view: View) -> str:
+    """agent.conf has fleet_worker_guard. Whether a worker really runs with the guard, host-guard says."""
+    desired = view.settings["fleet_worker_guard"]
+    return _value(view, "WORKER_GUARD", desired, "workers would boot with another choice than the operator's")

@@ -25,7 +25,7 @@ STATES = {
     "Terminating": "terminating",
     "Terminating:Wait": "draining, held by the termination hook",
     "Terminating:Proceed": "terminating",
-    "Terminating:Retained": "kept after an abandoned drain, still billed",
+    "Terminating:Retained": "a job may be lost or its agent failed, still billed",
     "Detaching": "leaving the group",
     "EnteringStandby": "entering standby",
     "Standby": "put into standby by an operator",
@@ -198,8 +198,8 @@ def _note(fleet: Fleet, state: str, instances: Sequence[Instance]) -> str:
     longest = max((i["state_seconds"] for i in instances if i["state_seconds"] is not None), default=None)
     notes = [STATES[state]] if STATES.get(state) else []
     if longest is not None and state != "InService":
-        timeout = fleet["hook_timeout_seconds"] if state == "Terminating:Wait" else None
-        limit = f" of {duration(timeout)}" if timeout else ""
+        most = fleet["drain_limit_seconds"] if state == "Terminating:Wait" else None
+        limit = f" of {duration(most)}" if most else ""
         notes.append(f"{'' if len(instances) == 1 else 'longest '}{duration(longest)}{limit}")
     return "; ".join(notes)
 

@@ -30,8 +30,12 @@ def doctor_finding(
     return {"id": id, "severity": severity, "ok": ok, "detail": detail, "remedy": "" if ok else "Fix it."}
 
 
-def test_where_hosts_were_not_to_be_asked_there_is_no_finding() -> None:
-    assert findings() == {}
+def test_where_hosts_were_not_asked_one_finding_says_that_nothing_is_known_of_the_guard() -> None:
+    asked = findings()["host-asked"]
+    assert findings() == {"host-asked": asked}
+    assert (asked.ok, asked.severity, asked.evidence) == (True, "info", {"looked": False})
+    assert "(fleet_host_checks)" in asked.detail
+    assert "guard" in asked.detail
 
 
 def test_healthy_hosts_give_one_finding_together() -> None:

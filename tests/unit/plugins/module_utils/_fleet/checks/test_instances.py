@@ -114,7 +114,7 @@ def test_beyond_the_limit_one_check_alone_fails_and_names_the_job(settings: dict
 
 def test_the_remedy_says_what_terminating_at_once_costs(settings: dict[str, Any]) -> None:
     remedy = draining(settings, 20 * MINUTE).remedy
-    assert "without it is lost" in remedy.text
+    assert "without the guard it is lost" in remedy.text
     assert remedy.commands == (
         "aws autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE "
         "--auto-scaling-group-name gh-worker-asg --lifecycle-hook-name gh-worker-termination --instance-id i-1 "

@@ -258,7 +258,9 @@ def test_a_drain_has_to_end_before_the_hooks_maximum(
         ({"fleet_key_public": "ssh-rsa AAAA", "fleet_key_name": ""}, {"fleet_key_name": "k"}),
         ({"fleet_valet_access_key": True}, {"fleet_valet_user_name": "valet"}),
         ({"fleet_launch_hook": True, "fleet_launch_hook_name": "gh-worker-termination"}, {"fleet_launch_hook": False}),
-        ({"fleet_worker_completes_hook": True}, {"fleet_drain_policy": "http"}),
+        ({"fleet_worker_completes_hook": True, "fleet_worker_guard": "off"}, {"fleet_drain_policy": "http"}),
+        ({"fleet_worker_completes_hook": True, "fleet_drain_policy": "http"}, {"fleet_worker_guard": "off"}),
+        ({"fleet_worker_guard": "required", "fleet_drain_policy": "sigterm"}, {"fleet_worker_guard": "preferred"}),
     ],
 )
 def test_variables_that_depend_on_each_other_have_to_agree(

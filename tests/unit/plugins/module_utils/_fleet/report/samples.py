@@ -127,7 +127,7 @@ def faulty() -> tuple[Fleet, list[Finding]]:
         instance(5, template_version="2", image=OLD, **busy(5)),
         instance(6, template_version="2", image=OLD, health="Unhealthy", worker=None),
         instance(7, "Pending:Wait", state_seconds=340.0, worker=None),
-        instance(8, "Terminating:Wait", state_seconds=4_212.0, template_version="1", image=OLD, **busy(8)),
+        instance(8, "Terminating:Wait", state_seconds=1_212.0, template_version="1", image=OLD, **busy(8)),
         instance(9, "Terminating:Retained", state_seconds=190_000.0, template_version="1", image=OLD, worker=None),
         instance(10, "Standby", worker=None),
     ]
@@ -213,7 +213,8 @@ HOLDING = [
     finding("hook", 5, detail="gh-worker-termination: terminating, 300 s, ABANDON.", timeout=300),
     finding("hook-name", 5, detail="The user data names the group's hook."),
     finding("hook-retention", 5, detail="An abandoned instance is retained."),
-    finding("hook-stuck", 5, detail="No instance waits for longer than the hook's timeout."),
+    finding("instances-draining", 11, "warning", detail="No drain under way."),
+    finding("host-guard", 11, detail="The drain guard is attached."),
     finding("role-actions", 6, detail="Simulated: the role may do all 9 actions that the agent calls."),
     finding("world-open", 7, detail="No port is open to 0.0.0.0/0 or ::/0."),
     finding("agent-conf", 8, detail="The user data is agent.conf, schema 1."),
@@ -242,19 +243,36 @@ FAILING = [
         versions=["3"],
     ),
     finding(
-        "hook-stuck",
-        5,
+        "instances-draining",
+        11,
+        "warning",
         ok=False,
-        detail="i-00000000000000008 has waited in Terminating:Wait for 1 h 10 min; its worker holds a job.",
-        remedy="See what it does, on the instance: journalctl -u ghosthands-watch. If its job is lost, terminate it:",
+        detail="1 instance draining for longer than usual: i-00000000000000008 for 20 min of 35 min, "
+        "job 6f1c0008-02d4-4e6b-9a51-3d0c77f1b2aa, draining, heartbeat 12 s ago.",
+        remedy="A job in review (awaiting_review in gh_automation_jobs) stays until the limit, others end by "
+        "themselves. To terminate it now (the drain guard hands its job back, without the guard it is lost):",
         commands=(
-            "aws autoscaling complete-lifecycle-action --region us-east-1 --auto-scaling-group-name gh-worker-asg "
-            "--lifecycle-hook-name gh-worker-termination --instance-id i-00000000000000008 "
-            "--lifecycle-action-result CONTINUE",
+            "aws autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE "
+            "--auto-scaling-group-name gh-worker-asg --lifecycle-hook-name gh-worker-termination "
+            "--instance-id i-00000000000000008 --region us-east-1",
         ),
-        instance="i-00000000000000008",
-        state="Terminating:Wait",
-        seconds=4_212,
+        drains={
+            "i-00000000000000008": {
+                "seconds": 1_212.0,
+                "left_seconds": 888.0,
+                "job": "6f1c0008-02d4-4e6b-9a51-3d0c77f1b2aa",
+                "heartbeat_age_seconds": 12.0,
+            }
+        },
+    ),
+    finding(
+        "host-guard",
+        11,
+        ok=False,
+        detail="1 of 8 hosts: i-00000000000000005: the worker runs without the drain guard: "
+        "its process was not started with it.",
+        remedy="Start boot again on an idle instance, or replace it.",
+        **{"i-00000000000000005": "the worker runs without the drain guard: its process was not started with it"},
     ),
     finding(
         "instances-version",

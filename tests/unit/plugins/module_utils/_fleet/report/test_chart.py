@@ -73,7 +73,7 @@ def test_versions_other_than_the_desired_one_get_shapes_newest_first() -> None:
 
 def test_a_block_says_how_long_its_instances_have_waited_and_how_long_they_may() -> None:
     notes = {block.state: block.note for block in drawn(samples.faulty()[0]).blocks}
-    assert notes["Terminating:Wait"] == "draining, held by the termination hook; 1 h 10 min of 5 min"
+    assert notes["Terminating:Wait"] == "draining, held by the termination hook; 20 min 12 s of 35 min"
     assert notes["Pending:Wait"] == "waiting for the launch hook; 5 min 40 s"
 
 

@@ -52,7 +52,7 @@ def test_lines_end_within_the_terminal_and_commands_stay_whole() -> None:
     lines = table(samples.faulty()[1], width=90)
     over = [line.strip() for line in lines if len(line) > 90]
     assert [line.split()[0] for line in over] == ["ansible-playbook", "aws"]
-    assert over[1].endswith("--lifecycle-action-result CONTINUE")
+    assert over[1].endswith("--instance-id i-00000000000000008 --region us-east-1")
 
 
 def test_a_narrow_terminal_still_gets_some_words_on_a_line() -> None:

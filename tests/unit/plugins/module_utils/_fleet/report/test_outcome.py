@@ -38,7 +38,7 @@ def test_the_conclusion_counts_failures_and_names_the_worst_first() -> None:
         finding("role", 6),
     ]
     assert conclusion({"name": "gh"}, found) == "2 errors, 1 warning: hook and late."
-    assert conclusion(*samples.faulty()) == "2 errors, 2 warnings: hook-name, hook-stuck, instances-version and 1 more."
+    assert conclusion(*samples.faulty()) == "2 errors, 3 warnings: hook-name, host-guard, instances-version and 2 more."
 
 
 def test_an_unknown_severity_counts_as_an_error() -> None:
