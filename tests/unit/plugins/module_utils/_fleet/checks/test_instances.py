@@ -43,7 +43,7 @@ def worker(**other: Any) -> WorkerRow:
 def findings(settings: dict[str, Any], seconds: float, read: Registry | None = None) -> dict[str, Finding]:
     """The findings about a group whose one instance has been draining for so long."""
     waiting = GroupInstance("i-1", "Terminating:Wait", "Healthy", "us-east-1a", "t3.medium", "1", protected=True)
-    parts = {
+    parts: dict[str, Any] = {
         "group": Group("gh-worker-asg", "arn:g", 0, 4, 0, instances=(waiting,)),
         "activities": (Activity("InProgress", "", "", NOW - seconds, 0.0, "i-1"),),
     }

@@ -272,8 +272,7 @@ FAILING = [
         detail="1 of 8 hosts: i-00000000000000005: the worker runs without the drain guard: "
         "its process was not started with it.",
         remedy="Start boot again on an idle instance, or replace it.",
-        **{"i-00000000000000005": "the worker runs without the drain guard: its process was not started with it"},
-    ),
+    )._replace(evidence={"i-00000000000000005": "the worker runs without the drain guard"}),
     finding(
         "instances-version",
         4,
