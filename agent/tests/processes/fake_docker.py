@@ -3,8 +3,8 @@
 `fake_docker.py FOLDER ARGUMENTS`: FOLDER is the instance's; each container has a folder in FOLDER/containers. A
 separate process (`fake_docker.py FOLDER shim NAME`) waits for the exit of a worker, as containerd's shim does, so that
 the exit code is known, and starts it again if its restart policy says so. Containers of api and deploy-server have no
-process. Of the worker's processes, FOLDER/worker.pid holds the pid of the last one, and FOLDER/signalled and
-FOLDER/exited the times at which any was first signalled and last exited.
+process. Of the worker's processes, FOLDER/worker.pid holds the pid of the last one, FOLDER/signalled and FOLDER/exited
+the times at which any was first signalled and last exited, and FOLDER/exit_code the last exit code while none runs.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Container:
             return True
         if self.state in ("running", "restarting"):
             return True
-        (self.folder / "started").unlink(missing_ok=True)
+        for file in (self.folder / "started", self.own / "exit_code"):
+            file.unlink(missing_ok=True)
         subprocess.Popen(
             [sys.executable, __file__, str(self.own), "shim", self.name],
             env=json.loads((self.own / "instance.json").read_text())["environment"],
@@ -152,6 +153,7 @@ class Container:
 
     def _exited(self, state: str, code: int) -> None:
         _write(self.own / "exited", str(time.time()))
+        _write(self.own / "exit_code", str(code))
         _write(self.folder / "exit_code", str(code))
         _write(self.folder / "state", state)
         (self.folder / "pid").unlink(missing_ok=True)

@@ -6,14 +6,16 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ghosthands_agent.containers import LIST
 from localcloud.testing import Cloud, wait_until
 from model import agent_conf
 from model.file_job_queue import FileJobQueue
@@ -25,6 +27,7 @@ ROLE = "gh-worker-role"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 SUBNETS = "subnet-010ca1c10d00000a1,subnet-010ca1c10d00000b2"
 HEARTBEAT_TIMEOUT = 30
+RAW_WORKER = "ghosthands-worker"  # deploy-server's name for the worker's container
 CANARY = "canary-7f3a91"
 SECRET_KEYS = (
     *("SUPABASE_URL", "SUPABASE_SECRET_KEY", "SUPABASE_PUBLISHABLE_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"),
@@ -194,6 +197,35 @@ class Fleet:
         """How long its worker took to exit after SIGTERM; the call that completes the hook takes a second of boto3."""
         own = self.folder / instance
         return float((own / "exited").read_text()) - float((own / "signalled").read_text())
+
+    def docker(self, instance: str, *words: str) -> str:
+        """The output of `docker` on the instance."""
+        command = [self.folder / instance / "bin/docker", *words]
+        environment = json.loads((self.folder / instance / "instance.json").read_text())["environment"]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+    def containers(self, instance: str) -> dict[str, str]:
+        """The states of the workers' containers by name."""
+        return {row["name"]: row["state"] for row in self._workers(instance)}
+
+    def _workers(self, instance: str) -> list[dict[str, str]]:
+        rows = map(json.loads, self.docker(instance, *LIST).splitlines())
+        return [row for row in rows if row["is"] == "worker"]
+
+    def deploy(self, instance: str, *, steps: Sequence[str] = ("stop", "create", "start")) -> None:
+        """Replace its worker as deploy-server does: by a container without compose's labels, which restarts by itself.
+
+        :param steps: only these, as if deploy-server had been stopped before the others.
+        """
+        if "stop" in steps:
+            for container in [row["id"] for row in self._workers(instance)]:
+                self.docker(instance, "stop", "-t", "30", container)
+                self.docker(instance, "rm", "--force", container)
+        options = ("--name", RAW_WORKER, "--label", "gh.service=worker", "--restart", "unless-stopped")
+        if "create" in steps:
+            self.docker(instance, "create", *options, "worker")
+        if "start" in steps:
+            self.docker(instance, "start", RAW_WORKER)
 
     def kill_watch(self, instance: str) -> None:
         """kill -9 of its agent's `watch`, which is started again."""
