@@ -119,7 +119,9 @@ class Instance:
 
     def by_agent(self, image: str) -> float:
         """Seconds of a process of `ghosthands-agent boot`, which ends when the worker is registered."""
-        self.paths.config.write_text(agent_conf.conf(ENDPOINT_URL=self.fleet.cloud.url, IMAGE=self.images[image]))
+        # Without the guard, whose command is the real worker's.
+        conf = agent_conf.conf(ENDPOINT_URL=self.fleet.cloud.url, IMAGE=self.images[image], WORKER_GUARD="off")
+        self.paths.config.write_text(conf)
         agent = [sys.executable, "-P", "-m", "ghosthands_agent", "--root", str(self.paths.root)]
         ports = ["--worker-port", str(self.paths.worker_port), "--api-port", str(self.paths.api_port)]
         seconds = self._timed([*agent, *ports, "boot"], {"PYTHONPATH": str(AGENT)})
