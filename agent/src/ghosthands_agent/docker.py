@@ -43,7 +43,7 @@ KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
     (r"container ([\w.-]{1,80}) is unhealthy", r"unhealthy \1", False),
     (r"container ([\w.-]{1,80}) exited \((\d{1,3})\)", r"\1 exited \2", False),
     (r"required variable ([A-Z_]{1,40}) is missing a value", r"no \1", True),  # VNC_PW of a project with a desktop
-    (r"range of CPUs is from", "TooFewCPUs", True),  # a limit above what the instance has
+    (r"(?i)range of CPUs is from", "TooFewCPUs", True),  # a limit above what the instance has
 )
 
 

@@ -51,7 +51,7 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
             "no VNC_PW",
         ),
         (
-            "Error response from daemon: range of CPUs is from 0.01 to 1.00, as there are only 1 CPUs available",
+            "Error response from daemon: Range of CPUs is from 0.01 to 1.00, as there are only 1 CPUs available",
             Refused,
             "TooFewCPUs",
         ),
