@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from ghosthands_agent.ports import BootRecord, Flag
 
 from model.job_queue import MemoryJobQueue
 from model.timeline import Timeline
-from model.worker import Worker, WorkerOptions
+from model.worker import RAW, Worker, WorkerOptions
 
 DOCKER_STOP_SECONDS = 10.0  # what dockerd and Compose give a container without a stop_grace_period
+DOCKER_RESTART_SECONDS = 90.0  # then systemd kills dockerd, and the next one kills what still runs
+DEPLOY_STOP_SECONDS = 30.0  # what deploy-server gives a container [deployment]
+RestartPolicy = Literal["on-failure", "unless-stopped"]
 
 
 class HostEnvironment(Protocol):
@@ -43,22 +47,34 @@ class HostEnvironment(Protocol):
 
 
 class Container:
-    """The worker's container. Those of api and deploy-server have no state that is worth a model.
+    """A worker's container. Those of api and deploy-server have no state that is worth a model.
 
     Attributes:
+        raw: made by deploy-server, without Compose's labels and without a guard.
+        worker: its process, if it has one.
         exit_code: of its last exit.
         life: counts starts and exits, so that what was meant for one life of it does not affect the next.
         starts: how often it was started.
         signals: how many SIGTERMs its process has received in this life.
+        acts_at: when its process acts next by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, restart_policy: RestartPolicy, *, raw: bool = False) -> None:
+        self.restart_policy = restart_policy
+        self.raw = raw
+        self.worker: Worker | None = None
         self.state: Literal["created", "running", "restarting", "exited"] = "created"
         self.exit_code = 0
         self.stopped_by_hand = True
         self.life = 0
         self.starts = 0
         self.signals = 0
+        self.acts_at = math.inf
+
+    @property
+    def is_to_restart(self) -> bool:
+        failed = self.exit_code != 0 or self.restart_policy == "unless-stopped"
+        return failed and not self.stopped_by_hand
 
 
 class Host:
@@ -71,6 +87,7 @@ class Host:
         target: `autoscaling/target-lifecycle-state` of its metadata.
         spot_action: `spot/instance-action` of its metadata.
         containers_exist: whether Compose has created the project's containers.
+        container, raw: the worker's containers: Compose's, and one that deploy-server has put in its place.
         others_run: whether api and deploy-server run.
         files, boot_record, flags: what the agent has written; the last two do not survive a boot of the system.
         images: references of the images that Docker holds.
@@ -81,7 +98,8 @@ class Host:
         last_job_ended: when it was last busy.
     """
 
-    restart_policy: Literal["on-failure", "unless-stopped"] = "on-failure"
+    restart_policy: RestartPolicy = "on-failure"
+    stop_grace_seconds = DOCKER_STOP_SECONDS  # of Compose's container of the worker
     worker_hook = ""  # the hook that the worker is configured to complete
 
     def __init__(self, environment: HostEnvironment, id: str) -> None:
@@ -95,8 +113,8 @@ class Host:
         self.docker_up = False
         self.containers_exist = False
         self.others_run = False
-        self.container = Container()
-        self.worker: Worker | None = None
+        self.container = Container(self.restart_policy)
+        self.raw: Container | None = None
         self.files: dict[str, str] = {}
         self.boot_record: BootRecord | None = None
         self.flags: dict[Flag, float] = {}
@@ -110,8 +128,8 @@ class Host:
         self.busy_since: float | None = None
         self.last_job_ended = self.timeline.now
         self._configuration = ""
-        self._worker_acts_at = math.inf
         self._boots = 0
+        self._processes = 0
         self.boot_system()
 
     @property
@@ -121,6 +139,30 @@ class Host:
     @property
     def now(self) -> float:
         return self.environment.timeline.now
+
+    @property
+    def containers(self) -> list[Container]:
+        """The worker's containers."""
+        return [self.container, self.raw] if self.raw else [self.container]
+
+    @property
+    def listener(self) -> Container | None:
+        """The container whose process listens on the worker's port."""
+        for each in (self.container, self.raw):
+            if each and each.worker and not each.worker.port_is_taken:
+                return each
+        return None
+
+    @property
+    def worker(self) -> Worker | None:
+        """The process that answers on the worker's port."""
+        listener = self.listener
+        return listener.worker if listener else None
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Every worker process."""
+        return [each.worker for each in self.containers if each.worker]
 
     # --- the system ---------------------------------------------------------------------------------------------------
 
@@ -178,9 +220,11 @@ class Host:
         if not self.alive:
             return
         self.alive = self.up = False
-        if self.worker:
-            self.worker.kill(self.now, reason or self.termination_reason or "terminated")
-            self.worker = self.busy_since = None
+        for container in self.containers:
+            if container.worker:
+                container.worker.kill(self.now, reason or self.termination_reason or "terminated")
+                container.worker = None
+        self.busy_since = None
         self.system_is_down()
         self.environment.host_terminated(self)
 
@@ -197,58 +241,74 @@ class Host:
         if changed and self.container.state == "running":
             self.kill_worker("recreated")
         if self.container.state != "running":
-            self._start_container()
+            self._start_container(self.container)
 
     def keep_image(self, reference: str) -> None:
         """`docker pull` has downloaded an image."""
         self.images.add(reference)
 
-    def _start_container(self) -> None:
-        container = self.container
+    def _start_container(self, container: Container) -> None:
         container.state, container.stopped_by_hand, container.signals = "running", False, 0
         container.life += 1
         container.starts += 1
-        self.timeline.after(self.environment.delay(1, 5), self._start_worker, container.life)
+        self.timeline.after(self.environment.delay(1, 5), self._start_worker, container, container.life)
 
-    def _start_worker(self, life: int) -> None:
-        if self.alive and self.container.life == life and self.container.state == "running":
-            self._worker_acts_at = math.inf
-            self.worker = Worker(f"{self.id}/{life}", self.environment.worker_options, self.environment.jobs, self.now)
-            self.worker_acted()
+    def _start_worker(self, container: Container, life: int) -> None:
+        if self.alive and container.life == life and container.state == "running":
+            self._processes += 1
+            name = f"{self.id}{RAW if container.raw else '/'}{self._processes}"
+            options = self.environment.worker_options
+            options = replace(options, guard=None, drains_itself=False) if container.raw else options
+            taken = self.worker is not None
+            container.acts_at = math.inf
+            container.worker = Worker(name, options, self.environment.jobs, self.now, port_is_taken=taken)
+            self.worker_acted(container)
 
-    def signal_worker(self, reason: str) -> None:
+    def signal_worker(self, reason: str, container: Container | None = None) -> None:
         """Send SIGTERM to the container's process."""
-        if self.container.state != "running":
+        container = container or self.container
+        if container.state != "running":
             return
-        self.container.signals += 1
-        if self.worker is None:
-            self._container_exited(143)
+        container.signals += 1
+        if container.worker is None:
+            self._container_exited(container, 143)
             return
-        self.worker.sigterm(self.now, reason)
-        self.worker_acted()
+        container.worker.sigterm(self.now, reason)
+        self.worker_acted(container)
 
-    def kill_worker(self, reason: str, life: int | None = None) -> None:
+    def kill_worker(self, reason: str, life: int | None = None, container: Container | None = None) -> None:
         """Send SIGKILL to the container's process (if `life` is given: of that life of the container)."""
-        if self.container.state != "running" or life not in (None, self.container.life):
+        container = container or self.container
+        if container.state != "running" or life not in (None, container.life):
             return
-        if self.worker:
-            self.worker.kill(self.now, reason)
-            self.worker_acted()
+        if container.worker:
+            container.worker.kill(self.now, reason)
+            self.worker_acted(container)
         else:
-            self._container_exited(137)
+            self._container_exited(container, 137)
 
     def crash_worker(self) -> None:
         """The worker's process ends by itself."""
-        if self.worker and self.up and not self.shutting_down:
-            self.worker.kill(self.now, "worker crashed")
-            self.worker_acted()
+        if self.listener and self.listener.worker and self.up and not self.shutting_down:
+            self.listener.worker.kill(self.now, "worker crashed")
+            self.worker_acted(self.listener)
 
-    def stop_container(self, reason: str, grace: float) -> None:
+    def stop_container(self, reason: str, grace: float, container: Container | None = None) -> None:
         """`docker stop`: SIGTERM, SIGKILL after the grace; Docker does not restart the container afterwards."""
-        self.container.stopped_by_hand = True
-        life = self.container.life
-        self.signal_worker(reason)
-        self.timeline.after(grace, self.kill_worker, reason, life)
+        container = container or self.container
+        container.stopped_by_hand = True
+        if container.state == "restarting":
+            container.state = "exited"
+        life = container.life
+        self.signal_worker(reason, container)
+        self.timeline.after(grace, self.kill_worker, reason, life, container)
+
+    def remove_containers(self, removed: list[Container]) -> None:
+        """`docker rm` of stopped containers."""
+        if self.raw in removed:
+            self.raw = None
+        if self.container in removed:
+            self.container, self._configuration = Container(self.restart_policy), ""
 
     def restart_docker(self, seconds: float) -> None:
         """Stop the daemon and start it again after that time; its containers end with it."""
@@ -257,13 +317,21 @@ class Host:
 
     def _stop_docker(self, reason: str, then: Callable[[], object]) -> None:
         self.docker_up = False
-        if self.container.state == "running":
-            life = self.container.life
-            self.signal_worker(reason)
-            self.timeline.after(DOCKER_STOP_SECONDS, self.kill_worker, reason, life)
-            self.timeline.after(DOCKER_STOP_SECONDS + 0.1, then)
+        longest = 0.4
+        for container in self.containers:
+            if container.state == "running":
+                grace = min(DOCKER_STOP_SECONDS if container.raw else self.stop_grace_seconds, DOCKER_RESTART_SECONDS)
+                longest, life = max(longest, grace), container.life
+                self.signal_worker(reason, container)
+                self.timeline.after(grace, self.kill_worker, reason, life, container)
+        self._when_stopped(self.now + longest + 0.1, then)
+
+    def _when_stopped(self, latest: float, then: Callable[[], object]) -> None:
+        """Call `then` once no container runs."""
+        if self.now >= latest or not any(container.state == "running" for container in self.containers):
+            self.timeline.after(0.1, then)
         else:
-            self.timeline.after(0.5, then)
+            self.timeline.after(0.5, self._when_stopped, latest, then)
 
     def _docker_back(self, boot: int) -> None:
         if self.up and boot == self._boots and not self.shutting_down:
@@ -275,69 +343,109 @@ class Host:
 
     def _start_docker(self) -> None:
         # dockerd restarts containers as its policies say before it answers anybody.
-        if self.containers_exist and self.container.state != "running" and self._is_to_restart():
-            self._start_container()
+        for container in self.containers:
+            if container.starts and container.state != "running" and container.is_to_restart:
+                self._start_container(container)
         self.docker_up = True
 
-    def _is_to_restart(self) -> bool:
-        failed = self.container.exit_code != 0 or self.restart_policy == "unless-stopped"
-        return failed and not self.container.stopped_by_hand
-
-    def _restart_container(self, life: int) -> None:
-        if not self.alive or self.container.life != life or self.container.state != "restarting":
+    def _restart_container(self, container: Container, life: int) -> None:
+        if not self.alive or container.life != life or container.state != "restarting":
             return
-        self.container.state = "exited"
-        if self.docker_up and not self.container.stopped_by_hand:
-            self._start_container()
+        container.state = "exited"
+        if self.docker_up and not container.stopped_by_hand:
+            self._start_container(container)
 
-    def _container_exited(self, code: int) -> None:
-        self.container.state, self.container.exit_code = "exited", code
-        self.container.life += 1
-        self.worker = None
-        if self.docker_up and self._is_to_restart():
-            self.container.state = "restarting"
-            self.timeline.after(self.environment.delay(0.1, 1), self._restart_container, self.container.life)
+    def _container_exited(self, container: Container, code: int) -> None:
+        container.state, container.exit_code = "exited", code
+        container.life += 1
+        container.worker = None
+        if self.docker_up and container.is_to_restart:
+            container.state = "restarting"
+            self.timeline.after(self.environment.delay(0.1, 1), self._restart_container, container, container.life)
+
+    # --- deploy-server ------------------------------------------------------------------------------------------------
+
+    def deploy(self) -> None:
+        """deploy-server replaces the worker's container by one of its own [deployment].
+
+        It ends where it is when deploy-server is stopped.
+        """
+        if not self._deploy_server_runs or not any(each.state == "running" for each in self.containers):
+            return
+        self.environment.log(self, "deploy-server stops the worker")
+        if self.worker:
+            self.worker.drain(self.now)
+        for container in self.containers:
+            if container.state == "running":
+                self.timeline.after(0.02, self.stop_container, "deployment", DEPLOY_STOP_SECONDS, container)
+        self.timeline.after(1.0, self._replace_containers)
+
+    @property
+    def _deploy_server_runs(self) -> bool:
+        return self.up and self.docker_up and self.others_run and not self.shutting_down
+
+    def _replace_containers(self) -> None:
+        if not self._deploy_server_runs:
+            return
+        if any(container.state == "running" for container in self.containers):
+            self.timeline.after(0.5, self._replace_containers)
+            return
+        self.container = Container(self.restart_policy)
+        self.raw = None
+        self.timeline.after(self.environment.delay(3, 10), self._start_raw)
+
+    def _start_raw(self) -> None:
+        if self._deploy_server_runs and self.raw is None:
+            self.environment.log(self, "deploy-server starts a worker")
+            self.raw = Container("unless-stopped", raw=True)
+            self._start_container(self.raw)
 
     # --- the worker ---------------------------------------------------------------------------------------------------
 
-    def worker_acted(self) -> None:
+    def worker_acted(self, container: Container) -> None:
         """Note what the worker has done after something happened to it, and when it will act next."""
-        worker, now = self.worker, self.now
+        worker, now = container.worker, self.now
         if worker is None:
             return
-        if worker.job and self.busy_since is None:
+        busy = any(each.job for each in self.workers)
+        if busy and self.busy_since is None:
             self.busy_since = now
             self.worker_took_job()
-            self.environment.log(self, "takes", worker.job.id)
-        elif worker.job is None and self.busy_since is not None:
+            self.environment.log(self, "takes", worker.job.id if worker.job else "a job")
+        elif not busy and self.busy_since is not None:
             self.busy_since, self.last_job_ended = None, now
             self.environment.log(self, "has no job any more")
         if worker.completes_hook:
             worker.completes_hook = False
             self.environment.worker_completes_hook(self)
         if worker.exit_code is not None:
-            self.environment.log(self, "worker exits with", worker.exit_code)
-            self._container_exited(worker.exit_code)
-        elif (due := worker.next_action_at(now)) < math.inf and due != self._worker_acts_at:
-            self._worker_acts_at = due
-            self.timeline.at(due, self._advance_worker, worker)
+            self.environment.log(self, f"worker {worker.process} exits with", worker.exit_code)
+            self._container_exited(container, worker.exit_code)
+        else:
+            self._plan(container, worker)
         self.environment.jobs_may_wait()
 
-    def _advance_worker(self, worker: Worker) -> None:
-        if worker is not self.worker:
+    def _plan(self, container: Container, worker: Worker) -> None:
+        due = worker.next_action_at(self.now)
+        if due < container.acts_at:
+            container.acts_at = due
+            self.timeline.at(due, self._advance_worker, container, worker, due)
+
+    def _advance_worker(self, container: Container, worker: Worker, due: float) -> None:
+        if worker is not container.worker or due != container.acts_at:
             return
+        container.acts_at = math.inf
         job = worker.job
-        self._worker_acts_at = math.inf
         worker.advance(self.now)
         if job and worker.job and worker.job is not job:  # one job directly after the other
             self.busy_since = self.last_job_ended = self.now
             self.environment.log(self, "takes", worker.job.id, "at once")
-        self.worker_acted()
+        self.worker_acted(container)
 
     def worker_took_job(self) -> None:
         """An idle worker took a job."""
 
-    def before_agent_stops_worker(self) -> None:
+    def before_agent_stops_worker(self, container: Container) -> None:
         """The agent is about to have Docker send SIGTERM to the worker."""
 
     def stop_reason(self) -> str:
@@ -348,19 +456,14 @@ class Host:
         """The agent has set or cleared a flag."""
 
     def look_at_queue(self) -> None:
-        """A job waits: an idle worker will see it at its next poll."""
-        worker = self.worker
-        if (
-            worker
-            and worker.job is None
-            and self._worker_acts_at == math.inf
-            and (due := worker.next_action_at(self.now)) < math.inf
-        ):
-            self._worker_acts_at = due
-            self.timeline.at(due, self._advance_worker, worker)
+        """A job waits, or another worker has taken one over: a worker will see it at its next poll or heartbeat."""
+        for container in self.containers:
+            if container.worker and container.worker.exit_code is None:
+                self._plan(container, container.worker)
 
     def poll_queue(self) -> None:
         """An idle worker polls the queue now."""
-        if self.worker and not self.worker.job:
-            self.worker.advance(self.now)
-            self.worker_acted()
+        listener = self.listener
+        if listener and listener.worker and not listener.worker.active:
+            listener.worker.advance(self.now)
+            self.worker_acted(listener)

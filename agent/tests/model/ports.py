@@ -5,6 +5,7 @@ What a call does is here. How long it takes, whether it fails or the agent is ki
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -26,10 +27,12 @@ from ghosthands_agent.ports import (
     Unavailable,
     WorkerStatus,
 )
+from ghosthands_agent.worker import _status as parse_status
 
-from model.host import Host
+from model.host import Container, Host
 from model.timeline import Timeline
 
+NOT_LISTENING = "ConnectionRefusedError"
 T = TypeVar("T")
 PollForEnd = Callable[[], bool]
 
@@ -249,7 +252,8 @@ class SimulatedCompose(Port):
             for line in self.host.files.get("environment", "").splitlines():
                 if line.startswith("AWS_LIFECYCLE_HOOK_NAME="):
                     self.host.worker_hook = line.partition("=")[2].strip("'\"")
-            self.host.compose_up(configuration)
+            if WORKER in services:
+                self.host.compose_up(configuration)
 
         stops = self.host.compose_stops
         return self.caller.begin("up", up)
@@ -259,12 +263,13 @@ class SimulatedCompose(Port):
 
         def terminate() -> None:
             self._check_docker("stop")
-            if service != WORKER or host.container.state in ("created", "exited"):
-                return
-            host.container.stopped_by_hand = True  # one that waits to be restarted is not restarted then
-            if host.container.state == "running":
-                host.before_agent_stops_worker()
-                host.signal_worker(host.stop_reason())
+            for container in host.containers if service == WORKER else []:
+                if container.state in ("created", "exited"):
+                    continue
+                container.stopped_by_hand = True  # one that waits to be restarted is not restarted then
+                if container.state == "running":
+                    host.before_agent_stops_worker(container)
+                    host.signal_worker(host.stop_reason(), container)
 
         self.caller.call("terminate", terminate)
 
@@ -278,44 +283,69 @@ class SimulatedCompose(Port):
 
         if WORKER not in services:
             return self.caller.begin("stop", stop_others)
-        life: list[int] = []
+        return self._stop_workers([self._id(container) for container in host.containers], grace, remove=False)
 
-        def stop_worker() -> None:
+    def remove(self, containers: Collection[str], grace: float) -> SimulatedTask[None]:
+        self.host.compose_stops += 1
+        return self._stop_workers(containers, grace, remove=True)
+
+    def services(self) -> Mapping[str, Service]:
+        return {service: found[0] for service, found in self.containers().items()}
+
+    def containers(self) -> Mapping[str, Sequence[Service]]:
+        host = self.host
+
+        def containers() -> Mapping[str, Sequence[Service]]:
+            self._check_docker("ps")
+            workers = [self._service(each) for each in host.containers if each.raw or host.containers_exist]
+            workers = [each for each in workers if each.state != "created"] or workers[:1]
+            if not host.containers_exist:
+                return {WORKER: workers} if workers else {}
+            others = "running" if host.others_run else "exited"
+            return {
+                WORKER: sorted(workers, key=lambda each: (not each.listens, not each.runs, each.down)),
+                API: [Service(others, health="healthy" if host.others_run else "")],
+                DEPLOY_SERVER: [Service(others)],
+            }
+
+        return self.caller.call("services", containers)
+
+    def _stop_workers(self, ids: Collection[str], grace: float, *, remove: bool) -> SimulatedTask[None]:
+        host = self.host
+        stopped: list[tuple[Container, int]] = []
+
+        def stop() -> None:
             self._check_docker("stop")
-            if host.container.state == "running":
-                host.before_agent_stops_worker()
-                host.stop_container(host.stop_reason(), grace)
-            elif host.container.state == "restarting":
-                host.container.stopped_by_hand = True
-            life.append(host.container.life)
+            for container in [each for each in host.containers if self._id(each) in ids]:
+                if container.state == "running":
+                    host.before_agent_stops_worker(container)
+                    host.stop_container(host.stop_reason(), grace, container)
+                elif container.state == "restarting":
+                    container.stopped_by_hand, container.state = True, "exited"
+                stopped.append((container, container.life))
 
         def is_stopped() -> bool:
             self._check_docker("stop")
-            return host.container.life != life[0] or host.container.state != "running"
+            if any(container.life == life and container.state == "running" for container, life in stopped):
+                return False
+            if remove:
+                host.remove_containers([container for container, _ in stopped])
+            return True
 
-        return self.caller.begin("stop worker", stop_worker, is_stopped)
+        return self.caller.begin("stop worker", stop, is_stopped)
 
-    def services(self) -> Mapping[str, Service]:
-        host = self.host
+    def _service(self, container: Container) -> Service:
+        return Service(
+            container.state,
+            container.exit_code,
+            container=self._id(container),
+            name=self._id(container),
+            foreign=container.raw,
+            listens=container is self.host.listener,
+        )
 
-        def services() -> Mapping[str, Service]:
-            self._check_docker("ps")
-            if not host.containers_exist:
-                return {}
-            others = "running" if host.others_run else "exited"
-            return {
-                WORKER: Service(host.container.state, host.container.exit_code),
-                API: Service(others, health="healthy" if host.others_run else ""),
-                DEPLOY_SERVER: Service(others),
-            }
-
-        return self.caller.call("services", services)
-
-    def containers(self) -> Mapping[str, Sequence[Service]]:
-        return {name: [service] for name, service in self.services().items()}
-
-    def remove(self, containers: Collection[str], grace: float) -> SimulatedTask[None]:
-        raise AssertionError("the modelled host has no container that somebody else started")
+    def _id(self, container: Container) -> str:
+        return "raw" if container.raw else "compose"
 
     def _check_docker(self, command: str) -> None:
         if not self.host.docker_up:
@@ -323,30 +353,31 @@ class SimulatedCompose(Port):
 
 
 class SimulatedWorker(Port):
-    def status(self) -> WorkerStatus:
-        def status() -> WorkerStatus:
-            worker = self.host.worker
-            if worker is None or self.host.now < self.host.worker_hangs_until:
-                raise Unavailable("worker:status", "refused" if worker is None else "Timeout")
-            return WorkerStatus(
-                worker_id=self.host.id,
-                instance_id=self.host.id,
-                active_jobs=worker.active_jobs,
-                is_running=not worker.shutting_down,
-                is_draining=worker.is_draining,
-                dispatch_mode=worker.options.mode,
-            )
+    def __init__(self, host: Host, caller: Caller) -> None:
+        super().__init__(host, caller)
+        self._parsed: dict[object, WorkerStatus] = {}  # parsing takes longer than everything else
 
-        return self.caller.call("status", status)
+    def status(self) -> WorkerStatus:
+        return self.caller.call("status", self._status)
+
+    def _status(self) -> WorkerStatus:
+        worker = self.host.worker
+        if worker is None or self.host.now < self.host.worker_hangs_until:
+            raise Unavailable("worker:status", NOT_LISTENING if worker is None else "Timeout")
+        key = worker.status_key()
+        if (status := self._parsed.get(key)) is None:
+            status = self._parsed[key] = parse_status(json.dumps(worker.status(self.host.id)))
+        return status
 
     def drain(self) -> None:
         worker = self.host.worker
 
         def drain() -> None:
-            if worker is None or worker is not self.host.worker:
-                raise Unavailable("worker:drain", "refused")
+            listener = self.host.listener
+            if worker is None or listener is None or worker is not listener.worker:
+                raise Unavailable("worker:drain", NOT_LISTENING)
             worker.drain(self.host.now)
-            self.host.worker_acted()
+            self.host.worker_acted(listener)
 
         self.caller.call("drain", drain)
 

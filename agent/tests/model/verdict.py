@@ -1,85 +1,150 @@
-"""What became of the jobs, from the events of a queue."""
+"""What became of the jobs: exactly one fate for each, from a queue's rows and events."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-from model.job_queue import JobEvent
+from model.job_queue import REVIEW_INTERRUPTED, TAKEN_FOR_CRASHED, JobEvent, MemoryJobQueue, Mode, Row
+from model.worker import DATABASE_DOWN, RAW
 
+#: How long two processes may work on one job.
+DOUBLED_LIMIT_SECONDS = 0.0
+#: finished: completed by a worker. waits: a worker will take it, or works on it. review: it needs a person, who can see
+#: that. lost: nobody goes on with it. raw: lost by a worker that deploy-server has started, which has no guard. gap: as
+#: lost, but for a reason that no drain can prevent. upstream: as lost, by what worker, VALET or deploy-server do alone.
+Fate = Literal["finished", "waits", "review", "lost", "gap", "upstream", "raw"]
 #: Reasons for which a worker process may end during a job, because no drain could have prevented it.
-NOT_PREVENTABLE = frozenset({"zone lost", "worker crashed", "docker restarted", "rebooted", "spot", "hard limit"})
-#: How long two processes may work on one job. The worker releases its job 30 s after a drain and exits 30 s after
-#: SIGTERM, so two may work on it for as long as SIGTERM comes after the drain: one restart of the agent by systemd
-#: (at most 10 s), calls that time out (at most 5 s each, IMDS and worker), delivery of the signal, the exit.
-DOUBLED_LIMIT_SECONDS = 30.0
+NOT_PREVENTABLE = frozenset({"zone lost", "worker crashed", "docker restarted", DATABASE_DOWN, "spot instance gone"})
+#: What happens to jobs without any scale-in, and which no guard changes.
+UPSTREAM = frozenset({TAKEN_FOR_CRASHED, "VALET's sweep", "port taken", "deployment"})
+#: What the row says in the end about a job that nobody goes on with.
+STATES = {
+    "pending": "waits, never sent",
+    "queued": "waits, never sent",
+    "running": "runs for ever",
+    "paused": "paused for ever",
+    "completed": "taken for completed",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of the jobs; times are seconds.
+    """What became of the jobs; times are seconds. The counts of `fates` add up to `jobs`.
 
     Attributes:
-        lost: jobs that are neither finished nor in the queue in the end, with the reason why their process ended.
+        lost: jobs with that fate, with the reason.
+        gaps, upstream, raw: the same for these fates: the reason and what the row says.
         doubled: jobs on which two processes worked for longer than the limit, with that time.
-        interrupted: jobs whose process ended for a reason that no drain can prevent, with that reason.
-        cut_off: jobs whose process ended for any other reason without releasing them, with that reason.
-        released: how often a worker released a job.
-        longest_overlap: the longest time for which two processes worked on one job.
+        doubled_raw: the same, one of them started by deploy-server.
+        claimed_twice: the same, after a legacy worker claimed a row that another one had claimed.
+        shown_failed: jobs that VALET failed while a worker went on with them and finished them.
+        cut_off: jobs whose process ended without putting them back, with the reason.
+        put_back: how often a job was put back.
+        longest_overlap: the longest time for which two processes worked on one job, double claims and raw ones aside.
     """
 
     jobs: int = 0
-    finished: int = 0
+    fates: Mapping[Fate, int] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    raw: Mapping[str, str] = field(default_factory=dict)
     doubled: Mapping[str, float] = field(default_factory=dict)
-    interrupted: Mapping[str, str] = field(default_factory=dict)
+    doubled_raw: Mapping[str, float] = field(default_factory=dict)
+    claimed_twice: Mapping[str, float] = field(default_factory=dict)
+    shown_failed: int = 0
     cut_off: Mapping[str, str] = field(default_factory=dict)
-    released: int = 0
+    put_back: int = 0
     longest_overlap: float = 0.0
 
+    @property
+    def finished(self) -> int:
+        """How many jobs a worker finished."""
+        return self.fates.get("finished", 0)
 
-def judge(events: Iterable[JobEvent], end: float, doubled_limit: float = DOUBLED_LIMIT_SECONDS) -> Verdict:
-    """Return the verdict on the events until `end`."""
-    jobs: dict[str, list[JobEvent]] = {}
-    for event in events:
-        jobs.setdefault(event.job, []).append(event)
-    lost: dict[str, str] = {}
+
+def judge(
+    queue: MemoryJobQueue,
+    end: float,
+    mode: Mode,
+    doubled_limit: float = DOUBLED_LIMIT_SECONDS,
+) -> Verdict:
+    """Return the verdict at `end`."""
+    histories: dict[str, list[JobEvent]] = {job: [] for job in queue.rows}
+    for event in queue.events:
+        histories[event.job].append(event)
+    fates = Counter[Fate]()
+    by_fate: dict[Fate, dict[str, str]] = {"lost": {}, "gap": {}, "upstream": {}, "raw": {}}
     doubled: dict[str, float] = {}
-    interrupted: dict[str, str] = {}
+    doubled_raw: dict[str, float] = {}
+    claimed_twice: dict[str, float] = {}
     cut_off: dict[str, str] = {}
-    finished = released = 0
     longest = 0.0
-    for job, history in jobs.items():
-        overlap = _overlap(history, end)
-        longest = max(longest, overlap)
+    for job, row in queue.rows.items():
+        fate, why = fate_of(queue, row, mode)
+        fates[fate] += 1
+        if fate in by_fate:
+            by_fate[fate][job] = why
+        overlap = overlap_of(histories[job], end)
+        raw = any(RAW in event.worker for event in histories[job])
         if overlap > doubled_limit:
-            doubled[job] = overlap
-        done = any(event.action == "finish" for event in history)
-        finished += done
-        released += sum(event.action == "release" for event in history)
-        left = _left_without_release(history)
-        for event in left:
-            (interrupted if event.reason in NOT_PREVENTABLE else cut_off)[job] = event.reason
-        if not done and left and history[-1] == left[-1] and left[-1].reason not in NOT_PREVENTABLE:
-            lost[job] = left[-1].reason
-    return Verdict(len(jobs), finished, lost, doubled, interrupted, cut_off, released, longest)
+            (claimed_twice if row.double_claims else doubled_raw if raw else doubled)[job] = overlap
+        if not row.double_claims and not raw:
+            longest = max(longest, overlap)
+        if reason := _cut_off(histories[job]):
+            cut_off[job] = reason
+    return Verdict(
+        jobs=len(queue.rows),
+        fates=dict(fates),
+        lost=by_fate["lost"],
+        gaps=by_fate["gap"],
+        upstream=by_fate["upstream"],
+        raw=by_fate["raw"],
+        doubled=doubled,
+        doubled_raw=doubled_raw,
+        claimed_twice=claimed_twice,
+        shown_failed=sum(row.shown_failed and row.status == "completed" for row in queue.rows.values()),
+        cut_off=cut_off,
+        put_back=sum(event.action == "release" for event in queue.events),
+        longest_overlap=longest,
+    )
 
 
-def _left_without_release(history: list[JobEvent]) -> list[JobEvent]:
-    """Where a process left the job that it still claimed: neither finished nor released."""
-    claim, left = "", []
+def fate_of(queue: MemoryJobQueue, row: Row, mode: Mode) -> tuple[Fate, str]:
+    """Return a job's fate, and for those without a good end the reason and what the row says."""
+    if row.status == "completed" and not row.reason:
+        return "finished", ""
+    if row.inside or queue.waits(row.job.id, mode):
+        return ("review" if row.status == "awaiting_review" else "waits"), ""
+    if row.status == "awaiting_review" or row.reason == REVIEW_INTERRUPTED:
+        return "review", ""
+    why = f"{row.reason}: {STATES.get(row.status, row.status)}"
+    if row.reason in NOT_PREVENTABLE:
+        return "gap", why
+    if row.reason in UPSTREAM:
+        return "upstream", why
+    return ("raw" if RAW in row.process else "lost"), why
+
+
+def _cut_off(history: Iterable[JobEvent]) -> str:
+    """Why a process last ended with the job inside, neither finished nor put back; empty if none did."""
+    inside, reason = set[str](), ""
     for event in history:
         match event.action:
             case "take":
-                claim = event.worker
-            case "release" | "recover" | "finish":
-                claim = ""
-            case "leave" if event.worker == claim:
-                left.append(event)
-    return left
+                inside.add(event.worker)
+            case "release" | "finish":
+                inside.discard(event.worker)
+            case "leave" if event.worker in inside:
+                inside.discard(event.worker)
+                reason = event.reason
+    return reason
 
 
-def _overlap(history: list[JobEvent], end: float) -> float:
+def overlap_of(history: Iterable[JobEvent], end: float) -> float:
     """The longest time for which two processes worked on the job."""
     working: dict[str, float] = {}
     longest = 0.0

@@ -19,39 +19,42 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from model.file_job_queue import FileJobQueue
-from model.worker import Worker, WorkerOptions
+from model.job_queue import MemoryJobQueue
+from model.worker import CLAIM_SECONDS, RUNNING_SECONDS, Guard, Worker, WorkerOptions
 
-HEARTBEAT_SECONDS = 10.0
 LONGEST_SLEEP_SECONDS = 0.2
 
 
 class WorkerProcess:
     """The process: one model, one lock, one HTTP server."""
 
-    def __init__(self, queue: FileJobQueue, options: WorkerOptions, speed: float, port: int) -> None:
+    def __init__(self, queue: FileJobQueue, options: WorkerOptions, port: int) -> None:
         environment = os.environ
         self.worker_id = environment.get("GH_WORKER_ID") or f"worker-{os.getpid()}"
         self.instance_id = environment.get("EC2_INSTANCE_ID", "unknown")
         self.ip = environment.get("EC2_IP", "unknown")
         self.began = time.monotonic()
-        self.speed = speed
         self.queue = queue
         self.name = f"{self.worker_id}/{os.getpid()}"
         self.lock = threading.Lock()
         self._signals = 0
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
-        self._heartbeat_at = 0.0
         signal.set_wakeup_fd(self._wake.fileno())
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"process": self}))
+        database = cast("MemoryJobQueue", queue)  # it has the same methods
+        handler = type("Handler", (_Handler,), {"process": self})
+        try:
+            self.server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        except OSError:  # the real worker binds its port after its first pickup
+            self.model = Worker(self.name, options, database, time.time(), port_is_taken=True)
+            raise
         self.server.daemon_threads = True
-        self.model = Worker(self.name, options, queue, time.time())
-        queue.register(self.name, "active", self.instance_id, self.ip, time.time())
+        self.model = Worker(self.name, options, database, time.time())
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signals += 1
@@ -66,37 +69,23 @@ class WorkerProcess:
                     self._signals -= 1
                     self.model.sigterm(now, "SIGTERM")
                 self.model.advance(now)
-                self._heartbeat(now)
                 completes_hook, self.model.completes_hook = self.model.completes_hook, False
                 due = self.model.next_action_at(now)
             if completes_hook:
-                self.queue.register(self.name, "offline", self.instance_id, self.ip, now)
                 complete_hook(self.instance_id)
             if self.model.exit_code is None:
                 self._sleep(min(max(due - time.time(), 0.0), LONGEST_SLEEP_SECONDS))
-        self.queue.register(self.name, "offline", self.instance_id, self.ip, time.time())
         return self.model.exit_code
 
     def _sleep(self, seconds: float) -> None:
         if select.select([self._woken], [], [], seconds)[0]:
             self._woken.recv(64)
 
-    def _heartbeat(self, now: float) -> None:
-        if now >= self._heartbeat_at:
-            self._heartbeat_at = now + HEARTBEAT_SECONDS / self.speed
-            self.queue.heartbeat(self.name, self.model.job.id if self.model.job else None, now)
-
     def status(self) -> dict[str, Any]:
         """`GET /worker/status`."""
         return {
-            "worker_id": self.worker_id,
-            "ec2_instance_id": self.instance_id,
+            **self.model.status(self.instance_id),
             "ec2_ip": self.ip,
-            "active_jobs": self.model.active_jobs,
-            "max_concurrent": 1,
-            "is_running": not self.model.shutting_down,
-            "is_draining": self.model.is_draining,
-            "dispatch_mode": self.model.options.mode,
             "asg_name": os.environ.get("AWS_ASG_NAME"),
             "uptime_ms": int((time.monotonic() - self.began) * 1000),
         }
@@ -105,7 +94,6 @@ class WorkerProcess:
         """`POST /worker/drain`."""
         with self.lock:
             self.model.drain(time.time())
-        self.queue.register(self.name, "draining", self.instance_id, self.ip, time.time())
         self._wake.send(b"!")
         return {"status": "draining", "active_jobs": self.model.active_jobs, "worker_id": self.worker_id}
 
@@ -168,11 +156,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--drains-itself", action="store_true", help="not today's worker: drain and SIGTERM wait for the end of the job"
     )
+    parser.add_argument("--guard", action="store_true", help="with the kit's guard in its process")
     options = parser.parse_args(arguments)
     if not 0 < options.speed < math.inf:
         parser.error("--speed is a number above 0")
-    worker = WorkerOptions(options.mode, options.drains_itself).sped_up(options.speed)
-    return WorkerProcess(FileJobQueue(options.queue), worker, options.speed, options.port).run()
+    guard = Guard(delay_seconds=5.0 / options.speed) if options.guard else None
+    worker = WorkerOptions(
+        options.mode, guard, options.drains_itself, claim_seconds=CLAIM_SECONDS, running_seconds=RUNNING_SECONDS
+    )
+    return WorkerProcess(FileJobQueue(options.queue), worker.sped_up(options.speed), options.port).run()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from ghosthands_agent.containers import LIST
 from localcloud.testing import Cloud, wait_until
 from model import agent_conf
 from model.file_job_queue import FileJobQueue
+from model.job_queue import Mode
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parents[1]
@@ -53,19 +54,28 @@ class Fleet:
     Args:
         mode: the workers' dispatch mode.
         speed: how many times as fast as real workers these are.
+        guard: whether the workers have the guard in their process.
         conf: keys of agent.conf that differ.
     """
 
     program = "processes.instance"  # what an instance runs
 
     def __init__(
-        self, folder: Path, mode: str = "queue", speed: float = 1.0, conf: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        mode: str = "queue",
+        speed: float = 1.0,
+        conf: Mapping[str, str] | None = None,
+        *,
+        guard: bool = False,
     ) -> None:
         self.folder = folder
         self.cloud: Cloud
-        self.jobs = FileJobQueue(folder / "jobs.sqlite")
+        self.dispatch_mode: Mode = "queue" if mode == "queue" else "legacy"
+        self.jobs = FileJobQueue(folder / "jobs")
         self._conf = conf or {}
-        options = ["--queue", str(folder / "jobs.sqlite"), "--mode", mode, "--speed", str(speed)]
+        options = ["--queue", str(folder / "jobs"), "--mode", mode, "--speed", str(speed)]
+        options += ["--guard"] if guard else []
         worker = {"worker": [sys.executable, "-m", "model.worker_process", *options], "cwd": str(TESTS)}
         (folder / "worker.json").write_text(json.dumps(worker))
 

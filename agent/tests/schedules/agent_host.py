@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ghosthands_agent import boot, drain, stop, watch
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Ports
 from ghosthands_agent.settings import Settings
+from ghosthands_agent.termination import worker_stop_timeout
+from model.host import Container, RestartPolicy
 
 from schedules.agent_service import AgentService, Procedure
 from schedules.fleet_host import FleetHost
@@ -45,7 +48,7 @@ class AgentHost(FleetHost):
         able_seconds: for how long the agent has been able to see the target state and to call the API.
     """
 
-    restart_policy: Literal["on-failure", "unless-stopped"] = "on-failure"
+    restart_policy: RestartPolicy = "on-failure"
 
     def __init__(
         self, fleet: SimulatedFleet, id: str, zone: str, *, procedures: Procedures, settings: Settings
@@ -55,6 +58,7 @@ class AgentHost(FleetHost):
         self.boots = 0
         self.boot_began = now
         self.able_seconds = 0.0
+        self.stop_grace_seconds = worker_stop_timeout(settings)
         self._able_since = now
         self._able = False
         self._able_at_heartbeat = self._able_at_job = 0.0
@@ -147,19 +151,22 @@ class AgentHost(FleetHost):
     def stop_reason(self) -> str:
         if self.shutting_down:
             return self.shutting_down
-        if self.spot_action:
+        if self.notice_at is not None:
             return "spot"
         now = self.now + self.services["watch"].lag
-        begins = [
-            self.boot_began + moment for flag, moment in self.flags.items() if flag in ("requested", "terminated")
-        ]
-        begins += [self.waiting_since] if self.waiting_since is not None else []
-        if begins and now - min(begins) >= self.settings.drain_limit_seconds:
+        if now - self.drain_began() >= self.settings.drain_limit_seconds:
             return "hard limit"
         return NO_REASON
 
-    def before_agent_stops_worker(self) -> None:
-        self.fleet.agent_stops_worker(self)
+    def drain_began(self) -> float:
+        begins = [
+            self.boot_began + moment for flag, moment in self.flags.items() if flag in ("requested", "terminated")
+        ]
+        begins += [each for each in (self.waiting_since, self.notice_at) if each is not None]
+        return min(begins, default=math.inf)
+
+    def before_agent_stops_worker(self, container: Container) -> None:
+        self.fleet.agent_stops_worker(self, container)
 
     def stops_without_reason(self) -> bool:
         return self.stop_reason() == NO_REASON

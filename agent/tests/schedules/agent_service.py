@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from ghosthands_agent.ports import NO_ACTIVE_ACTION, Ports, Refused, Scalar, Unavailable
 from ghosthands_agent.settings import Settings
 from model.agent_conf import SECRET
-from model.ports import CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
+from model.ports import NOT_LISTENING, CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
 
 from localcloud import fleet
 
@@ -224,12 +224,13 @@ class AgentService:
             raise Unavailable("worker:status", "Timeout")
         if name == "drain":
             if worker is None or hangs:
-                raise Unavailable("worker:drain", "refused")
+                raise Unavailable("worker:drain", NOT_LISTENING if worker is None else "Timeout")
+            self.host.fleet.agent_drains_worker(self.host)
             self._spend(0.01)
 
     def _status_answered(self) -> None:
         worker = self.host.worker
-        idle = worker is not None and worker.job is None
+        idle = worker is not None and not worker.active_jobs
         if self.host.target == "Terminated" and idle and self.host.fleet.job_after_idle_reading(self.host):
             self._spend(0.02)  # the answer is on its way, and not true any more
 

@@ -5,16 +5,18 @@ The rules must catch every one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ghosthands_agent.ports import WORKER, FileName, Flag, Ports, Result, Unavailable, WorkerStatus
+from ghosthands_agent.ports import WORKER, FileName, Flag, Ports, Result, Service, Unavailable, WorkerStatus
 from ghosthands_agent.settings import Settings
 from model.agent_conf import TERMINATION_HOOK
+from model.ports import NOT_LISTENING
 
 from schedules.agent_host import Procedures
 from schedules.agent_service import Procedure
+from schedules.schedule import Schedule
 
 Change = Callable[[Ports], Ports]
 
@@ -102,14 +104,99 @@ def kills_a_busy_worker(ports: Ports) -> Ports:
     return replace(ports, worker=Replaced(ports.worker, status=status))
 
 
-def drains_a_busy_legacy_worker(ports: Ports) -> Ports:
-    """The worker releases its job 30 s later and goes on with it."""
+def drains_a_busy_worker_without_a_guard(ports: Ports) -> Ports:
+    """A legacy worker releases its job 30 s later and goes on with it."""
 
     def status() -> WorkerStatus:
         status = ports.worker.status()
         if status.busy and ports.metadata.target_state() == "Terminated":
             ports.worker.drain()
         return replace(status, is_draining=False)
+
+    return replace(ports, worker=Replaced(ports.worker, status=status))
+
+
+def posts_no_drain(ports: Ports) -> Ports:
+    return replace(ports, worker=Replaced(ports.worker, drain=_do_nothing))
+
+
+def sends_two_signals(ports: Ports) -> Ports:
+    def terminate(service: str) -> None:
+        ports.compose.terminate(service)
+        ports.compose.terminate(service)
+
+    def status() -> WorkerStatus:
+        status = ports.worker.status()
+        if status.busy and "terminated" in ports.records.flags():
+            terminate(WORKER)
+        return status
+
+    compose = Replaced(ports.compose, terminate=terminate)
+    return replace(ports, compose=compose, worker=Replaced(ports.worker, status=status))
+
+
+def always_continues(ports: Ports) -> Ports:
+    """Also when a job was lost."""
+
+    def complete(hook: str, result: Result) -> None:
+        ports.group.complete(hook, "CONTINUE")
+
+    return replace(ports, group=Replaced(ports.group, complete=complete))
+
+
+def ignores_raw_containers(ports: Ports) -> Ports:
+    """Only what Compose has started is a worker."""
+
+    def containers() -> Mapping[str, Sequence[Service]]:
+        found = {
+            name: [each for each in services if not each.foreign]
+            for name, services in ports.compose.containers().items()
+        }
+        return {name: services for name, services in found.items() if services}
+
+    def services() -> Mapping[str, Service]:
+        return {name: found[0] for name, found in containers().items()}
+
+    def status() -> WorkerStatus:
+        if any(each.foreign and each.listens for each in ports.compose.containers().get(WORKER, ())):
+            raise Unavailable("worker:status", NOT_LISTENING)
+        return ports.worker.status()
+
+    def terminate(service: str) -> None:
+        if any(each.runs for each in containers().get(service, ())):
+            ports.compose.terminate(service)
+
+    compose = Replaced(ports.compose, containers=containers, services=services, terminate=terminate)
+    return replace(ports, compose=compose, worker=Replaced(ports.worker, status=status))
+
+
+def takes_silence_for_gone(ports: Ports) -> Ports:
+    """A worker that does not answer has no container."""
+    silent = [False]
+
+    def status() -> WorkerStatus:
+        try:
+            found = ports.worker.status()
+        except Unavailable:
+            silent[0] = True
+            raise Unavailable("worker:status", NOT_LISTENING) from None
+        silent[0] = False
+        return found
+
+    def services() -> Mapping[str, Service]:
+        return {} if silent[0] else ports.compose.services()
+
+    return replace(
+        ports, worker=Replaced(ports.worker, status=status), compose=Replaced(ports.compose, services=services)
+    )
+
+
+def forgets_that_the_worker_was_busy(ports: Ports) -> Ports:
+    """It reads "idle" from the first signal on."""
+
+    def status() -> WorkerStatus:
+        status = ports.worker.status()
+        return replace(status, active_jobs=0) if "stopping" in ports.records.flags() else status
 
     return replace(ports, worker=Replaced(ports.worker, status=status))
 
@@ -147,14 +234,35 @@ def raises_other_errors(ports: Ports) -> Ports:
     return replace(ports, metadata=Replaced(ports.metadata, target_state=target_state))
 
 
-def procedures(change: Change) -> Procedures:
-    """The real procedures with that mistake."""
-    real = Procedures()
+@dataclass(frozen=True)
+class Mistake:
+    """A broken agent, and the schedules that show it.
 
-    def broken(procedure: Procedure) -> Procedure:
-        def run(ports: Ports, settings: Settings) -> Generator[float, None, Any]:
-            return procedure(change(ports), settings)
+    Attributes:
+        guard: whether its workers have a guard.
+        limit: the drain's limit, where that has to be short.
+    """
 
-        return run
+    change: Change
+    guard: bool = True
+    limit: int = 0
 
-    return Procedures(broken(real.boot), broken(real.watch), broken(real.drain), broken(real.stop))
+    @property
+    def id(self) -> str:
+        return f"{self.change.__name__}{'' if self.guard else ' (no guard)'}"
+
+    def schedule(self, drawn: Schedule) -> Schedule:
+        """The schedule to run it in."""
+        return replace(drawn, drain_limit=self.limit) if self.limit else drawn
+
+    def procedures(self) -> Procedures:
+        """The real procedures with that mistake."""
+        real = Procedures()
+
+        def broken(procedure: Procedure) -> Procedure:
+            def run(ports: Ports, settings: Settings) -> Generator[float, None, Any]:
+                return procedure(self.change(ports), settings)
+
+            return run
+
+        return Procedures(broken(real.boot), broken(real.watch), broken(real.drain), broken(real.stop))

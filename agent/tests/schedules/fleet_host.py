@@ -17,6 +17,7 @@ class FleetHost(Host):
     Attributes:
         waiting_since: when the termination hook's wait began.
         completed: whether the agent has completed the termination hook.
+        notice_at: when its spot notice came.
     """
 
     def __init__(self, fleet: SimulatedFleet, id: str, zone: str) -> None:
@@ -24,10 +25,19 @@ class FleetHost(Host):
         self.zone = zone
         self.waiting_since: float | None = None
         self.completed = False
+        self.notice_at: float | None = None
         super().__init__(fleet, id)
 
     def note_ability(self) -> None:
         """Something changed that decides whether an agent can act."""
+
+    def able_for(self) -> float:
+        """For how many seconds an agent has been able to act."""
+        return 0.0
+
+    def drain_began(self) -> float:
+        """When the agent first had a reason to drain the worker; infinity if it has none."""
+        return float("inf")
 
     def heartbeat_accepted(self) -> None:
         """The hook's wait began, or a heartbeat took effect."""

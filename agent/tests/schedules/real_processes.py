@@ -1,8 +1,8 @@
 """Schedules with real processes: agents, workers, sockets and signals, on localcloud's process instances.
 
 One schedule is the life of one instance: it boots, works, meets faults, is terminated by its group, drains. All share
-one cloud, one group and one job queue. The worker's times pass `SPEED` times as fast (`WorkerOptions.sped_up`), the
-agent's do not.
+one cloud, one group and one job queue, and each worker has a guard. The worker's times pass `SPEED` times as fast
+(`WorkerOptions.sped_up`), the agent's do not.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.testing import wait_until
-from model.job_queue import Job
+from model.job_queue import Job, Mode
 from model.verdict import Verdict, judge
-from model.worker import Mode
 from processes.fleet import HEARTBEAT_TIMEOUT, Fleet
 
 SPEED = 3.0
@@ -136,7 +135,7 @@ class Wave:
 
     def _crash_worker(self, id: str) -> None:
         for process in {event.worker for event in self.fleet.jobs.events() if event.worker.startswith(f"{id}/")}:
-            if self.fleet.jobs.registered().get(process) == "offline":
+            if self.fleet.jobs.registered().get(id) == "offline":
                 continue
             try:
                 os.kill(int(process.partition("/")[2]), signal.SIGKILL)
@@ -178,7 +177,7 @@ class Result:
 def run(folder: Path, mode: Mode, schedules: int, seed: int) -> Result:
     """Run so many schedules in waves on a cloud of their own."""
     rng, faults = random.Random(f"{seed}/{mode}"), Counter[str]()
-    fleet = Fleet(folder, mode=mode, speed=SPEED)
+    fleet = Fleet(folder, mode=mode, speed=SPEED, guard=True)
     fleet.up()
     waves: list[Wave] = []
     try:
@@ -196,7 +195,7 @@ def run(folder: Path, mode: Mode, schedules: int, seed: int) -> Result:
     finally:
         fleet.down()
     return Result(
-        judge(fleet.jobs.events(), time.time()),
+        judge(fleet.jobs.copy(), time.time(), mode),
         {id: made[id][0].at - at for wave in waves for id, at in wave.terminated.items() if made[id]},
         completions,
         tuple(completion.result for each in made.values() for completion in each),

@@ -1,27 +1,39 @@
-"""Running a schedule with the agent or as the runbook has it, and the totals of many schedules."""
+"""Running a schedule in every column, and the totals of many schedules."""
 
 from __future__ import annotations
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal, get_args
 
 from model.agent_conf import IMAGE, LAUNCH_HOOK, settings
+from model.verdict import Fate
+from model.worker import Guard
 
 from schedules.agent_host import AgentHost, Procedures
 from schedules.runbook import RunbookHost
 from schedules.schedule import Schedule, draw
 from schedules.simulation import Outcome, Simulation
 
-AGENT, RUNBOOK = "agent", "runbook"  # what the names of rows begin with
+GUARD = Guard()
+#: The columns, with which the names of rows begin: instances as the runbook has them; with the agent and today's
+#: worker; with the agent and its guard in the worker.
+Column = Literal["runbook", "plain worker", "guard"]
+COLUMNS: tuple[Column, ...] = get_args(Column)
 
 
 def run_with_agent(
-    schedule: Schedule, procedures: Procedures | None = None, log: Callable[[str], None] | None = None
+    schedule: Schedule,
+    procedures: Procedures | None = None,
+    guard: Guard | None = GUARD,
+    log: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Run the schedule on instances with the agent."""
+    """Run the schedule on instances with the agent, whose worker has that guard, or none."""
+    if guard is None:
+        schedule = replace(schedule, policy="wait_idle")  # the others are for a worker that drains by itself
     make_host = partial(
         AgentHost,
         procedures=procedures or Procedures(),
@@ -31,14 +43,22 @@ def run_with_agent(
             DRAIN_POLICY=schedule.policy,
             DRAIN_LIMIT_SECONDS=str(schedule.drain_limit),
             HEARTBEAT_TIMEOUT_SECONDS=str(schedule.heartbeat_timeout),
+            WORKER_GUARD="preferred" if guard else "off",
         ),
     )
-    return Simulation(schedule, make_host, with_agent=True, log=log).run()
+    return Simulation(schedule, make_host, with_agent=True, guard=guard, log=log).run()
 
 
 def run_with_runbook(schedule: Schedule, log: Callable[[str], None] | None = None) -> Outcome:
     """Run the same schedule on instances with the runbook's unit and script."""
     return Simulation(schedule, RunbookHost, with_agent=False, log=log).run()
+
+
+def run_column(schedule: Schedule, column: Column, log: Callable[[str], None] | None = None) -> Outcome:
+    """Run the schedule as a column has it."""
+    if column == "runbook":
+        return run_with_runbook(schedule, log)
+    return run_with_agent(schedule, guard=GUARD if column == "guard" else None, log=log)
 
 
 @dataclass(frozen=True)
@@ -47,14 +67,14 @@ class Failure:
 
     seed: int
     number: int
-    variant: str
+    column: Column
     broken_rules: tuple[str, ...]
 
     def __str__(self) -> str:
         more = len(self.broken_rules) - 3
         shown = [*self.broken_rules[:3], *([f"... and {more} more"] if more > 0 else [])]
-        replay = f"schedule {self.number} ({self.variant}): replay with --seed {self.seed} --replay {self.number}"
-        return "\n    ".join([replay, *shown])
+        replay = f"replay with --seed {self.seed} --replay {self.number} --column '{self.column}'"
+        return "\n    ".join([f"schedule {self.number} ({self.column}): {replay}", *shown])
 
 
 @dataclass
@@ -63,18 +83,19 @@ class Totals:
 
     schedules: int = 0
     jobs: int = 0
-    finished: int = 0
-    lost: int = 0
+    fates: Counter[Fate] = field(default_factory=Counter)
     doubled: int = 0
-    interrupted: int = 0
-    released: int = 0
+    doubled_raw: int = 0
+    claimed_twice: int = 0
+    shown_failed: int = 0
+    put_back: int = 0
     completed: int = 0
     defaulted: int = 0
+    retained: int = 0
     longest_overlap: float = 0.0
     drains: list[float] = field(default_factory=list)
     overheads: list[float] = field(default_factory=list)
-    reasons_lost: Counter[str] = field(default_factory=Counter)
-    reasons_interrupted: Counter[str] = field(default_factory=Counter)
+    reasons: dict[Fate, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     faults: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
@@ -82,24 +103,36 @@ class Totals:
         verdict = outcome.verdict
         self.schedules += 1
         self.jobs += verdict.jobs
-        self.finished += verdict.finished
-        self.lost += len(verdict.lost)
+        self.fates.update(verdict.fates)
         self.doubled += len(verdict.doubled)
-        self.interrupted += len(verdict.interrupted)
-        self.released += verdict.released
+        self.doubled_raw += len(verdict.doubled_raw)
+        self.claimed_twice += len(verdict.claimed_twice)
+        self.shown_failed += verdict.shown_failed
+        self.put_back += verdict.put_back
         self.completed += outcome.completed
         self.defaulted += outcome.defaulted
+        self.retained += outcome.retained
         self.longest_overlap = max(self.longest_overlap, verdict.longest_overlap)
         self.drains += outcome.drains
         self.overheads += outcome.overheads
-        self.reasons_lost.update(verdict.lost.values())
-        self.reasons_interrupted.update(verdict.interrupted.values())
+        for fate, jobs in (
+            ("lost", verdict.lost),
+            ("raw", verdict.raw),
+            ("gap", verdict.gaps),
+            ("upstream", verdict.upstream),
+        ):
+            self.reasons[fate].update(jobs.values())  # type: ignore[index]
         self.faults.update(outcome.faults)
+
+    @property
+    def lost(self) -> int:
+        """How many jobs were lost without a reason that no drain can prevent."""
+        return self.fates["lost"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one schedule, with the agent and with the runbook: outcomes by the row that they belong to."""
+    """What became of one schedule: outcomes by the row that they belong to."""
 
     outcomes: tuple[tuple[str, Outcome], ...]
     failures: tuple[Failure, ...]
@@ -118,43 +151,73 @@ class Report:
             self.rows.setdefault(row, Totals()).add(outcome)
         self.failures += result.failures
 
-    def rows_of(self, kind: str) -> dict[str, Totals]:
-        """The rows of AGENT or of RUNBOOK."""
-        return {row: totals for row, totals in self.rows.items() if row.startswith(kind)}
+    def rows_of(self, column: Column) -> dict[str, Totals]:
+        """The rows of a column."""
+        return {row: totals for row, totals in self.rows.items() if row.startswith(f"{column}: ")}
 
 
-def run_both(seed: int, number: int) -> Result:
-    """Run a schedule of a seed with the agent and with the runbook."""
+def run_all(seed: int, share: int, number: int) -> Result:
+    """Run a schedule of a seed in every column; if its number is no multiple of `share`, only with a guard."""
     schedule = draw(seed, number)
-    agent, runbook = run_with_agent(schedule), run_with_runbook(schedule)
-    failures = (Failure(seed, number, schedule.variant, agent.broken_rules),) if agent.broken_rules else ()
-    return Result(((f"{AGENT}: {schedule.variant}", agent), (f"{RUNBOOK}: {schedule.mode}", runbook)), failures)
+    columns = COLUMNS if number % share == 0 else COLUMNS[-1:]
+    outcomes = {column: run_column(schedule, column) for column in columns}
+    return Result(
+        tuple((f"{column}: {schedule.mode}", outcome) for column, outcome in outcomes.items()),
+        tuple(
+            Failure(seed, number, column, outcome.broken_rules)
+            for column, outcome in outcomes.items()
+            if column != "runbook" and outcome.broken_rules
+        ),
+    )
+
+
+#: The fates of jobs, which add up to all of them, and the words for them in a table.
+FATES: dict[Fate, str] = {
+    "finished": "finished",
+    "review": "review",
+    "lost": "lost",
+    "raw": "lost raw",
+    "gap": "gap",
+    "upstream": "upstream",
+    "waits": "waits",
+}
+LEGEND = (
+    "finished: by a worker. review: waits for a person, who can see that. "
+    "lost: by a scale-in, refresh, roll-out, spot notice or shutdown.",
+    "lost raw: the same, by a container that deploy-server has started, without a guard.",
+    "gap: by a crash or the loss of a machine, which nothing prevents; its row runs for ever, or needs a person.",
+    "upstream: by what worker, VALET or deploy-server do alone, whether anything scales or not.",
+    "doubled: two processes inside one job. claimed twice: the same by two legacy workers' claims within 2 s.",
+    "shown failed: finished, but VALET has said meanwhile that it failed.",
+)
 
 
 def table(rows: dict[str, Totals]) -> Iterable[str]:
     """The last lines that a run prints."""
-    with_agent = [totals for row, totals in rows.items() if not row.startswith(RUNBOOK)]
-    faults = sum((totals.faults for totals in with_agent), Counter[str]())
+    guarded = [totals for row, totals in rows.items() if row.startswith("guard")]
+    faults = sum((totals.faults for totals in guarded), Counter[str]())
     happened = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
-    yield f"what happened to fleets with the agent: {happened}"
+    yield f"what happened: {happened}"
+    fates = "".join(f"{word:>10}" for word in FATES.values())
     yield (
-        f"{'':<24}{'schedules':>10}{'jobs':>8}{'lost':>7}{'doubled':>9}{'interrupted':>13}{'released':>10}"
-        f"{'hooks completed':>17}{'timed out':>11}{'drain median':>14}{'99th':>8}{'after last job':>16}"
+        f"{'':<22}{'schedules':>10}{'jobs':>8}{fates}{'doubled':>9}{'claimed twice':>15}{'shown failed':>14}"
+        f"{'put back':>10}{'retained':>10}{'hooks timed out':>17}{'drain median':>14}{'99th':>10}{'after job':>11}"
     )
     for row, totals in sorted(rows.items()):
+        fates = "".join(f"{totals.fates[fate]:>10}" for fate in FATES)
         yield (
-            f"{row:<24}{totals.schedules:>10}{totals.jobs:>8}{totals.lost:>7}{totals.doubled:>9}"
-            f"{totals.interrupted:>13}{totals.released:>10}{totals.completed:>17}{totals.defaulted:>11}"
-            f"{_seconds(totals.drains, 50):>14}{_seconds(totals.drains, 99):>8}{_seconds(totals.overheads, 50):>16}"
+            f"{row:<22}{totals.schedules:>10}{totals.jobs:>8}{fates}{totals.doubled:>9}{totals.claimed_twice:>15}"
+            f"{totals.shown_failed:>14}{totals.put_back:>10}{totals.retained:>10}{totals.defaulted:>17}"
+            f"{_seconds(totals.drains, 50):>14}{_seconds(totals.drains, 99):>10}{_seconds(totals.overheads, 50):>11}"
         )
+    yield from LEGEND
     for row, totals in sorted(rows.items()):
-        for what, reasons in (("lost", totals.reasons_lost), ("interrupted", totals.reasons_interrupted)):
+        for fate, reasons in totals.reasons.items():
             if reasons:
-                yield f"{row}: {what}: {', '.join(f'{reason} {count}' for reason, count in reasons.most_common())}"
-    if any(row.startswith(AGENT) for row in rows):
-        yield "http and sigterm: with a worker that drains by itself; all other rows: with today's worker"
-    overlap = max((totals.longest_overlap for totals in with_agent), default=0.0)
-    yield f"longest time that two processes under the agent worked on one job: {overlap:.1f} s"
+                counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+                yield f"{row}: {FATES[fate]}: {counts}"
+    overlap = max((totals.longest_overlap for totals in guarded), default=0.0)
+    yield f"longest time that two processes with a guard worked on one job: {overlap:.3f} s"
 
 
 def _seconds(values: list[float], percentile: int) -> str:

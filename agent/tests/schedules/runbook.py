@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from model.agent_conf import TERMINATION_HOOK
+from model.host import RestartPolicy
 
 from schedules.fleet_host import FleetHost
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class RunbookHost(FleetHost):
     """An instance without an agent."""
 
-    restart_policy: Literal["on-failure", "unless-stopped"] = "unless-stopped"
+    restart_policy: RestartPolicy = "unless-stopped"
     worker_hook = TERMINATION_HOOK
 
     def __init__(self, fleet: SimulatedFleet, id: str, zone: str) -> None:

@@ -10,13 +10,12 @@ import random
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from model.job_queue import Job
-from model.worker import Mode
+from model.job_queue import Job, Mode
 
 Policy = Literal["wait_idle", "http", "sigterm"]
 #: What happens to a fleet in ordinary operation.
 Operation = Literal[
-    "scale", "terminate", "terminate and shrink", "refresh", "standby", "zone lost", "spot", "operator drains"
+    "scale", "terminate", "terminate and shrink", "refresh", "standby", "zone lost", "spot", "operator drains", "deploy"
 ]
 Fault = Literal[
     "agent killed at a call",
@@ -29,6 +28,7 @@ Fault = Literal[
     "docker restarted",
     "worker crashed",
     "worker hangs",
+    "database down",
     "clock jumped",
     "rebooted",
     "disk full",
@@ -45,6 +45,7 @@ DURATIONS: dict[Kind, tuple[float, float]] = {
     "API throttled": (5, 300),
     "answers lost": (30, 600),
     "worker hangs": (3, 60),
+    "database down": (1, 60),
     "disk full": (5, 200),
     "secret denied": (30, 400),
     "late jobs": (900, 2400),
@@ -76,7 +77,8 @@ class Schedule:
     Attributes:
         scaler_interval: how often VALET's scaler looks at the queue; it counts waiting jobs only.
         mode: the worker's dispatch mode.
-        policy: the agent's drain policy.
+        policy: the agent's drain policy. The plain worker is only ever run with `wait_idle`.
+        submitted: the status with which rows are inserted: by GhostHands' own API, or by VALET.
         retains: whether the group retains an instance whose termination hook ends with ABANDON.
         jobs: when which job is submitted.
         ends: when the last event is over; from then on the fleet has to come to rest.
@@ -86,6 +88,7 @@ class Schedule:
     number: int
     mode: Mode
     policy: Policy
+    submitted: Literal["pending", "queued"]
     max_size: int
     scaler_interval: float
     heartbeat_timeout: int
@@ -95,11 +98,6 @@ class Schedule:
     jobs: tuple[tuple[float, Job], ...]
     events: tuple[Event, ...]
     ends: float
-
-    @property
-    def variant(self) -> str:
-        """The policy, and the dispatch mode where the agent's behaviour depends on it."""
-        return f"{self.policy}, {self.mode}" if self.policy == "wait_idle" else self.policy
 
     def random(self, purpose: str) -> random.Random:
         """The schedule's own random numbers, for latencies and the like."""
@@ -112,32 +110,44 @@ def draw(seed: int, number: int) -> Schedule:
     policy: Policy = rng.choices(("wait_idle", "http", "sigterm"), (8, 1, 1))[0]
     ends = rng.uniform(900, 2400)
     share = rng.choice((0, 0, 1, 2, 3, 5, 9))  # faults by schedule; two of seven schedules have none
-    events = [_event(rng, rng.choices(OPERATIONS, (5, 3, 2, 2, 1, 1, 1, 1))[0], ends) for _ in range(rng.randint(1, 5))]
+    weights = (5, 3, 2, 2, 1, 1, 1, 1, 1)
+    events = [_event(rng, rng.choices(OPERATIONS, weights)[0], ends) for _ in range(rng.randint(1, 5))]
     events += [_event(rng, rng.choice(FAULTS), ends) for _ in range(share)]
     heartbeat_timeout = rng.choice((30, 60, 120, 300, 300))
+    mode: Mode = rng.choice(("legacy", "queue"))
+    jobs = [_job(rng, i, ends) for i in range(rng.randint(1, 8))]
+    if rng.random() < 0.25:  # a backlog: some jobs at once
+        jobs = [(at * 0.1, job) for at, job in jobs]
     return Schedule(
         seed=seed,
         number=number,
-        mode=rng.choice(("legacy", "queue")),
+        mode=mode,
         policy=policy,
+        submitted="queued" if mode == "queue" or rng.random() < 0.2 else "pending",
         max_size=rng.randint(1, 4),
         scaler_interval=rng.choice((30.0, 60.0, 120.0)),
         heartbeat_timeout=heartbeat_timeout,
         drain_limit=rng.choice((2100, 2100, 2100, 600)),
         launch_hook=rng.random() < 0.3,
         retains=rng.random() < 0.7,
-        jobs=tuple(sorted((_job(rng, i, ends) for i in range(rng.randint(1, 8))), key=lambda job: job[0])),
+        jobs=tuple(sorted(jobs, key=lambda job: job[0])),
         events=tuple(sorted(events, key=lambda event: event.at)),
         ends=ends,
     )
 
 
 def _job(rng: random.Random, number: int, ends: float) -> tuple[float, Job]:
-    """30 to 1800 s of work, short ones more often, and in every fifth a human who takes up to 300 s to answer."""
-    seconds = math.exp(rng.uniform(math.log(30), math.log(1800)))
+    """30 to 1800 s of work, short ones more often.
+
+    In every fifth a person takes up to 300 s to answer, and one in 25 ends in `awaiting_review`.
+    """
+    seconds = work = math.exp(rng.uniform(math.log(30), math.log(1800)))
+    paused = None
     if rng.random() < 0.2:
-        seconds += rng.uniform(0, 300)
-    return rng.uniform(0, ends * 0.9), Job(f"job-{number + 1}", round(seconds, 1))
+        at, seconds = rng.uniform(0.1, 0.9) * work, work + rng.uniform(5, 300)
+        paused = (round(at, 1), round(at + seconds - work, 1))
+    job = Job(f"job-{number + 1}", round(seconds, 1), paused, review=rng.random() < 0.04, first_step=rng.uniform(5, 60))
+    return rng.uniform(0, ends * 0.9), job
 
 
 def _event(rng: random.Random, kind: Kind, ends: float) -> Event:

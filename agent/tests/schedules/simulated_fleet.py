@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from model.agent_conf import LAUNCH_HOOK, TERMINATION_HOOK
-from model.job_queue import Job, MemoryJobQueue
+from model.host import Container
+from model.job_queue import Job, JobEvent, MemoryJobQueue
 from model.timeline import Timeline
-from model.worker import WorkerOptions
+from model.verdict import UPSTREAM, fate_of
+from model.worker import CLAIM_SECONDS, RUNNING_SECONDS, Guard, WorkerOptions
 
 from localcloud import fleet
 from schedules.fleet_host import FleetHost
@@ -24,6 +26,10 @@ MIN_SIZE = 1
 HEARTBEAT_MARGIN_SECONDS = 15.0  # for a start, and for calls that are throttled or slow
 PROTECTION_SECONDS = 10.0  # a worker busy for so long, its agent able, is protected
 RACE_SECONDS = 12.0  # a job taken no longer ago than this may have been taken after the status that the agent acts on
+SWEEP_SECONDS = 60.0  # VALET's instance discovery [sweep]
+IN_VIEW = ("InService", "Pending", "Standby")  # the instances that it sees
+POST_SECONDS = 10.0  # an agent that is able has posted `drain` to a worker with a guard by then
+SEEN_SECONDS = 2.0  # an agent has seen a job that its worker had for so long
 
 Log = Callable[[str], None]
 MakeHost = Callable[["SimulatedFleet", str, str], FleetHost]  # the instance of an id in a zone
@@ -59,21 +65,34 @@ class SimulatedFleet:
 
     Attributes:
         with_agent: whether instances and group are as the playbooks make them; otherwise all is as in the runbook.
+        guard: what the guard in Compose's workers changes, if there is one.
         inside_call: an agent's call is taking its time; see `agent_service.AgentService`.
         ended: nothing happens any more.
     """
 
-    def __init__(self, schedule: Schedule, make_host: MakeHost, *, with_agent: bool, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        make_host: MakeHost,
+        *,
+        with_agent: bool,
+        guard: Guard | None = None,
+        log: Log | None = None,
+    ) -> None:
         self.schedule = schedule
         self.with_agent = with_agent
+        self.guard = guard
         self.timeline = Timeline(START)
         self.random = schedule.random("kit" if with_agent else "runbook")  # a part of the seed
         self.jobs = MemoryJobQueue()
-        self.worker_options = WorkerOptions(schedule.mode, drains_itself=with_agent and schedule.policy != "wait_idle")
+        self.worker_options = WorkerOptions(
+            schedule.mode, guard, claim_seconds=CLAIM_SECONDS, running_seconds=RUNNING_SECONDS
+        )
         self.conditions = Conditions()
         self.counts = Counts()
         self.broken_rules: list[str] = []
         self.hosts: dict[str, FleetHost] = {}
+        self._sandboxes: dict[str, bool] = {}  # VALET's records of instances: whether it takes them for active
         self._make_host = make_host
         self.image_is_baked = self.random.random() < 0.8
         self.inside_call = False
@@ -103,13 +122,36 @@ class SimulatedFleet:
     def submit(self, job: Job) -> None:
         """Add a job to the queue."""
         self.log(None, f"{job.id} of {job.seconds} s is submitted")
-        self.jobs.submit(job, self.timeline.now)
+        self.jobs.submit(job, self.timeline.now, self.schedule.submitted)
         self.jobs_may_wait()
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether no worker takes a row that another one has claimed."""
+        return self.guard is not None and self.guard.exclusive
+
+    def waits_from(self) -> float:
+        """From when on a job waits for a worker; infinity: none does."""
+        return self.jobs.available_at(self.schedule.mode, exclusive=self.is_exclusive)
+
     def jobs_may_wait(self) -> None:
-        if self.jobs.has_waiting_jobs():
+        if self.jobs.taken_over or self.waits_from() < math.inf:
             for host in self.hosts.values():
                 host.look_at_queue()
+
+    def sweep(self) -> None:
+        """VALET's instance discovery, each minute: what is not in its view of the group is deregistered, once."""
+        if self.ended:
+            return
+        now = self.timeline.now
+        if any(host.workers for host in self.hosts.values()):
+            self.jobs.forget_silent(now)
+        in_view = {each.id for each in self.group.instances.values() if each.state in IN_VIEW}
+        for id in [id for id, active in self._sandboxes.items() if active and id not in in_view]:
+            self._sandboxes[id] = False
+            self.jobs.sweep(id, now)
+        self._sandboxes |= dict.fromkeys(in_view, True)
+        self.timeline.after(SWEEP_SECONDS, self.sweep)
 
     def scale(self) -> None:
         """VALET's AutoScaleService: desired capacity from the number of waiting jobs, running ones not counted."""
@@ -189,6 +231,7 @@ class SimulatedFleet:
         elif move.after == "Terminating:Wait":
             host.waiting_since = now
             host.heartbeat_accepted()
+            self.timeline.after(POST_SECONDS, self._check_posted, host, host.able_for())
             if now < self.conditions.kills_in_drains:
                 host.kill_agent_at_calls([int(self.random.expovariate(1 / 12)) for _ in range(3)])
         elif move.before == "Terminating:Wait" and host.waiting_since is not None:
@@ -299,8 +342,23 @@ class SimulatedFleet:
                 host, f"scale-in chose a worker that was busy for {busy:.0f} s, its agent able to protect it"
             )
 
+    def _check_posted(self, host: FleetHost, able: float) -> None:
+        """A worker with a guard is draining soon after its instance began to wait."""
+        if not host.alive or host.completed or host.shutting_down or self.schedule.policy == "sigterm":
+            return
+        missing = able + POST_SECONDS - host.able_for()
+        if missing > 0.1:
+            self.timeline.after(missing, self._check_posted, host, able)
+            return
+        worker = host.worker
+        old = worker is not None and self.timeline.now - worker.started_at > POST_SECONDS
+        hung = self.timeline.now <= host.worker_hangs_until + POST_SECONDS
+        guarded = worker is not None and worker.options.guard is not None and worker.options.guard.attached
+        if worker and guarded and old and not hung and not worker.is_draining:
+            self.rule_broken(host, f"no drain was posted in {POST_SECONDS:.0f} s to a worker with a guard")
+
     def _check_completion(self, host: FleetHost, result: fleet.Result) -> None:
-        """The hook is completed when the worker is down, and with ABANDON only for a reason."""
+        """The hook is completed when the worker is down, and the result says whether a job was lost."""
         now = self.timeline.now
         since = host.waiting_since if host.waiting_since is not None else now
         self._check_heartbeats(host, "the completion")
@@ -308,20 +366,52 @@ class SimulatedFleet:
         self.counts.completed += 1
         self.counts.drains.append(now - since)
         self.counts.overheads.append(now - max(since, host.last_job_ended))
-        if host.container.state == "running":
+        if any(container.state == "running" for container in host.containers):
             self.rule_broken(host, "the hook is completed while the worker runs")
-        cut_off = any(
-            event.action == "leave" and event.at >= since and event.worker.startswith(f"{host.id}/")
-            for event in self.jobs.events
-        )
-        if result == "ABANDON" and not cut_off and host.abandons_without_reason():
-            self.rule_broken(host, "the agent abandons although its limit has not passed and nothing failed")
+        left = self._left_in_drain(host)
+        if result == "ABANDON":
+            if not left and host.docker_up and (self.guard or host.abandons_without_reason()):
+                self.rule_broken(host, "the agent abandons although nothing was lost")
+            return
+        for event, seen in left.items():
+            if seen:
+                self.rule_broken(host, f"the agent calls the drain clean that lost {event.job}: {event.reason}")
 
-    def agent_stops_worker(self, host: FleetHost) -> None:
-        """The agent is about to send SIGTERM to the worker: not to a busy one before the drain's limit."""
+    def _left_in_drain(self, host: FleetHost) -> dict[JobEvent, bool]:
+        """Where a process of the host ended in its drain with a job that nobody goes on with.
+
+        And whether the agent has seen that it had the job: it was able to for some time.
+        """
+        began = host.drain_began()
+        taken: dict[str, float] = {}
+        left: dict[JobEvent, bool] = {}
+        for event in self.jobs.events:
+            if event.action == "take":
+                taken[event.job] = event.at
+            if event.action != "leave" or event.at < began or not event.worker.startswith(f"{host.id}/"):
+                continue
+            fate, _ = fate_of(self.jobs, self.jobs.rows[event.job], self.schedule.mode)
+            if fate in ("lost", "gap", "raw", "upstream") and event.reason not in UPSTREAM:
+                left[event] = event.at - max(taken.get(event.job, event.at), began) > SEEN_SECONDS
+        return left
+
+    def agent_drains_worker(self, host: FleetHost) -> None:
+        """The agent is about to POST drain: not to a busy worker without a guard, which releases the job as it runs."""
         worker = host.worker
+        recent = host.busy_since is not None and host.busy_since > self.timeline.now - RACE_SECONDS
+        if worker and worker.job and worker.options.works is None and not worker.is_draining and not recent:
+            self.rule_broken(host, "a busy worker is drained without a guard")
+
+    def agent_stops_worker(self, host: FleetHost, container: Container) -> None:
+        """The agent is about to send SIGTERM to a worker: not to a busy one before the drain's limit."""
+        worker = container.worker
         self.log(host, f"the agent stops the worker ({'busy' if worker and worker.job else 'idle'})")
-        if worker is None or worker.job is None or worker.is_draining or self.schedule.policy != "wait_idle":
+        if worker is None or worker.job is None:
+            return
+        if container.signals and worker.options.works is None and worker.options.mode == "queue":
+            self.rule_broken(host, "a second SIGTERM to a queue worker without a guard loses its job")
+        is_drained = worker.is_draining and worker.options.works is None
+        if is_drained or self.schedule.policy == "sigterm":
             return
         recent = host.busy_since is not None and host.busy_since > self.timeline.now - RACE_SECONDS
         hung = self.timeline.now <= host.worker_hangs_until + RACE_SECONDS

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from model.verdict import Verdict, judge
+from model.worker import Guard
 
 from localcloud import fleet
 from schedules.fleet_host import FleetHost
 from schedules.schedule import Event, Schedule
-from schedules.simulated_fleet import MIN_SIZE, START, SUBNETS, Log, MakeHost, SimulatedFleet
+from schedules.simulated_fleet import MIN_SIZE, START, SUBNETS, SWEEP_SECONDS, Log, MakeHost, SimulatedFleet
 
 REST_SECONDS = 60.0  # at rest for so long before the last checks
 #: The longest wait for rest: an hour of a refresh, drains to their limit, a queue worked off by one instance.
@@ -43,8 +45,16 @@ class Outcome:
 class Simulation(SimulatedFleet):
     """One schedule."""
 
-    def __init__(self, schedule: Schedule, make_host: MakeHost, *, with_agent: bool, log: Log | None = None) -> None:
-        super().__init__(schedule, make_host, with_agent=with_agent, log=log)
+    def __init__(
+        self,
+        schedule: Schedule,
+        make_host: MakeHost,
+        *,
+        with_agent: bool,
+        guard: Guard | None = None,
+        log: Log | None = None,
+    ) -> None:
+        super().__init__(schedule, make_host, with_agent=with_agent, guard=guard, log=log)
         self._at_rest_since: float | None = None
         self._versions = itertools.count(2)
 
@@ -56,17 +66,19 @@ class Simulation(SimulatedFleet):
         for event in self.schedule.events:
             at(START + event.at, self._happens, event)
         at(START, self.scale)
+        at(START + self.random.uniform(0, SWEEP_SECONDS), self.sweep)
         at(START + self.schedule.ends, self._check_rest)
         self.apply(self.group.start(START))
         while not self.ended:
             self.timeline.run_until(self.timeline.now + 60)
-        verdict = judge(self.jobs.events, self.timeline.now)
-        if self.with_agent:
+        verdict = judge(self.jobs, self.timeline.now, self.schedule.mode)
+        if self.guard:
             self.broken_rules += [f"{job} is lost: {why}" for job, why in verdict.lost.items()]
-            self.broken_rules += [
-                f"{job} is cut off: {why}" for job, why in verdict.cut_off.items() if job not in verdict.lost
-            ]
-            self.broken_rules += [f"{job} is doubled for {seconds:.1f} s" for job, seconds in verdict.doubled.items()]
+            self.broken_rules += [f"{job} is doubled for {seconds:.3f} s" for job, seconds in verdict.doubled.items()]
+            self.broken_rules += [f"{job} is claimed twice" for job in verdict.claimed_twice]
+            reviewed = {event.job for event in self.jobs.events if event.action == "review"}
+            put_back = {event.job for event in self.jobs.events if event.action == "release"}
+            self.broken_rules += [f"{job} is put back from its review" for job in reviewed & put_back]
         counts = self.counts
         return Outcome(
             verdict,
@@ -106,6 +118,8 @@ class Simulation(SimulatedFleet):
                 conditions.answers_lost = until
             case "secret denied":
                 conditions.secret_denied = until
+            case "database down":
+                self.jobs.down_until = until
             case "late jobs":
                 conditions.late_jobs = until
             case "agent killed in drains":
@@ -142,7 +156,10 @@ class Simulation(SimulatedFleet):
                 self._enter_standby(host.id, event.seconds)
             case "spot":
                 host.spot_action = "terminate"
-                self.timeline.after(120, host.vanish, "spot")
+                host.notice_at = self.timeline.now
+                self.timeline.after(120, self._spot_ends, host, host.able_for())
+            case "deploy":
+                host.deploy()
             case "metadata down":
                 host.metadata_down_until = until
                 host.note_ability()
@@ -159,6 +176,10 @@ class Simulation(SimulatedFleet):
                 host.disk_full_until = until
             case _:
                 host.agent_fault(event)
+
+    def _spot_ends(self, host: FleetHost, able: float) -> None:
+        """EC2 takes the instance: no reason to lose its job if its agent could act for most of the time."""
+        host.vanish("spot" if host.able_for() - able > 110 else "spot instance gone")
 
     def _enter_standby(self, id: str, seconds: float) -> None:
         try:
@@ -198,9 +219,9 @@ class Simulation(SimulatedFleet):
         """Why the fleet is not at rest; empty if it is."""
         if self.timeline.now < self._faults_end():
             return "a fault goes on"
-        if self.jobs.has_waiting_jobs():
+        if self.waits_from() < math.inf and not self._all_in_review():
             return f"{self.jobs.length} jobs wait"
-        if busy := [host.id for host in self.hosts.values() if host.worker and host.worker.job]:
+        if busy := [host.id for host in self.hosts.values() if self._works(host)]:
             return f"{busy} work"
         states = {instance.id: instance.state for instance in self.group.instances.values()}
         for id in [id for id, state in states.items() if state == "Terminating:Retained"]:
@@ -218,6 +239,18 @@ class Simulation(SimulatedFleet):
         ]
         return f"no worker on {down}" if down else ""
 
+    def _all_in_review(self) -> bool:
+        """Whether every instance has a job that waits for a person: then no job is taken any more."""
+        hosts = self.hosts.values()
+        return len(hosts) == self.schedule.max_size and all(
+            host.worker and host.worker.job and not self._works(host) for host in hosts
+        )
+
+    def _works(self, host: FleetHost) -> bool:
+        """Whether it has a job that comes to an end by itself."""
+        jobs = [worker.job.id for worker in host.workers if worker.job]
+        return any(self.jobs.rows[job].status != "awaiting_review" for job in jobs)
+
     def _faults_end(self) -> float:
         """When the last fault that takes some time is over."""
         of_hosts = (
@@ -233,5 +266,6 @@ class Simulation(SimulatedFleet):
 
     def _check_no_protection(self) -> None:
         for instance in self.group.instances.values():
-            if instance.protected and self.with_agent:
+            busy = any(worker.job for worker in self.hosts[instance.id].workers)
+            if instance.protected and self.with_agent and not busy:
                 self.rule_broken(self.hosts[instance.id], "an idle instance is protected at rest")

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 from localcloud.testing import wait_until
-from model.job_queue import Job, JobEvent
-from model.verdict import judge
-from model.worker import Mode
+from model.job_queue import Job, JobEvent, Mode
 from processes.fleet import GROUP, HEARTBEAT_TIMEOUT, SECRET, VALUES, Fleet
 
 from schedules import real_processes
@@ -29,16 +27,17 @@ TERMINATED_AT = 600.0  # seconds after a simulated fleet began
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "queue"])
-def test_real_agents_lose_no_job_and_complete_every_hook_once(mode: Mode, tmp_path: Path) -> None:
+def test_real_agents_lose_no_job_with_a_guard_and_complete_every_hook_once(mode: Mode, tmp_path: Path) -> None:
     seed = int(os.environ.get("GH_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
     print(f"GH_CHAOS_SEED={seed}")
     result = real_processes.run(tmp_path, mode, SCHEDULES, seed)
     print(result)
-    assert (result.verdict.lost, result.verdict.doubled, result.verdict.cut_off) == ({}, {}, {})
+    assert (result.verdict.lost, result.verdict.doubled, result.verdict.claimed_twice) == ({}, {}, {})
+    assert set(result.verdict.cut_off.values()) <= {"worker crashed"}
     assert set(result.completions.values()) == {1}
     assert len(result.completions) == SCHEDULES
     assert result.faults["agent killed in its drain"] > 0
-    assert set(result.results) == {"CONTINUE"} or result.verdict.interrupted
+    assert set(result.results) == {"CONTINUE"} or result.verdict.cut_off
 
 
 class RunbookFleet(Fleet):
@@ -58,7 +57,11 @@ class RunbookFleet(Fleet):
         def registered() -> dict[str, str]:
             pids = {id: (self.folder / id / "worker.pid") for id in self.instances()}
             names = {f"worker-{pid.read_text()}/{pid.read_text()}": id for id, pid in pids.items() if pid.exists()}
-            return names if len(names) == count and names.keys() <= self.jobs.registered().keys() else {}
+            return (
+                names
+                if len(names) == count and {name.partition("/")[0] for name in names} <= self.jobs.registered().keys()
+                else {}
+            )
 
         return wait_until(registered, 60)
 
@@ -93,14 +96,16 @@ class Loss:
 
 
 def loss(events: Iterable[JobEvent], job: str, terminated: float, heartbeat_timeout: float) -> Loss:
-    """Return the loss of a job. Raises KeyError if it was not lost."""
-    history = [event for event in events if event.job == job]
+    """Return the loss of a job, which must not be finished."""
+    history = [event for event in events if event.job == job and event.worker]
+    assert all(event.action != "finish" for event in history)
     (taken,) = (event.at for event in history if event.action == "take")
+    (left,) = (event for event in history if event.action == "leave")
     return Loss(
-        actions=tuple(event.action for event in history),
-        reason=judge(history, history[-1].at).lost[job],
+        actions=tuple(event.action for event in history if event.worker == left.worker),
+        reason=left.reason,
         late=taken > terminated,
-        seconds=history[-1].at - terminated - heartbeat_timeout,
+        seconds=left.at - terminated - heartbeat_timeout,
     )
 
 
@@ -111,6 +116,7 @@ def simulated_loss(mode: Mode, submitted: float) -> Loss:
         number=0,
         mode=mode,
         policy="wait_idle",
+        submitted="pending",
         max_size=1,
         scaler_interval=60.0,
         heartbeat_timeout=RUNBOOK_HEARTBEAT_TIMEOUT,

@@ -26,10 +26,10 @@ from ghosthands_agent.ports import (
 from ghosthands_agent.settings import Settings
 from model.agent_conf import BAKED_IMAGE, IMAGE, SECRET, SETTINGS
 from model.host import Container, Host
-from model.job_queue import Job, MemoryJobQueue
+from model.job_queue import Job, MemoryJobQueue, Mode
 from model.ports import CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
 from model.timeline import Timeline
-from model.worker import Mode, Worker, WorkerOptions
+from model.worker import Worker, WorkerOptions
 
 T = TypeVar("T")
 Error = Unavailable | Refused
@@ -126,14 +126,14 @@ class SimulatedInstance:
 
     @property
     def job_results(self) -> list[str]:
-        """What became of jobs, in order: "finished", "released", or why a worker left one without releasing it."""
+        """What became of jobs, in order: "finished", "released" (its row is pending), or why a worker left it."""
         results, claimed = [], set()
         for event in self.jobs.events:
             match event.action:
                 case "take":
                     claimed.add(event.job)
-                case "finish" | "release":
-                    results.append({"finish": "finished", "release": "released"}[event.action])
+                case "finish" | "release" | "strand":
+                    results.append("finished" if event.action == "finish" else "released")
                     claimed.discard(event.job)
                 case "leave" if event.job in claimed:
                     results.append(event.reason)
@@ -250,8 +250,7 @@ class SimulatedInstance:
             self.completions.append((host.worker_hook, "CONTINUE"))
 
     def jobs_may_wait(self) -> None:
-        if self.jobs.has_waiting_jobs():
-            self.host.look_at_queue()
+        self.host.look_at_queue()
 
     # --- model.ports.GroupApi -----------------------------------------------------------------------------------------
 

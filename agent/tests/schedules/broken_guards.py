@@ -1,0 +1,22 @@
+"""Guards that break one promise each. The rules must catch every one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from model.worker import Guard
+
+GUARD = Guard()
+#: The broken guard, and what at least one rule says about it.
+BROKEN: dict[str, tuple[Guard, str]] = {
+    "forgets_the_pickup_under_way": (replace(GUARD, counts_pickup=False), "is lost"),
+    "goes_on_taking_jobs": (replace(GUARD, stops_pickup=False), "the hook's timeout|is lost|no rest|a busy worker"),
+    "releases_at_drain_after_thirty_seconds": (replace(GUARD, waits=False), "is lost|is doubled"),
+    "puts_back_while_the_job_still_runs": (replace(GUARD, exit_seconds=14.0), "is doubled"),
+    "lets_others_take_the_job_at_once": (replace(GUARD, delay_seconds=0.0), "is doubled"),
+    "does_not_send_to_pg_boss_again": (replace(GUARD, resends=False), "is lost"),
+    "puts_back_a_job_in_review": (replace(GUARD, puts_back_reviews=True), "is put back from its review"),
+    "claims_what_another_worker_has_claimed": (replace(GUARD, exclusive=False), "is claimed twice"),
+    "says_that_it_is_attached_and_is_not": (replace(GUARD, works=False), "is lost"),
+    "hides_that_it_could_not_put_back": (replace(GUARD, exit_code_tells=False), "calls the drain clean"),
+}
