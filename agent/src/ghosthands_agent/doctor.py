@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import os
+import re
 import socket
 import stat
 import time
@@ -18,7 +19,7 @@ from .docker import Docker
 from .environment import INSTANCE_KEYS, BadSecret, environment
 from .files import error_name
 from .paths import Paths
-from .ports import API, DEPLOY_SERVER, WORKER, PortError, Ports, Refused, Task, Unavailable
+from .ports import SERVICES, WORKER, PortError, Ports, Refused, Service, Task, Unavailable
 from .registry import ecr_region
 from .registry import host as registry_of
 from .settings import BadSettings, Settings, parse
@@ -34,6 +35,8 @@ CLOCK_SECONDS = 60.0
 MINIMUM_BYTES, MINIMUM_INODES = 2 << 30, 20_000  # an image's layers while they are unpacked
 LOGIN_SECONDS = 11 * 3600.0  # a token of ECR is valid for 12 hours
 TASK_SECONDS = 30.0
+#: A line of the `.env` as `environment.quoted` writes it.
+JOB_DISPATCH_MODE = re.compile(r"^JOB_DISPATCH_MODE=[\"']?(.*?)[\"']?$", re.MULTILINE)
 DISPLAY = "tmp/.X11-unix/X99"  # RUNBOOK section 8: Xvfb :99
 
 
@@ -324,16 +327,31 @@ def _boot(host: Host) -> str:
     return f"{record.state}, {sum(record.seconds.values()):.1f} s"
 
 
-@check("containers", "docker compose ps --all and docker logs in the project directory; start boot again.")
+@check("containers", "docker ps --all, and docker logs NAME of the one that does not run; start boot again.")
 def _containers(host: Host) -> str:
     services = host.ports.compose.services()
-    down = [name for name in (WORKER, API, DEPLOY_SERVER) if name not in services or services[name].state != "running"]
+    down = [name for name in SERVICES if name not in services or services[name].state != "running"]
     if down:
         raise CheckFailed(f"not running: {', '.join(down)}")
-    return ", ".join(sorted(services))
+    return ", ".join(f"{name} ({_described(service)})" for name, service in sorted(services.items()))
 
 
-@check("worker", "docker logs of the worker; it must answer GET /worker/status with this instance's id.")
+@check(
+    "workers",
+    "systemctl restart ghosthands-boot: it removes the worker that somebody else started, once it is idle. By hand, "
+    "for one that does not listen on the worker's port: docker stop -t 60 NAME; docker rm NAME.",
+)
+def _workers(host: Host) -> str:
+    workers = [each for each in host.ports.compose.containers().get(WORKER, ()) if not each.down]
+    if len(workers) > 1:
+        raise CheckFailed(
+            f"{len(workers)} workers on this host: {', '.join(map(_described, workers))}. One has no port: it takes a "
+            "job, ends, and docker starts it again"
+        )
+    return ", ".join(map(_described, workers)) or "none runs"
+
+
+@check("worker", "docker logs of its container; it must answer GET /worker/status with this instance's id.")
 def _worker(host: Host) -> str:
     status, instance = host.ports.worker.status(), host.ports.metadata.instance().id
     if status.instance_id != instance:
@@ -341,10 +359,54 @@ def _worker(host: Host) -> str:
     return f"{status.active_jobs} active jobs, {status.dispatch_mode}" + (", draining" if status.is_draining else "")
 
 
+@check(
+    "guard",
+    "systemctl restart ghosthands-boot: it replaces a worker that somebody else started by compose's, which has the "
+    "guard. If its code does not fit the guard: docs/worker.md (make real-worker tries a version). Until then a drain "
+    "waits for an idle worker, and may lose a job.",
+)
+def _guard(host: Host) -> str:
+    status = host.ports.worker.status()
+    if status.guarded:
+        return "attached to the worker that runs now"
+    if host.settings.worker_guard == "off":
+        return "off (fleet_worker_guard)"
+    worker = host.ports.compose.services().get(WORKER)
+    if worker is not None and worker.foreign:
+        raise CheckFailed(f"absent: container {worker.name} was started by somebody else, without it")
+    raise CheckFailed(f"absent: {status.guard_absence}")
+
+
+@check(
+    "dispatch_mode",
+    "Put JOB_DISPATCH_MODE=queue into the fleet's secret and TASK_DISPATCH_MODE=queue into VALET, both at once, then "
+    "systemctl restart ghosthands-boot (docs/worker.md, the dispatch modes).",
+    "warning",
+)
+def _dispatch_mode(host: Host) -> str:
+    try:
+        found = JOB_DISPATCH_MODE.findall(host.paths.environment.read_text(encoding="utf-8", errors="replace"))
+    except OSError as problem:
+        raise CheckFailed(f"{host.paths.environment}: {error_name(problem)}") from None
+    mode = "queue" if found and found[-1] == "queue" else "legacy"  # as the worker reads it
+    said = "JOB_DISPATCH_MODE is queue in .env" if mode == "queue" else "JOB_DISPATCH_MODE is not queue in .env"
+    if (running := host.ports.worker.status().dispatch_mode) != mode:
+        raise CheckFailed(f"{said}, but the worker runs in {running} mode")
+    if mode == "legacy":
+        raise CheckFailed(f"{said}: in legacy mode two workers may claim one job, and a worker's start stops jobs")
+    return "queue, in .env and in the worker; VALET's TASK_DISPATCH_MODE has to be queue too"
+
+
 @check("api", "docker logs of the api: the worker waits for it.")
 def _api(host: Host) -> str:
     api_health(host.paths.api_port)
     return "answers"
+
+
+def _described(container: Service) -> str:
+    """A container for an operator."""
+    by = ", started by somebody else" if container.foreign else ""
+    return f"{container.name}, {container.state}{', has the port' if container.listens else ''}{by}"
 
 
 # --- the report ---

@@ -210,9 +210,8 @@ class Fleet:
 
     def docker(self, instance: str, *words: str) -> str:
         """The output of `docker` on the instance."""
-        command = [self.folder / instance / "bin/docker", *words]
-        environment = json.loads((self.folder / instance / "instance.json").read_text())["environment"]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+        command = [str(self.folder / instance / "bin/docker"), *words]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def containers(self, instance: str) -> dict[str, str]:
         """The states of the workers' containers by name."""

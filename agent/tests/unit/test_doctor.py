@@ -19,7 +19,7 @@ from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER, BootRecord
 from ghosthands_agent.records import RunRecords
 from model.agent_conf import conf
 from unit.fake_http import Reply, Request, fake_server
-from unit.test_containers import by_compose
+from unit.test_containers import by_compose, row
 from unit.test_imds import Service
 from unit.test_worker import STATUS
 
@@ -47,6 +47,11 @@ case "$*" in
 *) echo "unexpected command: $*" >&2; exit 64 ;;
 esac
 """
+
+
+ATTACHED = {"version": 1, "attached": True, "problems": [], "job": None, "job_status": None}
+GUARDED = {**STATUS, "drain_guard": ATTACHED}
+RAW = row("ghosthands-worker", role="worker")  # as deploy-server starts it
 
 
 @dataclass
@@ -104,6 +109,14 @@ class HealthyHost:
     def findings(self) -> dict[str, Finding]:
         return {finding.id: finding for finding in examine(self.paths.config, self.paths)}
 
+    def answer(self, **changes: object) -> None:
+        """What the worker's status says instead."""
+        self.worker["GET /worker/status"] = Reply(body=json.dumps({**GUARDED, **changes}))
+
+    def run_containers(self, *rows: str) -> None:
+        """What `docker ps` lists."""
+        (self.paths.root / "bin/containers").write_text("\n".join(rows))
+
     def bad(self) -> dict[str, str]:
         return {id: finding.detail for id, finding in self.findings().items() if not finding.ok}
 
@@ -111,7 +124,7 @@ class HealthyHost:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthyHost]:
     aws, metadata = Aws(), Service()
-    worker = {"GET /worker/status": Reply(body=json.dumps(STATUS)), "GET /health": Reply()}
+    worker = {"GET /worker/status": Reply(body=json.dumps(GUARDED)), "GET /health": Reply()}
     with (
         fake_server(aws) as api,
         fake_server(metadata) as imds,
@@ -130,6 +143,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthyHos
         paths.config.write_text(conf(GROUP="g", TERMINATION_HOOK="h", SECRET_ID="s", ENDPOINT_URL=api.url))
         paths.compose_file.write_text("services: {}\n")
         paths.environment.touch(0o600)
+        paths.environment.write_text("JOB_DISPATCH_MODE='queue'\nTOKEN='canary'\n")
         (tmp_path / "bin/docker").write_text(DOCKER)
         (tmp_path / "bin/containers").write_text("\n".join(by_compose(name) for name in (WORKER, API, DEPLOY_SERVER)))
         (tmp_path / "bin/docker").chmod(0o755)
@@ -213,15 +227,69 @@ def test_missing_metadata_is_found(host: HealthyHost, path: str, value: str | No
 
 
 def test_the_worker_of_another_instance_is_found(host: HealthyHost) -> None:
-    host.worker["GET /worker/status"] = Reply(body=json.dumps({**STATUS, "ec2_instance_id": "i-00000000000000001"}))
+    host.answer(ec2_instance_id="i-00000000000000001")
     assert host.bad() == {"worker": f"it reports the id i-00000000000000001, this instance is {INSTANCE}"}
 
 
 def test_a_docker_that_does_not_answer_is_found_wherever_it_is_needed(host: HealthyHost) -> None:
     (host.paths.root / "bin/docker").write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
     bad = host.bad()
-    assert bad.keys() == {"docker", "compose", "image", "containers"}
+    assert bad.keys() == {"docker", "compose", "image", "containers", "workers"}
     assert bad["docker"] == "docker version: DockerDown"
+
+
+def test_a_worker_that_somebody_else_started_is_the_worker_but_has_no_guard(host: HealthyHost) -> None:
+    host.run_containers(by_compose(API), by_compose(DEPLOY_SERVER), RAW)
+    host.answer(drain_guard=None)
+    findings = host.findings()
+    assert host.bad() == {"guard": "absent: container ghosthands-worker was started by somebody else, without it"}
+    assert "worker (ghosthands-worker, running, started by somebody else)" in findings["containers"].detail
+    assert "systemctl restart ghosthands-boot" in findings["guard"].remedy
+
+
+def test_two_workers_are_both_named(host: HealthyHost) -> None:
+    second = row("ghosthands-worker", role="worker", state="restarting", status="Restarting (1) 3 seconds ago")
+    host.run_containers(second, *map(by_compose, (WORKER, API, DEPLOY_SERVER)))
+    bad = host.bad()
+    assert bad.keys() == {"workers"}
+    assert bad["workers"].startswith(
+        "2 workers on this host: ghosthands-worker-1, running, "
+        "ghosthands-worker, restarting, started by somebody else. "
+    )
+    host.run_containers(second.replace("restarting", "exited"), *map(by_compose, (WORKER, API, DEPLOY_SERVER)))
+    assert host.bad() == {}, "one that has ended and stays down is no second worker"
+
+
+def test_a_guard_that_did_not_fit_is_found_with_its_reasons(host: HealthyHost) -> None:
+    host.answer(drain_guard={**ATTACHED, "attached": False, "problems": ["No stop() there.", "No class."]})
+    assert host.bad() == {"guard": "absent: No stop() there. No class."}
+    assert host.findings()["guard"].severity == "error"
+
+
+def test_a_worker_that_is_to_run_without_the_guard_has_no_finding(host: HealthyHost) -> None:
+    host.paths.config.write_text(host.paths.config.read_text().replace("WORKER_GUARD=preferred", "WORKER_GUARD=off"))
+    host.answer(drain_guard=None)
+    assert host.bad() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "running", "said"),
+    [
+        ("A=1\n", "legacy", "JOB_DISPATCH_MODE is not queue in .env: in legacy mode"),
+        ("JOB_DISPATCH_MODE='legacy'\n", "legacy", "JOB_DISPATCH_MODE is not queue in .env: in legacy mode"),
+        ("JOB_DISPATCH_MODE='queue'\n", "legacy", "JOB_DISPATCH_MODE is queue in .env, but the worker runs in legacy"),
+        ("A=1\n", "queue", "JOB_DISPATCH_MODE is not queue in .env, but the worker runs in queue mode"),
+    ],
+)
+def test_legacy_mode_and_modes_that_disagree_are_warnings(
+    host: HealthyHost, text: str, running: str, said: str
+) -> None:
+    host.paths.environment.write_text(text)
+    host.answer(dispatch_mode=running)
+    finding = host.findings()["dispatch_mode"]
+    assert (finding.ok, finding.severity) == (False, "warning")
+    assert finding.detail.startswith(said)
+    assert "TASK_DISPATCH_MODE" in finding.remedy
 
 
 def test_an_image_that_is_not_pulled_yet_is_a_warning(host: HealthyHost, capsys: pytest.CaptureFixture[str]) -> None:
