@@ -35,7 +35,7 @@ def instance(fleet: Fleet) -> Iterator[str]:
     """One more instance; the only one."""
     (launched,) = fleet.launch()
     yield launched
-    if launched in fleet.instances():
+    if not fleet.completions(launched):
         fleet.terminate(launched)
         fleet.completion(launched, 120)
 
@@ -136,7 +136,7 @@ def test_boot_removes_the_second_worker_and_leaves_a_busy_one_alone(fleet: Fleet
 def test_boot_replaces_what_deploy_server_started_when_its_job_has_ended(fleet: Fleet, instance: str) -> None:
     fleet.deploy(instance)
     wait_until(lambda: answers(fleet, instance), 30)
-    submit(fleet, instance, "while-boot-waits", 6.0)
+    submit(fleet, instance, "while-boot-waits", 20.0)
     boot_again(fleet, instance)
     assert finished(fleet, "while-boot-waits")
     assert fleet.containers(instance) == {COMPOSES: "running"}
