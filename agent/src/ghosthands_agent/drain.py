@@ -1,14 +1,17 @@
 """Drain the worker and complete the hook, so that no job is lost and none runs twice.
 
-The worker's behaviour (docs/agent.md) determines the rules. legacy: `drain` and SIGTERM both return a running job to
-the queue after 30 s while it still runs. queue: `drain` does not unsubscribe, and SIGTERM loses the job after 10 s. So
-with `wait_idle` neither is used while a job runs: the hook is kept alive until the worker is seen idle. Every decision
-is made from the current state, so a drain that was cut off anywhere is simply started again.
+With a guard in the worker's process (docs/agent.md) a drain is: POST drain, wait until it is idle, SIGTERM. Without one
+neither of the two is safe while a job runs: in legacy mode both return the job to the queue after 30 s while it still
+runs; in queue mode `drain` does not unsubscribe, and SIGTERM loses the job after 10 s. So `wait_idle` then waits until
+the worker is seen idle before it uses either, and says if a job was lost all the same. Whether there is a guard is read
+from the process that runs now, and every decision is made from the current state: a drain that was cut off anywhere is
+simply started again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .monitor import Monitor
@@ -16,7 +19,9 @@ from .ports import (
     API,
     DEPLOY_SERVER,
     NO_ACTIVE_ACTION,
+    NOT_LISTENING,
     WORKER,
+    Level,
     PortError,
     Ports,
     Procedure,
@@ -31,9 +36,9 @@ from .termination import (
     MARGIN_SECONDS,
     OTHERS_GRACE_SECONDS,
     SECOND_SIGNAL_SECONDS,
+    Process,
     Termination,
     terminate_worker,
-    worker_stop_timeout,
 )
 
 POLL_SECONDS = 0.25  # a worker that becomes idle soon takes the next job
@@ -44,11 +49,27 @@ FLUSH_SECONDS = 0.3  # for the other services and the logs: the shutdown that fo
 NO_ACTION_SECONDS = 30.0  # IMDS may report Terminated a moment before the hook's action exists
 LONGEST_PAUSE = 5.0
 ATTEMPTS = 3  # a deployment in progress may start a worker once more
+PROGRESS_SECONDS = 60.0  # between two lines about a job that is waited for
+#: A queue worker without a guard exits 10 s after SIGTERM at the latest. One that is there after this time got none.
+SIGNAL_SHOWS_SECONDS = 12.0
 
 #: Why the worker is stopped: it was seen idle; it has no process; the policy is sigterm; a job came in after it was
 #: seen idle; the time is up.
 StopReason: TypeAlias = Literal["idle", "gone", "policy", "new_job", "overdue"]
 Step: TypeAlias = Literal["wait", "post", "confirm", "stop"]
+
+
+@dataclass
+class Reading:
+    """What this run of the agent has read of the worker, from the start of its drain.
+
+    Attributes:
+        process: the process that runs now, or the last one.
+        draining_since: when it was first seen draining.
+    """
+
+    process: Process = field(default_factory=Process)
+    draining_since: float = float("inf")
 
 
 def next_step(policy: str, status: WorkerStatus) -> Step:
@@ -58,7 +79,7 @@ def next_step(policy: str, status: WorkerStatus) -> Step:
     """
     if policy == "sigterm":
         return "stop"
-    if policy == "http":
+    if policy == "http" or status.guarded:
         return "post" if not status.is_draining else "wait" if status.busy else "stop"
     if status.dispatch_mode == "legacy":
         if status.is_draining:
@@ -80,14 +101,14 @@ def drain(monitor: Monitor) -> Procedure[Result]:
         seconds_left=round(monitor.deadline() - began),
     )
     yield from _wait_for_boot(monitor)
-    clean = True
+    stopped = False
     for _attempt in range(ATTEMPTS):
-        clean &= yield from _drain_worker(monitor)
+        stopped = yield from _drain_worker(monitor)
         if not _is_running_again(monitor):
             break
-        monitor.clear_flag("stopping")  # it was set for the previous worker
     else:
-        clean = False
+        stopped = False
+    clean = stopped and "unclean" not in monitor.flags
     journal.step("drain_ended", "info" if clean else "error", clean=clean, seconds=round(monitor.now - began, 1))
     return "CONTINUE" if clean else "ABANDON"
 
@@ -125,7 +146,7 @@ def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
     `watch` drains, and goes on if this is interrupted.
     """
     began, logged, requested = ports.clock.monotonic(), float("-inf"), False
-    limit = settings.drain_limit_seconds + worker_stop_timeout(settings) + 4 * MARGIN_SECONDS
+    limit = settings.drain_limit_seconds + settings.stop_grace_seconds + SECOND_SIGNAL_SECONDS + 4 * MARGIN_SECONDS
     state = ""
     while (now := ports.clock.monotonic()) < began + limit:
         try:
@@ -134,7 +155,7 @@ def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
                 requested = True
             service = ports.compose.services().get(WORKER)
             state = "absent" if service is None else service.state
-            if service is None or service.down:
+            if (service is None or service.down) and not _answers(ports):
                 ports.journal.step("drained", worker=state, seconds=round(now - began))
                 return 0
         except Unavailable as error:
@@ -145,6 +166,14 @@ def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:
         yield 1.0
     ports.journal.step("drain_unfinished", "error", worker=state, limit=limit)
     return 1
+
+
+def _answers(ports: Ports) -> bool:
+    try:
+        ports.worker.status()
+    except PortError as error:
+        return error.code != NOT_LISTENING
+    return True
 
 
 def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
@@ -165,11 +194,19 @@ def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
 
 
 def _drain_worker(monitor: Monitor) -> Procedure[bool]:
-    """Drain and stop one worker; whether no job was cut off."""
-    began = monitor.now
-    reason = yield from _wait_until_drained(monitor)
-    monitor.ports.journal.step("worker_stop", reason=reason, waited=round(monitor.now - began, 1))
+    """Drain and stop one worker; whether it is down. Sets the flag `unclean` if that cut off a job."""
+    began, journal = monitor.now, monitor.ports.journal
+    reading = Reading()
+    reason = yield from _wait_until_drained(monitor, reading)
+    journal.step("worker_stop", reason=reason, waited=round(monitor.now - began, 1))
+    process = reading.process
+    _recall_signals(monitor, process)
+    process.gone = reason == "gone"
     if reason != "gone":
+        if process.last is not None and process.last.guarded:
+            monitor.set_flag("guarded")
+        elif "guarded" in monitor.flags and process.last is not None:
+            monitor.clear_flag("guarded")
         monitor.set_flag("stopping")
     other_services: list[Task[None]] = []
 
@@ -181,44 +218,61 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
         if reason != "policy":
             other_services.append(monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS))
 
-    requeue_at = monitor.deadline() if reason == "policy" else monitor.now
     try:
         termination = yield from terminate_worker(
-            monitor.ports, monitor.pause, requeue_at, _grace(monitor), stop_other_services
+            monitor.ports,
+            monitor.pause,
+            process,
+            release_at=monitor.deadline() if reason == "policy" else monitor.now,
+            grace=_grace(monitor),
+            drains_itself=reason == "policy",
+            signalled=stop_other_services,
         )
     except Unavailable as error:
-        monitor.ports.journal.step("worker_stop_failed", "error", code=error.code)
+        journal.step("worker_stop_failed", "error", code=error.code)
         return False
     exit_code = None if termination.service is None else termination.service.exit_code
     # The worker marks itself offline in the registry before it exits 0; otherwise the registry does after 5 minutes.
-    monitor.ports.journal.step(
-        "worker_stopped", exit_code=exit_code, deregistered=exit_code == 0, job_put_back=termination.requeued
-    )
+    journal.step("worker_stopped", exit_code=exit_code, deregistered=exit_code == 0)
+    termination.log_job(journal)
+    if not _is_clean(reason, termination):
+        monitor.set_flag("unclean")
+    _forget_signals(monitor)
     yield from _flush_logs(
         monitor, other_services or [monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)]
     )
-    return _is_clean(reason, termination)
+    return True
 
 
 def _is_running_again(monitor: Monitor) -> bool:
-    """Whether a worker was started after the old one stopped, as by a deployment in progress."""
+    """Whether there is a worker after the old one stopped, as by a deployment in progress."""
     try:
         service = monitor.ports.compose.services().get(WORKER)
+        if service is not None and service.runs:
+            return True
     except PortError:
-        return False
-    return service is not None and service.runs
+        pass
+    monitor.worker()
+    return monitor.port_in_use
 
 
-def _wait_until_drained(monitor: Monitor) -> Procedure[StopReason]:
+def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopReason]:
     """Wait until the worker may be stopped; the reason."""
-    policy = monitor.settings.drain_policy
+    policy, began, logged = monitor.settings.drain_policy, monitor.now, monitor.now
     while True:
         status = monitor.worker()
-        if status is None and not monitor.worker_runs(fresh=True):
+        if status is not None:
+            _note(monitor, reading, status)
+        elif not monitor.port_in_use and not monitor.worker_runs(fresh=True):
             return _reason_without_process(monitor)
-        if monitor.now >= monitor.deadline():
+        if monitor.now >= logged + PROGRESS_SECONDS:
+            logged = monitor.now
+            _log_progress(monitor, reading, monitor.now - began)
+        if _may_have_been_signalled(monitor, reading, status):
+            step: Step = "wait"
+        elif monitor.now >= monitor.deadline():
             return "overdue"
-        if "stopping" in monitor.flags:
+        elif "stopping" in monitor.flags:
             step = _next_step_after_restart(monitor, status)
         else:
             step = "wait" if status is None else next_step(policy, status)
@@ -228,34 +282,97 @@ def _wait_until_drained(monitor: Monitor) -> Procedure[StopReason]:
             return "new_job" if status is None or status.busy else "idle"
         if step == "confirm":
             again = monitor.worker()
-            if again is not None and not again.busy:
-                return "idle"
+            if again is not None:
+                _note(monitor, reading, again)
+                if not again.busy:
+                    return "idle"
         if step == "post":
             yield from _post_drain(monitor)
         else:
             yield from monitor.pause(POLL_SECONDS)
 
 
+def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
+    """Note a status. A drain cannot be undone, so a process that is not draining any more is another one."""
+    process, journal = reading.process, monitor.ports.journal
+    if process.last is not None and process.last.is_draining and not status.is_draining:
+        journal.step("worker_replaced", "warning", busy=process.busy)
+        if process.busy:
+            Termination(None, "lost", process.last.job, process.last.guarded).log_job(journal)
+            monitor.set_flag("unclean")
+        _forget_signals(monitor)
+        process = reading.process = Process()
+        reading.draining_since = float("inf")
+    if process.last is None or process.last.guard_absence != status.guard_absence:
+        off = monitor.settings.worker_guard == "off"
+        level: Level = "info" if status.guarded or off else "error"
+        journal.step("guard", level, attached=status.guarded, reason="off" if off else status.guard_absence)
+    if status.is_draining or not status.is_running:
+        reading.draining_since = min(reading.draining_since, monitor.now)
+    process.read(status)
+
+
+def _log_progress(monitor: Monitor, reading: Reading, waited: float) -> None:
+    status = reading.process.last
+    monitor.ports.journal.step(
+        "drain_progress",
+        waited=round(waited),
+        seconds_left=round(monitor.deadline() - monitor.now),
+        busy=None if status is None else status.busy,
+        job=None if status is None else status.job,
+        job_status=None if status is None or status.guard is None else status.guard.job_status,
+    )
+
+
+def _recall_signals(monitor: Monitor, process: Process) -> None:
+    """Note what an earlier run of the agent did to the process."""
+    if "stopping" in monitor.flags:
+        process.signals, process.signalled_at = 1, monitor.flags["stopping"]
+        process.answered = process.last is not None
+        process.guarded_before = "guarded" in monitor.flags
+
+
+def _forget_signals(monitor: Monitor) -> None:
+    """They were for a process that is gone."""
+    monitor.clear_flag("stopping")
+    monitor.clear_flag("guarded")
+
+
 def _reason_without_process(monitor: Monitor) -> StopReason:
-    """Without a process: whether an earlier run of the agent stopped it, and why."""
+    """Without a process: whether an earlier run of the agent stopped it at the limit."""
     signalled_at = monitor.flags.get("stopping")
-    if signalled_at is None:
-        return "gone"
-    if signalled_at >= monitor.deadline():
-        return "overdue"
-    return "policy" if monitor.settings.drain_policy == "sigterm" else "gone"
+    return "overdue" if signalled_at is not None and signalled_at >= monitor.deadline() else "gone"
+
+
+def _may_have_been_signalled(monitor: Monitor, reading: Reading, status: WorkerStatus | None) -> bool:
+    """Whether a worker whose job a second SIGTERM would lose may already have received one.
+
+    Its status shows a signal, or somebody's POST drain, as draining. The agent's record of the signal may be missing.
+    """
+    if monitor.settings.drain_policy != "wait_idle":
+        return False
+    if status is None:
+        unsure = "stopping" in monitor.flags and "guarded" not in monitor.flags
+    else:
+        unsure = reading.process.loses_released_jobs and (status.is_draining or not status.is_running)
+    since = min(reading.draining_since, monitor.flags.get("stopping", float("inf")))
+    return unsure and monitor.now < since + SIGNAL_SHOWS_SECONDS
 
 
 def _next_step_after_restart(monitor: Monitor, status: WorkerStatus | None) -> Step:
     """The next step after an earlier run of the agent signalled the worker, or was about to.
 
-    Another SIGTERM makes the worker return its job to the queue at once. That is right if it was seen idle and then
-    took a job. It must not happen to a worker that finishes its job after SIGTERM.
+    Another SIGTERM makes a legacy worker return its job to the queue at once. That is right if it was seen idle and
+    then took a job. It must not happen to a worker that finishes its job after SIGTERM.
     """
     policy = monitor.settings.drain_policy
     if status is not None and not status.is_draining:
         return next_step(policy, status)  # no signal has reached it
-    return "wait" if policy == "sigterm" else "stop"
+    if policy == "sigterm":
+        return "wait"
+    if status is None or (status.dispatch_mode == "legacy" and not status.guarded):
+        return "stop"
+    return next_step(policy, status)
 
 
 def _post_drain(monitor: Monitor) -> Procedure[None]:
@@ -282,11 +399,11 @@ def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]]) -> Procedure[None
 
 
 def _is_clean(reason: StopReason, termination: Termination) -> bool:
-    """Whether no job was cut off: one that finished or that the worker itself returned to the queue was not, unless
-    the time was up.
+    """Whether no job was cut off or lost.
+
+    Without a guard it is not known whether a job that was released at the limit waited for a review: such a job is not
+    put back.
     """
-    if reason == "overdue":
+    if reason == "overdue" and termination.job == "put_back" and not termination.guarded:
         return False
-    if reason == "policy":
-        return not (termination.requeued or termination.killed)
-    return not termination.killed or (reason in ("idle", "gone") and not termination.requeued)
+    return termination.job != "lost"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .ports import (
     NO_ACTIVE_ACTION,
+    NOT_LISTENING,
     TERMINATED,
     WORKER,
     Flag,
@@ -37,6 +38,8 @@ class Monitor:
         flags: those in the state file, and those that could not be written there.
         hook_seen: whether AWS accepted a heartbeat, so the hook's action has begun.
         hook_done: whether heartbeats have ended.
+        port_in_use: whether something listened on the worker's port when it was last asked. That is a worker, whatever
+            docker reports.
     """
 
     def __init__(self, ports: Ports, settings: Settings) -> None:
@@ -47,6 +50,7 @@ class Monitor:
         self._unwritten: dict[Flag, float] = {}
         self.hook_seen = False
         self.hook_done = False
+        self.port_in_use = False
         self._protection = ScaleInProtection(ports)
         self._next_check = 0.0
         self._next_spot = 0.0
@@ -117,9 +121,11 @@ class Monitor:
         try:
             status = self.ports.worker.status()
         except PortError as error:
+            self.port_in_use = error.code != NOT_LISTENING
             self.report_failure("worker_status", error)
             self._protection.update(self.target, None if self.worker_runs() else False)
             return None
+        self.port_in_use = True
         self.report_success("worker_status")
         self._protection.update(self.target, status.busy)
         return status

@@ -26,6 +26,9 @@ IN_SERVICE, TERMINATED = "InService", "Terminated"
 #: Refused.code where AWS answers ValidationError "No active Lifecycle Action found ...".
 NO_ACTIVE_ACTION = "NoActiveLifecycleAction"
 
+#: Unavailable.code where nothing listens on the worker's port.
+NOT_LISTENING = "ConnectionRefusedError"
+
 Result = Literal["CONTINUE", "ABANDON"]
 Level = Literal["info", "warning", "error"]
 
@@ -308,7 +311,7 @@ class WorkerStatus:
 class Worker(Protocol):
     """The worker's HTTP server on this host. Each call: at most 2 s.
 
-    Raises Unavailable: no answer, none in time, or one in an unexpected form.
+    Raises Unavailable: no answer (`NOT_LISTENING`), none in time, or one in an unexpected form.
     """
 
     def status(self) -> WorkerStatus:
@@ -366,15 +369,16 @@ class BootRecord:
     guard: str = ""
 
 
-Flag = Literal["terminated", "spot", "requested", "stopping"]
+Flag = Literal["terminated", "spot", "requested", "stopping", "guarded", "unclean"]
 
 
 class Records(Protocol):
     """State that survives a restart of the agent, but not a boot of the system. Each call: at most 1 s.
 
     A flag is a time of `Clock.monotonic`: when the target state Terminated, a spot notice or an operator's request was
-    first seen (`terminated`, `spot`, `requested`), and when the worker was first signalled (`stopping`). All flags are
-    in one file; two processes may set flags at once and lose none. Raises Unavailable.
+    first seen (`terminated`, `spot`, `requested`), when the worker's process was first signalled (`stopping`), if it
+    had a guard then (`guarded`), and when a drain cut off a job (`unclean`). All flags are in one file; two processes
+    may set flags at once and lose none. Raises Unavailable.
     """
 
     def boot(self) -> BootRecord | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from .boot import LONGEST_BACK_OFF_SECONDS, REPORT_SECONDS
-from .ports import API, DEPLOY_SERVER, Level, Ports, Procedure, Unavailable
+from .ports import API, DEPLOY_SERVER, Level, PortError, Ports, Procedure, Unavailable
 from .settings import Settings
 from .termination import (
     MARGIN_SECONDS,
     OTHERS_GRACE_SECONDS,
     REQUEUE_SECONDS,
     SECOND_SIGNAL_SECONDS,
+    Process,
     stop_services,
     terminate_worker,
 )
@@ -36,7 +38,7 @@ class UnitLimits(NamedTuple):
 def unit_limits(settings: Settings) -> UnitLimits:
     """Limits within which the procedures finish by themselves."""
     start = settings.boot_timeout_seconds + LONGEST_BACK_OFF_SECONDS + 2 * REPORT_SECONDS + MARGIN_SECONDS
-    worker = _requeue_seconds(settings) + max(settings.stop_grace_seconds, SECOND_SIGNAL_SECONDS) + 4 * MARGIN_SECONDS
+    worker = _requeue_seconds(settings) + settings.stop_grace_seconds + SECOND_SIGNAL_SECONDS + 4 * MARGIN_SECONDS
     return UnitLimits(round(start), round(worker + OTHERS_GRACE_SECONDS + MARGIN_SECONDS), WATCHDOG_SECONDS)
 
 
@@ -44,8 +46,19 @@ def stop(ports: Ports, settings: Settings) -> Procedure[int]:
     """Stop everything, the worker first; 0 when all is down, else 1. Touches no hook, since the instance may reboot."""
     began = ports.clock.monotonic()
     ports.journal.step("stop_began")
+    process = Process()
+    with suppress(PortError):
+        process.read(ports.worker.status())
     try:
-        yield from terminate_worker(ports, _pause, began + _requeue_seconds(settings), settings.stop_grace_seconds)
+        termination = yield from terminate_worker(
+            ports,
+            _pause,
+            process,
+            release_at=began + _requeue_seconds(settings),
+            grace=settings.stop_grace_seconds,
+            drains_itself=settings.drain_policy == "sigterm",
+        )
+        termination.log_job(ports.journal)
         worker = True
     except Unavailable as error:
         ports.journal.step("worker_stop_failed", "error", code=error.code)

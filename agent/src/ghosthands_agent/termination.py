@@ -1,30 +1,123 @@
-"""Terminate the worker's process: one SIGTERM, a second one if a job runs, and SIGKILL only if neither works.
+"""Terminate the worker's process, and find out what became of its job.
 
-The worker's behaviour (docs/agent.md, and its source): at SIGTERM it takes no more jobs. With a job, a legacy worker
-waits 30 s and returns it to the queue while it still runs; a queue worker exits after 10 s and the job is lost. A
-second SIGTERM returns the job to the queue at once, exit code 1. The worker answers status requests until it exits.
+SIGTERM ends a worker without a job within a second. What it does to a running job depends on the process
+(docs/agent.md, "What the worker does"): with a guard the first one waits for the job, and a second one returns it to
+the queue. Without one, a second SIGTERM returns the job in legacy mode and loses it in queue mode, where it is
+therefore never sent: the job has 10 s after the first. SIGKILL is sent only if the process outlives all that, and loses
+its job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
-from .ports import WORKER, PortError, Ports, Procedure, Service, Unavailable
+from .ports import WORKER, Journal, Level, PortError, Ports, Procedure, Service, Unavailable, WorkerStatus
 from .settings import Settings
 
-#: legacy: 30 s until the job is back in the queue, and the exit. For senders of one signal only: compose, the deploy
-#: server.
+#: legacy without a guard: 30 s until the job is back in the queue, and the exit. For senders of one signal only:
+#: compose, the deploy server.
 REQUEUE_SECONDS = 40
-SECOND_SIGNAL_SECONDS = 15  # from the second signal to the exit
+#: From the second signal to the exit. A guard tries to put the job back for 10 s. Also what a queue worker without a
+#: guard needs after the first: 10 s for its job, and the exit.
+SECOND_SIGNAL_SECONDS = 15
+#: A queue worker that exits 0 sooner after SIGTERM had no job, or finished it: else it would have waited for 10 s.
+EARLY_EXIT_SECONDS = 8
 KILL_SECONDS = 1  # from compose's SIGTERM, the last one, to its SIGKILL
 OTHERS_GRACE_SECONDS = 10  # docker's own default; api and deploy server hold no jobs
 MARGIN_SECONDS = 20  # docker's and compose's own time
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 
+NO_HANDLER = 143  # exit code: SIGTERM came before the worker had set its handler, which it does before it takes jobs
+IN_REVIEW = "awaiting_review"  # status of a job that waits, without a limit, for a person to look at it
+
 #: `Monitor.pause`, or a plain pause in `stop`.
 Pause: TypeAlias = Callable[[float], Procedure[None]]
+#: What the end of the process did to its job. `none`: it had none, or finished it. `put_back`: it is in the queue
+#: again. `left_for_review`: it waited for a person, who now decides. `lost`: none of these, or that is not known.
+Job: TypeAlias = Literal["none", "put_back", "left_for_review", "lost"]
+EVENTS: dict[Job, tuple[str, Level]] = {
+    "put_back": ("job_put_back", "warning"),
+    "left_for_review": ("job_left_for_review", "warning"),
+    "lost": ("job_lost", "error"),
+}
+
+
+@dataclass
+class Process:
+    """What is known of the worker's process.
+
+    Attributes:
+        last: its last status, if it has answered.
+        released: the status that the agent released its job by a second SIGTERM upon.
+        signals: how many SIGTERM have reached it, as far as the agent knows.
+        signalled_at: when the first one did.
+        answered: whether `last` is later than the first signal.
+        gone: whether it had ended before the agent would have signalled it.
+        guarded_before: whether it had a guard when an earlier run of the agent signalled it.
+    """
+
+    last: WorkerStatus | None = None
+    released: WorkerStatus | None = None
+    signals: int = 0
+    signalled_at: float = 0.0
+    answered: bool = False
+    gone: bool = False
+    guarded_before: bool = False
+
+    def read(self, status: WorkerStatus) -> None:
+        """Note a status."""
+        self.last = status
+        self.answered = self.signals > 0
+
+    def signal(self, now: float) -> None:
+        """Note a SIGTERM."""
+        if self.gone:
+            return
+        self.signals += 1
+        if self.signals == 1:
+            self.signalled_at = now
+        elif self.released is None:
+            self.released = self.last
+
+    @property
+    def busy(self) -> bool:
+        return self.last is not None and self.last.busy
+
+    @property
+    def loses_released_jobs(self) -> bool:
+        """Whether a second SIGTERM certainly loses its job."""
+        return self.last is not None and not self.last.guarded and self.last.dispatch_mode == "queue"
+
+    def job_after_exit(self, exit_code: int | None, seconds: float) -> Job:
+        """What became of the job, after an exit with that code (None: not known) `seconds` after the first signal."""
+        ended = exit_code in (0, 1)  # by itself: it shut down, or was forced to. Anything else cut it off.
+        status = self.last
+        if status is None and not self.signals:
+            return "none"  # it was down before the agent looked
+        if status is None or not (status.busy or self.answered):
+            return self._job_of_unknown(exit_code, seconds)
+        if not status.busy:
+            return "none"
+        if self.loses_released_jobs or not ended or not (status.is_draining or self.signals):
+            return "lost"
+        if status.guarded and exit_code == 0:
+            return "none"  # a guarded process exits 0 only when its job has ended
+        guard = (self.released or status).guard
+        in_review = guard is not None and guard.job_status == IN_REVIEW
+        return "left_for_review" if in_review else "put_back"
+
+    def _job_of_unknown(self, exit_code: int | None, seconds: float) -> Job:
+        """The same if the process was idle or unknown before the first signal, and did not answer after it."""
+        if not self.signals or exit_code == NO_HANDLER:
+            return "none"
+        if self.last is not None and self.last.guarded and self.last.is_draining:
+            return "none"
+        if self.loses_released_jobs or (self.last is None and not self.guarded_before):
+            return "none" if exit_code == 0 and seconds < EARLY_EXIT_SECONDS else "lost"
+        return "none" if exit_code in (0, 1) else "lost"
 
 
 class Termination(NamedTuple):
@@ -32,58 +125,87 @@ class Termination(NamedTuple):
 
     Attributes:
         service: its container; None if there is none.
-        requeued: whether a second signal was needed to return a job to the queue.
-        killed: whether SIGKILL was needed.
+        job: what became of its job.
+        job_id: the job, where a guard reported it.
+        guarded: whether a guard was attached.
     """
 
     service: Service | None
-    requeued: bool = False
-    killed: bool = False
+    job: Job = "none"
+    job_id: str | None = None
+    guarded: bool = False
+
+    def log_job(self, journal: Journal) -> None:
+        """Log what became of the job, if there was one."""
+        if self.job in EVENTS:
+            event, level = EVENTS[self.job]
+            exit_code = None if self.service is None else self.service.exit_code
+            journal.step(event, level, job=self.job_id, exit_code=exit_code, guarded=self.guarded)
 
 
 def terminate_worker(
-    ports: Ports, pause: Pause, requeue_at: float, grace: float, signalled: Callable[[], None] = lambda: None
+    ports: Ports,
+    pause: Pause,
+    process: Process,
+    release_at: float,
+    grace: float,
+    *,
+    drains_itself: bool = False,
+    signalled: Callable[[], None] = lambda: None,
 ) -> Procedure[Termination]:
     """Terminate the worker's process.
 
     :param pause: waits some seconds.
-    :param requeue_at: when a second signal returns a running job to the queue. Until then the worker may finish the
-        job.
-    :param grace: seconds from `requeue_at` to SIGKILL; more after a second signal.
+    :param process: what is known of it; kept up to date.
+    :param release_at: when a second signal releases a running job. Until then the worker may finish the job.
+    :param grace: seconds from `release_at` to SIGKILL; more after a signal to a worker with a job.
+    :param drains_itself: whether the worker is one for the policy `sigterm`: a second signal loses no job then.
     :param signalled: called after the first signal.
     :raises Unavailable: docker does not report it as stopped some time after that.
     """
     clock = ports.clock
     failure = ""
-    signals, kill_at = 0, max(requeue_at, clock.monotonic()) + grace
+    sent, sent_at, kill_at = 0, clock.monotonic(), max(release_at, clock.monotonic()) + grace
+
+    def ended(service: Service | None) -> Termination:
+        exit_code = None if service is None else service.exit_code
+        job = process.job_after_exit(exit_code, clock.monotonic() - process.signalled_at)
+        status = process.last
+        return Termination(service, job, status.job if status else None, status is not None and status.guarded)
+
     while clock.monotonic() < kill_at:
-        due = 1 if signals == 0 or clock.monotonic() < requeue_at or not _is_busy(ports) else 2
-        if signals < due:
+        busy = _read(ports, process) if sent else process.busy
+        if busy:
+            kill_at = max(kill_at, sent_at + SECOND_SIGNAL_SECONDS)
+        may_release = drains_itself or not process.loses_released_jobs
+        released = sent and busy and may_release and clock.monotonic() >= release_at
+        if sent < (2 if released else 1):
             try:
                 ports.compose.terminate(WORKER)
-                signals += 1
-                kill_at = max(kill_at, clock.monotonic() + SECOND_SIGNAL_SECONDS) if signals == 2 else kill_at
-                ports.journal.step("worker_signal", number=signals)
-                if signals == 1:
-                    signalled()
             except PortError as error:
                 if error.code != failure:
                     ports.journal.step("worker_signal_failed", "warning", call=error.call, code=error.code)
                 failure = error.code
                 yield from pause(RETRY_SECONDS)
-                continue
+                if sent or not _has_begun_to_drain(ports, process):
+                    continue
+            sent, sent_at = sent + 1, clock.monotonic()
+            process.signal(sent_at)
+            ports.journal.step("worker_signal", number=sent)
+            if sent == 1:
+                signalled()
         try:
             service = ports.compose.services().get(WORKER)
         except PortError:
             yield from pause(RETRY_SECONDS)
             continue
         if service is None or service.down:
-            return Termination(service, requeued=signals > 1)
+            return ended(service)
         if not service.runs:
             # Between two processes: only compose's stop keeps docker from starting the next one.
-            return Termination((yield from _kill(ports, pause)))
+            return ended((yield from _kill(ports, pause)))
         yield from pause(POLL_SECONDS)
-    return Termination((yield from _kill(ports, pause)), requeued=signals > 1, killed=True)
+    return ended((yield from _kill(ports, pause)))
 
 
 def stop_services(
@@ -120,19 +242,27 @@ def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
     raise Unavailable("worker stop", code)
 
 
-def _is_busy(ports: Ports) -> bool:
-    """Whether a job certainly runs."""
+def _read(ports: Ports, process: Process) -> bool:
+    """Read the status; whether a job certainly runs."""
     try:
-        return ports.worker.status().busy
+        process.read(ports.worker.status())
     except PortError:
         return False
+    return process.busy
+
+
+def _has_begun_to_drain(ports: Ports, process: Process) -> bool:
+    """Whether a signal has reached the process although docker's answer was lost."""
+    before = process.last
+    _read(ports, process)
+    return before is not None and not before.is_draining and process.last is not None and process.last.is_draining
 
 
 def worker_stop_timeout(settings: Settings) -> int:
     """compose's stop_grace_period: seconds that the worker needs after one SIGTERM, so that its job is not lost.
 
-    A worker with the policy `sigterm` finishes its job after the signal; any other returns it to the queue.
+    A worker with a guard, or one for the policy `sigterm`, finishes its job after the signal. Any other is down sooner.
     """
-    if settings.drain_policy == "sigterm":
+    if settings.drain_policy == "sigterm" or settings.worker_guard != "off":
         return settings.drain_limit_seconds
     return max(settings.stop_grace_seconds, REQUEUE_SECONDS)

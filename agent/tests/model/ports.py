@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from ghosthands_agent.ports import (
     API,
     DEPLOY_SERVER,
+    NOT_LISTENING,
     SERVICES,
     WORKER,
     BootRecord,
@@ -32,7 +33,6 @@ from ghosthands_agent.worker import _status as parse_status
 from model.host import Container, Host
 from model.timeline import Timeline
 
-NOT_LISTENING = "ConnectionRefusedError"
 T = TypeVar("T")
 PollForEnd = Callable[[], bool]
 

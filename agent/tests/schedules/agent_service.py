@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ghosthands_agent.ports import NO_ACTIVE_ACTION, Ports, Refused, Scalar, Unavailable
+from ghosthands_agent.ports import NO_ACTIVE_ACTION, NOT_LISTENING, Ports, Refused, Scalar, Unavailable
 from ghosthands_agent.settings import Settings
 from model.agent_conf import SECRET
-from model.ports import NOT_LISTENING, CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
+from model.ports import CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
 
 from localcloud import fleet
 

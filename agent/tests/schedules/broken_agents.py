@@ -9,10 +9,19 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ghosthands_agent.ports import WORKER, FileName, Flag, Ports, Result, Service, Unavailable, WorkerStatus
+from ghosthands_agent.ports import (
+    NOT_LISTENING,
+    WORKER,
+    FileName,
+    Flag,
+    Ports,
+    Result,
+    Service,
+    Unavailable,
+    WorkerStatus,
+)
 from ghosthands_agent.settings import Settings
 from model.agent_conf import TERMINATION_HOOK
-from model.ports import NOT_LISTENING
 
 from schedules.agent_host import Procedures
 from schedules.agent_service import Procedure

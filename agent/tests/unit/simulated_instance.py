@@ -29,7 +29,7 @@ from model.host import Container, Host
 from model.job_queue import Job, MemoryJobQueue, Mode
 from model.ports import CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
 from model.timeline import Timeline
-from model.worker import Worker, WorkerOptions
+from model.worker import Guard, Worker, WorkerOptions
 
 T = TypeVar("T")
 Error = Unavailable | Refused
@@ -203,19 +203,24 @@ class SimulatedInstance:
     # --- events -------------------------------------------------------------------------------------------------------
 
     def start_worker(
-        self, mode: Mode = "queue", *, job_seconds: float | None = None, drains_itself: bool = False
+        self,
+        mode: Mode = "queue",
+        *,
+        job_seconds: float | None = None,
+        drains_itself: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         """Have a worker running, as after a boot."""
-        self.worker_options = WorkerOptions(mode, drains_itself=drains_itself)
+        self.worker_options = WorkerOptions(mode, guard, drains_itself=drains_itself)
         self.host.boot_record = BootRecord("completed", "launch_hook", "", 0, 0.0, {})
         self.host.compose_up()
         self.advance(0)
         if job_seconds is not None:
             self.submit_job(job_seconds)
 
-    def submit_job(self, seconds: float) -> None:
-        """Submit a job. An idle worker polls the queue at once."""
-        self.jobs.submit(Job(f"job-{len(self.jobs.rows) + 1}", seconds), self.now)
+    def submit_job(self, seconds: float, *, review: bool = False) -> None:
+        """Submit a job, which may end in a review that lasts for ever. An idle worker polls the queue at once."""
+        self.jobs.submit(Job(f"job-{len(self.jobs.rows) + 1}", seconds, review=review), self.now)
         self.host.poll_queue()
 
     def terminate(self) -> None:

@@ -12,10 +12,12 @@ from typing import Literal
 
 import pytest
 from ghosthands_agent.drain import next_step, request_drain
-from ghosthands_agent.ports import BootRecord, Ports, Refused, Task, Unavailable, WorkerStatus
+from ghosthands_agent.ports import BootRecord, Flag, Ports, Refused, Task, Unavailable, WorkerStatus
+from ghosthands_agent.ports import Guard as Report
 from ghosthands_agent.settings import Settings
 from ghosthands_agent.watch import watch
 from model.agent_conf import SETTINGS
+from model.worker import Guard, WorkerOptions
 from unit.simulated_instance import INSTANCE_ID, SimulatedInstance
 
 HOOK = SETTINGS.termination_hook
@@ -24,6 +26,7 @@ Mode = Literal["legacy", "queue"]
 MODES: tuple[Mode, ...] = ("legacy", "queue")
 each_mode = pytest.mark.parametrize("mode", MODES)
 BUSY = Unavailable("autoscaling", "Throttling")
+ATTACHED, ABSENT = Guard(), Guard(attached=False, works=False)
 
 
 def serving(
@@ -32,11 +35,25 @@ def serving(
     job_seconds: float | None = None,
     settings: Settings = SETTINGS,
     drains_itself: bool = False,
+    guard: Guard | None = None,
 ) -> SimulatedInstance:
     """An instance with a running worker."""
     instance = SimulatedInstance(settings)
-    instance.start_worker(mode, job_seconds=job_seconds, drains_itself=drains_itself)
+    instance.start_worker(mode, job_seconds=job_seconds, drains_itself=drains_itself, guard=guard)
     return instance
+
+
+def guarded(
+    mode: Mode = "queue", *, job_seconds: float | None = None, settings: Settings = SETTINGS
+) -> SimulatedInstance:
+    """An instance whose worker runs with a guard."""
+    return serving(mode, job_seconds=job_seconds, settings=settings, guard=ATTACHED)
+
+
+def outcome(instance: SimulatedInstance) -> tuple[object, list[str], int]:
+    """The hook's completions, the journal's lines about a job, and how often the worker was signalled."""
+    events = [event for _, event, _ in instance.journal if event.startswith("job_")]
+    return instance.completions, events, instance.container.signals
 
 
 def followed(instance: SimulatedInstance, seconds: float) -> SimulatedInstance:
@@ -50,8 +67,8 @@ def terminated(instance: SimulatedInstance, seconds: float) -> SimulatedInstance
     return followed(instance, seconds)
 
 
-def status(mode: Mode, busy: bool, draining: bool) -> WorkerStatus:
-    return WorkerStatus(INSTANCE_ID, INSTANCE_ID, int(busy), not draining, draining, mode)
+def status(mode: Mode, busy: bool, draining: bool, guard: Report | None = None) -> WorkerStatus:
+    return WorkerStatus(INSTANCE_ID, INSTANCE_ID, int(busy), not draining, draining, mode, guard)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +91,21 @@ def status(mode: Mode, busy: bool, draining: bool) -> WorkerStatus:
 )
 def test_the_next_step_for_every_status(policy: str, mode: Mode, busy: bool, draining: bool, step: str) -> None:
     assert next_step(policy, status(mode, busy, draining)) == step
+
+
+@each_mode
+@pytest.mark.parametrize("policy", ["wait_idle", "http"])
+@pytest.mark.parametrize(
+    ("busy", "draining", "step"),
+    [(True, False, "post"), (False, False, "post"), (True, True, "wait"), (False, True, "stop")],
+)
+def test_with_a_guard_every_step_is_safe_in_both_modes(
+    mode: Mode, policy: str, busy: bool, draining: bool, step: str
+) -> None:
+    assert next_step(policy, status(mode, busy, draining, Report(True))) == step
+    assert next_step("wait_idle", status(mode, busy, draining, Report(False))) == next_step(
+        "wait_idle", status(mode, busy, draining)
+    )
 
 
 # --- ordinary drains ------------------------------------------------------------------------------------------------
@@ -101,11 +133,51 @@ def test_the_hook_of_an_idle_worker_is_completed_within_two_seconds(mode: Mode) 
 
 
 @each_mode
-def test_a_job_is_finished_first_and_the_hook_completed_within_two_seconds_after_it(mode: Mode) -> None:
-    instance = terminated(serving(mode, job_seconds=1700), 1699)
+@pytest.mark.parametrize("guard", [None, ATTACHED])
+def test_a_job_is_finished_first_and_the_hook_completed_within_two_seconds_after_it(
+    mode: Mode, guard: Guard | None
+) -> None:
+    instance = terminated(serving(mode, job_seconds=1700, guard=guard), 1699)
     assert (instance.completions, instance.job_results) == ([], [])
     followed(instance, 3)
     assert (instance.completions, instance.job_results) == (CONTINUED, ["finished"])
+
+
+@each_mode
+def test_with_a_guard_a_busy_worker_is_drained_at_once_and_takes_no_further_job(mode: Mode) -> None:
+    instance = guarded(mode, job_seconds=100)
+    for _ in range(5):
+        instance.submit_job(100)
+    instance.terminate()
+    assert followed(instance, 2).worker.draining
+    followed(instance, 110)
+    assert (outcome(instance), instance.job_results) == ((CONTINUED, [], 1), ["finished"])
+
+
+def test_the_drain_says_whether_there_is_a_guard() -> None:
+    assert terminated(guarded(), 5).steps("guard") == [{"attached": True, "reason": ""}]
+    reasons = (
+        ("the worker's status has no drain_guard", None),
+        ("The worker's JobPoller has no method tryPickup.", ABSENT),
+    )
+    for reason, guard in reasons:
+        assert terminated(serving(guard=guard), 5).steps("guard") == [{"attached": False, "reason": reason}]
+    off = replace(SETTINGS, worker_guard="off")
+    assert terminated(serving(settings=off), 5).steps("guard") == [{"attached": False, "reason": "off"}]
+
+
+def test_a_long_drain_names_the_job_that_it_waits_for_every_minute() -> None:
+    instance = guarded()
+    instance.submit_job(100, review=True)
+    lines = terminated(instance, 605).steps("drain_progress")
+    assert len(lines) == 10
+    assert lines[4] == {
+        "waited": 300,
+        "seconds_left": 1800,
+        "busy": True,
+        "job": "job-1",
+        "job_status": "awaiting_review",
+    }
 
 
 def test_everything_is_down_afterwards() -> None:
@@ -173,6 +245,49 @@ def test_a_worker_that_is_started_again_and_again_makes_the_agent_abandon_the_ho
     assert instance.completions == ABANDONED
 
 
+def test_a_worker_that_replaces_the_guarded_one_is_judged_by_its_own_status() -> None:
+    """deploy-server starts a raw container, which has no guard."""
+    instance = guarded(job_seconds=1000)
+    instance.terminate()
+    procedure = watch(instance.ports(), SETTINGS)
+    instance.follow(procedure, 20)
+
+    def replace_worker() -> None:
+        instance.host.kill_worker("deployment")
+        instance.worker_options = WorkerOptions("queue")
+        instance.host.compose_up()
+        instance.submit_job(200)
+
+    replace_worker()
+    instance.follow(procedure, 190)
+    assert (instance.completions, instance.container.signals) == ([], 0)
+    instance.follow(procedure, 20)
+    assert [line["attached"] for line in instance.steps("guard")] == [True, False]
+    assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": None, "guarded": True}]
+    assert instance.completions == ABANDONED
+
+
+@pytest.mark.parametrize("guard", [None, ATTACHED])
+def test_a_worker_that_docker_does_not_know_is_waited_for_and_never_counts_as_clean(guard: Guard | None) -> None:
+    instance = serving(job_seconds=300, guard=guard)
+    ports = instance.ports()
+    ports.compose.services = dict  # type: ignore[method-assign]
+    instance.terminate()
+    procedure = watch(ports, SETTINGS)
+    instance.follow(procedure, 290)
+    assert (instance.completions, instance.worker.job is not None) == ([], True)
+    ports.compose.terminate = lambda service: None  # type: ignore[method-assign]
+    instance.follow(procedure, 60)
+    assert instance.completions == ABANDONED
+
+
+@each_mode
+def test_with_a_guard_a_worker_that_crashes_during_its_drain_has_lost_its_job(mode: Mode) -> None:
+    instance = guarded(mode, job_seconds=1000)
+    instance.after(100, instance.host.crash_worker)
+    assert outcome(terminated(instance, 120)) == (ABANDONED, ["job_lost"], 1)
+
+
 # --- races ------------------------------------------------------------------------------------------------------------
 
 
@@ -215,7 +330,25 @@ def test_queue_a_job_taken_before_the_second_status_is_waited_for() -> None:
     assert (instance.completions, instance.job_results) == (CONTINUED, ["finished"])
 
 
-def test_queue_a_job_taken_just_before_the_signal_is_released_by_a_second_one() -> None:
+@pytest.mark.parametrize(("job_seconds", "result"), [(300, (ABANDONED, ["job_lost"], 1)), (5, (CONTINUED, [], 1))])
+def test_queue_a_job_taken_just_before_the_signal_has_ten_seconds_and_gets_no_second_signal(
+    job_seconds: float, result: object
+) -> None:
+    instance = serving("queue")
+    instance.terminate()
+    ports = instance.ports()
+    terminate_call = ports.compose.terminate
+
+    def terminate(service: str) -> None:
+        instance.submit_job(job_seconds)
+        terminate_call(service)
+
+    ports.compose.terminate = terminate  # type: ignore[method-assign]
+    instance.follow(watch(ports, SETTINGS), 15)
+    assert outcome(instance) == result
+
+
+def test_queue_a_signal_whose_answer_was_lost_is_not_repeated() -> None:
     instance = serving("queue")
     instance.terminate()
     ports = instance.ports()
@@ -224,31 +357,80 @@ def test_queue_a_job_taken_just_before_the_signal_is_released_by_a_second_one() 
     def terminate(service: str) -> None:
         instance.submit_job(300)
         terminate_call(service)
+        raise Unavailable("docker kill", "Timeout")
 
     ports.compose.terminate = terminate  # type: ignore[method-assign]
-    instance.follow(watch(ports, SETTINGS), 5)
-    assert (instance.completions, instance.job_results) == (CONTINUED, ["released"])
+    instance.follow(watch(ports, SETTINGS), 15)
+    assert outcome(instance) == (ABANDONED, ["job_lost"], 1)
+
+
+@each_mode
+def test_with_a_guard_a_job_taken_just_before_the_drain_is_finished(mode: Mode) -> None:
+    instance = guarded(mode)
+    instance.terminate()
+    ports = instance.ports()
+    drain_call = ports.worker.drain
+
+    def drain() -> None:
+        instance.submit_job(500)
+        drain_call()
+
+    ports.worker.drain = drain  # type: ignore[method-assign]
+    instance.follow(watch(ports, SETTINGS), 510)
+    assert (outcome(instance), instance.job_results) == ((CONTINUED, [], 1), ["finished"])
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-@each_mode
-def test_a_job_that_never_ends_is_released_at_the_limit_and_the_hook_abandoned(mode: Mode) -> None:
+@pytest.mark.parametrize(("mode", "result"), [("legacy", (["job_put_back"], 2)), ("queue", (["job_lost"], 1))])
+def test_a_job_that_never_ends_is_cut_off_at_the_limit_and_the_hook_abandoned(mode: Mode, result: object) -> None:
+    """Legacy: put back by a second signal, unless it waited for a review, which is not known without a guard."""
     instance = terminated(serving(mode, job_seconds=1e6), 2095)
     assert (instance.completions, instance.container.state) == ([], "running")
-    followed(instance, 15)
-    assert (instance.completions, instance.job_results) == (ABANDONED, ["released"])
+    followed(instance, 20)
+    assert outcome(instance) == (ABANDONED, *result)  # type: ignore[misc]
 
 
 @each_mode
-def test_the_limit_counts_from_the_first_sight_also_after_restarts(mode: Mode) -> None:
-    instance = serving(mode, job_seconds=1e6)
+def test_with_a_guard_a_job_that_never_ends_is_put_back_at_the_limit_and_the_hook_continued(mode: Mode) -> None:
+    instance = terminated(guarded(mode, job_seconds=1e6), 2095)
+    assert (instance.completions, instance.container.state) == ([], "running")
+    followed(instance, 10)
+    assert (outcome(instance), instance.job_results) == ((CONTINUED, ["job_put_back"], 2), ["released"])
+    assert instance.steps("job_put_back") == [{"job": "job-1", "exit_code": 1, "guarded": True}]
+
+
+@each_mode
+def test_a_job_that_waits_for_a_review_at_the_limit_is_left_for_it_and_the_hook_continued(mode: Mode) -> None:
+    instance = guarded(mode)
+    instance.submit_job(100, review=True)
+    terminated(instance, 2110)
+    assert outcome(instance) == (CONTINUED, ["job_left_for_review"], 2)
+    assert instance.steps("job_left_for_review")[0]["job"] == "job-1"
+
+
+@each_mode
+def test_a_job_that_the_guard_cannot_put_back_is_lost_and_the_hook_abandoned(mode: Mode) -> None:
+    instance = guarded(mode, job_seconds=1e6)
+    instance.terminate()
+    procedure = watch(instance.ports(), SETTINGS)
+    instance.follow(procedure, 2095)
+    instance.worker.sigterm = lambda now, reason="": instance.worker._exit(70, reason, now)  # type: ignore[method-assign]
+    instance.follow(procedure, 20)
+    assert outcome(instance) == (ABANDONED, ["job_lost"], 1)
+    assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": 70, "guarded": True}]
+
+
+@each_mode
+@pytest.mark.parametrize("guard", [None, ATTACHED])
+def test_the_limit_counts_from_the_first_sight_also_after_restarts(mode: Mode, guard: Guard | None) -> None:
+    instance = serving(mode, job_seconds=1e6, guard=guard)
     instance.terminate()
     for _ in range(21):
         followed(instance, 95)
         instance.advance(5)
-    assert followed(instance, 12).completions == ABANDONED
+    assert followed(instance, 20).completions == (CONTINUED if guard else ABANDONED)
 
 
 def test_a_worker_that_hangs_is_killed_at_the_limit_and_the_hook_abandoned() -> None:
@@ -278,18 +460,25 @@ def test_a_docker_that_never_says_that_the_worker_is_down_abandons_the_hook() ->
     assert terminated(instance, 400).completions == ABANDONED
 
 
-def test_a_spot_notice_releases_the_job_within_its_two_minutes() -> None:
-    instance = serving(job_seconds=1e6)
+def test_with_a_guard_a_spot_notice_puts_the_job_back_within_its_two_minutes() -> None:
+    instance = guarded(job_seconds=1e6)
     instance.host.spot_action = "terminate"
     followed(instance, 109)
     assert (instance.job_results, instance.container.state, instance.completions) == (["released"], "exited", [])
 
 
-def test_a_spot_notice_shortens_a_drain_that_is_under_way() -> None:
+def test_without_a_guard_a_spot_notice_ends_the_worker_within_its_two_minutes_and_says_what_it_cost() -> None:
     instance = serving(job_seconds=1e6)
+    instance.host.spot_action = "terminate"
+    followed(instance, 109)
+    assert (outcome(instance), instance.container.state) == (([], ["job_lost"], 1), "exited")
+
+
+def test_a_spot_notice_shortens_a_drain_that_is_under_way() -> None:
+    instance = guarded(job_seconds=1e6)
     instance.after(300, lambda: setattr(instance.host, "spot_action", "terminate"))
     terminated(instance, 300 + 110)
-    assert (instance.job_results, instance.completions) == (["released"], ABANDONED)
+    assert (instance.job_results, instance.completions) == (["released"], CONTINUED)
 
 
 # --- the hook ---------------------------------------------------------------------------------------------------------
@@ -485,21 +674,81 @@ def test_policy_http_drains_first_and_stops_when_idle() -> None:
     assert followed(instance, 15).completions == CONTINUED
 
 
+@each_mode
+def test_policy_sigterm_with_a_guard_puts_a_job_back_at_the_limit(mode: Mode) -> None:
+    settings = replace(SETTINGS, drain_policy="sigterm", drain_limit_seconds=60)
+    assert outcome(terminated(guarded(mode, job_seconds=1e6, settings=settings), 70)) == (
+        CONTINUED,
+        ["job_put_back"],
+        2,
+    )
+
+
+# --- what an earlier run of the agent did -----------------------------------------------------------------------------
+
+
+def test_queue_a_signal_that_nobody_recorded_shows_in_the_status_and_gets_no_second_one() -> None:
+    """Schedule 6363 of seed 2027: the disk was full when the agent signalled the worker, and it was killed."""
+    instance = serving("queue", job_seconds=300)
+    instance.host.signal_worker("an earlier run of the agent")
+    instance.terminate()
+    assert outcome(followed(instance, 20)) == (ABANDONED, ["job_lost"], 1)
+
+
+def test_queue_a_drain_that_somebody_posted_is_told_from_a_signal_by_time() -> None:
+    instance = serving("queue")
+    instance.worker.drain(instance.now)
+    instance.terminate()
+    procedure = watch(instance.ports(), SETTINGS)
+    instance.follow(procedure, 11)
+    assert (instance.completions, instance.container.signals) == ([], 0)
+    instance.follow(procedure, 4)
+    assert outcome(instance) == (CONTINUED, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "exit_code", "completions"),
+    [
+        ({}, 0, CONTINUED),
+        ({"stopping": 3.0}, 0, CONTINUED),
+        ({"stopping": 20.0}, 0, ABANDONED),
+        ({"stopping": 3.0}, 1, ABANDONED),
+        ({"stopping": 20.0, "guarded": 20.0}, 0, CONTINUED),
+        ({"stopping": 20.0, "guarded": 20.0}, 1, CONTINUED),
+        ({"stopping": 20.0, "guarded": 20.0}, 70, ABANDONED),
+        ({"stopping": 20.0, "guarded": 20.0}, 137, ABANDONED),
+        ({"unclean": 20.0}, 0, ABANDONED),
+    ],
+)
+def test_a_process_that_ended_while_the_agent_was_down_counts_as_clean_only_if_that_is_certain(
+    flags: dict[Flag, float], exit_code: int, completions: object
+) -> None:
+    """The flags are seconds ago."""
+    instance = serving("queue")
+    instance.advance(100)
+    instance.worker._exit(exit_code, "", instance.now)
+    instance.container.stopped_by_hand = True
+    instance.host.worker_acted(instance.container)
+    instance.host.flags = {flag: instance.now - seconds for flag, seconds in flags.items()}
+    assert terminated(instance, 3).completions == completions
+
+
 # --- kill -9 ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["wait_idle", "http", "sigterm"])
 @pytest.mark.parametrize("job_seconds", [None, 4.0])
+@pytest.mark.parametrize("guard", [None, ATTACHED])
 @each_mode
 def test_killed_at_any_call_and_restarted_a_drain_has_the_same_result(
-    mode: Mode, job_seconds: float | None, policy: str
+    mode: Mode, job_seconds: float | None, policy: str, guard: Guard | None
 ) -> None:
     """No job is lost, the hook is completed once, and the worker exits by signals alone."""
     settings = replace(SETTINGS, drain_policy=policy)  # type: ignore[arg-type]
-    whole = terminated(serving(mode, job_seconds=job_seconds, settings=settings), 60)
+    whole = terminated(serving(mode, job_seconds=job_seconds, settings=settings, guard=guard), 60)
     for call in range(1, whole.called.index("complete") + 10):
         for moment in ("before", "after"):
-            instance = serving(mode, job_seconds=job_seconds, settings=settings)
+            instance = serving(mode, job_seconds=job_seconds, settings=settings, guard=guard)
             instance.terminate()
             instance.kill(watch(instance.ports(), settings), call, moment)
             instance.advance(3)
@@ -508,13 +757,14 @@ def test_killed_at_any_call_and_restarted_a_drain_has_the_same_result(
             assert instance.container.state == "exited"
             assert instance.container.exit_code in (0, 1)
             assert not instance.host.others_run
-            if policy == "wait_idle":
+            if guard or policy == "wait_idle":
                 assert instance.job_results == whole.job_results, (call, moment)
 
 
 @each_mode
-def test_an_agent_that_is_restarted_every_second_still_drains(mode: Mode) -> None:
-    instance = serving(mode, job_seconds=100)
+@pytest.mark.parametrize("guard", [None, ATTACHED])
+def test_an_agent_that_is_restarted_every_second_still_drains(mode: Mode, guard: Guard | None) -> None:
+    instance = serving(mode, job_seconds=100, guard=guard)
     instance.terminate()
     for _ in range(150):
         followed(instance, 0.9)

@@ -10,14 +10,21 @@ from ghosthands_agent.ports import Unavailable
 from ghosthands_agent.settings import RANGES
 from ghosthands_agent.stop import stop, unit_limits
 from model.agent_conf import SETTINGS
+from model.worker import Guard
 from unit.simulated_instance import SimulatedInstance
 
 GONE = Unavailable("docker", "exit 1")
 
 
-def serving(mode: Literal["legacy", "queue"] = "queue", job_seconds: float | None = None) -> SimulatedInstance:
+ATTACHED = Guard()
+Mode = Literal["legacy", "queue"]
+#: Where a second signal puts the job back.
+each_release = pytest.mark.parametrize(("mode", "guard"), [("legacy", None), ("legacy", ATTACHED), ("queue", ATTACHED)])
+
+
+def serving(mode: Mode = "queue", job_seconds: float | None = None, guard: Guard | None = None) -> SimulatedInstance:
     instance = SimulatedInstance()
-    instance.start_worker(mode, job_seconds=job_seconds)
+    instance.start_worker(mode, job_seconds=job_seconds, guard=guard)
     return instance
 
 
@@ -34,12 +41,28 @@ def test_an_idle_host_stops_within_seconds_the_worker_first() -> None:
     assert instance.called.index("terminate") < instance.called.index("stop")
 
 
-@pytest.mark.parametrize("mode", ["legacy", "queue"])
-def test_a_running_job_is_released_at_once(mode: Literal["legacy", "queue"]) -> None:
-    instance = serving(mode, job_seconds=1000)
+@each_release
+def test_a_running_job_is_put_back_at_once(mode: Mode, guard: Guard | None) -> None:
+    instance = serving(mode, job_seconds=1000, guard=guard)
     code, seconds = stopped(instance)
-    assert (code, instance.job_results) == (0, ["released"])
+    assert (code, instance.job_results, len(instance.steps("job_put_back"))) == (0, ["released"], 1)
     assert seconds < 2
+
+
+@pytest.mark.parametrize(("job_seconds", "lost"), [(5, 0), (1000, 1)])
+def test_a_queue_worker_without_a_guard_gets_one_signal_and_its_ten_seconds(job_seconds: float, lost: int) -> None:
+    instance = serving("queue", job_seconds=job_seconds)
+    code, seconds = stopped(instance)
+    assert (code, instance.container.signals, len(instance.steps("job_lost"))) == (0, 1, lost)
+    assert seconds < 12
+
+
+def test_a_job_that_waits_for_a_review_is_left_for_it() -> None:
+    instance = serving("queue", guard=ATTACHED)
+    instance.submit_job(5, review=True)
+    instance.advance(10)
+    assert stopped(instance)[0] == 0
+    assert [line["job"] for line in instance.steps("job_left_for_review")] == ["job-1"]
 
 
 def test_a_worker_that_drains_by_itself_gets_time_to_finish() -> None:
@@ -55,15 +78,15 @@ def test_a_reboot_touches_neither_hook_nor_protection() -> None:
     assert not {"complete", "heartbeat", "protect", "set_flag"} & set(instance.called)
 
 
-@pytest.mark.parametrize("mode", ["legacy", "queue"])
-def test_killed_at_any_call_and_run_again_everything_is_down_and_the_job_released(
-    mode: Literal["legacy", "queue"],
+@each_release
+def test_killed_at_any_call_and_run_again_everything_is_down_and_the_job_put_back(
+    mode: Mode, guard: Guard | None
 ) -> None:
-    whole = serving(mode, job_seconds=1000)
+    whole = serving(mode, job_seconds=1000, guard=guard)
     stopped(whole)
     for call in range(1, whole.call_count + 1):
         for moment in ("before", "after"):
-            instance = serving(mode, job_seconds=1000)
+            instance = serving(mode, job_seconds=1000, guard=guard)
             instance.kill(stop(instance.ports(), instance.settings), call, moment)
             assert stopped(instance)[0] == 0
             assert (instance.job_results, not instance.host.others_run) == (["released"], True), (call, moment)
@@ -82,9 +105,12 @@ def test_a_stop_that_fails_exits_with_1() -> None:
 
 @pytest.mark.parametrize("grace", RANGES["STOP_GRACE_SECONDS"])
 @pytest.mark.parametrize("policy", ["wait_idle", "sigterm"])
-def test_the_worst_shutdown_ends_inside_systemds_limit(grace: int, policy: Literal["wait_idle", "sigterm"]) -> None:
+@pytest.mark.parametrize("guard", [None, ATTACHED])
+def test_the_worst_shutdown_ends_inside_systemds_limit(
+    grace: int, policy: Literal["wait_idle", "sigterm"], guard: Guard | None
+) -> None:
     for faults in (("terminate", "services", "stop"), ("stop",), ()):
-        instance = serving(job_seconds=1e6)
+        instance = serving(job_seconds=1e6, guard=guard)
         instance.settings = replace(SETTINGS, stop_grace_seconds=grace, drain_policy=policy)
         instance.worker.ignores_sigterm = True
         instance.faults = {call: [GONE] * 10_000 for call in faults}

@@ -47,11 +47,12 @@ def test_docker_starts_no_worker_by_itself_after_a_reboot(tmp_path: Path) -> Non
     assert {name: service["restart"] for name, service in services.items()} == dict.fromkeys(SERVICES, "on-failure")
 
 
-def test_the_override_gives_a_worker_the_time_to_release_its_job(tmp_path: Path) -> None:
-    worker = merged(tmp_path, compose_override(replace(SETTINGS, stop_grace_seconds=5), Paths()))["worker"]
-    assert worker["stop_grace_period"] == "40s"
-    worker = merged(tmp_path, compose_override(replace(SETTINGS, drain_policy="sigterm"), Paths()))["worker"]
+def test_the_override_gives_a_worker_the_time_to_finish_or_release_its_job(tmp_path: Path) -> None:
+    worker = merged(tmp_path, compose_override(SETTINGS, Paths()))["worker"]
     assert worker["stop_grace_period"] == "35m0s"
+    unguarded = replace(SETTINGS, worker_guard="off", stop_grace_seconds=5)
+    worker = merged(tmp_path, compose_override(unguarded, Paths()))["worker"]
+    assert worker["stop_grace_period"] == "40s"
 
 
 def test_the_deploy_server_sees_the_directory_of_logins_and_cannot_write_there(tmp_path: Path) -> None:
