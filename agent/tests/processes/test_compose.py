@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from ghosthands_agent import compose
 from ghosthands_agent.compose import DockerCompose
+from ghosthands_agent.compose_override import LAUNCHER, compose_override
 from ghosthands_agent.docker import Docker, DockerImages
+from ghosthands_agent.files import ProjectFiles
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import API, WORKER, Refused, Service, Unavailable
 from localcloud.testing import free_port
+from model.agent_conf import SETTINGS
 from unit.tasks import result_of
 
 pytestmark = pytest.mark.docker
@@ -300,6 +303,52 @@ def test_up_starts_single_services_without_those_that_they_depend_on(
     write_project(paths, image)
     result_of(project.up([WORKER]))
     assert states(project.services()) == {"worker": "running"}
+
+
+#: In place of bun: can it read the preload, which it must not be able to replace?
+BUN = """#!/bin/sh
+[ "$1" = --preload ] && /bin/busybox grep -q drain_guard "$2" && ! /bin/busybox touch "${2%/*}/x" && echo "runs $3"
+while :; do /bin/busybox sleep 0.1; done
+"""
+
+
+@pytest.fixture
+def image_with_entrypoint(image: str, tmp_path: Path) -> Iterator[str]:
+    """An image with bun, whose entrypoint ends at once."""
+    (tmp_path / "bun").write_text(BUN)
+    (tmp_path / "bun").chmod(0o755)
+    name = f"{image}-entrypoint"
+
+    def docker(*words: str | Path) -> str:
+        return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    container = docker("create", image, "true")
+    docker("cp", tmp_path / "bun", f"{container}:/bin/bun")
+    docker("commit", "--change", 'ENTRYPOINT ["/bin/busybox", "false"]', container, name)
+    docker("rm", container)
+    yield name
+    docker("image", "rm", "--force", name)
+
+
+def test_the_worker_runs_the_guard_which_it_cannot_write_and_not_the_images_entrypoint(
+    paths: Paths, image_with_entrypoint: str, project: DockerCompose
+) -> None:
+    service = f"{{image: {image_with_entrypoint}, entrypoint: [], command: [bun], network_mode: none, user: '1000'}}"
+    paths.compose_file.write_text(
+        f"services: {{worker: {service}, api: {service}, deploy-server: {service}}}\n", encoding="utf-8"
+    )
+    ProjectFiles(paths).install_guard()
+    paths.override.write_text(compose_override(SETTINGS, paths))
+    result_of(project.up([WORKER]))
+    worker = project.services()[WORKER]
+    wait(lambda: output_of(worker.container) == f"runs {LAUNCHER}\n")
+    project.terminate(WORKER)
+    result_of(project.stop([WORKER], 1))
+    assert project.services()[WORKER].down
+
+
+def output_of(container: str) -> str:
+    return subprocess.run(["docker", "logs", container], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def test_an_image_is_present_or_not(paths: Paths, image: str) -> None:
