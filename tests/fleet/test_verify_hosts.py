@@ -6,8 +6,10 @@ tests/e2e/test_doctor.py uses real SSH.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.fleet.fleet import GROUP
 from tests.fleet.healthy import HealthyFleet, doctor_finding
 
 VERIFY = "playbooks/verify.yml"
+LIMIT_SECONDS = 30  # of a drain: the shortest that settings allow
 HEALTHY = json.dumps({"findings": [doctor_finding("disk"), doctor_finding("secret")]})
 SSH = """#!/bin/sh
 for word; do case $word in HostKeyAlias=*) instance=${word#*=};; esac; done
@@ -47,10 +50,9 @@ class Hosts:
         (self.programs / f"{instance}.output").write_text(text)
         self.set_script(instance, f"cat {instance}.output")
 
-    def verify(self, by: str = "ssh", *more: str) -> Run:
-        return self.fleet.play(
-            VERIFY, *more, programs=self.programs, fleet_host_checks=by, fleet_report_dir=str(self.report)
-        )
+    def verify(self, by: str = "ssh", *more: str, **variables: Any) -> Run:
+        options = {"fleet_host_checks": by, "fleet_report_dir": str(self.report), **variables}
+        return self.fleet.play(VERIFY, *more, programs=self.programs, **options)
 
     def findings(self) -> dict[str, dict[str, Any]]:
         """The findings of hosts, by id."""
@@ -94,6 +96,40 @@ def test_a_host_in_a_lifecycle_hook_is_checked_and_one_in_standby_is_not(state: 
     hosts.verify()
     asked = 1 if state == "Standby" else 2
     assert hosts.findings()["host-disk"]["evidence"] == {"hosts": asked}
+
+
+def test_a_worker_without_the_guard_and_a_long_drain_are_in_the_table_and_in_every_document(hosts: Hosts) -> None:
+    doctors = [
+        doctor_finding("guard", "the worker runs without the drain guard"),
+        doctor_finding("workers", "two workers run on this host: ghosthands-worker-1, gh-worker"),
+        doctor_finding("dispatch_mode", "JOB_DISPATCH_MODE is legacy", "warning"),
+    ]
+    hosts.set_output(hosts.other, json.dumps({"findings": doctors}))
+    hosts.fleet.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=hosts.one, ShouldDecrementDesiredCapacity=False
+    )
+    time.sleep(LIMIT_SECONDS / 2 + 1)
+    run = hosts.verify(fleet_drain_limit_seconds=LIMIT_SECONDS)
+    assert run.returncode == 2, run
+    expected = {
+        "host-guard": "error",
+        "host-workers": "error",
+        "host-dispatch-mode": "warning",
+        "instances-draining": "warning",
+    }
+    report = json.loads((hosts.report / "report.json").read_text())["findings"]
+    bad = {found["id"]: (found["severity"], found["section"]) for found in report if not found["ok"]}
+    assert bad == {name: (severity, 11) for name, severity in expected.items()}
+    details = {found["id"]: found["detail"] for found in report}
+    assert hosts.one in details["instances-draining"]
+    assert "job unknown (fleet_registry_dsn is empty)" in details["instances-draining"]
+    assert "the worker runs without the drain guard" in details["host-guard"]
+    cases = {case.get("name"): case for case in ElementTree.parse(hosts.report / "report.xml").iter("testcase")}
+    page = (hosts.report / "report.html").read_text()
+    for name, severity in expected.items():
+        assert name in run.stdout
+        assert name in page
+        assert cases[name].find("failure" if severity == "error" else "skipped") is not None
 
 
 HOSTILE = {
