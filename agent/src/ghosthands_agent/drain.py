@@ -235,7 +235,7 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
     # The worker marks itself offline in the registry before it exits 0; otherwise the registry does after 5 minutes.
     journal.step("worker_stopped", exit_code=exit_code, deregistered=exit_code == 0)
     termination.log_job(journal)
-    if not _is_clean(reason, termination):
+    if not termination.clean:
         monitor.set_flag("unclean")
     _forget_signals(monitor)
     yield from _flush_logs(
@@ -264,7 +264,7 @@ def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopRea
         if status is not None:
             _note(monitor, reading, status)
         elif not monitor.port_in_use and not monitor.worker_runs(fresh=True):
-            return _reason_without_process(monitor)
+            return "gone"
         if monitor.now >= logged + PROGRESS_SECONDS:
             logged = monitor.now
             _log_progress(monitor, reading, monitor.now - began)
@@ -309,7 +309,7 @@ def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
         journal.step("guard", level, attached=status.guarded, reason="off" if off else status.guard_absence)
     if status.is_draining or not status.is_running:
         reading.draining_since = min(reading.draining_since, monitor.now)
-    process.read(status)
+    process.read(status, monitor.now)
 
 
 def _log_progress(monitor: Monitor, reading: Reading, waited: float) -> None:
@@ -336,12 +336,6 @@ def _forget_signals(monitor: Monitor) -> None:
     """They were for a process that is gone."""
     monitor.clear_flag("stopping")
     monitor.clear_flag("guarded")
-
-
-def _reason_without_process(monitor: Monitor) -> StopReason:
-    """Without a process: whether an earlier run of the agent stopped it at the limit."""
-    signalled_at = monitor.flags.get("stopping")
-    return "overdue" if signalled_at is not None and signalled_at >= monitor.deadline() else "gone"
 
 
 def _may_have_been_signalled(monitor: Monitor, reading: Reading, status: WorkerStatus | None) -> bool:
@@ -396,14 +390,3 @@ def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]]) -> Procedure[None
     until = monitor.now + FLUSH_SECONDS
     while monitor.now < until and not all(task.done() for task in tasks):
         yield from monitor.pause(SETTLE_SECONDS)
-
-
-def _is_clean(reason: StopReason, termination: Termination) -> bool:
-    """Whether no job was cut off or lost.
-
-    Without a guard it is not known whether a job that was released at the limit waited for a review: such a job is not
-    put back.
-    """
-    if reason == "overdue" and termination.job == "put_back" and not termination.guarded:
-        return False
-    return termination.job != "lost"

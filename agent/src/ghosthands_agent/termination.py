@@ -2,7 +2,7 @@
 
 SIGTERM ends a worker without a job within a second. What it does to a running job depends on the process
 (docs/agent.md, "What the worker does"): with a guard the first one waits for the job, and a second one returns it to
-the queue. Without one, a second SIGTERM returns the job in legacy mode and loses it in queue mode, where it is
+the queue. Without one, a second SIGTERM returns a job in legacy mode and loses it in queue mode, where it is
 therefore never sent: the job has 10 s after the first. SIGKILL is sent only if the process outlives all that, and loses
 its job.
 """
@@ -24,6 +24,7 @@ REQUEUE_SECONDS = 40
 SECOND_SIGNAL_SECONDS = 15
 #: A queue worker that exits 0 sooner after SIGTERM had no job, or finished it: else it would have waited for 10 s.
 EARLY_EXIT_SECONDS = 8
+NEW_JOB_SECONDS = 5  # a job that was taken so shortly before the signal does not wait for a person yet
 KILL_SECONDS = 1  # from compose's SIGTERM, the last one, to its SIGKILL
 OTHERS_GRACE_SECONDS = 10  # docker's own default; api and deploy server hold no jobs
 MARGIN_SECONDS = 20  # docker's and compose's own time
@@ -51,6 +52,7 @@ class Process:
 
     Attributes:
         last: its last status, if it has answered.
+        idle_at: when it was last seen idle.
         released: the status that the agent released its job by a second SIGTERM upon.
         signals: how many SIGTERM have reached it, as far as the agent knows.
         signalled_at: when the first one did.
@@ -60,6 +62,7 @@ class Process:
     """
 
     last: WorkerStatus | None = None
+    idle_at: float = float("-inf")
     released: WorkerStatus | None = None
     signals: int = 0
     signalled_at: float = 0.0
@@ -67,9 +70,11 @@ class Process:
     gone: bool = False
     guarded_before: bool = False
 
-    def read(self, status: WorkerStatus) -> None:
+    def read(self, status: WorkerStatus, now: float) -> None:
         """Note a status."""
         self.last = status
+        if not status.busy:
+            self.idle_at = now
         self.answered = self.signals > 0
 
     def signal(self, now: float) -> None:
@@ -85,6 +90,15 @@ class Process:
     @property
     def busy(self) -> bool:
         return self.last is not None and self.last.busy
+
+    @property
+    def surely_puts_back(self) -> bool:
+        """Whether a second SIGTERM returns its job to the queue, whatever the job's state is.
+
+        A legacy worker without a guard leaves a job that waits for a person, which none does in its first seconds.
+        """
+        guarded = self.last is not None and self.last.guarded
+        return guarded or self.signalled_at <= self.idle_at + NEW_JOB_SECONDS
 
     @property
     def loses_released_jobs(self) -> bool:
@@ -128,19 +142,26 @@ class Termination(NamedTuple):
         job: what became of its job.
         job_id: the job, where a guard reported it.
         guarded: whether a guard was attached.
+        certain: whether a job that was put back is certainly in the queue.
     """
 
     service: Service | None
     job: Job = "none"
     job_id: str | None = None
     guarded: bool = False
+    certain: bool = True
+
+    @property
+    def clean(self) -> bool:
+        """Whether no job was lost or may have been."""
+        return self.job != "lost" and self.certain
 
     def log_job(self, journal: Journal) -> None:
         """Log what became of the job, if there was one."""
         if self.job in EVENTS:
             event, level = EVENTS[self.job]
             exit_code = None if self.service is None else self.service.exit_code
-            journal.step(event, level, job=self.job_id, exit_code=exit_code, guarded=self.guarded)
+            journal.step(event, level, job=self.job_id, exit_code=exit_code, guarded=self.guarded, certain=self.certain)
 
 
 def terminate_worker(
@@ -171,7 +192,13 @@ def terminate_worker(
         exit_code = None if service is None else service.exit_code
         job = process.job_after_exit(exit_code, clock.monotonic() - process.signalled_at)
         status = process.last
-        return Termination(service, job, status.job if status else None, status is not None and status.guarded)
+        return Termination(
+            service,
+            job,
+            job_id=status.job if status else None,
+            guarded=status is not None and status.guarded,
+            certain=job != "put_back" or process.surely_puts_back,
+        )
 
     while clock.monotonic() < kill_at:
         busy = read_status(ports, process) if sent else process.busy
@@ -245,7 +272,7 @@ def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
 def read_status(ports: Ports, process: Process) -> bool:
     """Read the status; whether a job certainly runs."""
     try:
-        process.read(ports.worker.status())
+        process.read(ports.worker.status(), ports.clock.monotonic())
     except PortError:
         return False
     return process.busy

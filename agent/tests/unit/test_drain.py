@@ -263,7 +263,7 @@ def test_a_worker_that_replaces_the_guarded_one_is_judged_by_its_own_status() ->
     assert (instance.completions, instance.container.signals) == ([], 0)
     instance.follow(procedure, 20)
     assert [line["attached"] for line in instance.steps("guard")] == [True, False]
-    assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": None, "guarded": True}]
+    assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": None, "guarded": True, "certain": True}]
     assert instance.completions == ABANDONED
 
 
@@ -398,7 +398,7 @@ def test_with_a_guard_a_job_that_never_ends_is_put_back_at_the_limit_and_the_hoo
     assert (instance.completions, instance.container.state) == ([], "running")
     followed(instance, 10)
     assert (outcome(instance), instance.job_results) == ((CONTINUED, ["job_put_back"], 2), ["released"])
-    assert instance.steps("job_put_back") == [{"job": "job-1", "exit_code": 1, "guarded": True}]
+    assert instance.steps("job_put_back") == [{"job": "job-1", "exit_code": 1, "guarded": True, "certain": True}]
 
 
 @each_mode
@@ -419,7 +419,7 @@ def test_a_job_that_the_guard_cannot_put_back_is_lost_and_the_hook_abandoned(mod
     instance.worker.sigterm = lambda now, reason="": instance.worker._exit(70, reason, now)  # type: ignore[method-assign]
     instance.follow(procedure, 20)
     assert outcome(instance) == (ABANDONED, ["job_lost"], 1)
-    assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": 70, "guarded": True}]
+    assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": 70, "guarded": True, "certain": True}]
 
 
 @each_mode

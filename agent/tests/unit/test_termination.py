@@ -26,7 +26,7 @@ def test_a_worker_that_was_idle_after_the_signal_had_no_job(
     mode: Literal["queue", "legacy"], guard: Guard | None, exit_code: int | None
 ) -> None:
     process = Process(signals=1)
-    process.read(status(mode, guard, busy=False))
+    process.read(status(mode, guard, busy=False), 1.0)
     assert process.job_after_exit(exit_code, LATE) == "none"
 
 
@@ -55,7 +55,7 @@ def test_a_job_that_was_inside_when_the_worker_last_answered(
     mode: Literal["queue", "legacy"], guard: Guard | None, exit_code: int | None, job: Job
 ) -> None:
     process = Process(signals=1)
-    process.read(status(mode, guard, busy=True))
+    process.read(status(mode, guard, busy=True), 1.0)
     assert process.job_after_exit(exit_code, LATE) == job
 
 
@@ -66,7 +66,7 @@ def test_a_busy_worker_that_ended_though_nobody_asked_it_to_has_lost_its_job(
     mode: Literal["queue", "legacy"], guard: Guard | None, exit_code: int
 ) -> None:
     process = Process(gone=True)
-    process.read(status(mode, guard, busy=True, draining=False))
+    process.read(status(mode, guard, busy=True, draining=False), 1.0)
     process.signal(5.0)  # to a process that had ended: it counts for nothing
     assert process.job_after_exit(exit_code, LATE) == "lost"
 
@@ -95,6 +95,19 @@ def test_a_worker_that_did_not_answer_after_the_signal_had_no_job_only_if_that_i
     process = Process(last)
     process.signal(0.0)
     assert process.job_after_exit(exit_code, seconds) == job
+
+
+@pytest.mark.parametrize(("guard", "idle_at", "certain"), [(GUARD, 0.0, True), (None, 98.0, True), (None, 90.0, False)])
+def test_without_a_guard_only_a_job_that_has_just_begun_is_certainly_put_back(
+    guard: Guard | None, idle_at: float, certain: bool
+) -> None:
+    """A second SIGTERM leaves a job that waits for a person where it is."""
+    process = Process()
+    process.read(status("legacy", guard, busy=False), idle_at)
+    process.read(status("legacy", guard, busy=True), 99.0)
+    process.signal(100.0)
+    process.signal(100.1)
+    assert (process.job_after_exit(1, SOON), process.surely_puts_back) == ("put_back", certain)
 
 
 def test_a_worker_that_was_down_before_anybody_looked_had_no_job() -> None:
