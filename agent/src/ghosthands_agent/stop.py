@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import NamedTuple
 
 from .boot import LONGEST_BACK_OFF_SECONDS, REPORT_SECONDS
-from .ports import API, DEPLOY_SERVER, Level, PortError, Ports, Procedure, Unavailable
+from .ports import API, DEPLOY_SERVER, Level, Ports, Procedure, Unavailable
 from .settings import Settings
 from .termination import (
     MARGIN_SECONDS,
@@ -14,6 +13,7 @@ from .termination import (
     REQUEUE_SECONDS,
     SECOND_SIGNAL_SECONDS,
     Process,
+    read_status,
     stop_services,
     terminate_worker,
 )
@@ -47,8 +47,7 @@ def stop(ports: Ports, settings: Settings) -> Procedure[int]:
     began = ports.clock.monotonic()
     ports.journal.step("stop_began")
     process = Process()
-    with suppress(PortError):
-        process.read(ports.worker.status())
+    read_status(ports, process)
     try:
         termination = yield from terminate_worker(
             ports,

@@ -201,7 +201,7 @@ def terminate_worker(
         )
 
     while clock.monotonic() < kill_at:
-        busy = _read(ports, process) if sent else process.busy
+        busy = read_status(ports, process) if sent else process.busy
         if busy:
             kill_at = max(kill_at, sent_at + SECOND_SIGNAL_SECONDS)
         may_release = drains_itself or not process.loses_released_jobs
@@ -269,7 +269,7 @@ def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
     raise Unavailable("worker stop", code)
 
 
-def _read(ports: Ports, process: Process) -> bool:
+def read_status(ports: Ports, process: Process) -> bool:
     """Read the status; whether a job certainly runs."""
     try:
         process.read(ports.worker.status(), ports.clock.monotonic())
@@ -281,7 +281,7 @@ def _read(ports: Ports, process: Process) -> bool:
 def _has_begun_to_drain(ports: Ports, process: Process) -> bool:
     """Whether a signal has reached the process although docker's answer was lost."""
     before = process.last
-    _read(ports, process)
+    read_status(ports, process)
     return before is not None and not before.is_draining and process.last is not None and process.last.is_draining
 
 
