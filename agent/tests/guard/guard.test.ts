@@ -1,7 +1,7 @@
 /** What the guard does with a processor of the stand-in. The guard is preloaded, see bunfig.toml. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 
-import { MODES, Scene, until, type Mode } from "./scene.ts";
+import { MODES, Scene, until, type Mode, type Worker } from "./scene.ts";
 import { callbackNotifier } from "./stand_in/workers/callbackNotifier.ts";
 
 const scenes: Scene[] = [];
@@ -39,62 +39,71 @@ const settled = async (promise: Promise<unknown>): Promise<boolean> =>
 
 describe.each(MODES)("%s", (mode) => {
   test("a drain waits for the running job longer than the worker itself does", async () => {
-    const { store, ...here } = await draining("sleep 300");
-    expect(store.job(here.job)).toMatchObject({ status: "completed", runs: "first " });
+    const here = scene(mode);
+    const { worker, job } = await here.busy("until finish");
+    const drained = worker.processor.stop();
+    await Bun.sleep(250);
+    expect(await settled(drained)).toBe(false);
+    worker.executor.finish();
+    await drained;
+    expect(here.store.job(job)).toMatchObject({ status: "completed", runs: "first " });
   });
 
   test("a job that runs during a drain stays this worker's", async () => {
     const here = scene(mode);
-    const { worker, job } = await here.busy("sleep 300");
+    const { worker, job } = await here.busy("until finish");
     void worker.processor.stop();
     await Bun.sleep(200);
-    expect(here.store.job(job)).toMatchObject({ worker_id: "first", error_details: null });
-    expect(here.store.job(job).status).not.toBe("pending");
+    expect(here.store.job(job)).toMatchObject({ status: "running", worker_id: "first", error_details: null });
     expect(here.store.entries().filter((each) => each.state !== "active")).toEqual([]);
   });
 
   test("a drain takes no further job", async () => {
-    const { store, second } = await draining("sleep 60");
+    const here = scene(mode);
+    const { worker } = await here.busy("until finish");
+    const second = here.insert("done");
+    const drained = worker.processor.stop();
+    worker.executor.finish();
+    await drained;
     await Bun.sleep(60);
-    expect(store.job(second).runs).toBe("");
+    expect(here.store.job(second).runs).toBe("");
   });
 
   test("the status is busy until the drain has ended", async () => {
     const here = scene(mode);
-    const { worker, job } = await here.busy("sleep 100");
+    const { worker } = await here.busy("until finish");
     const drained = worker.processor.stop();
-    expect(worker.processor.activeJobCount).toBe(1);
     let seenIdle = false;
     const watch = setInterval(() => (seenIdle ||= worker.processor.activeJobCount === 0), 1);
+    await Bun.sleep(50);
+    worker.executor.finish();
     await drained;
     clearInterval(watch);
-    expect(here.store.job(job).status).toBe("completed");
     expect(seenIdle).toBe(false);
     expect(worker.processor.activeJobCount).toBe(0);
   });
 
   test("a job whose pickup is under way at the drain runs, and the status is busy all the time", async () => {
     const here = scene(mode);
-    const worker = await here.start("first", slowPickup);
-    const job = here.insert("sleep 80");
-    await until(() => pickupUnderWay(here, job), "the pickup is under way");
-    expect(worker.processor.activeJobs).toBe(0);
+    const { worker, job, open } = await pickingUp(here, "done");
     const drained = Promise.all([worker.processor.stop(), worker.processor.stop()]);
-    while (here.store.job(job).status !== "completed") {
-      expect(worker.processor.activeJobCount).toBe(1);
-      await Bun.sleep(2);
-    }
+    await Bun.sleep(50);
+    expect(worker.processor.activeJobs).toBe(0);
+    expect(worker.processor.activeJobCount).toBe(1);
+    expect(await settled(drained)).toBe(false);
+    open();
     await drained;
-    expect(here.store.job(job).runs).toBe("first ");
+    expect(here.store.job(job)).toMatchObject({ status: "completed", runs: "first " });
   });
 
   test("stopping several times waits for the same end, also after it", async () => {
     const here = scene(mode);
-    const { worker, job } = await here.busy("sleep 150");
+    const { worker, job } = await here.busy("until finish");
     const ends = [worker.processor.stop(), worker.processor.stop()];
     await Bun.sleep(30);
     ends.push(worker.processor.stop());
     for (const each of ends) expect(await settled(each)).toBe(false);
+    worker.executor.finish();
     await Promise.all(ends);
     expect(here.store.job(job).status).toBe("completed");
     await worker.processor.stop();
@@ -106,7 +115,7 @@ describe.each(MODES)("%s", (mode) => {
     const worker = await here.start("first");
     const started = performance.now();
     await worker.processor.stop();
-    expect(performance.now() - started).toBeLessThan(200);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   test("a pickup that fails does not hold up the drain", async () => {
@@ -127,7 +136,7 @@ describe.each(MODES)("%s", (mode) => {
     const row = here.store.job(job);
     expect(row).toMatchObject({ status: "pending", worker_id: null, runs: "first " });
     expect(row.scheduled_at).toBeGreaterThanOrEqual(before + 5000);
-    expect(row.scheduled_at).toBeLessThan(before + 6000);
+    expect(row.scheduled_at).toBeLessThanOrEqual(Date.now() + 5000);
     const other = await here.start("second");
     await Bun.sleep(60);
     expect(here.store.job(job).runs).toBe("first ");
@@ -156,11 +165,11 @@ describe.each(MODES)("%s", (mode) => {
 
   test("a job whose pickup is under way at the release is put back", async () => {
     const here = scene(mode);
-    const worker = await here.start("first", slowPickup);
-    const job = here.insert("sleep 5000");
-    await until(() => pickupUnderWay(here, job), "the pickup is under way");
+    const { worker, job, open } = await pickingUp(here, "sleep 5000");
     void worker.processor.stop();
-    await worker.processor.releaseClaimedJobs();
+    const released = worker.processor.releaseClaimedJobs();
+    open();
+    await released;
     expect(here.store.job(job)).toMatchObject({ status: "pending", worker_id: null });
     expect(here.store.entries().filter((each) => each.state === "created").length).toBe(mode === "queue" ? 1 : 0);
   });
@@ -186,10 +195,8 @@ describe.each(MODES)("%s", (mode) => {
   test("a job that ends during its release is not put back", async () => {
     const here = scene(mode);
     const { worker, job } = await here.busy("sleep 5000");
-    const released = worker.processor.releaseClaimedJobs();
-    await until(() => here.store.job(job).status === "pending", "the row is put back for the first time");
-    worker.executor.write(job, "completed");
-    await released;
+    duringRelease(worker, () => worker.executor.write(job, "completed"));
+    await worker.processor.releaseClaimedJobs();
     expect(here.store.job(job).status).toBe("completed");
     expect(here.store.entries().filter((each) => each.state === "created")).toEqual([]);
   });
@@ -197,10 +204,8 @@ describe.each(MODES)("%s", (mode) => {
   test("a status that the job wrote during its release is overwritten", async () => {
     const here = scene(mode);
     const { worker, job } = await here.busy("sleep 5000");
-    const released = worker.processor.releaseClaimedJobs();
-    await until(() => here.store.job(job).status === "pending", "the row is put back for the first time");
-    worker.executor.write(job, "running");
-    await released;
+    duringRelease(worker, () => worker.executor.write(job, "running"));
+    await worker.processor.releaseClaimedJobs();
     expect(here.store.job(job).status).toBe("pending");
   });
 
@@ -225,7 +230,7 @@ describe.each(MODES)("%s", (mode) => {
     const here = scene(mode);
     const { worker } = await here.busy("sleep 5000");
     if (kind === "refuses") worker.connection.failures.push({ text: "gh_automation_jobs", times: 1000 });
-    else worker.connection.delays.push({ text: "gh_automation_jobs", ms: 1_000 });
+    else worker.connection.silent = true;
     await expect(worker.processor.releaseClaimedJobs()).rejects.toThrow("exit 70");
   });
 
@@ -243,7 +248,7 @@ describe.each(MODES)("%s", (mode) => {
     const attached = { version: 1, attached: true, problems: [] };
     expect(await drainGuard()).toEqual({ ...attached, job, job_status: null });
     void worker.processor.stop();
-    await Bun.sleep(50);
+    while ((await drainGuard()).job_status === null) await Bun.sleep(5);
     expect(await drainGuard()).toEqual({ ...attached, job, job_status: "awaiting_review" });
   });
 
@@ -254,22 +259,29 @@ describe.each(MODES)("%s", (mode) => {
     expect(worker.connection.sent.filter((text) => text.includes("AS job"))).toEqual([]);
   });
 
-  /** A drain of a worker with a job inside and another one waiting, to its end. */
-  async function draining(description: string) {
-    const here = scene(mode);
-    const { worker, job } = await here.busy(description);
-    const second = here.insert("sleep 1");
-    await worker.processor.stop();
-    return { store: here.store, worker, job, second };
+  /** A worker whose pickup has claimed a job in the database and has no answer yet. `open` lets the answer arrive. */
+  async function pickingUp(here: Scene, description: string) {
+    const gate = Promise.withResolvers<void>();
+    const worker = await here.start("first", ({ connection, boss }) => {
+      boss.fetchGate = gate.promise;
+      connection.onRun = (text) => {
+        if (text.includes("SKIP LOCKED") && here.store.run("SELECT id FROM gh_automation_jobs").length > 0)
+          connection.gate = { text: "SKIP LOCKED", open: gate.promise };
+      };
+    });
+    const job = here.insert(description);
+    const claimed = () => here.store.job(job).worker_id === "first" || here.store.entries()[0]?.state === "active";
+    await until(claimed, "the pickup is under way");
+    return { worker, job, open: () => gate.resolve() };
   }
 
-  function slowPickup({ connection, boss }: { connection: any; boss: any }): void {
-    connection.delays.push({ text: "FOR UPDATE SKIP LOCKED", ms: 60, after: true });
-    boss.fetchDelay = 60;
-  }
-
-  function pickupUnderWay({ store }: Scene, job: string): boolean {
-    return mode === "legacy" ? store.job(job).worker_id === "first" : store.entries()[0]!.state === "active";
+  /** Right after the row was put back for the first time. */
+  function duringRelease({ connection }: Worker, action: () => void): void {
+    connection.onRun = (text) => {
+      if (!text.includes("'worker_shutdown'")) return;
+      connection.onRun = () => {};
+      action();
+    };
   }
 });
 
@@ -322,20 +334,31 @@ describe("queue", () => {
   test("a job that is handed over but not claimed yet is put back and not claimed afterwards", async () => {
     const here = scene("queue");
     const worker = await here.start("first");
-    worker.connection.delays.push({ text: "SELECT *", ms: 60 });
+    const gate = Promise.withResolvers<void>();
+    worker.connection.gate = { text: "SELECT *", open: gate.promise };
     const job = here.insert("sleep 5000");
     await until(() => worker.processor.activeJobs === 1, "the job is handed over");
     void worker.processor.stop();
-    await worker.processor.releaseClaimedJobs();
-    await Bun.sleep(100);
+    const released = worker.processor.releaseClaimedJobs();
+    await until(() => worker.connection.sent.some((text) => text.includes("review_browser_closed")), "it is put back");
+    gate.resolve();
+    await released;
+    await Bun.sleep(50);
     expect(here.store.job(job)).toMatchObject({ status: "pending", worker_id: null, runs: "" });
     expect(created(here).length).toBe(1);
   });
 
   test("a drain waits for the entry of pg-boss as well", async () => {
     const here = scene("queue");
-    const { worker } = await here.busy("sleep 60", ({ boss }) => void (boss.completeDelay = 80));
-    await worker.processor.stop();
+    const gate = Promise.withResolvers<void>();
+    const { worker } = await here.busy("until finish", ({ boss }) => void (boss.completeGate = gate.promise));
+    const drained = worker.processor.stop();
+    worker.executor.finish();
+    await until(() => worker.processor.activeJobs === 0, "the job is done");
+    await Bun.sleep(50);
+    expect(await settled(drained)).toBe(false);
+    gate.resolve();
+    await drained;
     expect(here.store.entries()).toMatchObject([{ state: "completed" }]);
   });
 

@@ -123,7 +123,7 @@ const MUTANTS: Mutant[] = [
     "swallows a failed release",
     "if (Date.now() > deadline) lose(`job",
     "if (Date.now() > deadline) done = true; else log(`job",
-    "if the database",
+    "if the database refuses",
   ],
   [
     "claims what others have claimed",
@@ -177,7 +177,7 @@ async function run(mutant: Mutant, index: number): Promise<{ code: number; outpu
   const [, before, after, caughtBy, file = "guard"] = mutant;
   const source = `${folder}/${index}/drain_guard.ts`;
   await Bun.write(source, replace(readFileSync(GUARD, "utf8"), before, after));
-  const command = [process.execPath, "test", `./${file}.test.ts`, "-t", caughtBy, "--timeout", "3000"];
+  const command = [process.execPath, "test", `./${file}.test.ts`, "-t", caughtBy, "--timeout", "10000"];
   const env = { ...process.env, GUARD_SOURCE: source };
   const child = Bun.spawn(command, { cwd: import.meta.dir, env, stdout: "pipe", stderr: "pipe" });
   const output = await new Response(child.stderr).text();

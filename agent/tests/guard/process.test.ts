@@ -70,8 +70,13 @@ class Worker {
     return (await this.get("/worker/status")).json();
   }
 
+  /** One signal after the other: a second one that came before the first is handled would be lost. */
   async signal(...signals: NodeJS.Signals[]): Promise<void> {
-    for (const signal of signals) {
+    const [first, ...others] = signals;
+    this.process.kill(first);
+    if (others.length > 0) while (this.port && !(await this.status()).is_draining) await Bun.sleep(5);
+    for (const signal of others) {
+      if (!this.port) await Bun.sleep(500);
       this.process.kill(signal);
       await Bun.sleep(40);
     }

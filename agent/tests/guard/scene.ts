@@ -8,7 +8,7 @@ import { PgBossConsumer } from "./stand_in/workers/PgBossConsumer.ts";
 export type Mode = "legacy" | "queue";
 export const MODES: Mode[] = ["legacy", "queue"];
 
-export async function until(holds: () => boolean, what: string, ms = 3000): Promise<void> {
+export async function until(holds: () => boolean, what: string, ms = 20_000): Promise<void> {
   for (const end = Date.now() + ms; !holds(); await Bun.sleep(2)) {
     if (Date.now() > end) throw new Error(`never happened: ${what}`);
   }

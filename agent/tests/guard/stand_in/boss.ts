@@ -17,9 +17,9 @@ interface Loop {
 }
 
 export class Boss {
-  /** Held back: the fetch after its claim, the completion after its handler. */
-  fetchDelay = 0;
-  completeDelay = 0;
+  /** What waits for a gate: a fetch after its claim, an entry's completion after its handler. */
+  fetchGate: Promise<void> | undefined;
+  completeGate: Promise<void> | undefined;
   loseAnswersOfSend = 0;
   failFetches = false;
   /** Policy `exclusive`: one entry with a key that has not ended. The default, `standard`, has no such rule. */
@@ -94,11 +94,11 @@ export class Boss {
            state = 'created' AND start_after <= NOW() ORDER BY rowid LIMIT 1) RETURNING *`,
           [loop.name],
         );
-        if (this.fetchDelay > 0) await Bun.sleep(this.fetchDelay);
+        await this.fetchGate;
         if (!row) continue;
         loop.active = row.id;
         await handler([{ id: row.id, name: row.name, data: JSON.parse(row.data) }]).then(
-          async () => (await Bun.sleep(this.completeDelay), this.end(row.name, row.id, "completed")),
+          async () => (await this.completeGate, this.end(row.name, row.id, "completed")),
           () => this.end(row.name, row.id, "failed"),
         );
       } catch {

@@ -78,11 +78,16 @@ export class Store {
   }
 }
 
-/** One connection: statements run in the order in which they were sent. `delay` holds back matching ones. */
+/** One connection: statements run in the order in which they were sent. */
 export class Connection {
   sent: string[] = [];
-  delays: { text: string; ms: number; after?: boolean }[] = [];
   failures: { text: string; times: number }[] = [];
+  /** The answer to a statement with this text waits for the gate. */
+  gate: { text: string; open: Promise<void> } | undefined;
+  /** Nothing is run or answered any more. */
+  silent = false;
+  /** Called when a statement has run. */
+  onRun: (text: string) => void = () => {};
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(readonly store: Store) {}
@@ -94,15 +99,15 @@ export class Connection {
   async end(): Promise<void> {}
 
   query(text: string, values: unknown[] = []): Promise<{ rows: Row[]; rowCount: number }> {
+    this.sent.push(text);
     const result = this.last.then(async () => {
-      this.sent.push(text);
       if (/^(UN)?LISTEN/.test(text)) return { rows: [], rowCount: 0 };
       const failure = this.failures.find((each) => each.times > 0 && text.includes(each.text));
       if (failure) throw (failure.times -= 1, new Error("connection lost"));
-      const delay = this.delays.find((each) => text.includes(each.text));
-      if (delay && !delay.after) await Bun.sleep(delay.ms);
+      if (this.silent) await new Promise(() => {});
       const rows = this.store.run(text, values as any[]);
-      if (delay?.after) await Bun.sleep(delay.ms);
+      this.onRun(text);
+      if (this.gate && text.includes(this.gate.text)) await this.gate.open;
       return { rows, rowCount: rows.length };
     });
     this.last = result.catch(() => {});

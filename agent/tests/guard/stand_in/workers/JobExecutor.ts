@@ -1,11 +1,14 @@
 /**
  * A stand-in of the worker's class of this name (workers/JobExecutor.ts at commit 6264ad3): it writes the row by
  * Supabase's API and not by the worker's connection (1031-1042, 1088-1100), in review it waits for ever (1057-1065),
- * paused it waits for a person (2303-2312). The job's description says what happens: "sleep 200", "review", "pause".
+ * paused it waits for a person (2303-2312). The job's description says what happens: "done", "sleep 200", "until
+ * finish", "review", "event" (main's review), "pause".
  */
 import type { Store } from "../database.ts";
 
 export class JobExecutor {
+  private readonly finished = Promise.withResolvers<void>();
+
   constructor(
     private readonly store: Store,
     private readonly workerId: string,
@@ -19,9 +22,14 @@ export class JobExecutor {
     const event = "INSERT INTO gh_job_events VALUES ($1, 'awaiting_user_review', NOW())";
     if (word === "event") this.store.run(event, [job.id]);
     if (word === "pause") this.write(job.id, "paused");
-    if (word !== "sleep") await new Promise(() => {});
-    await Bun.sleep(Number(ms));
+    if (word === "sleep") await Bun.sleep(Number(ms));
+    else if (word === "until") await this.finished.promise;
+    else if (word !== "done") await new Promise(() => {});
     this.write(job.id, "completed");
+  }
+
+  finish(): void {
+    this.finished.resolve();
   }
 
   write(id: string, status: string): void {

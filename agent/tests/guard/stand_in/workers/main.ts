@@ -1,7 +1,7 @@
 /**
  * A stand-in of the worker's program (workers/main.ts at commit 6264ad3): drain and the first signal stop the
  * processor, the second signal releases its job and exits with 1 (284-303, 344), an uncaught error exits with 1 soon
- * afterwards (352-356), the status server starts after the processor (498-630). STAND_IN_DATABASE names its database's file.
+ * afterwards (352-356), the status server starts after the processor (498-630). STAND_IN_DATABASE: its database.
  */
 import { Boss } from "../boss.ts";
 import { Connection, Store } from "../database.ts";
