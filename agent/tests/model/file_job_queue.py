@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from model.job_queue import JobEvent, MemoryJobQueue, Row
 
+READS = ("available_at", "waits")  # methods that change nothing
+
 
 class FileJobQueue:
     """A `MemoryJobQueue` in a file, whose methods any number of processes may call. Times are seconds since 1970."""
@@ -27,6 +29,8 @@ class FileJobQueue:
             raise AttributeError(name)
 
         def call(*arguments: Any, **options: Any) -> Any:
+            if name in READS:
+                return getattr(self.copy(), name)(*arguments, **options)
             with self._transaction() as queue:
                 return getattr(queue, name)(*arguments, **options)
 

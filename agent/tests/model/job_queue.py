@@ -1,7 +1,7 @@
 """The jobs' rows and their entries in pg-boss, with a record of what workers did. Times are seconds on one clock.
 
-Statements are those of the worker's and VALET's source (docs/agent.md, "The model and its sources"); a row's claim is
-by `worker_id`, which every process on an instance shares.
+They do what the statements of the worker and of VALET do; docs/worker.md, "The model and its sources", names the source
+of each [word in brackets]. A row is claimed by `worker_id`, which all processes on an instance share.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Row:
 
 @dataclass
 class Entry:
-    """A job's entry in pg-boss (retryLimit 0)."""
+    """A job's entry in pg-boss [entry]: one that failed is never sent again."""
 
     job: str
     state: Literal["created", "active", "completed", "failed"] = "created"
@@ -104,7 +104,7 @@ class MemoryJobQueue:
     Attributes:
         taken_over: since when another process works on a process's job, which that one sees at its next heartbeat.
         down_until: until then no job can be put back.
-        registry: gh_worker_registry: status and, if nobody sends heartbeats, since when.
+        registry: gh_worker_registry [registry]: status and, if nobody sends heartbeats, since when.
     """
 
     def __init__(self, branch: Branch = "staging") -> None:
@@ -119,7 +119,7 @@ class MemoryJobQueue:
     # --- VALET --------------------------------------------------------------------------------------------------------
 
     def submit(self, job: Job, now: float, status: Literal["pending", "queued"] = "pending") -> None:
-        """Insert a row and send it to pg-boss. GhostHands' own API writes `pending`, VALET `queued`."""
+        """Insert a row and send it to pg-boss. GhostHands' own API writes `pending`, VALET `queued` [submitted]."""
         self.rows[job.id] = Row(job, status)
         self.entries.append(Entry(job.id))
         self._record(now, "submit", job.id)
@@ -137,7 +137,7 @@ class MemoryJobQueue:
         return min((max(row.available_at, _free_at(row, exclusive)) for row in waiting), default=math.inf)
 
     def sweep(self, worker: str, now: float) -> None:
-        """Deregister an instance that VALET does not see in the group, unless its worker is registered as draining."""
+        """Deregister an instance that VALET does not see in the group, unless its worker is draining [sweep]."""
         if self.registry.get(worker, ("", 0))[0] != "active":
             return
         for row in self.rows.values():
@@ -172,7 +172,7 @@ class MemoryJobQueue:
     # --- taking a job -------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, process: str, now: float, *, exclusive: bool) -> Job | None:
-        """legacy: claim the oldest row that waits, also one that another worker has claimed and does not run yet."""
+        """legacy: claim the oldest row that waits, also one that another worker has claimed, until it runs [claim]."""
         for row in self.rows.values():
             if row.status in ("pending", "queued") and max(row.available_at, _free_at(row, exclusive)) <= now:
                 row.double_claims += bool(row.inside and row.worker)
@@ -189,7 +189,7 @@ class MemoryJobQueue:
         return None
 
     def claim_fetched(self, worker: str, process: str, job: str, now: float) -> bool:
-        """queue: claim the row of a fetched entry; on branch staging only if it waits."""
+        """queue: claim the row of a fetched entry; on branch staging only if it waits [condition]."""
         row = self.rows[job]
         if self.branch == "staging" and row.status not in ("pending", "queued"):
             self._end_entry(process, "completed")
@@ -199,14 +199,14 @@ class MemoryJobQueue:
         return True
 
     def enter(self, process: str, job: str, now: float) -> None:
-        """A process begins to work on a job and writes its execution_attempt_id into the row."""
+        """A process begins to work on a job and writes its execution_attempt_id into the row [attempt]."""
         row = self.rows[job]
         self.taken_over |= dict.fromkeys(row.inside, now)
         row.inside[process] = now
         row.heartbeat, row.reason = math.inf, ""
         self._record(now, "take", job, process)
 
-    # --- working on it: rows are updated by id alone, whoever has them ------------------------------------------------
+    # --- working on it: rows are updated by id alone [by id] ----------------------------------------------------------
 
     def write(self, job: str, status: Status, now: float) -> None:
         """Write the row's status: `running` (legacy, up to 2 s after the claim), `paused`, `awaiting_review`."""
@@ -218,7 +218,7 @@ class MemoryJobQueue:
             self._record(now, "review", job, row.process)
 
     def resume(self, job: str) -> None:
-        """A person has answered: VALET's API resumes a paused job, and no other."""
+        """A person has answered: the API resumes a paused job [pause], and no other."""
         if self.rows[job].status == "paused":
             self.rows[job].status = "running"
 
@@ -247,7 +247,7 @@ class MemoryJobQueue:
     # --- putting it back ----------------------------------------------------------------------------------------------
 
     def release(self, worker: str, process: str, mode: Mode, now: float) -> None:
-        """What the worker does: its entry in pg-boss fails, its queued and running rows become pending."""
+        """What the worker does [release]: its entry in pg-boss fails, its queued and running rows become pending."""
         self._end_entry(process, "failed")
         for row in self.rows.values():
             if row.worker == worker and row.status in ("queued", "running"):
@@ -278,7 +278,7 @@ class MemoryJobQueue:
                 self._record(now, "release", row.job.id, process)
 
     def recover(self, process: str, now: float, stale_seconds: float = STALE_SECONDS) -> None:
-        """What a starting legacy worker does with rows whose heartbeat is old; on branch staging also with null.
+        """What a starting legacy worker does with rows whose heartbeat is old, on staging also with null [recovery].
 
         Completed if any step was; else `needs_human` (staging) or pending again (main).
         """

@@ -1,8 +1,7 @@
 """The worker that the fleet runs, as a pure model: the time goes in, actions on its database come out.
 
 It does what the worker's public source does (WeKruit/GHOST-HANDS), its dangerous parts included, and with a guard what
-the kit's guard changes in it. docs/agent.md, "The model and its sources", names the source line of each property here:
-the words in [brackets].
+the kit's guard changes in it. docs/worker.md, "The model and its sources", names the source of each [word in brackets].
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from model.job_queue import Job, MemoryJobQueue, Mode
 RAW = "/raw-"  # in the names of processes that deploy-server has started
 DATABASE_DOWN = "database down"
 PUT_BACK_FAILED = 70  # the guard's exit code: the job may be lost
-CLAIM_SECONDS, RUNNING_SECONDS = 0.009, 2.0  # as measured beside the real worker [gap] [legacy claim]
+CLAIM_SECONDS, RUNNING_SECONDS = 0.009, 2.0  # as measured beside the real worker
 #: The worker's times that `WorkerOptions.sped_up` leaves alone: the computer's own.
 OWN_SECONDS = ("claim_seconds",)
 
@@ -114,12 +113,12 @@ class Worker:
 
     Attributes:
         job: the job that it works on.
-        active: whether a job is counted [queue: from the fetch on; legacy: from the claim's answer on].
+        active: whether a job is counted [count]: legacy: from the claim's answer on; queue: from the fetch's.
         draining: whether `POST /worker/drain` was called.
         shutting_down: whether it has received SIGTERM.
         exit_code: None while it runs.
         deregistered: whether it has set itself to `offline` in the registry.
-        completes_hook: it is about to complete the hook; the caller does that and resets this.
+        completes_hook: it is about to complete the hook [hook]; the caller does that and resets this.
         ignores_sigterm: for a process that hangs.
         port_is_taken: see above.
     """
@@ -220,7 +219,7 @@ class Worker:
 
     @property
     def _notices_at(self) -> float:
-        """At which heartbeat it notices that another process has begun its job [attempt]."""
+        """At which heartbeat it notices that another process has begun its job."""
         at = self._queue.taken_over.get(self.process, math.inf)
         if at == math.inf:
             return at
@@ -250,7 +249,7 @@ class Worker:
         return guard is not None and guard.exclusive
 
     def _pick_up(self, now: float) -> None:
-        """Poll for a job [gap]: 2 to 9 ms in which it is not counted yet."""
+        """Poll for a job, also at once after one [pickup]: 2 to 9 ms in which it is not counted yet."""
         if not self._takes_jobs or self._queue.available_at(self.options.mode, exclusive=self._is_exclusive) > now:
             self._after_first_pickup(now)
             return
@@ -282,7 +281,7 @@ class Worker:
         self._after_first_pickup(now)
 
     def _claim_row(self, now: float) -> None:
-        """queue: the row is claimed after the job is counted [CAS]."""
+        """queue: the row is claimed after the job is counted."""
         assert self._picked
         if self._queue.claim_fetched(self.id, self.process, self._picked.id, now):
             self._enter(now)
@@ -343,7 +342,7 @@ class Worker:
     # --- the end of the process ---------------------------------------------------------------------------------------
 
     def drain(self, now: float) -> None:
-        """`POST /worker/drain`: one-way, once."""
+        """`POST /worker/drain` [drain]: one-way, once. queue: it goes on taking jobs."""
         if self.draining or self.exit_code is not None:
             return
         self.draining = True
@@ -358,7 +357,7 @@ class Worker:
             self._due[self._release_running] = now + self.options.grace_seconds
 
     def sigterm(self, now: float, reason: str = "stopped") -> None:
-        """SIGTERM; the second one releases the job and ends the process.
+        """SIGTERM [first signal]; the second one releases the job and ends the process.
 
         Args:
             reason: why, if it leaves a job because of this.
@@ -383,7 +382,7 @@ class Worker:
             self._exit(137, reason, now)
 
     def _force(self, now: float) -> None:
-        """A second SIGTERM: release and exit 1, a moment later."""
+        """A second SIGTERM [second signal]: release and exit 1, a moment later."""
         guard = self.options.works
         if guard is None:
             if self._due.pop(self._take, None) is not None and self.options.mode == "legacy":
@@ -419,7 +418,7 @@ class Worker:
         self._exit(PUT_BACK_FAILED if guard and guard.exit_code_tells else 1, DATABASE_DOWN, now)
 
     def _release_running(self, now: float) -> None:
-        """legacy: 30 s after a drain the job is released while it still runs [drain]."""
+        """legacy: 30 s after a drain the job is released while it still runs."""
         self._queue.release(self.id, self.process, self.options.mode, now)
 
     def _shut_down(self, now: float) -> None:

@@ -65,7 +65,7 @@ def assert_drained(fleet: Fleet, instance: str) -> None:
     assert fleet.completion(instance, 120).result == "CONTINUE"
     assert not answers(fleet, instance)
     assert not {"running", "restarting"} & set(fleet.containers(instance).values())
-    assert judge(fleet.jobs.events(), time.time()).lost == {}
+    assert judge(fleet.jobs.copy(), time.time(), fleet.dispatch_mode).lost == {}
 
 
 def boot_again(fleet: Fleet, instance: str) -> None:

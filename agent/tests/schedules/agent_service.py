@@ -182,6 +182,7 @@ class AgentService:
         return task
 
     def log_step(self, event: str, fields: Mapping[str, Scalar]) -> None:
+        self.host.said_lost |= event == "job_lost" and self.name == "stop"
         if self.host.fleet.logs_steps:
             self.host.fleet.log(
                 self.host, f"{self.name}: {event}", *(f"{key}={value}" for key, value in fields.items())

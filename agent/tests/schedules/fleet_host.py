@@ -18,6 +18,7 @@ class FleetHost(Host):
         waiting_since: when the termination hook's wait began.
         completed: whether the agent has completed the termination hook.
         notice_at: when its spot notice came.
+        said_lost: whether the agent has logged, at a shutdown, that a job was lost: a reboot forgets the drain.
     """
 
     def __init__(self, fleet: SimulatedFleet, id: str, zone: str) -> None:
@@ -26,6 +27,7 @@ class FleetHost(Host):
         self.waiting_since: float | None = None
         self.completed = False
         self.notice_at: float | None = None
+        self.said_lost = False
         super().__init__(fleet, id)
 
     def note_ability(self) -> None:

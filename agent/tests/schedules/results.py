@@ -92,6 +92,7 @@ class Totals:
     completed: int = 0
     defaulted: int = 0
     retained: int = 0
+    called_clean: int = 0
     longest_overlap: float = 0.0
     drains: list[float] = field(default_factory=list)
     overheads: list[float] = field(default_factory=list)
@@ -112,6 +113,7 @@ class Totals:
         self.completed += outcome.completed
         self.defaulted += outcome.defaulted
         self.retained += outcome.retained
+        self.called_clean += outcome.called_clean
         self.longest_overlap = max(self.longest_overlap, verdict.longest_overlap)
         self.drains += outcome.drains
         self.overheads += outcome.overheads
@@ -188,7 +190,8 @@ LEGEND = (
     "gap: by a crash or the loss of a machine, which nothing prevents; its row runs for ever, or needs a person.",
     "upstream: by what worker, VALET or deploy-server do alone, whether anything scales or not.",
     "doubled: two processes inside one job. claimed twice: the same by two legacy workers' claims within 2 s.",
-    "shown failed: finished, but VALET has said meanwhile that it failed.",
+    "shown failed: finished, but VALET has said meanwhile that it failed. "
+    "called clean: lost in a drain of which the agent says that it was clean.",
 )
 
 
@@ -198,18 +201,34 @@ def table(rows: dict[str, Totals]) -> Iterable[str]:
     faults = sum((totals.faults for totals in guarded), Counter[str]())
     happened = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
     yield f"what happened: {happened}"
-    fates = "".join(f"{word:>10}" for word in FATES.values())
-    yield (
-        f"{'':<22}{'schedules':>10}{'jobs':>8}{fates}{'doubled':>9}{'claimed twice':>15}{'shown failed':>14}"
-        f"{'put back':>10}{'retained':>10}{'hooks timed out':>17}{'drain median':>14}{'99th':>10}{'after job':>11}"
+    yield from _lines(
+        {
+            row: {
+                "schedules": totals.schedules,
+                "jobs": totals.jobs,
+                **{word: totals.fates[fate] for fate, word in FATES.items()},
+                "doubled": totals.doubled,
+                "claimed twice": totals.claimed_twice,
+                "shown failed": totals.shown_failed,
+                "called clean": totals.called_clean,
+                "put back": totals.put_back,
+            }
+            for row, totals in sorted(rows.items())
+        }
     )
-    for row, totals in sorted(rows.items()):
-        fates = "".join(f"{totals.fates[fate]:>10}" for fate in FATES)
-        yield (
-            f"{row:<22}{totals.schedules:>10}{totals.jobs:>8}{fates}{totals.doubled:>9}{totals.claimed_twice:>15}"
-            f"{totals.shown_failed:>14}{totals.put_back:>10}{totals.retained:>10}{totals.defaulted:>17}"
-            f"{_seconds(totals.drains, 50):>14}{_seconds(totals.drains, 99):>10}{_seconds(totals.overheads, 50):>11}"
-        )
+    yield from _lines(
+        {
+            row: {
+                "hooks completed": totals.completed,
+                "timed out": totals.defaulted,
+                "retained": totals.retained,
+                "drain median": _seconds(totals.drains, 50),
+                "99th": _seconds(totals.drains, 99),
+                "after last job": _seconds(totals.overheads, 50),
+            }
+            for row, totals in sorted(rows.items())
+        }
+    )
     yield from LEGEND
     for row, totals in sorted(rows.items()):
         for fate, reasons in totals.reasons.items():
@@ -218,6 +237,14 @@ def table(rows: dict[str, Totals]) -> Iterable[str]:
                 yield f"{row}: {FATES[fate]}: {counts}"
     overlap = max((totals.longest_overlap for totals in guarded), default=0.0)
     yield f"longest time that two processes with a guard worked on one job: {overlap:.3f} s"
+
+
+def _lines(rows: dict[str, dict[str, object]]) -> Iterable[str]:
+    """A table with a heading."""
+    heading = next(iter(rows.values()), {})
+    yield f"{'':<22}" + "".join(f"{word:>{max(len(word) + 2, 10)}}" for word in heading)
+    for row, cells in rows.items():
+        yield f"{row:<22}" + "".join(f"{cell!s:>{max(len(word) + 2, 10)}}" for word, cell in cells.items())
 
 
 def _seconds(values: list[float], percentile: int) -> str:

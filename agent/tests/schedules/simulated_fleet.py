@@ -12,7 +12,7 @@ from model.agent_conf import LAUNCH_HOOK, TERMINATION_HOOK
 from model.host import Container
 from model.job_queue import Job, JobEvent, MemoryJobQueue
 from model.timeline import Timeline
-from model.verdict import UPSTREAM, fate_of
+from model.verdict import fate_of
 from model.worker import CLAIM_SECONDS, RUNNING_SECONDS, Guard, WorkerOptions
 
 from localcloud import fleet
@@ -26,7 +26,7 @@ MIN_SIZE = 1
 HEARTBEAT_MARGIN_SECONDS = 15.0  # for a start, and for calls that are throttled or slow
 PROTECTION_SECONDS = 10.0  # a worker busy for so long, its agent able, is protected
 RACE_SECONDS = 12.0  # a job taken no longer ago than this may have been taken after the status that the agent acts on
-SWEEP_SECONDS = 60.0  # VALET's instance discovery [sweep]
+SWEEP_SECONDS = 60.0  # VALET's instance discovery
 IN_VIEW = ("InService", "Pending", "Standby")  # the instances that it sees
 POST_SECONDS = 10.0  # an agent that is able has posted `drain` to a worker with a guard by then
 SEEN_SECONDS = 2.0  # an agent has seen a job that its worker had for so long
@@ -57,6 +57,7 @@ class Counts:
     completed: int = 0
     defaulted: int = 0
     retained: int = 0
+    called_clean: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -368,32 +369,38 @@ class SimulatedFleet:
         self.counts.overheads.append(now - max(since, host.last_job_ended))
         if any(container.state == "running" for container in host.containers):
             self.rule_broken(host, "the hook is completed while the worker runs")
-        left = self._left_in_drain(host)
+        cut_off = self._cut_off_in_drain(host)
         if result == "ABANDON":
-            if not left and host.docker_up and (self.guard or host.abandons_without_reason()):
+            if not cut_off and host.docker_up and (self.guard or host.abandons_without_reason()):
                 self.rule_broken(host, "the agent abandons although nothing was lost")
             return
-        for event, seen in left.items():
+        for event, seen in cut_off.items():
+            row = self.jobs.rows[event.job]
+            fate, _ = fate_of(self.jobs, row, self.schedule.mode)
+            if fate not in ("lost", "gap", "raw") or host.said_lost:
+                continue
+            self.counts.called_clean += 1
             if seen:
                 self.rule_broken(host, f"the agent calls the drain clean that lost {event.job}: {event.reason}")
 
-    def _left_in_drain(self, host: FleetHost) -> dict[JobEvent, bool]:
-        """Where a process of the host ended in its drain with a job that nobody goes on with.
+    def _cut_off_in_drain(self, host: FleetHost) -> dict[JobEvent, bool]:
+        """Where a process of the host ended in its drain with a job that it had not put back.
 
         And whether the agent has seen that it had the job: it was able to for some time.
         """
         began = host.drain_began()
         taken: dict[str, float] = {}
-        left: dict[JobEvent, bool] = {}
+        cut_off: dict[JobEvent, bool] = {}
         for event in self.jobs.events:
+            if not event.worker.startswith(f"{host.id}/"):
+                continue
             if event.action == "take":
                 taken[event.job] = event.at
-            if event.action != "leave" or event.at < began or not event.worker.startswith(f"{host.id}/"):
-                continue
-            fate, _ = fate_of(self.jobs, self.jobs.rows[event.job], self.schedule.mode)
-            if fate in ("lost", "gap", "raw", "upstream") and event.reason not in UPSTREAM:
-                left[event] = event.at - max(taken.get(event.job, event.at), began) > SEEN_SECONDS
-        return left
+            elif event.action in ("release", "finish"):
+                taken.pop(event.job, None)
+            elif event.action == "leave" and event.at >= began and event.job in taken:
+                cut_off[event] = event.at - max(taken.pop(event.job), began) > SEEN_SECONDS
+        return cut_off
 
     def agent_drains_worker(self, host: FleetHost) -> None:
         """The agent is about to POST drain: not to a busy worker without a guard, which releases the job as it runs."""

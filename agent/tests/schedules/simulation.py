@@ -28,6 +28,7 @@ class Outcome:
         drains: from Terminating:Wait to the hook's completion by the agent (runbook: to the end of the hook's wait).
         overheads: the part of it after the end of the last job (if idle: all of it).
         defaulted: hooks that timed out, so that their default result decided.
+        called_clean: jobs that were lost in drains of which the agent says that they were clean.
         faults: how often what happened.
     """
 
@@ -38,6 +39,7 @@ class Outcome:
     completed: int = 0
     defaulted: int = 0
     retained: int = 0
+    called_clean: int = 0
     seconds: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict)
 
@@ -76,9 +78,12 @@ class Simulation(SimulatedFleet):
             self.broken_rules += [f"{job} is lost: {why}" for job, why in verdict.lost.items()]
             self.broken_rules += [f"{job} is doubled for {seconds:.3f} s" for job, seconds in verdict.doubled.items()]
             self.broken_rules += [f"{job} is claimed twice" for job in verdict.claimed_twice]
-            reviewed = {event.job for event in self.jobs.events if event.action == "review"}
-            put_back = {event.job for event in self.jobs.events if event.action == "release"}
-            self.broken_rules += [f"{job} is put back from its review" for job in reviewed & put_back]
+            reviewed: set[str] = set()
+            for done in self.jobs.events:
+                if done.action == "review":
+                    reviewed.add(done.job)
+                elif done.action == "release" and done.job in reviewed:
+                    self.broken_rules.append(f"{done.job} is put back from its review")
         counts = self.counts
         return Outcome(
             verdict,
@@ -88,6 +93,7 @@ class Simulation(SimulatedFleet):
             counts.completed,
             counts.defaulted,
             counts.retained,
+            counts.called_clean,
             self.timeline.now - START,
             counts.faults,
         )
@@ -241,10 +247,9 @@ class Simulation(SimulatedFleet):
 
     def _all_in_review(self) -> bool:
         """Whether every instance has a job that waits for a person: then no job is taken any more."""
-        hosts = self.hosts.values()
-        return len(hosts) == self.schedule.max_size and all(
-            host.worker and host.worker.job and not self._works(host) for host in hosts
-        )
+        hosts = [host for host in self.hosts.values() if host.target != "Terminated"]
+        full = len(hosts) == self.schedule.max_size
+        return full and all(host.worker and host.worker.job and not self._works(host) for host in hosts)
 
     def _works(self, host: FleetHost) -> bool:
         """Whether it has a job that comes to an end by itself."""
@@ -266,6 +271,7 @@ class Simulation(SimulatedFleet):
 
     def _check_no_protection(self) -> None:
         for instance in self.group.instances.values():
-            busy = any(worker.job for worker in self.hosts[instance.id].workers)
+            host = self.hosts.get(instance.id)
+            busy = host is not None and any(worker.job for worker in host.workers)
             if instance.protected and self.with_agent and not busy:
-                self.rule_broken(self.hosts[instance.id], "an idle instance is protected at rest")
+                self.rule_broken(host, "an idle instance is protected at rest")
