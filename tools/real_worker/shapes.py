@@ -23,13 +23,13 @@ def _rename_classes(folder: Path) -> None:
 
 
 def _change_sql(folder: Path) -> None:
-    """Other statements for taking a job and giving it back."""
-    for name in ("JobPoller.ts", "PgBossConsumer.ts"):
+    """The same claims in other words."""
+    for name, old, new in (
+        ("JobPoller.ts", "status IN ('pending', 'queued')", "status = ANY(ARRAY['pending', 'queued'])"),
+        ("PgBossConsumer.ts", "SET status = 'running', worker_id = $1", "SET worker_id = $1, status = 'running'"),
+    ):
         file = folder / WORKERS / name
-        text = file.read_text()
-        changed = text.replace("status IN ('pending', 'queued')", "status = ANY(ARRAY['pending', 'queued'])")
-        changed = changed.replace("status IN ('queued', 'pending')", "status = ANY(ARRAY['queued', 'pending'])")
-        file.write_text(changed.replace("status IN ('queued', 'running')", "status = ANY(ARRAY['queued', 'running'])"))
+        file.write_text(file.read_text().replace(old, new))
 
 
 def _crash(folder: Path) -> None:
