@@ -25,7 +25,7 @@ from tools.real_worker.worker import SLOW_JOB
 
 GUARD = ROOT / "agent/src/ghosthands_agent/drain_guard.ts"
 START_SECONDS = 60.0
-ROUNDS, JOBS = 3, 30
+ROUNDS, JOBS = 2, 15  # a queue worker looks for its next job every 2 s
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

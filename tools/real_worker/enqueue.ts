@@ -13,3 +13,5 @@ for await (const line of console) {
   console.log('sent');
 }
 process.exit(0);
+
+export {};

@@ -9,7 +9,7 @@ import signal
 import sys
 import urllib.request
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,8 +172,7 @@ class RealFleet(Fleet):
 
     def worker_facts(self, instance: str) -> WorkerFacts:
         """What its worker says of its guard."""
-        port = json.loads((self.folder / instance / "instance.json").read_text())["port"]
-        report = _get(f"http://127.0.0.1:{port}/worker/status").get("drain_guard", {})
+        report = _get(self._worker_url(instance, "status")).get("drain_guard", {})
         boot = self._boot_record(instance).get("guard", "not recorded")
         return WorkerFacts(attached=report.get("attached") is True, boot=str(boot))
 
@@ -194,6 +193,10 @@ class RealFleet(Fleet):
     def _boot_record(self, instance: str) -> dict[str, Any]:
         return dict(json.loads((self.folder / instance / "root/run/ghosthands/boot.json").read_text()))
 
+    def worker_answers(self, instance: str) -> bool:
+        """Whether its worker answers requests."""
+        return _answers(self._worker_url(instance, "status"))
+
     def worker_has_exited(self, instance: str) -> bool:
         """Whether its worker's process has exited."""
         return (self.folder / instance / "exit_code").exists()
@@ -207,6 +210,17 @@ class RealFleet(Fleet):
         """Whether its agent says that its drain cut off no job."""
         ended = self.steps(instance, "drain_ended")
         return bool(ended) and ended[-1].get("clean", "").lower() == "true"
+
+    def deploy(self, instance: str, *, steps: Sequence[str] = ("drain", "stop", "create", "start")) -> None:
+        """As deploy-server does: it drains the worker before it stops it."""
+        if "drain" in steps:
+            with suppress(OSError):  # it has exited
+                _DIRECT.open(urllib.request.Request(self._worker_url(instance, "drain"), b""), timeout=5).close()
+        super().deploy(instance, steps=steps)
+
+    def _worker_url(self, instance: str, verb: str) -> str:
+        port = json.loads((self.folder / instance / "instance.json").read_text())["port"]
+        return f"http://127.0.0.1:{port}/worker/{verb}"
 
     def shut_down(self, instance: str) -> None:
         """Shut its operating system down from inside."""

@@ -6,6 +6,7 @@ type Row = Record<string, unknown>;
 const [port, url] = process.argv.slice(2) as [string, string];
 const sql = new SQL(url, { max: 20 });
 const COMPARISONS: Record<string, string> = { eq: '=', neq: '<>', lt: '<', lte: '<=', gt: '>', gte: '>=' };
+const UNIQUE_VIOLATION = '23505';
 const NO_FILTERS = new Set(['select', 'order', 'limit', 'offset', 'on_conflict', 'columns']);
 
 class Refused extends Error {
@@ -47,7 +48,8 @@ class Statement {
   }
 
   async run(text: string): Promise<Row[]> {
-    const rows = await sql.unsafe(`WITH result AS (${text}) SELECT to_jsonb(result) AS row FROM result`, this.parameters);
+    const whole = `WITH result AS (${text}) SELECT to_jsonb(result) AS row FROM result`;
+    const rows = await sql.unsafe(whole, this.parameters);
     return rows.map((one: { row: Row }) => one.row);
   }
 }
@@ -82,8 +84,9 @@ async function answerTable(request: Request, table: string, query: URLSearchPara
   let text: string;
   if (request.method === 'GET') {
     text = `SELECT * FROM ${target}${statement.where(query)}`;
-    const order = query.get('order')?.split(',').map((term) => term.split('.'));
-    if (order) text += ` ORDER BY ${order.map(([name, way]) => identifier(name!) + (way === 'desc' ? ' DESC' : '')).join(', ')}`;
+    const terms = query.get('order')?.split(',').map((term) => term.split('.'));
+    const order = terms?.map(([name, way]) => identifier(name!) + (way === 'desc' ? ' DESC' : ''));
+    if (order) text += ` ORDER BY ${order.join(', ')}`;
     if (query.has('limit')) text += ` LIMIT ${Number(query.get('limit'))}`;
   } else if (request.method === 'PATCH') {
     const row = (await request.json()) as Row;
@@ -93,7 +96,8 @@ async function answerTable(request: Request, table: string, query: URLSearchPara
   } else if (request.method === 'POST') {
     const rows = [(await request.json()) as Row | Row[]].flat();
     const names = await columns(table, rows);
-    const tuples = rows.map((row) => `(${names.map((name) => (name in row ? value(row, name) : 'DEFAULT')).join(', ')})`);
+    const tuple = (row: Row) => names.map((name) => (name in row ? value(row, name) : 'DEFAULT')).join(', ');
+    const tuples = rows.map((row) => `(${tuple(row)})`);
     text = `INSERT INTO ${target} (${names.map(identifier).join(', ')}) VALUES ${tuples.join(', ')}`;
     if (prefer.includes('resolution=')) {
       const key = (query.get('on_conflict') ?? 'id').split(',').map(identifier).join(', ');
@@ -134,9 +138,10 @@ Bun.serve({
   hostname: '127.0.0.1',
   idleTimeout: 60,
   fetch: answer,
-  error(error: Error & { code?: string; status?: number }) {
-    if (!['PGRST116', '23505'].includes(error.code ?? '')) console.error(`${error.code ?? ''} ${error.message}`);
-    const body = { code: error.code ?? 'STUB', message: error.message, details: null, hint: null };
-    return Response.json(body, { status: error.status ?? (error.code === '23505' ? 409 : 400) });
+  error(error: Bun.ErrorLike & { status?: number }) {
+    const code = error.code === 'ERR_POSTGRES_SERVER_ERROR' ? String(error.errno) : (error.code ?? 'STUB');
+    if (code !== 'PGRST116' && code !== UNIQUE_VIOLATION) console.error(`${code} ${error.message}`);
+    const body = { code, message: error.message, details: null, hint: null };
+    return Response.json(body, { status: error.status ?? (code === UNIQUE_VIOLATION ? 409 : 400) });
   },
 });

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
 from localcloud.testing import wait_until
@@ -18,7 +19,7 @@ from tools.real_worker import measures
 from tools.real_worker.fleet import RealFleet, WorkerFacts, durations
 
 WIDTH = 5  # instances that go at once
-SURVIVORS = 3
+SURVIVORS = 2
 JOB_SECONDS = (4.0, 9.0)
 LONG_JOB_SECONDS = (20.0, 40.0)  # around the limit of a spot drain
 KILLS = 3  # of each agent
@@ -26,6 +27,7 @@ OCCUPY_SECONDS = 60.0
 DRAIN_SECONDS = 150.0
 SPOT_SECONDS = 120.0  # from the notice until EC2 takes the instance
 REFRESH_SECONDS = 240.0
+DEPLOY_SECONDS = 90.0
 #: Nothing happens any more: the longest of legacy's poll (5 s), pg-boss's (2 s) and the delay of a job put back (5 s).
 QUIET_SECONDS = 16.0
 SETTLE_SECONDS = 180.0
@@ -117,6 +119,18 @@ class Trial:
         """Scale in by this instance."""
         self.fleet.terminate(instance)
         self.ordered[instance] = time.time()
+
+    def start_deployment(self, instance: str) -> Thread:
+        """Let deploy-server replace its worker, which takes up to 30 s."""
+        thread = Thread(target=self.fleet.deploy, args=(instance,), daemon=True)
+        thread.start()
+        return thread
+
+    def deploy(self, instances: Collection[str]) -> None:
+        """Let deploy-server replace the workers of these instances, and wait until the new ones answer."""
+        for thread in list(map(self.start_deployment, instances)):
+            thread.join(DEPLOY_SECONDS)
+        wait_until(lambda: all(map(self.fleet.worker_answers, instances)), DEPLOY_SECONDS, 0.3)
 
     def completions(self) -> dict[str, tuple[str, float]]:
         """Result and time of the completed hooks, by instance."""
@@ -245,6 +259,24 @@ def shutdown(trial: Trial) -> None:
         trial.ended |= {instance: trial.fleet.worker_exit_time(instance) for instance in gone}
 
 
+def deploy(trial: Trial) -> None:
+    """deploy-server has replaced the workers of the first instances that go, and replaces those of the others while
+    they drain. Its workers have no guard.
+    """
+    trial.notes |= {"deployed": 0, "deployed_in_drain": 0}
+    for number, victims in enumerate(trial.waves()):
+        if number == 0:
+            trial.deploy(victims)
+            trial.notes["deployed"] += len(victims)
+        for instance in trial.inside_a_job(victims):
+            trial.terminate(instance)
+            if number:
+                time.sleep(trial.rng.uniform(0.2, 1.0))
+                trial.start_deployment(instance)
+                trial.notes["deployed_in_drain"] += 1
+    trial.wait_for_drains()
+
+
 def review(trial: Trial) -> None:
     """Workers whose job waits for a person go; nobody comes within the limit."""
     trial.fleet.set_conf(DRAIN_LIMIT_SECONDS="60")
@@ -264,7 +296,7 @@ def review(trial: Trial) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Trial], None]] = {
-    scenario.__name__: scenario for scenario in (steady, idle, busy, backlog, refresh, kill9, spot, shutdown, review)
+    one.__name__: one for one in (steady, idle, busy, backlog, refresh, kill9, spot, shutdown, deploy, review)
 }
 
 
@@ -296,6 +328,7 @@ def _result(trial: Trial) -> dict[str, Any]:
     outcome, results = measures.outcome(database, trial.jobs), trial.completions()
     clean = {instance for instance, (result, _) in results.items() if result == "CONTINUE"}
     clean |= {i for i in trial.ordered.keys() - results.keys() if fleet.drained_cleanly(i)}
+    idle = measures.seconds_after_idle(database, trial.ordered, trial.ended)
     steps = {
         event: [step for instance in trial.ordered for step in fleet.steps(instance, event)]
         for event in ("worker_stop", "worker_stopped", "job_lost", "job_left_for_review")
@@ -318,7 +351,7 @@ def _result(trial: Trial) -> dict[str, Any]:
         "left_for_review": len(steps["job_left_for_review"]),
         "stops": _counts(step.get("reason", "") for step in steps["worker_stop"]),
         "exit_codes": _counts(step.get("exit_code", "") for step in steps["worker_stopped"]),
-        "seconds_after_idle": _sorted(measures.seconds_after_idle(database, trial.ordered, trial.ended)),
+        "seconds_after_idle": _sorted({} if trial.reviews else idle),
         "drain_seconds": _sorted({i: at - trial.ordered[i] for i, at in trial.ended.items()}),
         "workers": len(trial.workers),
         "attached": sum(facts.attached for facts in trial.workers.values()),
