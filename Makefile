@@ -1,7 +1,7 @@
 # The verbs; what they do is in .ci/. Tool settings are in pyproject.toml.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test lint house units artifact fleet agent localcloud report containers chaos chaos-real \
+.PHONY: help setup demo down test lint house guard units artifact fleet agent localcloud report containers chaos chaos-real \
 	real-worker registry molecule packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
@@ -26,7 +26,7 @@ down: .venv/ready ## stop the emulated AWS
 	@localcloud down
 
 test: .venv/ready-dev ## everything that CI runs, fastest first
-	@$(MAKE) --no-print-directory lint house units agent localcloud
+	@$(MAKE) --no-print-directory lint house guard units agent localcloud
 	@pytest $(fast) tests/fleet
 	@.ci/chromium && .ci/docker && .ci/postgres >/dev/null && .ci/packer-1.6 >/dev/null # apt runs once at a time
 	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-one-core test-docker
@@ -48,6 +48,9 @@ lint: .venv/ready-dev ## yamllint, ruff, mypy, shell, changelog, generated docs,
 
 house: .venv/ready-dev ## structure: import rules, specs equal defaults, forgotten steps, links (no cloud, 10 s)
 	@pytest tests/house
+
+guard: .venv/ready-dev ## the drain guard in the worker's process: type check, its tests, broken guards (20 s)
+	@.ci/guard
 
 units: .venv/ready-dev ## unit tests of the plugins and roles
 	@pytest $(fast) tests/unit

@@ -43,7 +43,7 @@ class ActionModule(FleetAction):
             raise AnsibleActionFail(
                 f"{name} retains {len(last.retained)} instances: {', '.join(last.retained)}. "
                 "A job may be lost, or the agent failed: see their journals first "
-                "(journalctl -u ghosthands-watch; event=job_lost names the job). "
+                "(journalctl -u ghosthands-watch; event=job_lost, with the job where it is known). "
                 "Then terminate them with the group: -e fleet_force_delete=true"
             )
         if not last.drained:

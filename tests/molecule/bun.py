@@ -13,9 +13,6 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-#: `drain_guard` in the status of a worker without a job.
-GUARD = {"version": 1, "attached": True, "problems": [], "job": None, "job_status": None}
-
 
 class Handler(BaseHTTPRequestHandler):
     """The api's `/health`, and two checks of the deploy server: `/docker` and `/login`."""
@@ -56,17 +53,9 @@ def work(guarded: bool) -> int:
     """Run the modelled worker. It does not complete a hook: for that it needs boto3, which is not installed here."""
     os.environ.pop("AWS_ASG_NAME", None)
     sys.path.insert(0, "/srv/worker")
-    from model import worker_process
+    from model.worker_process import main
 
-    if not guarded:
-        return worker_process.main(["--queue", "/tmp/jobs"])
-
-    class Guarded(worker_process.WorkerProcess):
-        def status(self) -> dict[str, object]:
-            return {**super().status(), "drain_guard": GUARD}
-
-    worker_process.WorkerProcess = Guarded  # type: ignore[misc]
-    return worker_process.main(["--queue", "/tmp/jobs", "--drains-itself"])
+    return main(["--queue", "/tmp/jobs", *(["--guard"] if guarded else [])])
 
 
 if __name__ == "__main__":

@@ -258,7 +258,7 @@ def _is_running_again(monitor: Monitor) -> bool:
 
 def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopReason]:
     """Wait until the worker may be stopped; the reason."""
-    policy, began, logged = monitor.settings.drain_policy, monitor.now, monitor.now
+    began = logged = monitor.now
     while True:
         status = monitor.worker()
         if status is not None:
@@ -268,12 +268,13 @@ def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopRea
         if monitor.now >= logged + PROGRESS_SECONDS:
             logged = monitor.now
             _log_progress(monitor, reading, monitor.now - began)
+        policy = _policy(monitor, reading)
         if _may_have_been_signalled(monitor, reading, status):
             step: Step = "wait"
         elif monitor.now >= monitor.deadline():
             return "overdue"
         elif "stopping" in monitor.flags:
-            step = _next_step_after_restart(monitor, status)
+            step = _next_step_after_restart(policy, status)
         else:
             step = "wait" if status is None else next_step(policy, status)
         if step == "stop":
@@ -290,6 +291,13 @@ def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopRea
             yield from _post_drain(monitor)
         else:
             yield from monitor.pause(POLL_SECONDS)
+
+
+def _policy(monitor: Monitor, reading: Reading) -> str:
+    """The policy for the process that runs now. One that should have a guard and has none is not trusted to drain."""
+    settings, last = monitor.settings, reading.process.last
+    guarded = last.guarded if last is not None else "guarded" in monitor.flags
+    return settings.drain_policy if guarded or settings.worker_guard == "off" else "wait_idle"
 
 
 def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
@@ -343,7 +351,7 @@ def _may_have_been_signalled(monitor: Monitor, reading: Reading, status: WorkerS
 
     Its status shows a signal, or somebody's POST drain, as draining. The agent's record of the signal may be missing.
     """
-    if monitor.settings.drain_policy != "wait_idle":
+    if _policy(monitor, reading) != "wait_idle":
         return False
     if status is None:
         unsure = "stopping" in monitor.flags and "guarded" not in monitor.flags
@@ -353,13 +361,12 @@ def _may_have_been_signalled(monitor: Monitor, reading: Reading, status: WorkerS
     return unsure and monitor.now < since + SIGNAL_SHOWS_SECONDS
 
 
-def _next_step_after_restart(monitor: Monitor, status: WorkerStatus | None) -> Step:
+def _next_step_after_restart(policy: str, status: WorkerStatus | None) -> Step:
     """The next step after an earlier run of the agent signalled the worker, or was about to.
 
     Another SIGTERM makes a legacy worker return its job to the queue at once. That is right if it was seen idle and
     then took a job. It must not happen to a worker that finishes its job after SIGTERM.
     """
-    policy = monitor.settings.drain_policy
     if status is not None and not status.is_draining:
         return next_step(policy, status)  # no signal has reached it
     if policy == "sigterm":

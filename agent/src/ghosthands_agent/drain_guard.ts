@@ -41,11 +41,11 @@ const SHAPES: Record<string, string[]> = {
     "this._currentJobId = job.id", "clearInterval(this.pollTimer)",
   ],
   "PgBossConsumer.ts": [
-    "QUEUE_APPLY_JOB = 'gh_apply_job'", "( QUEUE_APPLY_JOB, {", "`${QUEUE_APPLY_JOB}/${this.workerId}`",
-    "( targetedQueue, {", "this.processing = true", "this.processing = false", "this.activeJobs++", "this.activeJobs--",
+    "QUEUE_APPLY_JOB = 'gh_apply_job'", "(QUEUE_APPLY_JOB, {", "`${QUEUE_APPLY_JOB}/${this.workerId}`",
+    "(targetedQueue, {", "this.processing = true", "this.processing = false", "this.activeJobs++", "this.activeJobs--",
     "payload.ghJobId", "this._currentJobId = ghJobId", "this._currentPgBossJobId = job.id",
     "this._currentQueueName = queueName",
-    "await this.pgDirect.query( `UPDATE gh_automation_jobs SET status = 'running', worker_id = $1",
+    "await this.pgDirect.query(`UPDATE gh_automation_jobs SET status = 'running', worker_id = $1",
   ],
 };
 const METHODS = ["start", "stop", "releaseClaimedJobs"] as const;
@@ -124,6 +124,7 @@ interface Job {
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const compact = (text: string): string => text.replace(/\s+/g, "");
 const log = (text: string): void => console.warn(`[drain_guard] ${text}`);
 
 function within<T>(promise: Promise<T>, what: string): Promise<T> {
@@ -327,8 +328,9 @@ function lacking(file: string, type: ProcessorClass | undefined): string[] {
   if (!Object.getOwnPropertyDescriptor(type.prototype, "activeJobCount")?.get) absent.push("activeJobCount");
   const found = absent.map((each) => `${name} has no ${each}`);
   for (const source of [file, "main.ts"]) {
-    const text = readFileSync(`${folder}/${source}`, "utf8").replace(/\s+/g, " ");
-    found.push(...SHAPES[source]!.filter((shape) => !text.includes(shape)).map((shape) => `${source} lacks: ${shape}`));
+    const text = compact(readFileSync(`${folder}/${source}`, "utf8"));
+    const shapes = SHAPES[source]!.filter((shape) => !text.includes(compact(shape)));
+    found.push(...shapes.map((shape) => `${source} lacks: ${shape}`));
   }
   return found;
 }
@@ -338,6 +340,7 @@ function patch(type: ProcessorClass): void {
   const { start, stop, releaseClaimedJobs } = type.prototype;
   const count = Object.getOwnPropertyDescriptor(type.prototype, "activeJobCount")!;
   const attach = (processor: Processor): void => {
+    current = undefined;
     const methods = BOSS_METHODS.filter((each) => processor.boss && typeof processor.boss[each] !== "function");
     if (methods.length > 0) return problem(`pg-boss has no ${methods.join(", ")}`);
     current = new Guard(processor, { start, stop, releaseClaimedJobs });

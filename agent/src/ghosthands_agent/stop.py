@@ -55,7 +55,7 @@ def stop(ports: Ports, settings: Settings) -> Procedure[int]:
             process,
             release_at=began + _requeue_seconds(settings),
             grace=settings.stop_grace_seconds,
-            drains_itself=settings.drain_policy == "sigterm",
+            drains_itself=_drains_itself(settings),
         )
         termination.log_job(ports.journal)
         worker = True
@@ -78,6 +78,10 @@ def _requeue_seconds(settings: Settings) -> int:
     Only a worker that drains by itself can use them. Any other should return its job to the queue at once.
     """
     return REQUEUE_SECONDS if settings.drain_policy == "sigterm" else 0
+
+
+def _drains_itself(settings: Settings) -> bool:
+    return settings.drain_policy == "sigterm" and settings.worker_guard == "off"
 
 
 def _pause(seconds: float) -> Procedure[None]:

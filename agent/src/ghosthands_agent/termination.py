@@ -185,6 +185,7 @@ def terminate_worker(
     :raises Unavailable: docker does not report it as stopped some time after that.
     """
     clock = ports.clock
+    process.gone = process.gone or (process.last is None and _is_down(ports))
     failure = ""
     sent, sent_at, kill_at = 0, clock.monotonic(), max(release_at, clock.monotonic()) + grace
 
@@ -276,6 +277,15 @@ def read_status(ports: Ports, process: Process) -> bool:
     except PortError:
         return False
     return process.busy
+
+
+def _is_down(ports: Ports) -> bool:
+    """Whether the worker certainly has no process."""
+    try:
+        service = ports.compose.services().get(WORKER)
+    except PortError:
+        return False
+    return service is None or service.down
 
 
 def _has_begun_to_drain(ports: Ports, process: Process) -> bool:

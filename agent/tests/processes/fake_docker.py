@@ -4,7 +4,8 @@
 separate process (`fake_docker.py FOLDER shim NAME`) waits for the exit of a worker, as containerd's shim does, so that
 the exit code is known, and starts it again if its restart policy says so. Containers of api and deploy-server have no
 process. Of the worker's processes, FOLDER/worker.pid holds the pid of the last one, FOLDER/signalled and FOLDER/exited
-the times at which any was first signalled and last exited, and FOLDER/exit_code the last exit code while none runs.
+the times at which any was first signalled and last exited, and FOLDER/exit_code the last exit code while none runs. A
+worker finds the name of its container in the variable CONTAINER.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ class Container:
             **instance["environment"],
             **dotenv(self.own / "root/opt/ghosthands/.env"),
             "GH_WORKER_PORT": str(instance["port"]),
+            "CONTAINER": self.name,
         }
         with (self.own / "worker.log").open("a") as log:
             worker = subprocess.Popen(

@@ -26,6 +26,7 @@ Mode = Literal["legacy", "queue"]
 MODES: tuple[Mode, ...] = ("legacy", "queue")
 each_mode = pytest.mark.parametrize("mode", MODES)
 BUSY = Unavailable("autoscaling", "Throttling")
+TRUSTED = replace(SETTINGS, worker_guard="off")  # so that the policies http and sigterm trust the worker
 ATTACHED, ABSENT = Guard(), Guard(attached=False, works=False)
 
 
@@ -508,7 +509,7 @@ def test_a_failed_heartbeat_is_repeated_every_second() -> None:
 
 
 def test_heartbeats_go_on_while_a_worker_takes_long_to_exit() -> None:
-    settings = replace(SETTINGS, drain_policy="sigterm", heartbeat_timeout_seconds=60)
+    settings = replace(TRUSTED, drain_policy="sigterm", heartbeat_timeout_seconds=60)
     instance = serving(settings=settings, job_seconds=1500, drains_itself=True)
     terminated(instance, 1510)
     assert (instance.completions, instance.timed_out) == (CONTINUED, [])
@@ -643,7 +644,7 @@ def test_a_drain_waits_for_a_running_boot_to_withdraw_but_not_long_for_one_that_
 
 
 def self_draining(job_seconds: float, limit: int = 2100) -> SimulatedInstance:
-    settings = replace(SETTINGS, drain_policy="sigterm", drain_limit_seconds=limit)
+    settings = replace(TRUSTED, drain_policy="sigterm", drain_limit_seconds=limit)
     return serving(job_seconds=job_seconds, settings=settings, drains_itself=True)
 
 
@@ -668,7 +669,7 @@ def test_policy_sigterm_releases_a_job_at_the_limit() -> None:
 
 
 def test_policy_http_drains_first_and_stops_when_idle() -> None:
-    instance = serving("queue", job_seconds=500, settings=replace(SETTINGS, drain_policy="http"))
+    instance = serving("queue", job_seconds=500, settings=replace(TRUSTED, drain_policy="http"))
     terminated(instance, 490)
     assert (instance.worker.draining, instance.container.signals, instance.called.count("drain")) == (True, 0, 1)
     assert followed(instance, 15).completions == CONTINUED
@@ -682,6 +683,17 @@ def test_policy_sigterm_with_a_guard_puts_a_job_back_at_the_limit(mode: Mode) ->
         ["job_put_back"],
         2,
     )
+
+
+@each_mode
+@pytest.mark.parametrize("policy", ["http", "sigterm"])
+def test_a_worker_that_should_have_a_guard_and_has_none_is_waited_for_whatever_the_policy(
+    mode: Mode, policy: Literal["http", "sigterm"]
+) -> None:
+    instance = serving(mode, job_seconds=500, settings=replace(SETTINGS, drain_policy=policy), guard=ABSENT)
+    terminated(instance, 490)
+    assert (instance.worker.draining, instance.container.signals) == (False, 0)
+    assert followed(instance, 15).completions == CONTINUED
 
 
 # --- what an earlier run of the agent did -----------------------------------------------------------------------------
@@ -744,7 +756,7 @@ def test_killed_at_any_call_and_restarted_a_drain_has_the_same_result(
     mode: Mode, job_seconds: float | None, policy: str, guard: Guard | None
 ) -> None:
     """No job is lost, the hook is completed once, and the worker exits by signals alone."""
-    settings = replace(SETTINGS, drain_policy=policy)  # type: ignore[arg-type]
+    settings = replace(SETTINGS if guard else TRUSTED, drain_policy=policy)  # type: ignore[arg-type]
     whole = terminated(serving(mode, job_seconds=job_seconds, settings=settings, guard=guard), 60)
     for call in range(1, whole.called.index("complete") + 10):
         for moment in ("before", "after"):

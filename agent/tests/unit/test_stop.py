@@ -66,7 +66,7 @@ def test_a_job_that_waits_for_a_review_is_left_for_it() -> None:
 
 
 def test_a_worker_that_drains_by_itself_gets_time_to_finish() -> None:
-    instance = SimulatedInstance(replace(SETTINGS, drain_policy="sigterm"))
+    instance = SimulatedInstance(replace(SETTINGS, drain_policy="sigterm", worker_guard="off"))
     instance.start_worker(job_seconds=20, drains_itself=True)
     assert stopped(instance)[0] == 0
     assert instance.job_results == ["finished"]
@@ -94,6 +94,14 @@ def test_killed_at_any_call_and_run_again_everything_is_down_and_the_job_put_bac
 
 def test_a_host_without_containers_is_stopped() -> None:
     assert stopped(SimulatedInstance())[0] == 0
+
+
+def test_a_worker_that_was_down_before_the_shutdown_has_lost_nothing() -> None:
+    instance = serving()
+    instance.host.stop_container("by somebody", 0.0)
+    instance.advance(100)
+    stopped(instance)
+    assert [event for _, event, _ in instance.journal if event.startswith("job_")] == []
 
 
 def test_a_stop_that_fails_exits_with_1() -> None:

@@ -217,8 +217,8 @@ def _retained(view: View) -> str:
         raise Failed(
             f"{count(len(ids), 'instance')} retained, as a job may be lost or the agent failed: {first_of(ids)}.{cost}",
             view.aws(
-                "See their journals (journalctl -u ghosthands-watch; event=job_lost names the job, which nobody sends "
-                "again), then terminate them:",
+                "See their journals (journalctl -u ghosthands-watch; event=job_lost, with the job where it is known). "
+                "Then terminate them:",
                 *(f"{terminate} {id}" for id in ids[:5]),
             ),
             instances=ids,

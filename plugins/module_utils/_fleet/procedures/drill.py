@@ -362,7 +362,8 @@ class Drill:
             )
             raise DrillFailed(
                 f"{self.terminated} was retained after {took}: a job may be lost, or its agent failed",
-                "See its journal (journalctl -u ghosthands-watch; event=job_lost names the job). Then terminate it:",
+                "See its journal (journalctl -u ghosthands-watch; event=job_lost, with the job where it is known). "
+                "Then terminate it:",
                 command,
             )
 

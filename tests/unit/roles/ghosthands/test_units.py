@@ -94,3 +94,13 @@ def test_the_roles_places_are_the_agents() -> None:
     assert names["__ghosthands_baked"] == str(paths.baked_image)
     assert str(paths.log_shipper).startswith(names["__ghosthands_log_shipper"] + "/etc/amazon-cloudwatch-agent.d/")
     assert paths.compose_file.name == "docker-compose.prod.yml"
+
+
+def test_the_agents_sandbox_lets_it_write_every_file_that_boot_writes() -> None:
+    names = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    line = re.search(r"^ReadWritePaths=(.*)$", (ROLE / "templates/agent-sandbox.j2").read_text(), re.MULTILINE)
+    assert line
+    writable = re.sub(r"\{\{ (\w+) \}\}", lambda name: str(names[name[1]]), line[1]).split()
+    paths = Paths()
+    for path in (paths.environment, paths.override, paths.worker_guard, paths.docker_config, paths.log_shipper):
+        assert any(path.is_relative_to(folder) for folder in writable), path
