@@ -44,6 +44,7 @@ LONGEST_PAUSE = 5.0
 PULL_TRIES = 3  # then the baked image, if that is allowed; otherwise more tries until the deadline
 REPORT_SECONDS = 60.0
 ANSWER_SECONDS = 10.0  # a worker that docker has just started answers within a few seconds
+ATTEMPTS = 4  # a deployment in progress starts a worker once more
 TAKEOVER_SECONDS = 30.0  # what boot needs after it has waited for somebody else's worker
 # A bad secret fails every new instance at once. The wait keeps the group from replacing them faster than anybody can
 # act.
@@ -243,8 +244,10 @@ class _Boot:
 
         A worker of somebody else that is busy is never cut off: it is replaced once it is idle, or stays.
         """
-        found = yield from self._containers()
-        if any(each.foreign for containers in found.values() for each in containers):
+        for _attempt in range(ATTEMPTS):
+            if not _foreign((yield from self._containers())):
+                yield from self._compose_up(SERVICES)
+                return
             live = yield from self._live_foreign_workers(instance_id)
             yield from self._remove(_to_replace((yield from self._containers()), live))
             if live:
@@ -253,7 +256,7 @@ class _Boot:
                     self.ports.journal.step("foreign_worker_stays", "error", containers=_names(live))
                     return
                 yield from self._remove(live)
-        yield from self._compose_up(SERVICES)
+        raise Failed("somebody starts containers of the project again and again")
 
     def _containers(self) -> Procedure[Mapping[str, Sequence[Service]]]:
         return (yield from self._until_available(self.ports.compose.containers))
@@ -451,6 +454,10 @@ class _Boot:
 
 def _is_registered(status: WorkerStatus, instance_id: str) -> bool:
     return status.instance_id == status.worker_id == instance_id
+
+
+def _foreign(found: Mapping[str, Sequence[Service]]) -> list[Service]:
+    return [each for name in SERVICES for each in found.get(name, ()) if each.foreign]
 
 
 def _to_replace(found: Mapping[str, Sequence[Service]], live: list[Service]) -> list[Service]:

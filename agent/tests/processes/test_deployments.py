@@ -65,7 +65,8 @@ def assert_drained(fleet: Fleet, instance: str) -> None:
     assert fleet.completion(instance, 120).result == "CONTINUE"
     assert not answers(fleet, instance)
     assert not {"running", "restarting"} & set(fleet.containers(instance).values())
-    assert judge(fleet.jobs.copy(), time.time(), fleet.dispatch_mode).lost == {}
+    verdict = judge(fleet.jobs.copy(), time.time(), fleet.dispatch_mode)
+    assert verdict.fates == ({"finished": verdict.jobs} if verdict.jobs else {}), verdict
 
 
 def boot_again(fleet: Fleet, instance: str) -> None:
@@ -142,3 +143,23 @@ def test_boot_replaces_what_deploy_server_started_when_its_job_has_ended(fleet: 
     assert fleet.containers(instance) == {COMPOSES: "running"}
     assert "foreign_worker_busy" in fleet.log(instance)
     wait_until(lambda: answers(fleet, instance), 30)
+
+
+def test_a_worker_that_runs_in_no_container_is_never_taken_for_drained(fleet: Fleet, instance: str) -> None:
+    """Nothing can signal it; while it answers, a drain is not clean."""
+    fleet.deploy(instance, steps=("stop",))
+    worker = json.loads((fleet.folder / "worker.json").read_text())
+    started = subprocess.Popen(
+        [*worker["worker"], "--port", str(port(fleet, instance))],
+        cwd=worker["cwd"],
+        env={**environment(fleet.folder / instance), "EC2_INSTANCE_ID": instance, "GH_WORKER_ID": instance},
+    )
+    try:
+        wait_until(lambda: answers(fleet, instance), 30)
+        fleet.terminate(instance)
+        assert fleet.completion(instance, 120).result == "ABANDON"
+        assert "clean=false" in fleet.log(instance)
+        assert started.poll() is None
+    finally:
+        started.kill()
+        started.wait()

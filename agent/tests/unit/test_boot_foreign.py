@@ -41,6 +41,7 @@ class SharedHost:
         busy_until: until when it has a job.
         did: what was done, in order.
         guard: what the worker that compose starts reports.
+        comes_back: whether somebody starts again at once what is removed.
     """
 
     def __init__(self, *workers: Service, api: Sequence[Service] = (), deploy_server: Sequence[Service] = ()) -> None:
@@ -50,6 +51,7 @@ class SharedHost:
         self.busy_until = 0.0
         self.did: list[str] = []
         self.guard: Guard | None = ATTACHED
+        self.comes_back = False
 
     def boot(self, settings: Settings = SETTINGS) -> int:
         return self.instance.run(boot(self.ports(), settings, Paths()), 10_000)
@@ -91,6 +93,8 @@ class SharedHost:
             gone = [each for each in self.found[WORKER] if each.container in containers]
             assert not any(each.listens for each in gone) or self.instance.now >= self.busy_until, "cut off"
             self.did.append(f"remove {','.join(sorted(containers))}")
+            if self.comes_back:
+                return
             for name, found in self.found.items():
                 self.found[name] = [each for each in found if each.container not in containers]
 
@@ -197,6 +201,22 @@ def test_api_and_deploy_server_are_replaced_at_once_for_they_hold_no_jobs() -> N
     host.busy_until = host.instance.now + 100
     assert host.boot() == 0
     assert host.did == ["remove raw-api,raw-server", "up api,deploy-server", "remove raw", ALL]
+
+
+def test_a_deployment_while_boot_waits_is_replaced_too() -> None:
+    host = SharedHost(LISTENS)
+    host.busy_until = host.instance.now + 100
+    again = replace(LISTENS, container="again")
+    host.instance.after(50, host.found[WORKER].__setitem__, 0, again)
+    assert host.boot() == 0
+    assert host.did == ["up api,deploy-server", "remove raw", "up api,deploy-server", "remove again", ALL]
+
+
+def test_containers_that_come_back_for_ever_fail_the_boot() -> None:
+    host = SharedHost(api=[replace(RAW, container="raw-api")])
+    host.comes_back = True
+    assert host.boot() == 1
+    assert host.record.reason == "somebody starts containers of the project again and again"
 
 
 def test_a_boot_that_waits_for_somebody_elses_worker_withdraws_when_the_instance_terminates() -> None:
