@@ -190,7 +190,8 @@ def terminate_worker(
     sent, sent_at, kill_at = 0, clock.monotonic(), max(release_at, clock.monotonic()) + grace
 
     def ended(service: Service | None) -> Termination:
-        exit_code = None if service is None else service.exit_code
+        # A container that was only created is another one, of a deployment: how this process exited is not known.
+        exit_code = None if service is None or service.state == "created" else service.exit_code
         job = process.job_after_exit(exit_code, clock.monotonic() - process.signalled_at)
         status = process.last
         return Termination(

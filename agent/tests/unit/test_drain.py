@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 from ghosthands_agent.drain import next_step, request_drain
-from ghosthands_agent.ports import BootRecord, Flag, Ports, Refused, Task, Unavailable, WorkerStatus
+from ghosthands_agent.ports import BootRecord, Flag, Ports, Refused, Service, Task, Unavailable, WorkerStatus
 from ghosthands_agent.ports import Guard as Report
 from ghosthands_agent.settings import Settings
 from ghosthands_agent.watch import watch
@@ -266,6 +266,19 @@ def test_a_worker_that_replaces_the_guarded_one_is_judged_by_its_own_status() ->
     assert [line["attached"] for line in instance.steps("guard")] == [True, False]
     assert instance.steps("job_lost") == [{"job": "job-1", "exit_code": None, "guarded": True, "certain": True}]
     assert instance.completions == ABANDONED
+
+
+def test_the_exit_code_of_a_container_that_a_deployment_has_only_created_is_not_the_workers() -> None:
+    instance = guarded(job_seconds=1000)
+    instance.terminate()
+    ports = instance.ports()
+    procedure = watch(ports, SETTINGS)
+    instance.follow(procedure, 20)
+    instance.host.kill_worker("deployment")
+    instance.container.stopped_by_hand = True
+    ports.compose.services = lambda: {"worker": Service("created", 0)}  # type: ignore[method-assign]
+    instance.follow(procedure, 5)
+    assert outcome(instance)[:2] == (ABANDONED, ["job_lost"])
 
 
 @pytest.mark.parametrize("guard", [None, ATTACHED])
