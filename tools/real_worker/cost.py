@@ -30,7 +30,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Environment:
     """What a worker outside a fleet needs."""
 
     run: RunFolder
@@ -40,7 +40,7 @@ class Surroundings:
     environment: dict[str, str]
 
     @classmethod
-    def create(cls, run: RunFolder, source: Source, bun: str, server: Server, mode: str, name: str) -> Surroundings:
+    def create(cls, run: RunFolder, source: Source, bun: str, server: Server, mode: str, name: str) -> Environment:
         """A database of this name, and its REST API."""
         database = server.create(name)
         rest = start_rest(run, name, bun, database)
@@ -67,13 +67,13 @@ class Surroundings:
 
 def measure_starts(run: RunFolder, source: Source, bun: str, server: Server, mode: str, rounds: int) -> dict[str, Any]:
     """The seconds from the start of the process to the first status, without and with the guard, in turns."""
-    around = Surroundings.create(run, source, bun, server, mode, f"start_{mode}")
+    environment = Environment.create(run, source, bun, server, mode, f"start_{mode}")
     wall: dict[bool, list[float]] = {False: [], True: []}
     cpu: dict[bool, list[float]] = {False: [], True: []}
     for number in range(rounds + 1):
         for guard in (False, True):
             began = time.monotonic()
-            with around.worker(guard) as (process, port):
+            with environment.worker(guard) as (process, port):
                 status = _wait_for_status(port)
                 taken = time.monotonic() - began
                 used = _cpu_seconds(process.pid)
@@ -100,19 +100,19 @@ def measure_starts(run: RunFolder, source: Source, bun: str, server: Server, mod
 def measure_jobs(run: RunFolder, source: Source, bun: str, server: Server, mode: str) -> dict[str, Any]:
     """One worker's seconds for each of many jobs without a browser step, from its claim to its completion."""
     name = f"jobs_{mode}"
-    around = Surroundings.create(run, source, bun, server, mode, name)
-    queue = JobQueue(run, name, source, bun, around.database, mode)
+    environment = Environment.create(run, source, bun, server, mode, name)
+    queue = JobQueue(run, name, source, bun, environment.database, mode)
     taken: dict[bool, list[float]] = {False: [], True: []}
     cpu: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(ROUNDS):
         for guard in (False, True):
-            with around.worker(guard, slow_jobs=True) as (process, port):
+            with environment.worker(guard, slow_jobs=True) as (process, port):
                 _wait_for_status(port)
                 before = _cpu_seconds(process.pid)
                 jobs = queue.submit([0.0] * JOBS)
-                _wait_for_completion(around.database, jobs)
+                _wait_for_completion(environment.database, jobs)
                 cpu[guard].append((_cpu_seconds(process.pid) - before) / JOBS)
-            taken[guard] += _job_seconds(around.database, jobs)
+            taken[guard] += _job_seconds(environment.database, jobs)
     return {
         "trial": "jobs",
         "mode": mode,
