@@ -177,7 +177,7 @@ def _answers(ports: Ports) -> bool:
 
 
 def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
-    """Wait until boot can start nothing more.
+    """Wait until boot can start nothing more. A worker with a guard takes no further job meanwhile.
 
     The flag is set before boot's record is read, and boot reads the flags after writing its record: one sees the other.
     """
@@ -190,7 +190,11 @@ def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
         else:
             if record is None or record.state != "running":
                 return
-        yield from monitor.pause(POLL_SECONDS)
+        status = monitor.worker()
+        if status is not None and status.guarded and next_step(monitor.settings.drain_policy, status) == "post":
+            yield from _post_drain(monitor)
+        else:
+            yield from monitor.pause(POLL_SECONDS)
 
 
 def _drain_worker(monitor: Monitor) -> Procedure[bool]:

@@ -653,6 +653,12 @@ def test_a_drain_waits_for_a_running_boot_to_withdraw_but_not_long_for_one_that_
     assert terminated(SimulatedInstance(boot_record=running), 25).completions == CONTINUED
 
 
+def test_a_worker_with_a_guard_is_drained_while_its_boot_is_waited_for() -> None:
+    instance = guarded(job_seconds=1000)
+    instance.host.boot_record = BootRecord("running", "registration", "", 0, 0.0, {})
+    assert terminated(instance, 3).worker.draining
+
+
 # --- the policies for a worker that drains by itself ------------------------------------------------------------------
 
 
