@@ -54,11 +54,17 @@ def in_order(found: Sequence[Container], role: str, last_listener: str) -> list[
     """The containers of a role, what is most likely the service first.
 
     That is the one that listens, then those with a process, then those that docker will start again, then the one that
-    listened last, whose exit code tells how the service ended.
+    listened last, whose exit code tells how the service ended. One that never ran, of a deployment, comes last.
     """
     return sorted(
         (service for name, service in found if name == role),
-        key=lambda each: (not each.listens, not each.runs, each.down, each.container != last_listener),
+        key=lambda each: (
+            not each.listens,
+            not each.runs,
+            each.down,
+            each.container != last_listener,
+            each.state == "created",
+        ),
     )
 
 

@@ -96,6 +96,7 @@ def test_the_status_holds_health_and_exit_code(status: str, expected: tuple[str,
 def test_of_several_the_one_that_listens_comes_first_and_of_those_that_ended_the_last_that_listened() -> None:
     up = Service("running", container="up")
     every = [
+        replace(up, state="created", container="never-ran"),
         replace(up, state="exited", container="newest"),
         replace(up, state="exited", container="listened"),
         replace(up, state="restarting", container="restarting"),
@@ -106,7 +107,7 @@ def test_of_several_the_one_that_listens_comes_first_and_of_those_that_ended_the
         row(each.container, id=each.container, role=WORKER, state=each.state, status="") for each in every
     )
     order = in_order(containers(output, "ghosthands", "listens"), WORKER, "listened")
-    assert [each.container for each in order] == ["listens", "up", "restarting", "listened", "newest"]
+    assert [each.container for each in order] == ["listens", "up", "restarting", "listened", "newest", "never-ran"]
     assert in_order(containers(output, "ghosthands", ""), API, "") == []
 
 
