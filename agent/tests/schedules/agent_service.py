@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Procedure = Callable[[Ports, Settings], Generator[float, None, Any]]
 
+#: For so long at most, polls are left out that would see what the last one saw: in service, and while a job is drained.
+CALM_SECONDS, CALM_DRAIN_SECONDS = 5.0, 2.0
 WATCH_RESTART_SECONDS = 2.0  # Restart=always, RestartSec=2
 BOOT_RESTART_SECONDS = 5.0  # Restart=on-failure, RestartSec=5
 METADATA_CALLS = frozenset({"instance", "target_state", "spot_action"})
@@ -63,6 +65,8 @@ class AgentService:
         self._tasks: list[SimulatedTask[Any]] = []
         self._procedure = procedure
         self._running: Generator[float, None, Any] | None = None
+        self._seen: object = None
+        self._due = self._pause = 0.0
         self._ports = simulated_ports(host, self, host.fleet, secret=SECRET)
 
     # --- systemd ------------------------------------------------------------------------------------------------------
@@ -123,8 +127,29 @@ class AgentService:
             self._exited(1)
         else:
             if life == self.life:
-                timeline = self.host.timeline
-                timeline.at(timeline.now + self.lag + max(pause, 0.001), self._step, life)
+                self._sleep(max(pause, 0.001))
+
+    def _sleep(self, pause: float) -> None:
+        """Until the next step; for longer if nothing changes on an instance that is in service, or drains a job."""
+        timeline, host = self.host.timeline, self.host
+        due = timeline.now + self.lag + pause
+        seen = host.seen_by_agent()
+        if self.name == "watch" and seen == self._seen and self.lag == 0.0 and (calm := host.calm_seconds()):
+            until = min(timeline.next_action_at(), timeline.now + calm)
+            due += max(0, int((until - due) / pause)) * pause
+        self._seen, self._due, self._pause = seen, due, pause
+        timeline.poll_at(due, self._wake, self.life, due)
+
+    def wake(self) -> None:
+        """Something has changed: look at the next time at which the agent would have looked."""
+        timeline = self.host.timeline
+        if self._running and self._due > timeline.now + self._pause:
+            self._due -= int((self._due - timeline.now) / self._pause) * self._pause
+            timeline.poll_at(self._due, self._wake, self.life, self._due)
+
+    def _wake(self, life: int, due: float) -> None:
+        if due == self._due:
+            self._step(life)
 
     def _exited(self, code: object) -> None:
         self.host.fleet.log(self.host, f"agent's {self.name} exits with", code)

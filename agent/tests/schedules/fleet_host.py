@@ -33,6 +33,9 @@ class FleetHost(Host):
     def note_ability(self) -> None:
         """Something changed that decides whether an agent can act."""
 
+    def wake_agent(self) -> None:
+        """Something has changed that an agent looks at."""
+
     def able_for(self) -> float:
         """For how many seconds an agent has been able to act."""
         return 0.0

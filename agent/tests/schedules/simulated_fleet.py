@@ -13,7 +13,7 @@ from model.host import Container
 from model.job_queue import Job, JobEvent, MemoryJobQueue
 from model.timeline import Timeline
 from model.verdict import fate_of
-from model.worker import CLAIM_SECONDS, RUNNING_SECONDS, Guard, WorkerOptions
+from model.worker import CLAIM_SECONDS, RAW, RUNNING_SECONDS, Guard, WorkerOptions
 
 from localcloud import fleet
 from schedules.fleet_host import FleetHost
@@ -221,6 +221,7 @@ class SimulatedFleet:
             return
         self.log(host, f"{move.before or 'outside'} -> {move.after or 'outside'}")
         host.target = _target_state(move.after)
+        host.wake_agent()
         now = self.timeline.now
         if move.after == "Terminating":
             cause = self.group.activities[self.group.instances[host.id].activity].cause
@@ -371,7 +372,8 @@ class SimulatedFleet:
             self.rule_broken(host, "the hook is completed while the worker runs")
         cut_off = self._cut_off_in_drain(host)
         if result == "ABANDON":
-            if not cut_off and host.docker_up and (self.guard or host.abandons_without_reason()):
+            reason = cut_off or self._released_without_guard(host) or not host.docker_up
+            if not reason and (self.guard or host.abandons_without_reason()):
                 self.rule_broken(host, "the agent abandons although nothing was lost")
             return
         for event, seen in cut_off.items():
@@ -382,6 +384,16 @@ class SimulatedFleet:
             self.counts.called_clean += 1
             if seen:
                 self.rule_broken(host, f"the agent calls the drain clean that lost {event.job}: {event.reason}")
+
+    def _released_without_guard(self, host: FleetHost) -> bool:
+        """Whether a worker without a guard released a job in the drain: it may have been paused, or in review."""
+        return any(
+            event.action == "release"
+            and event.at >= host.drain_began()
+            and event.worker.startswith(f"{host.id}/")
+            and (self.guard is None or RAW in event.worker)
+            for event in self.jobs.events
+        )
 
     def _cut_off_in_drain(self, host: FleetHost) -> dict[JobEvent, bool]:
         """Where a process of the host ended in its drain with a job that it had not put back.

@@ -246,9 +246,12 @@ class Simulation(SimulatedFleet):
         return f"no worker on {down}" if down else ""
 
     def _all_in_review(self) -> bool:
-        """Whether every instance has a job that waits for a person: then no job is taken any more."""
+        """Whether every instance has a job that waits for a person: then no job is taken any more.
+
+        The scaler counts waiting jobs only, so it does not launch more for one that waits behind them.
+        """
         hosts = [host for host in self.hosts.values() if host.target != "Terminated"]
-        full = len(hosts) == self.schedule.max_size
+        full = len(hosts) >= self.group.settings.desired
         return full and all(host.worker and host.worker.job and not self._works(host) for host in hosts)
 
     def _works(self, host: FleetHost) -> bool:
