@@ -406,7 +406,8 @@ class Worker:
             return
         self._due.pop(self._give_back_up, None)
         if guard.counts_pickup:
-            self._due.pop(self._take, None)
+            for step in (self._take, self._answered, self._claim_row):
+                self._due.pop(step, None)
         if self.active or guard.counts_pickup:
             self._queue.put_back(
                 self.process, now, guard.delay_seconds, resend=guard.resends, review_as_well=guard.puts_back_reviews

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from model.worker import Guard
 
+from schedules.schedule import Event, Schedule
+
 GUARD = Guard()
 #: The broken guard, and what at least one rule says about it.
 BROKEN: dict[str, tuple[Guard, str]] = {
@@ -20,3 +22,11 @@ BROKEN: dict[str, tuple[Guard, str]] = {
     "says_that_it_is_attached_and_is_not": (replace(GUARD, works=False), "is lost"),
     "hides_that_it_could_not_put_back": (replace(GUARD, exit_code_tells=False), "calls the drain clean"),
 }
+
+
+def schedule(drawn: Schedule, name: str) -> Schedule:
+    """The schedule to run it in: drains that soon end by force, a slow database or one that is often away."""
+    if name == "hides_that_it_could_not_put_back":
+        away = tuple(Event(at, "database down", 60) for at in range(60, int(drawn.ends), 80))
+        return replace(drawn, drain_limit=60, events=tuple(sorted((*drawn.events, *away), key=lambda event: event.at)))
+    return replace(drawn, drain_limit=60, claim_seconds=2.0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from model.job_queue import Job, Mode
+from model.worker import CLAIM_SECONDS
 
 Policy = Literal["wait_idle", "http", "sigterm"]
 #: What happens to a fleet in ordinary operation.
@@ -78,6 +79,7 @@ class Schedule:
         scaler_interval: how often VALET's scaler looks at the queue; it counts waiting jobs only.
         mode: the worker's dispatch mode.
         policy: the agent's drain policy. The plain worker is only ever run with `wait_idle`.
+        claim_seconds: how long taking a job lasts at most; in every tenth schedule the database is slow.
         submitted: the status with which rows are inserted: by GhostHands' own API, or by VALET.
         retains: whether the group retains an instance whose termination hook ends with ABANDON.
         jobs: when which job is submitted.
@@ -88,6 +90,7 @@ class Schedule:
     number: int
     mode: Mode
     policy: Policy
+    claim_seconds: float
     submitted: Literal["pending", "queued"]
     max_size: int
     scaler_interval: float
@@ -123,6 +126,7 @@ def draw(seed: int, number: int) -> Schedule:
         number=number,
         mode=mode,
         policy=policy,
+        claim_seconds=2.0 if rng.random() < 0.1 else CLAIM_SECONDS,
         submitted="queued" if mode == "queue" or rng.random() < 0.2 else "pending",
         max_size=rng.randint(1, 4),
         scaler_interval=rng.choice((30.0, 60.0, 120.0)),

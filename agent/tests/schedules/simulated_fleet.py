@@ -13,7 +13,7 @@ from model.host import Container
 from model.job_queue import Job, JobEvent, MemoryJobQueue
 from model.timeline import Timeline
 from model.verdict import fate_of
-from model.worker import CLAIM_SECONDS, RAW, RUNNING_SECONDS, Guard, WorkerOptions
+from model.worker import RAW, RUNNING_SECONDS, Guard, WorkerOptions
 
 from localcloud import fleet
 from schedules.fleet_host import FleetHost
@@ -87,7 +87,7 @@ class SimulatedFleet:
         self.random = schedule.random("kit" if with_agent else "runbook")  # a part of the seed
         self.jobs = MemoryJobQueue()
         self.worker_options = WorkerOptions(
-            schedule.mode, guard, claim_seconds=CLAIM_SECONDS, running_seconds=RUNNING_SECONDS
+            schedule.mode, guard, claim_seconds=schedule.claim_seconds, running_seconds=RUNNING_SECONDS
         )
         self.conditions = Conditions()
         self.counts = Counts()

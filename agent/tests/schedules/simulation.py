@@ -234,7 +234,8 @@ class Simulation(SimulatedFleet):
             self.terminate(id, decrement=False)
         if self.group.launching or any(state != "InService" for state in states.values()):
             return f"instances are {states}"
-        if len(states) != self.group.settings.desired:
+        protected = len(states) > self.group.settings.desired and self._all_in_review()
+        if len(states) != self.group.settings.desired and not protected:
             return f"{len(states)} instances where {self.group.settings.desired} are desired"
         if self.group.active_refresh:
             return "a refresh is under way"

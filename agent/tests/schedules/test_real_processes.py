@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from localcloud.testing import wait_until
 from model.job_queue import Job, JobEvent, Mode
+from model.worker import CLAIM_SECONDS
 from processes.fleet import GROUP, HEARTBEAT_TIMEOUT, SECRET, VALUES, Fleet
 
 from schedules import real_processes
@@ -116,6 +117,7 @@ def simulated_loss(mode: Mode, submitted: float) -> Loss:
         number=0,
         mode=mode,
         policy="wait_idle",
+        claim_seconds=CLAIM_SECONDS,
         submitted="pending",
         max_size=1,
         scaler_interval=60.0,
