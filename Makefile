@@ -77,7 +77,7 @@ containers: .venv/ready-dev ## localcloud's container instances, and verify.yml 
 registry: .venv/ready-dev ## on a real PostgreSQL (installed where missing): the worker registry, what real-worker counts
 	@pytest tests/registry tests/real_worker
 
-chaos: .venv/ready-dev ## the agent through N random schedules in virtual time: make chaos N=10000 SEED=7
+chaos: .venv/ready-dev ## the agent through N random schedules in virtual time, with and without the guard: make chaos N=10000 SEED=7
 	@cd agent/tests && python -m schedules --schedules $(or $(N),1000) $(if $(SEED),--seed $(SEED))
 
 chaos-real: .venv/ready-dev ## 30 schedules with real processes, and the runbook's script beside its model (4 minutes)

@@ -38,7 +38,7 @@ class Verdict:
         lost: jobs with that fate, with the reason.
         gaps, upstream, raw: the same for these fates: the reason and what the row says.
         doubled: jobs on which two processes worked for longer than the limit, with that time.
-        doubled_raw: the same, one of them started by deploy-server.
+        doubled_upstream: the same, one of them started by deploy-server, or after VALET queued a claimed row again.
         claimed_twice: the same, after a legacy worker claimed a row that another one had claimed.
         shown_failed: jobs that VALET failed while a worker went on with them and finished them.
         cut_off: jobs whose process ended without putting them back, with the reason.
@@ -53,7 +53,7 @@ class Verdict:
     upstream: Mapping[str, str] = field(default_factory=dict)
     raw: Mapping[str, str] = field(default_factory=dict)
     doubled: Mapping[str, float] = field(default_factory=dict)
-    doubled_raw: Mapping[str, float] = field(default_factory=dict)
+    doubled_upstream: Mapping[str, float] = field(default_factory=dict)
     claimed_twice: Mapping[str, float] = field(default_factory=dict)
     shown_failed: int = 0
     cut_off: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def judge(
     fates = Counter[Fate]()
     by_fate: dict[Fate, dict[str, str]] = {"lost": {}, "gap": {}, "upstream": {}, "raw": {}}
     doubled: dict[str, float] = {}
-    doubled_raw: dict[str, float] = {}
+    doubled_upstream: dict[str, float] = {}
     claimed_twice: dict[str, float] = {}
     cut_off: dict[str, str] = {}
     longest = 0.0
@@ -89,9 +89,9 @@ def judge(
         if fate in by_fate:
             by_fate[fate][job] = why
         overlap = overlap_of(histories[job], end)
-        raw = any(RAW in event.worker for event in histories[job])
+        raw = any(RAW in event.worker or event.action == "requeue" for event in histories[job])
         if overlap > doubled_limit:
-            (claimed_twice if row.double_claims else doubled_raw if raw else doubled)[job] = overlap
+            (doubled_upstream if raw else claimed_twice if row.double_claims else doubled)[job] = overlap
         if not row.double_claims and not raw:
             longest = max(longest, overlap)
         if reason := _cut_off(histories[job]):
@@ -104,7 +104,7 @@ def judge(
         upstream=by_fate["upstream"],
         raw=by_fate["raw"],
         doubled=doubled,
-        doubled_raw=doubled_raw,
+        doubled_upstream=doubled_upstream,
         claimed_twice=claimed_twice,
         shown_failed=sum(row.shown_failed and row.status == "completed" for row in queue.rows.values()),
         cut_off=cut_off,

@@ -85,7 +85,7 @@ class Totals:
     jobs: int = 0
     fates: Counter[Fate] = field(default_factory=Counter)
     doubled: int = 0
-    doubled_raw: int = 0
+    doubled_upstream: int = 0
     claimed_twice: int = 0
     shown_failed: int = 0
     put_back: int = 0
@@ -106,7 +106,7 @@ class Totals:
         self.jobs += verdict.jobs
         self.fates.update(verdict.fates)
         self.doubled += len(verdict.doubled)
-        self.doubled_raw += len(verdict.doubled_raw)
+        self.doubled_upstream += len(verdict.doubled_upstream)
         self.claimed_twice += len(verdict.claimed_twice)
         self.shown_failed += verdict.shown_failed
         self.put_back += verdict.put_back
@@ -190,6 +190,7 @@ LEGEND = (
     "gap: by a crash or the loss of a machine, which nothing prevents; its row runs for ever, or needs a person.",
     "upstream: by what worker, VALET or deploy-server do alone, whether anything scales or not.",
     "doubled: two processes inside one job. claimed twice: the same by two legacy workers' claims within 2 s.",
+    "doubled upstream: the same by a container of deploy-server, or by VALET.",
     "shown failed: finished, but VALET has said meanwhile that it failed. "
     "called clean: lost in a drain of which the agent says that it was clean.",
 )
@@ -209,6 +210,7 @@ def table(rows: dict[str, Totals]) -> Iterable[str]:
                 **{word: totals.fates[fate] for fate, word in FATES.items()},
                 "doubled": totals.doubled,
                 "claimed twice": totals.claimed_twice,
+                "doubled upstream": totals.doubled_upstream,
                 "shown failed": totals.shown_failed,
                 "called clean": totals.called_clean,
                 "put back": totals.put_back,
