@@ -1,7 +1,7 @@
 """The worker that the fleet runs, as a pure model: the time goes in, actions on its database come out.
 
 It does what the worker's public source does (WeKruit/GHOST-HANDS), its dangerous parts included, and with a guard what
-the kit's guard changes in it. docs/worker.md, "The model and its sources", names the source of each [word in brackets].
+the guard changes in it. docs/worker.md, "The model and its sources", names the source of each [word in brackets].
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--drains-itself", action="store_true", help="not today's worker: drain and SIGTERM wait for the end of the job"
     )
-    parser.add_argument("--guard", action="store_true", help="with the kit's guard in its process")
+    parser.add_argument("--guard", action="store_true", help="with the guard in its process")
     options = parser.parse_args(arguments)
     if not 0 < options.speed < math.inf:
         parser.error("--speed is a number above 0")
