@@ -102,10 +102,11 @@ describe.each(MODES)("%s", (mode) => {
 
   test("drain, wait, idle, SIGTERM: the job is done and the exit is clean", async () => {
     const worker = await started(mode);
-    const job = await worker.busy("sleep 400");
+    const job = await worker.busy(`file ${worker.folder}/finish`);
     await worker.get("/worker/drain", "POST");
-    await Bun.sleep(150);
+    await Bun.sleep(250);
     expect(await worker.status()).toMatchObject({ active_jobs: 1, drain_guard: { job, job_status: "running" } });
+    writeFileSync(`${worker.folder}/finish`, "");
     while ((await worker.status()).active_jobs > 0) await Bun.sleep(10);
     expect(worker.store.job(job).status).toBe("completed");
     await worker.signal("SIGTERM");
@@ -114,8 +115,11 @@ describe.each(MODES)("%s", (mode) => {
 
   test("one SIGTERM waits for the job", async () => {
     const worker = await started(mode);
-    const job = await worker.busy("sleep 400");
+    const job = await worker.busy(`file ${worker.folder}/finish`);
     await worker.signal("SIGTERM");
+    await Bun.sleep(250);
+    expect(worker.store.job(job)).toMatchObject({ status: "running", worker_id: "worker" });
+    writeFileSync(`${worker.folder}/finish`, "");
     expect(await worker.exit()).toBe(0);
     expect(worker.store.job(job).status).toBe("completed");
   });
@@ -176,7 +180,7 @@ describe.each(MODES)("%s", (mode) => {
     const { drain_guard: report } = await worker.status();
     expect(report.attached).toBe(false);
     expect(report.problems.join()).toContain(problem);
-    const job = await worker.busy("sleep 3000");
+    const job = await worker.busy();
     await worker.signal("SIGTERM");
     // As the stand-in does by itself: it gives up after 100 ms.
     expect(await worker.exit()).toBe(0);
