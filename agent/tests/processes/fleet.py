@@ -71,6 +71,7 @@ class Fleet:
     ) -> None:
         self.folder = folder
         self.cloud: Cloud
+        self.guard = guard
         self.dispatch_mode: Mode = "queue" if mode == "queue" else "legacy"
         self.jobs = FileJobQueue(folder / "jobs")
         self._conf = conf or {}

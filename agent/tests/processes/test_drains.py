@@ -106,8 +106,11 @@ def test_agents_killed_at_random_moments_finish_the_drain(fleet: Fleet) -> None:
         fleet.completion(instance, 120)
     for job in jobs:
         finished(fleet, job)
+    # Without a guard, an agent that was away when its worker exited cannot exclude that a job was lost.
+    expected = {"CONTINUE"} if fleet.guard else {"CONTINUE", "ABANDON"}
     for instance in leaving:
-        assert [completion.result for completion in fleet.completions(instance)] == ["CONTINUE"]
+        (completion,) = fleet.completions(instance)
+        assert completion.result in expected
     assert_no_job_was_lost(fleet)
 
 
