@@ -114,7 +114,7 @@ class AgentService:
     def _step(self, life: int) -> None:
         if life != self.life or self._running is None:
             return
-        self.lag = 0.0
+        self.lag, self._due = 0.0, 0.0
         try:
             pause = next(self._running)
         except StopIteration as end:
