@@ -241,7 +241,7 @@ def spot(trial: Trial) -> None:
         taken = {instance: trial.ordered[instance] + SPOT_SECONDS for instance in victims if instance in trial.ordered}
         while taken:
             for instance, at in list(taken.items()):
-                if trial.fleet.worker_has_exited(instance) or time.time() > at:
+                if trial.fleet.steps(instance, "drain_ended") or time.time() > at:
                     trial.ended[instance] = min(trial.fleet.worker_exit_time(instance), time.time())
                     trial.fleet.client("ec2").terminate_instances(InstanceIds=[instance])
                     del taken[instance]
