@@ -107,17 +107,17 @@ class RealFleet(Fleet):
 
     Args:
         mode: `queue` or `legacy`.
-        guard: WORKER_GUARD of agent.conf.
+        worker_guard: WORKER_GUARD of agent.conf.
     """
 
     program = "tools.real_worker.instance"
 
     def __init__(
-        self, run: RunFolder, source: Source, bun: str, database: Database, mode: str, guard: str, name: str
+        self, run: RunFolder, source: Source, bun: str, database: Database, mode: str, worker_guard: str, name: str
     ) -> None:
         folder = run.path / name
         folder.mkdir()
-        self.mode, self.guard, self.database, self.source = mode, guard, database, source
+        self.mode, self.worker_guard, self.database, self.source = mode, worker_guard, database, source
         super().__init__(folder, mode=mode, conf=self.conf())
         command = [sys.executable, "-S", str(HERE / "worker.py"), str(folder), bun]
         (folder / "worker.json").write_text(json.dumps({"worker": command, "cwd": str(source.folder)}))
@@ -126,8 +126,7 @@ class RealFleet(Fleet):
 
     def conf(self, **changes: str) -> dict[str, str]:
         """The keys of agent.conf that differ from its usual ones."""
-        guard = {"WORKER_GUARD": self.guard} if "WORKER_GUARD" in agent_conf.VALUES else {}
-        return LIMITS | guard | changes
+        return LIMITS | {"WORKER_GUARD": self.worker_guard} | changes
 
     def up(self) -> None:
         """Start the cloud, and note where it answers for whoever has to stop it."""

@@ -310,7 +310,7 @@ def run(fleet: RealFleet, scenario: str, count: int, seed: int) -> dict[str, Any
         trial.wait_for_jobs()
     row = {
         "mode": fleet.mode,
-        "guard": fleet.guard,
+        "guard": fleet.worker_guard,
         "scenario": scenario,
         "seed": seed,
         "seconds": round(time.monotonic() - began),
