@@ -53,9 +53,13 @@ PROGRESS_SECONDS = 60.0  # between two lines about a job that is waited for
 #: A queue worker without a guard exits 10 s after SIGTERM at the latest. One that is there after this time got none.
 SIGNAL_SHOWS_SECONDS = 12.0
 
+#: A job that was cancelled while it waits for a person keeps the worker busy for ever. One whose row has been final for
+#: this long is not waited for.
+JOB_OVER_SECONDS = 60.0
+
 #: Why the worker is stopped: it was seen idle; it has no process; the policy is sigterm; a job came in after it was
-#: seen idle; the time is up.
-StopReason: TypeAlias = Literal["idle", "gone", "policy", "new_job", "overdue"]
+#: seen idle; its job is over although it is busy; the time is up.
+StopReason: TypeAlias = Literal["idle", "gone", "policy", "new_job", "job_over", "overdue"]
 Step: TypeAlias = Literal["wait", "post", "confirm", "stop"]
 
 
@@ -66,10 +70,12 @@ class Reading:
     Attributes:
         process: the process that runs now, or the last one.
         draining_since: when it was first seen draining.
+        job_over_since: since when it has been seen with a job that is over.
     """
 
     process: Process = field(default_factory=Process)
     draining_since: float = float("inf")
+    job_over_since: float = float("inf")
 
 
 def next_step(policy: str, status: WorkerStatus) -> Step:
@@ -277,6 +283,8 @@ def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopRea
             step: Step = "wait"
         elif monitor.now >= monitor.deadline():
             return "overdue"
+        elif monitor.now >= reading.job_over_since + JOB_OVER_SECONDS:
+            return "job_over"
         elif "stopping" in monitor.flags:
             step = _next_step_after_restart(policy, status)
         else:
@@ -321,6 +329,7 @@ def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
         journal.step("guard", level, attached=status.guarded, reason="off" if off else status.guard_absence)
     if status.is_draining or not status.is_running:
         reading.draining_since = min(reading.draining_since, monitor.now)
+    reading.job_over_since = min(reading.job_over_since, monitor.now) if status.job_is_over else float("inf")
     process.read(status, monitor.now)
 
 

@@ -251,6 +251,10 @@ class Compose(Protocol):
         """
 
 
+#: Of a job's row: nobody runs it any more.
+FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "needs_human"})
+
+
 @dataclass(frozen=True)
 class Guard:
     """What the worker's guard reports of itself, as `drain_guard` in the worker's status.
@@ -292,6 +296,11 @@ class WorkerStatus:
     def guarded(self) -> bool:
         """Whether a guard is attached: "draining and not busy" is then final, and a second SIGTERM returns the job."""
         return self.guard is not None and self.guard.attached
+
+    @property
+    def job_is_over(self) -> bool:
+        """Whether the job's row says that it is over, as far as a guard has read it."""
+        return self.guard is not None and self.guard.attached and self.guard.job_status in FINAL_STATUSES
 
     @property
     def guard_absence(self) -> str:

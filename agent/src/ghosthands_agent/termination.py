@@ -119,6 +119,8 @@ class Process:
             return "lost"
         if status.guarded and exit_code == 0:
             return "none"  # a guarded process exits 0 only when its job has ended
+        if (self.released or status).job_is_over:
+            return "none"
         guard = (self.released or status).guard
         in_review = guard is not None and guard.job_status == IN_REVIEW
         return "left_for_review" if in_review else "put_back"

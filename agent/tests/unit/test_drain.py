@@ -425,6 +425,18 @@ def test_a_job_that_waits_for_a_review_at_the_limit_is_left_for_it_and_the_hook_
 
 
 @each_mode
+def test_a_job_that_was_cancelled_during_its_review_is_not_waited_for(mode: Mode) -> None:
+    """The worker stays busy with it for ever."""
+    instance = guarded(mode)
+    instance.submit_job(100, review=True)
+    instance.after(300, lambda: instance.jobs.write("job-1", "cancelled", instance.now))
+    terminated(instance, 400)
+    assert outcome(instance) == (CONTINUED, [], 2)
+    (stop,) = instance.steps("worker_stop")
+    assert (stop["reason"], 359 < stop["waited"] < 362) == ("job_over", True)
+
+
+@each_mode
 def test_a_job_that_the_guard_cannot_put_back_is_lost_and_the_hook_abandoned(mode: Mode) -> None:
     instance = guarded(mode, job_seconds=1e6)
     instance.terminate()
