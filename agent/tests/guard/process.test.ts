@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 
 import { GUARD, replace, writeQuick } from "./quick.ts";
 import { MODES, until, type Mode } from "./scene.ts";
@@ -144,7 +145,9 @@ describe.each(MODES)("%s", (mode) => {
   });
 
   test("a database that is away at the release: exit code 70", async () => {
-    const worker = await started(mode, { guard: writeQuick() });
+    const guard = writeQuick();
+    folders.push(dirname(guard));
+    const worker = await started(mode, { guard });
     await worker.busy();
     writeFileSync(`${worker.folder}/database.down`, "");
     await worker.signal("SIGTERM", "SIGTERM");
