@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +68,7 @@ def _version(folder: Path) -> str:
 
 def bun() -> str:
     """The path of bun. Raises NotUsable."""
-    installer = ROOT / ".ci/bun"
-    if installer.exists():
-        made = subprocess.run([installer], stdout=subprocess.PIPE, text=True, check=False)
-        found = made.stdout.strip() if made.returncode == 0 else None
-    else:
-        found = shutil.which("bun")
-    if not found or not os.access(found, os.X_OK):
-        raise NotUsable("bun is not installed: install bun 1.2 or later and put it on PATH")
-    return found
+    made = subprocess.run([ROOT / ".ci/bun"], stdout=subprocess.PIPE, text=True, check=False)
+    if made.returncode:
+        raise NotUsable(".ci/bun could not install bun (see above)")
+    return made.stdout.strip()
