@@ -104,6 +104,7 @@ class MemoryJobQueue:
     Attributes:
         taken_over: since when another process works on a process's job, which that one sees at its next heartbeat.
         down_until: until then no job can be put back.
+        drained: when which process was asked to drain.
         registry: gh_worker_registry [registry]: status and, if nobody sends heartbeats, since when.
     """
 
@@ -114,6 +115,7 @@ class MemoryJobQueue:
         self.entries: list[Entry] = []
         self.taken_over: dict[str, float] = {}
         self.down_until = -math.inf
+        self.drained: dict[str, float] = {}
         self.registry: dict[str, tuple[str, float]] = {}
 
     # --- VALET --------------------------------------------------------------------------------------------------------
@@ -157,6 +159,11 @@ class MemoryJobQueue:
     def register(self, worker: str, status: Literal["active", "draining", "offline"]) -> None:
         """Write the worker's row, whose heartbeats go on."""
         self.registry[worker] = (status, math.inf)
+
+    def drain(self, worker: str, process: str, now: float) -> None:
+        """The process was asked to drain."""
+        self.drained.setdefault(process, now)
+        self.register(worker, "draining")
 
     def silent(self, worker: str, now: float) -> None:
         """The worker's heartbeats end without a word."""

@@ -346,7 +346,7 @@ class Worker:
         if self.draining or self.exit_code is not None:
             return
         self.draining = True
-        self._queue.register(self.id, "draining")
+        self._queue.drain(self.id, self.process, now)
         guard = self.options.works
         if guard:
             self._takes_jobs &= not guard.stops_pickup

@@ -12,7 +12,7 @@ GUARD = Guard()
 #: The broken guard, and what at least one rule says about it.
 BROKEN: dict[str, tuple[Guard, str]] = {
     "forgets_the_pickup_under_way": (replace(GUARD, counts_pickup=False), "is lost"),
-    "goes_on_taking_jobs": (replace(GUARD, stops_pickup=False), "the hook's timeout|is lost|no rest|a busy worker"),
+    "goes_on_taking_jobs": (replace(GUARD, stops_pickup=False), "after it was to drain"),
     "releases_at_drain_after_thirty_seconds": (replace(GUARD, waits=False), "is lost|is doubled"),
     "puts_back_while_the_job_still_runs": (replace(GUARD, exit_seconds=14.0), "is doubled"),
     "lets_others_take_the_job_at_once": (replace(GUARD, delay_seconds=0.0), "is doubled"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from model.verdict import Verdict, judge
-from model.worker import Guard
+from model.worker import RAW, Guard
 
 from localcloud import fleet
 from schedules.fleet_host import FleetHost
@@ -80,6 +80,9 @@ class Simulation(SimulatedFleet):
             self.broken_rules += [f"{job} is claimed twice" for job in verdict.claimed_twice]
             reviewed: set[str] = set()
             for done in self.jobs.events:
+                late = done.at - self.jobs.drained.get(done.worker, math.inf)
+                if done.action == "take" and RAW not in done.worker and late > 2 * self.schedule.claim_seconds:
+                    self.broken_rules.append(f"{done.worker} takes {done.job} {late:.1f} s after it was to drain")
                 if done.action == "review":
                     reviewed.add(done.job)
                 elif done.action == "release" and done.job in reviewed:

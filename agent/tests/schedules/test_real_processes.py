@@ -141,8 +141,9 @@ def test_the_runbooks_own_script_loses_jobs_as_its_model_does(mode: Mode, tmp_pa
     fleet = RunbookFleet(tmp_path, mode=mode)
     fleet.up()
     try:
+        fleet.launch_workers(1)
+        busy = fleet.submit("under-way")  # with two workers, both might claim it
         instances = fleet.launch_workers(2)
-        busy = fleet.submit("under-way")
         (idle,) = instances.keys() - {busy}
         terminated = time.time()
         for instance in instances.values():
