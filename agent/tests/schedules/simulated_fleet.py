@@ -28,7 +28,7 @@ PROTECTION_SECONDS = 10.0  # a worker busy for so long, its agent able, is prote
 RACE_SECONDS = 12.0  # a job taken no longer ago than this may have been taken after the status that the agent acts on
 SWEEP_SECONDS = 60.0  # VALET's instance discovery
 IN_VIEW = ("InService", "Pending", "Standby")  # the instances that it sees
-POST_SECONDS = 10.0  # an agent that is able has posted `drain` to a worker with a guard by then
+POST_SECONDS = 20.0  # an agent that is able has posted `drain` by then: a check of it, and two calls that time out
 SEEN_SECONDS = 2.0  # an agent has seen a job that its worker had for so long
 
 Log = Callable[[str], None]
