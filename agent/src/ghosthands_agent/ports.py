@@ -251,8 +251,8 @@ class Compose(Protocol):
         """
 
 
-#: Of a job's row: nobody runs it any more.
-FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "needs_human"})
+#: Of a job's row: its work is over. `failed` is not among them: VALET also writes it for a job that still runs.
+FINAL_STATUSES = frozenset({"completed", "cancelled", "expired", "needs_human"})
 
 
 @dataclass(frozen=True)

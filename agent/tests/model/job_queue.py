@@ -12,7 +12,9 @@ from typing import Literal
 
 Mode = Literal["legacy", "queue"]
 Branch = Literal["staging", "main"]
-Status = Literal["pending", "queued", "running", "paused", "awaiting_review", "completed", "needs_human", "failed"]
+Status = Literal[
+    "pending", "queued", "running", "paused", "awaiting_review", "completed", "cancelled", "needs_human", "failed"
+]
 #: `take`: a process begins to work on a job. `release`: it is put back, and somebody will send or find it. `strand`:
 #: its row is put back, but pg-boss never sends it again. `leave`: a process ends with it.
 Action = Literal[
