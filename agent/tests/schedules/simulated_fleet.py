@@ -430,8 +430,6 @@ class SimulatedFleet:
         if container.signals and worker.options.works is None and worker.options.mode == "queue":
             self.rule_broken(host, "a second SIGTERM to a queue worker without a guard loses its job")
         is_drained = worker.is_draining and worker.options.works is None
-        if self.jobs.rows[worker.job.id].status == "failed":
-            return  # VALET has shown it as failed: the agent waits for it a minute longer
         if is_drained or self.schedule.policy == "sigterm":
             return
         recent = host.busy_since is not None and host.busy_since > self.timeline.now - RACE_SECONDS
