@@ -118,6 +118,7 @@ class RealFleet(Fleet):
         folder = run.path / name
         folder.mkdir()
         self.mode, self.worker_guard, self.database, self.source = mode, worker_guard, database, source
+        self.gone = set[str]()  # instances that were told to go
         super().__init__(folder, mode=mode, conf=self.conf())
         command = [sys.executable, "-S", str(HERE / "worker.py"), str(folder), bun]
         (folder / "worker.json").write_text(json.dumps({"worker": command, "cwd": str(source.folder)}))
@@ -150,15 +151,14 @@ class RealFleet(Fleet):
     # --- instances ----------------------------------------------------------------------------------------------------
 
     def in_service(self) -> list[str]:
-        """The group's instances in service."""
-        return sorted(id for id, one in self.instances().items() if one["LifecycleState"] == "InService")
+        """The group's instances in service. The group notices later that one of `gone` is not."""
+        found = self.instances().items()
+        return sorted(id for id, one in found if one["LifecycleState"] == "InService" and id not in self.gone)
 
     def ensure(self, count: int) -> list[str]:
-        """Launch instances until so many are in service, wait for their workers, and return all of them."""
-        missing = count - len(self.in_service())
-        if missing > 0:
-            desired = self.cloud.group(GROUP)["DesiredCapacity"] + missing
-            self.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=desired)
+        """Have at least so many instances in service, wait for their workers, and return all of them."""
+        if self.cloud.group(GROUP)["DesiredCapacity"] < count:
+            self.client("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=count)
         wait_until(lambda: len(self.in_service()) >= count, START_SECONDS, 0.2)
         ready = self.in_service()
         self.wait_for_workers(ready)

@@ -83,6 +83,7 @@ class Trial:
 
     def ensure(self, count: int) -> list[str]:
         """Have so many workers, and note what each says of its guard; all of them."""
+        self.fleet.gone |= self.ordered.keys()
         ready = self.fleet.ensure(count)
         for instance in ready:
             if instance not in self.workers:
@@ -96,7 +97,7 @@ class Trial:
         while left:
             width = min(WIDTH, left)
             ready = self.ensure(width + survivors)
-            yield self.rng.sample([one for one in ready if one not in self.ordered], width)
+            yield self.rng.sample(ready, width)
             left -= width
 
     def inside_a_job(
@@ -305,6 +306,7 @@ def run(fleet: RealFleet, scenario: str, count: int, seed: int) -> dict[str, Any
     began, load = time.monotonic(), os.getloadavg()[0]
     trial = Trial(fleet, random.Random(f"{seed}/{scenario}"), count)
     SCENARIOS[scenario](trial)
+    fleet.gone |= trial.ordered.keys()
     if trial.jobs:
         trial.ensure(1)
         trial.wait_for_jobs()
