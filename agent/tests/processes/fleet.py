@@ -104,7 +104,9 @@ class Fleet:
         self.allow(iam_statements())
         iam.create_instance_profile(InstanceProfileName=ROLE)
         iam.add_role_to_instance_profile(InstanceProfileName=ROLE, RoleName=ROLE)
-        self.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps(VALUES))
+        self.client("secretsmanager").create_secret(
+            Name=SECRET, SecretString=json.dumps({**VALUES, "JOB_DISPATCH_MODE": self.dispatch_mode})
+        )
         template = {
             "ImageId": "ami-010ca1c10d000a001",
             "InstanceType": "t3.medium",

@@ -18,7 +18,7 @@ NOT_HERE = {"display", "api"}
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    made = Fleet(tmp_path_factory.mktemp("permissions"))
+    made = Fleet(tmp_path_factory.mktemp("permissions"), guard=True)
     made.up()
     yield made
     made.down()
