@@ -228,12 +228,13 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
         if reason != "policy":
             other_services.append(monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS))
 
+    stopped_at = monitor.now
     try:
         termination = yield from terminate_worker(
             monitor.ports,
             monitor.pause,
             process,
-            release_at=monitor.deadline() if reason == "policy" else monitor.now,
+            release_at=monitor.deadline if reason == "policy" else lambda: stopped_at,
             grace=_grace(monitor),
             drains_itself=reason == "policy",
             signalled=stop_other_services,

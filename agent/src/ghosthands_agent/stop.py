@@ -53,7 +53,7 @@ def stop(ports: Ports, settings: Settings) -> Procedure[int]:
             ports,
             _pause,
             process,
-            release_at=began + _requeue_seconds(settings),
+            release_at=lambda: began + _requeue_seconds(settings),
             grace=settings.stop_grace_seconds,
             drains_itself=_drains_itself(settings),
         )

@@ -170,7 +170,7 @@ def terminate_worker(
     ports: Ports,
     pause: Pause,
     process: Process,
-    release_at: float,
+    release_at: Callable[[], float],
     grace: float,
     *,
     drains_itself: bool = False,
@@ -180,7 +180,8 @@ def terminate_worker(
 
     :param pause: waits some seconds.
     :param process: what is known of it; kept up to date.
-    :param release_at: when a second signal releases a running job. Until then the worker may finish the job.
+    :param release_at: when a second signal releases a running job, as known now: a spot notice makes it sooner. Until
+        then the worker may finish the job.
     :param grace: seconds from `release_at` to SIGKILL; more after a signal to a worker with a job.
     :param drains_itself: whether the worker is one for the policy `sigterm`: a second signal loses no job then.
     :param signalled: called after the first signal.
@@ -189,7 +190,8 @@ def terminate_worker(
     clock = ports.clock
     process.gone = process.gone or (process.last is None and _is_down(ports))
     failure = ""
-    sent, sent_at, kill_at = 0, clock.monotonic(), max(release_at, clock.monotonic()) + grace
+    began = sent_at = clock.monotonic()
+    sent, busy_until = 0, began
 
     def ended(service: Service | None) -> Termination:
         # A container that was only created is another one, of a deployment: how this process exited is not known.
@@ -204,12 +206,12 @@ def terminate_worker(
             certain=job != "put_back" or process.surely_puts_back,
         )
 
-    while clock.monotonic() < kill_at:
+    while clock.monotonic() < max(busy_until, max(release_at(), began) + grace):
         busy = read_status(ports, process) if sent else process.busy
         if busy:
-            kill_at = max(kill_at, sent_at + SECOND_SIGNAL_SECONDS)
+            busy_until = sent_at + SECOND_SIGNAL_SECONDS
         may_release = drains_itself or not process.loses_released_jobs
-        released = sent and busy and may_release and clock.monotonic() >= release_at
+        released = sent and busy and may_release and clock.monotonic() >= release_at()
         if sent < (2 if released else 1):
             try:
                 ports.compose.terminate(WORKER)

@@ -500,6 +500,14 @@ def test_without_a_guard_a_spot_notice_ends_the_worker_within_its_two_minutes_an
     assert (outcome(instance), instance.container.state) == (([], ["job_lost"], 1), "exited")
 
 
+def test_a_spot_notice_shortens_a_drain_whose_worker_has_its_signal_already() -> None:
+    settings = replace(SETTINGS, drain_policy="sigterm")
+    instance = serving(job_seconds=1e6, settings=settings, guard=ATTACHED)
+    instance.after(300, lambda: setattr(instance.host, "spot_action", "terminate"))
+    terminated(instance, 300 + 120)
+    assert (outcome(instance), instance.job_results) == ((CONTINUED, ["job_put_back"], 2), ["released"])
+
+
 def test_a_spot_notice_shortens_a_drain_that_is_under_way() -> None:
     instance = guarded(job_seconds=1e6)
     instance.after(300, lambda: setattr(instance.host, "spot_action", "terminate"))
