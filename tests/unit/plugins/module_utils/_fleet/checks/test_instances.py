@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import instances  # noqa: F401 - registers its checks
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import instances
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, CommandLine, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
@@ -49,7 +49,7 @@ def findings(settings: dict[str, Any], seconds: float, read: Registry | None = N
     }
     fleet = Fleet(**{**dict.fromkeys((field.name for field in fields(Fleet)), Unread("not read")), **parts})
     view = View(settings, fleet, NOW, CommandLine("playbooks", "site.yml", "staging", "stg"), read)
-    return {check.id: check.finding(view) for check in CHECKS if check.id.startswith("instances-")}
+    return {check.id: check.finding(view) for check in CHECKS if check.look.__module__ == instances.__name__}
 
 
 def draining(settings: dict[str, Any], seconds: float, read: Registry | None = None) -> Finding:
