@@ -17,6 +17,8 @@ from localcloud import seed
 from localcloud.daemon import PROGRESS, Daemon, NotRunning
 from localcloud.instances import process
 from localcloud.instances.docker import HostError
+from localcloud.strictness import Strictness
+from localcloud.throttling import AUTO_SCALING, Limit
 
 if TYPE_CHECKING:
     from localcloud.instances import Host
@@ -129,7 +131,7 @@ def _serve(options: argparse.Namespace) -> int:
     from localcloud.world import World
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    world = World()
+    world = World(_strictness(options))
     world.clock.run_at(options.speed)
     httpd = application.make(options.port, options.latency_ms, options.trace, options.enforce_iam, world)
 
@@ -198,6 +200,16 @@ def parser() -> argparse.ArgumentParser:
         "--enforce-iam", action="store_true", help="refuse what the policies of IAM users and roles do not allow"
     )
     serving.add_argument(
+        "--no-throttling", action="store_true", help="let calls of EC2 and Auto Scaling be as many as they like"
+    )
+    serving.add_argument(
+        "--auto-scaling-bucket",
+        type=_limit,
+        default=AUTO_SCALING,
+        metavar="SIZE/PER_SECOND",
+        help="the tokens that all calls of Auto Scaling share; default: %(default)s",
+    )
+    serving.add_argument(
         "--instances", choices=list(KINDS), default="simulated", help="what an instance is; default: %(default)s"
     )
     serving.add_argument("--command", dest="run", metavar="COMMAND", help="what each instance runs (process)")
@@ -242,6 +254,17 @@ def conflict(options: argparse.Namespace) -> str | None:
     return None
 
 
+def _strictness(options: argparse.Namespace) -> Strictness:
+    return Strictness(throttling=not options.no_throttling, auto_scaling_limit=options.auto_scaling_bucket)
+
+
+def _limit(text: str) -> Limit:
+    try:
+        return Limit.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
+
+
 def _speed(text: str) -> float:
     if (speed := float(text)) <= 0:
         raise argparse.ArgumentTypeError("must be above 0")
@@ -260,6 +283,8 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     for option in ("stop_seconds", "boot_seconds", "agent_seconds"):
         if (value := getattr(options, option)) is not None:
             given.append(f"--{option.replace('_', '-')}={value}")
+    given += ["--auto-scaling-bucket", str(options.auto_scaling_bucket)]
+    given += ["--no-throttling"] if options.no_throttling else []
     given += [f"--command={shlex.join(process.parse_command(options.run))}"] if options.run else []
     given += ["--trace", str(options.trace.absolute())] if options.trace else []
     return [*given, *(["--enforce-iam"] if options.enforce_iam else [])]

@@ -41,6 +41,7 @@ from localcloud.instances.simulated import SimulatedHost
 from localcloud.machines import Machines
 from localcloud.patches.backends import Backends, State, keep_apart
 from localcloud.patches.picker import Picker
+from localcloud.strictness import STRICT, Strictness
 
 #: How long after a machine has ended by itself its group's health check finds it, in seconds of real time (derived). So
 #: a command that always fails is started once a second, not as often as the processor allows.
@@ -63,13 +64,17 @@ class World:
 
     It is the listener of its machines' host.
 
+    Args:
+        strictness: which of AWS's delays and limits it has.
+
     Attributes:
         event_numbers: of its groups' events, from 1.
         observers: called with the id and the new lifecycle state of each group instance that changes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strictness: Strictness = STRICT) -> None:
         install()
+        self.strictness = strictness
         self.lock = threading.RLock()
         self.clock = Clock()
         self.event_numbers: Iterator[int] = itertools.count(1)

@@ -27,7 +27,7 @@ def test_throttling_refuses_the_named_operation_and_no_other(
         {"operation": "ec2:DescribeVpcs", "kind": "throttle"},
         {"operation": "autoscaling:*", "kind": "throttle", "times": 1},
     )
-    with refused("RequestLimitExceeded", "Rate exceeded"):
+    with refused("RequestLimitExceeded", "Request limit exceeded"):
         ec2.describe_vpcs()
     ec2.describe_subnets()
     with refused("Throttling", "Rate exceeded"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import (
     BackendRequest,
     DomainDispatcherApplication,
@@ -26,12 +27,14 @@ from localcloud import NAME, page, seed
 from localcloud.authorization.guard import Guard
 from localcloud.calls import read_call
 from localcloud.faults import Faults
-from localcloud.server.faults import Fault
+from localcloud.server.faults import Fault, throttled
 from localcloud.server.trace import Trace
+from localcloud.strictness import OBSERVER
+from localcloud.throttling import Throttle
 from localcloud.world import World
 
 HOST = "127.0.0.1"
-
+_SCOPE = re.compile(r"Credential=[^/,\s]+/\d+/([^/]+)/([^/]+)/aws4_request")
 
 log = logging.getLogger(__name__)
 StartResponse = Callable[..., Any]
@@ -54,6 +57,7 @@ class Application:
         self.world = world
         self.faults = Faults(Fault)
         self.guard = Guard(enforce_iam)
+        self.throttle = Throttle(world.strictness.throttling, world.strictness.auto_scaling_limit)
         self.latency_ms = latency_ms
         self.trace = Trace(trace)
         self.started = time.time()
@@ -107,6 +111,8 @@ class Application:
             self.calls += 1
             self.world.tick()
             try:
+                if refusal := self._throttled(_request(environ, body)):
+                    return _failure(remember, environ, *refusal)
                 if refusal := self.guard.check(_request(environ, body)):
                     return _failure(remember, environ, *refusal)
                 return b"".join(self._moto(environ, remember))
@@ -119,6 +125,17 @@ class Application:
                 log.exception("%s %s failed", what.service, what.action)
                 message = "localcloud failed to answer this call; its log says why"
                 return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
+
+    def _throttled(self, request: BackendRequest) -> tuple[str, str, str] | None:
+        """The error of a call for which there is no token."""
+        scope = _SCOPE.search(authorization := request.headers.get("Authorization", ""))
+        action = request.values.get("Action")  # EC2 and Auto Scaling speak the query protocol
+        if scope is None or not action or OBSERVER in request.headers.get("User-Agent", ""):
+            return None
+        region, service = scope.groups()
+        account = get_account_id_from(authorization.partition("Credential=")[2].partition("/")[0])
+        admitted = self.throttle.admits(service, action, request.values, account, region, self.world.clock.now())
+        return None if admitted else throttled(service)
 
     def _page(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """The read-only page: read under the lock, rendered without it."""
@@ -169,6 +186,7 @@ class Application:
             "speed": self.world.clock.speed,
             "instances": self.world.machines.host.kind,
             "enforce_iam": self.guard.on,
+            "strictness": self.world.strictness.as_dict(),
             "trace": str(self.trace.path) if self.trace.path else None,
             "snapshot": self.world.has_snapshot,
             "groups": {
@@ -202,10 +220,12 @@ class Application:
 
     def _restore_snapshot(self, _: dict[str, Any]) -> dict[str, Any]:
         self.world.restore_snapshot()
+        self.throttle.clear()
         return {"restored": True}
 
     def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
         self.world.reset()
+        self.throttle.clear()
         return {"reset": True}
 
 

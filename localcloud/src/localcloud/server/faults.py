@@ -13,6 +13,13 @@ from localcloud.calls import Call
 THROTTLED = {"ec2": "RequestLimitExceeded", "autoscaling": "Throttling", "iam": "Throttling", "sts": "Throttling"}
 
 
+def throttled(service: str) -> tuple[str, str, str]:
+    """HTTP status, code and message of a call that was one too many."""
+    if service == "ec2":
+        return "503 Service Unavailable", THROTTLED[service], "Request limit exceeded."
+    return "400 Bad Request", THROTTLED.get(service, "ThrottlingException"), "Rate exceeded"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault(faults.Fault):
     """What goes wrong with some calls.
@@ -34,8 +41,7 @@ class Fault(faults.Fault):
     def answer(self, service: str) -> tuple[str, str, str]:
         """HTTP status, code and message of a refusal."""
         if self.kind == "throttle":
-            code = THROTTLED.get(service, "ThrottlingException")
-            return ("503 Service Unavailable" if service == "ec2" else "400 Bad Request"), code, "Rate exceeded"
+            return throttled(service)
         code = (
             "InternalError" if service == "ec2" else "InternalFailure" if self.status == 500 else "ServiceUnavailable"
         )

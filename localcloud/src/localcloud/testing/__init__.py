@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from localcloud import seed
+from localcloud.strictness import OBSERVER, STRICT, Strictness
 
 if TYPE_CHECKING:
     from localcloud.world import World
@@ -74,19 +75,28 @@ class Cloud:
     # --- start and stop -------------------------------------------------------------------------------------
 
     @classmethod
-    def start_thread(cls, folder: Path | None = None, *, latency_ms: float = 0, enforce_iam: bool = False) -> Self:
+    def start_thread(
+        cls,
+        folder: Path | None = None,
+        *,
+        latency_ms: float = 0,
+        enforce_iam: bool = False,
+        strictness: Strictness = STRICT,
+    ) -> Self:
         """Start a localcloud with simulated instances in a thread of this process.
 
         Args:
             folder: for its files; a temporary one by default.
             latency_ms: added to each API call.
             enforce_iam: refuse what the policies of IAM users and roles do not allow.
+            strictness: AWS's limits and delays; all of them by default.
         """
         from localcloud.server import application as server  # takes a second or two, because of moto
+        from localcloud.world import World
 
         with ExitStack() as cleanup:
             folder = folder or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="localcloud-")))
-            httpd = server.make(0, latency_ms, folder / "trace.jsonl", enforce_iam)
+            httpd = server.make(0, latency_ms, folder / "trace.jsonl", enforce_iam, World(strictness))
             cleanup.callback(httpd.server_close)
             thread = threading.Thread(target=httpd.serve_forever, name="localcloud", daemon=True)
             thread.start()
@@ -190,8 +200,10 @@ class Cloud:
     def client(self, service: str, region: str = seed.REGION, **options: Any) -> Any:
         """Return a boto3 client, the same one for the same arguments.
 
-        It makes each call once, without retries, so that a test sees every error. `options` are boto3's own, such as
-        `config`, or `aws_access_key_id` and `aws_secret_access_key` of another caller.
+        It makes each call once, without retries, so that a test sees every error, and looks on from outside: its calls
+        are never throttled and use up nothing of what the account may make. `options` are boto3's own, such as
+        `aws_access_key_id` and `aws_secret_access_key` of another caller, or `config`: such a client is one like any
+        other.
         """
         import boto3
         from botocore.config import Config
@@ -199,7 +211,7 @@ class Cloud:
         key = (service, region, *sorted(options.items()))
         with self._clients_lock:
             if key not in self._clients:
-                once = {"config": Config(retries={"total_max_attempts": 1})}
+                once = {"config": Config(retries={"total_max_attempts": 1}, user_agent_extra=OBSERVER)}
                 make: Any = boto3.client  # typed by service name, which is not known here
                 self._clients[key] = make(
                     service, region_name=region, endpoint_url=self.url, **{**CREDENTIALS, **once, **options}
