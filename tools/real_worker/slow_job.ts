@@ -1,6 +1,7 @@
 // Preloaded into the real worker (`bun --preload`): the browser step of the worker's own mock adapter takes as long as
 // the job's description says ("sleep 6.5") and is recorded in real_worker.runs, and a job whose description ends in
-// "review" waits for its user's review afterwards. Everything else in the process is the worker's own.
+// "review" waits for its user's review afterwards. The metadata service that it asks is its instance's, of localcloud:
+// the machine that a trial runs on may have another one at that address, or none. Everything else is the worker's own.
 import { SQL } from 'bun';
 
 const BEAT_MS = 250;
@@ -22,6 +23,14 @@ MockAdapter.prototype.act = async function (this: { isActive(): boolean }, instr
   await sql`UPDATE real_worker.runs SET beat = clock_timestamp(), ended = clock_timestamp() WHERE run = ${run}`;
   return { success: true, message: 'slept' };
 };
+
+const metadata = process.env.AWS_EC2_METADATA_SERVICE_ENDPOINT!;
+const request = globalThis.fetch;
+globalThis.fetch = Object.assign(
+  (input: Parameters<typeof fetch>[0], init?: RequestInit) =>
+    request(typeof input === 'string' ? input.replace('http://169.254.169.254', metadata) : input, init),
+  { preconnect: request.preconnect },
+);
 
 const { execute } = CustomHandler.prototype;
 CustomHandler.prototype.execute = async function (context: { job: { task_description: string } }) {
