@@ -34,6 +34,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line's."""
     parser = argparse.ArgumentParser(prog="make real-worker", description=__doc__)
     parser.add_argument("source", metavar="SOURCE", help="a checkout of the worker, with its dependencies installed")
+    parser.add_argument(
+        "--migrations", metavar="CHECKOUT", help="another checkout, whose migrations make the database (SOURCE's own)"
+    )
     everything = (*scenarios.SCENARIOS, *OTHERS)
     for name, choices in (("mode", MODES), ("guard", GUARDS), ("scenario", everything)):
         parser.add_argument(f"--{name}", action="append", choices=choices, help="may be repeated; default: see README")
@@ -59,10 +62,11 @@ def main(words: Sequence[str] | None = None) -> int:
     run = None
     try:
         source, program = Source.at(given.source), bun()
+        database = Source.at(given.migrations) if given.migrations else source
         for folder in remove_leftovers():
             _say(f"cleaned up after a run that was killed: {folder}")
         run = RunFolder(given.keep)
-        rows = list(_trials(given, run, source, program))
+        rows = list(_trials(given, run, source, program, Server(run, database.migrations)))
     except NotUsable as problem:
         print(f"real-worker: {problem}", file=sys.stderr)
         return 2
@@ -79,10 +83,11 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _trials(given: argparse.Namespace, run: RunFolder, source: Source, program: str) -> Iterator[dict[str, Any]]:
+def _trials(
+    given: argparse.Namespace, run: RunFolder, source: Source, program: str, server: Server
+) -> Iterator[dict[str, Any]]:
     facts = {"source": source.version, "commit": _commit()}
     _say(f"worker {source.version}, this checkout {facts['commit']}")
-    server = Server(run, source.migrations)
     for row in _rows(given, run, source, program, server):
         row = {**facts, **row}
         _say(table.line(row))
