@@ -21,7 +21,9 @@ AWS = ("boto3", "botocore")
 
 #: The agent's procedures, and the values and rules that they share.
 PROCEDURES = ("boot", "watch", "monitor", "scale_in_protection", "drain", "termination", "stop")
-AGENT_VALUES = ("ports", "settings", "paths", "environment", "compose_override", "containers", "log_shipper")
+AGENT_VALUES = (
+    *("ports", "passing_errors", "settings", "paths", "environment", "compose_override", "containers", "log_shipper"),
+)
 
 #: The rooms of localcloud that answer AWS's calls.
 SERVICES = ("authorization", "autoscaling", "ec2", "iam", "machines", "patches", "server", "services", "world")

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code.
 
     0: done. 1: it could not be done. 2: agent.conf or the command line is wrong. 70: a fault of the agent.
+    75: `watch` has to be started anew (watch.NO_CREDENTIALS_EXIT).
     """
     options = parsed(arguments)
     journal = wiring.journal()
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         journal.step("misconfigured", "error", verb=options.verb, reason=str(problem))
         return MISCONFIGURED
     except PortError as problem:
-        journal.step("failed", "error", verb=options.verb, call=problem.call, code=problem.code)
+        said = {"output": problem.output} if problem.output else {}
+        journal.step("failed", "error", verb=options.verb, call=problem.call, code=problem.code, **said)
         return FAILED
     except Exception as problem:
         # Its text may quote a secret. The place that it came from does not.

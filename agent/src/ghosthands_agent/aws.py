@@ -1,6 +1,7 @@
 """Auto Scaling, Secrets Manager and ECR, called with the instance's role.
 
-A client is created when first needed: botocore costs 35 MB and 0.15 s. Each call is made once, in a thread (no time-out
+A client is created when first needed: botocore costs 35 MB and 0.15 s. It keeps the credentials that it was made with,
+also none: a client without any is not kept (botocore issue 2304). Each call is made once, in a thread (no time-out
 bounds a DNS look-up), and given up after 5 s: the procedures retry. Errors consist of the service, the action and AWS's
 code, without text, request or response.
 """
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .background import Background
-from .ports import NO_ACTIVE_ACTION, PortError, Refused, Result, Task, Unavailable
+from .passing_errors import ALWAYS
+from .ports import NO_ACTIVE_ACTION, NO_CREDENTIALS, PortError, Refused, Result, Task, Unavailable
 
 T = TypeVar("T")
 CALL_SECONDS = 5.0
@@ -21,17 +23,9 @@ CONNECT_SECONDS, READ_SECONDS = 2.0, 2.5
 #: GetSecretValue and GetAuthorizationToken are tasks, so they may take longer.
 SLOW_READ_SECONDS = 10.0
 
-#: AWS's codes of errors that a retry may solve: "Common Errors" of the API references, and those of expired or not yet
-#: known credentials, since the role's are renewed.
-TRANSIENT = frozenset(
-    """
-    Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException
-    TooManyRequestsException RequestLimitExceeded BandwidthLimitExceeded LimitExceededException
-    PriorRequestNotComplete SlowDown InternalFailure InternalError InternalServiceError
-    InternalServiceErrorException ServiceUnavailable ServerException ResourceContention
-    ScalingActivityInProgress RequestTimeout RequestTimeoutException ExpiredToken ExpiredTokenException
-    RequestExpired InvalidClientTokenId UnrecognizedClientException
-    """.split()
+#: Codes after which a client's credentials are not trusted any more: the next call reads them anew.
+BAD_CREDENTIALS = frozenset(
+    "ExpiredToken ExpiredTokenException InvalidClientTokenId UnrecognizedClientException".split()
 )
 
 
@@ -58,11 +52,22 @@ class Account:
         """
         import botocore.exceptions
 
+        region = region or self._region
         try:
-            client = self._client(service, region or self._region, slow)
+            client = self._client(service, region, slow)
             return getattr(client, operation)(**parameters)
         except botocore.exceptions.ClientError as error:
-            raise _port_error(f"{service}:{operation}", error.response) from None
+            problem = _port_error(f"{service}:{operation}", error.response)
+            if problem.code in BAD_CREDENTIALS:
+                self._clients.pop((service, region), None)
+            raise problem from None
+        except (
+            botocore.exceptions.NoCredentialsError,
+            botocore.exceptions.PartialCredentialsError,
+            botocore.exceptions.CredentialRetrievalError,
+        ):
+            self._clients.pop((service, region), None)
+            raise Unavailable(f"{service}:{operation}", NO_CREDENTIALS) from None
         except (botocore.exceptions.ParamValidationError, botocore.exceptions.UnknownServiceError, ValueError) as error:
             raise Refused(f"{service}:{operation}", type(error).__name__) from None
         except (botocore.exceptions.BotoCoreError, OSError) as error:
@@ -70,12 +75,15 @@ class Account:
 
     def _client(self, service: str, region: str, slow: bool) -> Any:
         import botocore.config
+        import botocore.exceptions
         import botocore.session
 
         if (service, region) not in self._clients:
             session = botocore.session.Session()
             session.set_config_variable("ec2_metadata_v1_disabled", True)
             session.set_config_variable("metadata_service_num_attempts", 2)  # a second each: botocore's default
+            if session.get_credentials() is None:
+                raise botocore.exceptions.NoCredentialsError
             self._clients[service, region] = session.create_client(
                 service,
                 region_name=region,
@@ -96,7 +104,7 @@ def _port_error(call: str, response: Any) -> PortError:
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "ValidationError" and "No active Lifecycle Action found" in message:
         return Refused(call, NO_ACTIVE_ACTION)
-    return (Unavailable if code in TRANSIENT or status >= 500 or status == 429 else Refused)(call, code or str(status))
+    return (Unavailable if code in ALWAYS or status >= 500 or status == 429 else Refused)(call, code or str(status))
 
 
 class OwnGroup:
@@ -104,8 +112,9 @@ class OwnGroup:
 
     def __init__(self, account: Account, group: str, instance_id: Callable[[], str]) -> None:
         self._account, self._group, self._instance_id = account, group, instance_id
-        # One thread: a call that hangs ends before the next one is made, so none arrives out of order.
-        self._background = Background("autoscaling")
+        # A thread each: a call that hangs ends before the next one of its kind is made, so none arrives out of order,
+        # and a heartbeat or a completion never waits for a protection.
+        self._background, self._protections = Background("autoscaling"), Background("protection")
 
     def heartbeat(self, hook: str) -> None:
         """See ports.Group."""
@@ -128,7 +137,8 @@ class OwnGroup:
 
     def protect(self, protected: bool) -> None:
         """See ports.Group."""
-        self._call(
+        self._call_in(
+            self._protections,
             "set_instance_protection",
             AutoScalingGroupName=self._group,
             InstanceIds=[self._instance_id()],
@@ -145,7 +155,10 @@ class OwnGroup:
         )
 
     def _call(self, operation: str, **parameters: Any) -> None:
-        future = self._background.begin(lambda: self._account.call("autoscaling", operation, **parameters))
+        self._call_in(self._background, operation, **parameters)
+
+    def _call_in(self, background: Background, operation: str, **parameters: Any) -> None:
+        future = background.begin(lambda: self._account.call("autoscaling", operation, **parameters))
         try:
             future.result(CALL_SECONDS)
         except concurrent.futures.TimeoutError:

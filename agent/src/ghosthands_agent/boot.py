@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .compose_override import compose_override
 from .environment import BadSecret, environment
 from .log_shipper import log_shipper_configuration
+from .passing_errors import BackOff, passes
 from .paths import Paths
 from .ports import (
     API,
     DEPLOY_SERVER,
+    FINAL_TARGETS,
     NO_ACTIVE_ACTION,
     SERVICES,
-    TERMINATED,
+    SERVING_TARGETS,
+    WAITING_PHASE,
     WORKER,
     BootRecord,
     FileName,
@@ -40,9 +43,11 @@ T = TypeVar("T")
 DRAIN_FLAGS = {"terminated", "spot", "requested"}
 POLL_SECONDS = 0.1
 CHECK_SECONDS = 1.0
-LONGEST_PAUSE = 5.0
+LOCAL_PAUSE, LONGEST_LOCAL_PAUSE = 0.2, 5.0  # of calls on this host, which nobody else waits for
+PAUSE = 1.0  # the longest first one of AWS's calls and of commands
 PULL_TRIES = 3  # then the baked image, if that is allowed; otherwise more tries until the deadline
 REPORT_SECONDS = 60.0
+POOL_HOOK_SECONDS = 30.0
 ANSWER_SECONDS = 10.0  # a worker that docker has just started answers within a few seconds
 ATTEMPTS = 4  # a deployment in progress starts a worker once more
 TAKEOVER_SECONDS = 30.0  # what boot needs after it has waited for somebody else's worker
@@ -52,7 +57,11 @@ BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 60.0, 900.0
 
 
 class Failed(Exception):
-    """This boot cannot succeed; the text is the reason, in names and codes."""
+    """This boot cannot succeed; the text is the reason, in names and codes, `output` a command's last lines."""
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
 
 
 class Withdrawn(Exception):
@@ -71,7 +80,7 @@ def boot(ports: Ports, settings: Settings, paths: Paths) -> Procedure[int]:
         yield from attempt.withdraw()
         return 0
     except (Failed, PortError) as failure:
-        return (yield from attempt.fail(str(failure)))
+        return (yield from attempt.fail(str(failure), failure.output))
     return 0
 
 
@@ -91,6 +100,11 @@ class _Boot:
         self.record = BootRecord("running", "", "", 0, ports.clock.wall(), {})
         self._phase_began = self.now
         self._next_check = 0.0
+        self._first_errors_pass_from = self.now
+        self._login_failure = ""
+        self._retried: PortError | None = None
+        self._retries = 0
+        self._retried_since = 0.0
 
     @property
     def now(self) -> float:
@@ -100,12 +114,14 @@ class _Boot:
         before = yield from self._until_available(self.ports.records.boot)
         if before is not None and before.state != "completed":
             self.record = replace(self.record, failures=before.failures)
+            if before.failures:
+                self._first_errors_pass_from = float("-inf")
         yield from self._phase("facts")
-        yield from self._withdraw_if_terminating()
+        yield from self._wait_for_service((yield from self._withdraw_if_terminating()))
         secret, login = self.ports.secret.fetch(), self.ports.registry.login()  # both while the metadata is read
         instance = yield from self._until_available(self.ports.metadata.instance)
         yield from self._phase("secret")
-        text = yield from self._wait_for_secret(secret)
+        text = yield from self._repeat(self.ports.secret.fetch, secret)
         yield from self._phase("files")
         yield from self._write_files(instance, text, self.settings.image)
         yield from self._phase("image")
@@ -123,7 +139,7 @@ class _Boot:
         yield from self._phase("launch_hook")
         yield from self._complete_launch_hook()
         yield from self._phase("")
-        yield from self._write_record(replace(self.record, state="completed"))
+        yield from self._write_record(replace(self.record, state="completed", reason="", output=""))
         seconds = round(sum(self.record.seconds.values()), 2)
         self.ports.journal.step("boot_completed", image=image, guard=self.record.guard, seconds=seconds)
 
@@ -135,16 +151,25 @@ class _Boot:
         except (Failed, PortError) as failure:
             self.ports.journal.step("boot_record_failed", "error", reason=str(failure))
 
-    def fail(self, reason: str) -> Procedure[int]:
+    def fail(self, reason: str, output: str) -> Procedure[int]:
         """Record the reason, wait, have the instance replaced; the exit code."""
         failures = self.record.failures + 1
         wait = back_off(failures)
+        self._end_retries()
         self.ports.journal.step(
-            "boot_failed", "error", phase=self.record.phase, reason=reason, failures=failures, back_off=wait
+            "boot_failed",
+            "error",
+            phase=self.record.phase,
+            reason=reason,
+            failures=failures,
+            back_off=wait,
+            **_said(output),
         )
         self.deadline = self.now + REPORT_SECONDS
         try:
-            yield from self._write_record(replace(self.record, state="failed", reason=reason, failures=failures))
+            yield from self._write_record(
+                replace(self.record, state="failed", reason=reason, output=output, failures=failures)
+            )
             over = self.now + wait
             while self.now < over:
                 yield CHECK_SECONDS
@@ -168,16 +193,26 @@ class _Boot:
             self.ports.journal.step("boot_phase", phase=ended, seconds=seconds)
             self.record = replace(self.record, seconds={**self.record.seconds, ended: seconds})
         if name:
-            yield from self._write_record(replace(self.record, phase=name))
+            yield from self._write_record(replace(self.record, phase=name, reason="", output=""))
 
-    def _wait_for_secret(self, fetch: Task[str]) -> Procedure[str]:
-        """The secret's text; retried while it is unavailable."""
-        while True:
-            try:
-                return (yield from self._wait_for(fetch))
-            except Unavailable as error:
-                yield from self._pause_after(error)
-                fetch = self.ports.secret.fetch()
+    def _wait_for_service(self, target: str | None) -> Procedure[None]:
+        """Wait until a worker may be started: not in a warm pool, and not while the root volume is replaced.
+
+        A launch hook also holds instances that enter a warm pool. It is completed, or they could not.
+        """
+        logged, next_completion = None, self.now
+        while target not in SERVING_TARGETS:
+            if self.record.phase != WAITING_PHASE:
+                yield from self._phase(WAITING_PHASE)
+            if target != logged:
+                logged, next_completion = target, self.now
+                self.ports.journal.step("boot_waits_for_service", state=target)
+            if self.now >= next_completion:  # the state may be seen a moment before the hook's action exists
+                done = yield from self._complete_launch_hook()
+                next_completion = float("inf") if done else self.now + POOL_HOOK_SECONDS
+            yield CHECK_SECONDS
+            self.deadline = self.now + self.settings.boot_timeout_seconds
+            target = yield from self._withdraw_if_terminating()
 
     def _write_files(self, instance: Instance, secret: str, image: str) -> Procedure[None]:
         yield from self._write("environment", self._environment(instance, secret, image))
@@ -214,30 +249,44 @@ class _Boot:
             baked = yield from self._until_available(self.ports.images.baked)
         if "@" in desired and (yield from self._until_available(lambda: self.ports.images.present(desired))):
             return desired  # a digest names one image for ever; a tag may mean another one by now
-        yield from self._wait_for_login(login)
-        tries = 0
+        logged_in = yield from self._wait_for_login(login)
+        tries, back_off = 0, BackOff(self.ports.random, PAUSE)
         while True:
             tries += 1
             try:
                 yield from self._wait_for(self.ports.images.pull(desired))
+                self._end_retries()
                 return desired
             except PortError as error:
-                permanent = isinstance(error, Refused)
+                permanent = not self._passes(error)
                 if baked is not None and (permanent or tries >= PULL_TRIES):
+                    self._end_retries()
                     self.ports.journal.step(
-                        "image_fallback", "warning", desired=desired, image=baked, call=error.call, code=error.code
+                        "image_fallback",
+                        "warning",
+                        desired=desired,
+                        image=baked,
+                        call=error.call,
+                        code=error.code,
+                        **_said(error.output),
                     )
                     return baked
                 if permanent:
-                    raise
-                yield from self._pause_after(error)
+                    raise self._gives_up(error) from None
+                yield from self._pause_after(error, back_off, checks=True)
+                if not logged_in:
+                    logged_in = yield from self._wait_for_login(self.ports.registry.login())
 
-    def _wait_for_login(self, login: Task[None]) -> Procedure[None]:
-        """Wait for the registry login. A failure is logged: the pull shows whether the login was needed."""
+    def _wait_for_login(self, login: Task[None]) -> Procedure[bool]:
+        """Wait for the registry login; whether it worked. A failure is logged: the pull shows if one was needed."""
         try:
             yield from self._wait_for(login)
         except PortError as error:
-            self.ports.journal.step("registry_login_failed", "warning", call=error.call, code=error.code)
+            if self._login_failure != (failure := str(error)):
+                self._login_failure = failure
+                self.ports.journal.step("registry_login_failed", "warning", call=error.call, code=error.code)
+            return False
+        return True
 
     def _start_services(self, instance_id: str) -> Procedure[None]:
         """Start the project, in place of what somebody else has started of it: two workers on a host lose jobs.
@@ -312,14 +361,18 @@ class _Boot:
     def _compose_up(self, services: Collection[str]) -> Procedure[None]:
         yield from self._repeat(lambda: self.ports.compose.up(services))
 
-    def _repeat(self, start: Callable[[], Task[None]]) -> Procedure[None]:
-        """A task's end; it is started again while it is unavailable."""
+    def _repeat(self, start: Callable[[], Task[T]], started: Task[T] | None = None) -> Procedure[T]:
+        """The result of a task, of `started` first; it is started again after an error that passes."""
+        task, back_off = started or start(), BackOff(self.ports.random, PAUSE)
         while True:
             try:
-                yield from self._wait_for(start())
-                return
-            except Unavailable as error:
-                yield from self._pause_after(error)
+                result = yield from self._wait_for(task)
+            except PortError as error:
+                yield from self._pause_after(error, back_off, checks=True)
+                task = start()
+            else:
+                self._end_retries()
+                return result
 
     def _wait_for_registration(self, instance_id: str) -> Procedure[WorkerStatus]:
         """Wait until the worker answers with this instance's id; its status."""
@@ -358,11 +411,13 @@ class _Boot:
             return f"absent: container {worker.name} was started by somebody else"
         return f"absent: {status.guard_absence}"
 
-    def _complete_launch_hook(self) -> Procedure[None]:
+    def _complete_launch_hook(self) -> Procedure[bool]:
+        """Complete the launch hook; whether that is done, also where there is none."""
         if (hook := self.settings.launch_hook) is None:
-            return
+            return True
         done = yield from self._complete_action(hook, lambda: self.ports.group.complete(hook, "CONTINUE"))
         self.ports.journal.step("launch_hook_completed", hook=hook, result="CONTINUE" if done else "already")
+        return done
 
     def _request_replacement(self) -> Procedure[None]:
         """Have the group replace this instance: by the launch hook while it waits, else by the health status."""
@@ -371,40 +426,107 @@ class _Boot:
         ):
             self.ports.journal.step("launch_hook_completed", hook=hook, result="ABANDON")
             return
-        yield from self._until_available(self.ports.group.report_unhealthy)
+        yield from self._until_answered(self.ports.group.report_unhealthy)
         self.ports.journal.step("reported_unhealthy")
 
     # --- waits ---
 
     def _complete_action(self, hook: str, complete: Callable[[], None]) -> Procedure[bool]:
         """Complete a hook's action; False if there is none: it never began, is over, or the first answer was lost."""
-        while True:
-            try:
-                complete()
-                return True
-            except Refused as error:
-                if error.code == NO_ACTIVE_ACTION:
-                    return False
-                raise
-            except Unavailable as error:
-                yield from self._pause_after(error)
+        try:
+            yield from self._until_answered(complete)
+        except Refused as error:
+            if error.code == NO_ACTIVE_ACTION:
+                return False
+            raise
+        return True
+
+    def _until_answered(self, call: Callable[[], T]) -> Procedure[T]:
+        """The result of a call of AWS, retried while its errors pass. Raises Failed, Refused, Withdrawn."""
+        return (yield from self._until(call, BackOff(self.ports.random, PAUSE), checks=True))
 
     def _until_available(self, call: Callable[[], T]) -> Procedure[T]:
-        """The call's result, retried until the deadline while it is unavailable. Raises Failed, Refused."""
-        pause = POLL_SECONDS
+        """The same for a call on this host; does not look whether the instance terminates."""
+        back_off = BackOff(self.ports.random, LOCAL_PAUSE, LONGEST_LOCAL_PAUSE)
+        return (yield from self._until(call, back_off, checks=False))
+
+    def _until(self, call: Callable[[], T], back_off: BackOff, *, checks: bool) -> Procedure[T]:
         while True:
             try:
-                return call()
-            except Unavailable as error:
-                yield from self._pause_after(error, pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                result = call()
+            except PortError as error:
+                yield from self._pause_after(error, back_off, checks=checks)
+            else:
+                self._end_retries()
+                return result
 
-    def _pause_after(self, error: PortError, seconds: float = 1.0) -> Procedure[None]:
-        """Log the error and wait. Raises Failed with it after the deadline."""
+    def _passes(self, error: PortError) -> bool:
+        return passes(error, self.now - self._first_errors_pass_from)
+
+    def _pause_after(self, error: PortError, back_off: BackOff, *, checks: bool) -> Procedure[None]:
+        """Log an error that passes, and wait. Raises any other one, Failed after the deadline, Withdrawn if `checks`.
+
+        Identical errors in a row are logged once, and counted.
+        """
+        if not self._passes(error):
+            raise self._gives_up(error) from None
         if self.now >= self.deadline:
-            raise Failed(str(error)) from None
-        self.ports.journal.step("boot_waits", "warning", phase=self.record.phase, call=error.call, code=error.code)
-        yield seconds
+            raise Failed(self._counted(error), error.output) from None
+        if not self._is_retried(error):
+            self._end_retries()
+            self._retried, self._retries, self._retried_since = error, 0, self.now
+            self.ports.journal.step(
+                "boot_waits",
+                "warning",
+                phase=self.record.phase,
+                call=error.call,
+                code=error.code,
+                **_said(error.output),
+            )
+            self._show_in_record(error)
+        self._retries += 1
+        until = min(self.now + back_off.pause(), max(self.deadline, self.now + POLL_SECONDS))
+        while self.now < until:
+            yield min(until - self.now, CHECK_SECONDS)
+            if checks:
+                self._check_termination()
+
+    def _is_retried(self, error: PortError) -> bool:
+        last = self._retried
+        return last is not None and (last.call, last.code, last.output) == (error.call, error.code, error.output)
+
+    def _gives_up(self, error: PortError) -> PortError:
+        """The error to raise instead of one that was retried and does not pass; the same one if it was not."""
+        if not self._is_retried(error):
+            return error
+        return Refused(error.call, self._counted(error).removeprefix(f"{error.call}: "), error.output)
+
+    def _counted(self, error: PortError, more: int = 1) -> str:
+        """The error, and how often it was seen: so many times more than it was retried."""
+        if not self._is_retried(error):
+            return str(error)
+        return f"{error} ({self._retries + more} times in {round(self.now - self._retried_since)} s)"
+
+    def _end_retries(self) -> None:
+        """Log how often the last error was seen, if more than once."""
+        if self._retried is not None and self._retries > 1:
+            self.ports.journal.step(
+                "boot_waited",
+                phase=self.record.phase,
+                call=self._retried.call,
+                code=self._retried.code,
+                times=self._retries,
+                seconds=round(self.now - self._retried_since, 1),
+            )
+        self._retried, self._retries = None, 0
+
+    def _show_in_record(self, error: PortError) -> None:
+        """Show in the record what a running boot retries; if that fails, the journal has it."""
+        self.record = replace(self.record, reason=str(error), output=error.output)
+        try:
+            self.ports.records.write_boot(self.record)
+        except PortError as failure:
+            self.ports.journal.step("boot_record_failed", "warning", reason=str(failure))
 
     def _wait_for(self, task: Task[T]) -> Procedure[T]:
         """The task's result.
@@ -413,8 +535,7 @@ class _Boot:
         """
         while not task.done():
             if self.now >= self.deadline:
-                task.cancel()
-                raise Failed(f"{self.record.phase}: not done in {self.settings.boot_timeout_seconds} s")
+                raise self._unfinished(task)
             try:
                 self._check_termination()
             except Withdrawn:
@@ -423,21 +544,35 @@ class _Boot:
             yield POLL_SECONDS
         return task.result()
 
+    def _unfinished(self, task: Task[Any]) -> Failed:
+        """The failure of a task that is not done at the deadline, which is cancelled here."""
+        task.cancel()
+        reason, output = f"{self.record.phase}: not done in {self.settings.boot_timeout_seconds} s", ""
+        if self._retried is not None:
+            reason = f"{reason}, and before that {self._counted(self._retried, 0)}"
+            output = self._retried.output
+        try:
+            task.result()
+        except PortError as cancelled:
+            output = cancelled.output or output
+        return Failed(reason, output)
+
     def _write_record(self, record: BootRecord) -> Procedure[None]:
         self.record = record
         yield from self._until_available(lambda: self.ports.records.write_boot(record))
 
     # --- whether to continue ---
 
-    def _withdraw_if_terminating(self) -> Procedure[None]:
+    def _withdraw_if_terminating(self) -> Procedure[str | None]:
         """Raise Withdrawn if the instance is to terminate, by its target state or by the flags that `watch` has set.
 
-        Waits until both can be read: nothing is started before.
+        Waits until both can be read: nothing is started before. Returns the target state.
         """
         target = yield from self._until_available(self.ports.metadata.target_state)
         flags = yield from self._until_available(self.ports.records.flags)
-        if target == TERMINATED or flags.keys() & DRAIN_FLAGS:
+        if target in FINAL_TARGETS or flags.keys() & DRAIN_FLAGS:
             raise Withdrawn
+        return target
 
     def _check_termination(self) -> None:
         """The same during a wait, once a second. If the state cannot be read, the next check reads it."""
@@ -448,8 +583,13 @@ class _Boot:
             target, flags = self.ports.metadata.target_state(), self.ports.records.flags()
         except PortError:
             return
-        if target == TERMINATED or flags.keys() & DRAIN_FLAGS:
+        if target in FINAL_TARGETS or flags.keys() & DRAIN_FLAGS:
             raise Withdrawn
+
+
+def _said(output: str) -> dict[str, str]:
+    """The field of a journal's line for a command's output, if there is any."""
+    return {"output": output} if output else {}
 
 
 def _is_registered(status: WorkerStatus, instance_id: str) -> bool:

@@ -1,6 +1,6 @@
 """Child processes: argument lists, a small environment, a process group each; with a time limit, or started and polled.
 
-Their output is searched for known errors and then dropped: it may quote the `.env`.
+Their output may quote the `.env`: of a failed one the last lines are kept, masked (masking.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,11 +25,15 @@ SUBCOMMANDS = frozenset("compose image inspect kill ps pull rm stop try-restart 
 
 @dataclass(frozen=True)
 class CompletedCommand:
-    """A finished process. `output` is stdout, `errors` stderr, each cut at 1 MiB. Not for logs."""
+    """A finished process. `output` is stdout, `errors` stderr, each cut at 1 MiB. Not for logs.
+
+    `said`: the last lines of these if it failed, with secrets masked.
+    """
 
     code: int
     output: str
     errors: str
+    said: str = ""
 
 
 class Command:
@@ -39,14 +43,20 @@ class Command:
         arguments: the program and its arguments; never a secret.
         environment: variables besides PASSED_VARIABLES.
         pass_fds: file descriptors that it inherits.
+        mask: gives the last lines of its output without secrets, if it fails.
 
     Raises:
         Unavailable: it cannot be started.
     """
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        mask: Callable[[str], str] = lambda _: "",
     ) -> None:
+        self._mask = mask
         self._name = name(arguments)
         # Files rather than pipes: nothing reads while it runs, and a full pipe would block it. In memory: a full disk
         # blocks nothing, and nothing is left behind.
@@ -72,10 +82,17 @@ class Command:
         """Identifies the process to `kill_by_identity`, also in another process."""
         return f"{self._process.pid} {_start_time(self._process.pid)}"
 
+    @property
+    def said(self) -> str:
+        """The last lines that it wrote, masked, if it has failed."""
+        return self._completed.said if self._completed else ""
+
     def poll(self) -> CompletedCommand | None:
         """The finished process; None while it runs."""
         if self._completed is None and (code := self._process.poll()) is not None:
-            self._completed = CompletedCommand(code, *self._read_streams())
+            output, errors = self._read_streams()
+            said = self._mask(errors if errors.strip() else output) if code else ""
+            self._completed = CompletedCommand(code, output, errors, said)
         return self._completed
 
     def wait(self, seconds: float) -> CompletedCommand:
@@ -84,7 +101,7 @@ class Command:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise Unavailable(self._name, "Timeout") from None
+            raise Unavailable(self._name, "Timeout", self.said) from None
         completed = self.poll()
         assert completed is not None
         return completed
@@ -172,9 +189,11 @@ class PolledTask(Generic[T]):
     def cancel(self) -> None:
         """See ports.Task. The result raises Unavailable (Cancelled) then."""
         if self._steps:
-            self._steps, self._problem = None, Unavailable("task", "Cancelled")
+            self._steps, said = None, ""
             if self._running:
                 self._running.kill()
+                said = self._running.said
+            self._problem = Unavailable("task", "Cancelled", said)
 
 
 def until_completed(command: Command) -> Steps[CompletedCommand]:

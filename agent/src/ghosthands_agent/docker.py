@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from .command import Command, CompletedCommand, PolledTask, Steps, name, until_completed
 from .files import error_name
+from .masking import masking
 from .paths import Paths
 from .ports import PortError, Refused, Unavailable
 
 #: Docker may answer this late while it pulls and starts containers; ports allow 5 s.
 ANSWER_SECONDS = 4.5
 
-#: Error messages of docker and compose, their codes, and whether a retry fails again. A message may quote the `.env`:
-#: only these codes are reported.
+#: Error messages of docker and compose, their codes, and whether a retry fails again.
 KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
     (r"(?i)cannot connect to the docker daemon|is the docker daemon running", "DockerDown", False),
     (r"(?i)no space left on device", "DiskFull", False),
@@ -51,11 +51,11 @@ class Docker:
     """Calls of the docker command with this host's logins."""
 
     def __init__(self, paths: Paths, program: str = "docker") -> None:
-        self._program, self._logins = program, str(paths.docker_config)
+        self._program, self._logins, self._mask = program, str(paths.docker_config), masking(paths)
 
     def start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> Command:
         """Start `docker ARGUMENTS`. Raises Unavailable."""
-        return Command([self._program, *arguments], {"DOCKER_CONFIG": self._logins}, pass_fds)
+        return Command([self._program, *arguments], {"DOCKER_CONFIG": self._logins}, pass_fds, self._mask)
 
     def run(self, *arguments: str, seconds: float = ANSWER_SECONDS) -> str:
         """The output of `docker ARGUMENTS`. Raises Unavailable, Refused."""
@@ -77,8 +77,8 @@ def docker_error(completed: CompletedCommand, call: str) -> PortError:
     """The error for a command that failed; `exit N` where its message is not a known one."""
     for pattern, code, permanent in KNOWN_ERRORS:
         if found := re.search(pattern, completed.errors):
-            return (Refused if permanent else Unavailable)(call, found.expand(code))
-    return Unavailable(call, f"exit {completed.code}")
+            return (Refused if permanent else Unavailable)(call, found.expand(code), completed.said)
+    return Unavailable(call, f"exit {completed.code}", completed.said)
 
 
 class DockerImages:

@@ -35,6 +35,7 @@ CLOCK_SECONDS = 60.0
 MINIMUM_BYTES, MINIMUM_INODES = 2 << 30, 20_000  # an image's layers while they are unpacked
 LOGIN_SECONDS = 11 * 3600.0  # a token of ECR is valid for 12 hours
 TASK_SECONDS = 30.0
+RETRYING_SECONDS = 120.0  # what passes by itself does so within that time
 #: A line of the `.env` as `environment.quoted` writes it.
 JOB_DISPATCH_MODE = re.compile(r"^JOB_DISPATCH_MODE=[\"']?(.*?)[\"']?$", re.MULTILINE)
 DISPLAY = "tmp/.X11-unix/X99"  # RUNBOOK section 8: Xvfb :99
@@ -322,8 +323,12 @@ def _boot(host: Host) -> str:
     record = host.ports.records.boot()
     if record is None:
         raise CheckFailed("boot has not run since the system started")
+    # The last line first: it has the cause, and a report may cut off the others.
+    said = f"; last lines, the last one first: {' | '.join(reversed(record.output.splitlines()))}" * bool(record.output)
     if record.state == "failed":
-        raise CheckFailed(f"failed in {record.phase}: {record.reason}")
+        raise CheckFailed(f"failed in {record.phase}: {record.reason}{said}")
+    if record.state == "running" and record.reason and time.time() - record.began > RETRYING_SECONDS:
+        raise CheckFailed(f"since {time.time() - record.began:.0f} s in {record.phase}, retries {record.reason}{said}")
     return f"{record.state}, {sum(record.seconds.values()):.1f} s"
 
 

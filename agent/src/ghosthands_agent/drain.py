@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .monitor import Monitor
+from .passing_errors import BackOff
 from .ports import (
     API,
     DEPLOY_SERVER,
@@ -25,7 +26,6 @@ from .ports import (
     PortError,
     Ports,
     Procedure,
-    Refused,
     Result,
     Task,
     Unavailable,
@@ -47,7 +47,7 @@ SETTLE_SECONDS = 0.1  # between a command to the worker or docker and reading it
 BOOT_WAIT_SECONDS = 20.0
 FLUSH_SECONDS = 0.3  # for the other services and the logs: the shutdown that follows stops both again
 NO_ACTION_SECONDS = 30.0  # IMDS may report Terminated a moment before the hook's action exists
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 10.0  # of a completion
 ATTEMPTS = 3  # a deployment in progress may start a worker once more
 PROGRESS_SECONDS = 60.0  # between two lines about a job that is waited for
 #: A queue worker without a guard exits 10 s after SIGTERM at the latest. One that is there after this time got none.
@@ -124,26 +124,32 @@ def complete_hook(monitor: Monitor, result: Result) -> Procedure[bool]:
 
     Retries for the hook's whole timeout, however late the drain was: after that the hook's default result has applied.
     """
-    ports, began, pause = monitor.ports, monitor.now, 1.0
+    ports, began, back_off, tries, last = monitor.ports, monitor.now, _completion_back_off(monitor), 0, ""
     while monitor.now < began + monitor.settings.heartbeat_timeout_seconds:
+        tries += 1
         try:
             ports.group.complete(monitor.settings.termination_hook, result)
+            monitor.answered(None)
             monitor.hook_done = True
             ports.journal.step("hook_completed", result=result)
             return True
-        except Refused as error:
+        except PortError as error:
             if error.code == NO_ACTIVE_ACTION and (monitor.hook_seen or monitor.now >= began + NO_ACTION_SECONDS):
                 monitor.hook_done = True
                 ports.journal.step("hook_completed", result="already")
                 return True
+            last = error.code
+            monitor.answered(error)
             monitor.report_failure("completion", error)
-        except Unavailable as error:
-            monitor.report_failure("completion", error)
-        yield from monitor.pause(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        yield from monitor.pause(back_off.pause())
     monitor.hook_done = True
-    ports.journal.step("hook_left_to_its_default", "error", result=result)
+    ports.journal.step("hook_left_to_its_default", "error", result=result, code=last, tries=tries)
     return False
+
+
+def _completion_back_off(monitor: Monitor) -> BackOff:
+    """Shorter pauses than those of other calls: the instance is billed, and the fleet waits for its successor."""
+    return BackOff(monitor.ports.random, 1.0, LONGEST_PAUSE)
 
 
 def request_drain(ports: Ports, settings: Settings) -> Procedure[int]:

@@ -5,18 +5,19 @@ It reads the target state, sends heartbeats, keeps scale-in protection up to dat
 
 from __future__ import annotations
 
+from .passing_errors import BackOff, lacks_credentials, passes
 from .ports import (
+    FINAL_TARGETS,
     NO_ACTIVE_ACTION,
     NOT_LISTENING,
-    TERMINATED,
+    WAITING_PHASE,
     WORKER,
     Flag,
     PortError,
     Ports,
     Procedure,
-    Refused,
-    Unavailable,
     WorkerStatus,
+    ends_this_system,
 )
 from .scale_in_protection import ScaleInProtection
 from .settings import Settings
@@ -26,7 +27,9 @@ CHECK_SECONDS = 0.5  # a check costs 0.1 % of a core, and a drain begins half of
 #: EC2 User Guide, "Spot Instance interruption notices": "we recommend that you check every 5 seconds".
 SPOT_SECONDS = 5.0
 SERVICES_SECONDS = 5.0  # docker is asked only if the worker does not answer, since that is expensive
-HEARTBEAT_RETRY_SECONDS = 1.0
+HEARTBEAT_RETRY_SECONDS, LONGEST_HEARTBEAT_RETRY_SECONDS = 1.0, 10.0  # the longest: at most a tenth of the interval
+#: A process whose calls lack credentials so often in a row is started anew: something in it may be what fails.
+NO_CREDENTIALS_LIMIT = 10
 CAUSES: tuple[Flag, ...] = ("terminated", "spot", "requested")
 
 
@@ -38,6 +41,7 @@ class Monitor:
         flags: those in the state file, and those that could not be written there.
         hook_seen: whether AWS accepted a heartbeat, so the hook's action has begun.
         hook_done: whether heartbeats have ended.
+        without_credentials: how many calls in a row had no credentials.
         port_in_use: whether something listened on the worker's port when it was last asked. That is a worker, whatever
             docker reports.
     """
@@ -51,7 +55,12 @@ class Monitor:
         self.hook_seen = False
         self.hook_done = False
         self.port_in_use = False
-        self._protection = ScaleInProtection(ports)
+        self.without_credentials = 0
+        self._protection = ScaleInProtection(ports, settings.protection_linger_seconds, self.answered)
+        third = settings.heartbeat_timeout_seconds / 3
+        self._heartbeat_back_off = BackOff(
+            ports.random, HEARTBEAT_RETRY_SECONDS, min(LONGEST_HEARTBEAT_RETRY_SECONDS, third / 10)
+        )
         self._next_check = 0.0
         self._next_spot = 0.0
         self._next_services = 0.0
@@ -79,6 +88,15 @@ class Monitor:
             "spot": max(0, self.settings.spot_limit_seconds - SECOND_SIGNAL_SECONDS),
         }
         return min((self.flags[cause] + limits[cause] for cause in self.causes()), default=float("inf"))
+
+    @property
+    def needs_new_process(self) -> bool:
+        """Whether this process cannot get credentials and is not between two signals, where its memory matters."""
+        return self.without_credentials >= NO_CREDENTIALS_LIMIT and "stopping" not in self.flags
+
+    def answered(self, error: PortError | None) -> None:
+        """Note how a call of AWS ended."""
+        self.without_credentials = self.without_credentials + 1 if error and lacks_credentials(error) else 0
 
     def pause(self, seconds: float) -> Procedure[None]:
         """Pause, then check if it is due."""
@@ -173,8 +191,19 @@ class Monitor:
         if target != self.target:
             self.ports.journal.step("target_state", state=target)
         self.target = target
-        if target == TERMINATED:
+        if target in FINAL_TARGETS or (ends_this_system(target) and self._boot_went_on()):
             self.set_flag("terminated")
+
+    def _boot_went_on(self) -> bool:
+        """Whether boot has done more on this system than to wait for the instance's service."""
+        if "terminated" in self.flags or self.port_in_use:
+            return True
+        try:
+            record = self.ports.records.boot()
+        except PortError as error:
+            self.report_failure("boot_record", error)
+            return False
+        return record is not None and record.phase not in ("", "facts", WAITING_PHASE)
 
     def _read_spot(self) -> None:
         self._next_spot = self.now + SPOT_SECONDS
@@ -197,18 +226,17 @@ class Monitor:
         third = self.settings.heartbeat_timeout_seconds / 3
         try:
             self.ports.group.heartbeat(self.settings.termination_hook)
-        except Refused as error:
+        except PortError as error:
+            self.answered(error)
             self.report_failure("heartbeat", error)
-            early = (
-                error.code == NO_ACTIVE_ACTION and not self.hook_seen and self.now < self.flags["terminated"] + third
-            )
-            self._next_heartbeat = self.now + (HEARTBEAT_RETRY_SECONDS if early else third / 10)
+            since = self.now - self.flags["terminated"]
+            early = error.code == NO_ACTIVE_ACTION and not self.hook_seen and since < third
+            soon = early or passes(error, since)
+            self._next_heartbeat = self.now + (self._heartbeat_back_off.pause() if soon else third / 10)
             return
-        except Unavailable as error:
-            self.report_failure("heartbeat", error)
-            self._next_heartbeat = self.now + HEARTBEAT_RETRY_SECONDS
-            return
+        self.answered(None)
         self.report_success("heartbeat")
+        self._heartbeat_back_off.reset()
         self.hook_seen = True
         self._next_heartbeat = self.now + third
         self.ports.journal.step("heartbeat", hook=self.settings.termination_hook)

@@ -8,7 +8,7 @@ be killed in any call.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
@@ -21,30 +21,53 @@ Procedure: TypeAlias = Generator[float, None, T]
 Scalar: TypeAlias = str | int | float | bool | None
 
 #: Values of autoscaling/target-lifecycle-state that procedures act on.
-IN_SERVICE, TERMINATED = "InService", "Terminated"
+IN_SERVICE, STANDBY, TERMINATED = "InService", "Standby", "Terminated"
+#: The instance is to terminate: out of the group, or out of its warm pool.
+FINAL_TARGETS = frozenset({TERMINATED, "Warmed:Terminated"})
+#: Where a worker may be started. None: the instance is in no group. In all others it waits: a warm pool's states, the
+#: replacement of the root volume, a detached instance (Auto Scaling User Guide, "Retrieve the target lifecycle state
+#: through instance metadata", "Use lifecycle hooks with a warm pool", "Replace root volumes during instance refresh").
+SERVING_TARGETS = frozenset({IN_SERVICE, STANDBY, None})
+
+
+def ends_this_system(target: str | None) -> bool:
+    """Whether an instance that serves loses its system, though it does not terminate.
+
+    It goes back to a warm pool (stopped, hibernated, or running for nobody), or its root volume is replaced.
+    """
+    return target is not None and (target.startswith("Warmed:") or "RootVolume" in target)
+
 
 #: Refused.code where AWS answers ValidationError "No active Lifecycle Action found ...".
 NO_ACTIVE_ACTION = "NoActiveLifecycleAction"
 
+#: Unavailable.code where the call was not made: the metadata service has no credentials of a role, or not yet.
+NO_CREDENTIALS = "NoCredentials"
+
 #: Unavailable.code where nothing listens on the worker's port.
 NOT_LISTENING = "ConnectionRefusedError"
+
+#: boot's phase in which it waits for a target state of SERVING_TARGETS; the ones before it are empty and `facts`.
+WAITING_PHASE = "service"
 
 Result = Literal["CONTINUE", "ABANDON"]
 Level = Literal["info", "warning", "error"]
 
 
 class PortError(Exception):
-    """A call that failed. It carries names and codes only: no response body, no secret, no value of the `.env`.
+    """A call that failed. It carries no response body, no secret, no value of the `.env`.
 
     Attributes:
         call: what was called: `autoscaling:CompleteLifecycleAction`, `imds:instance-id`, `docker pull`.
         code: the failure in one word: `Throttling`, `Timeout`, `AccessDenied`, `exit 1`.
+        output: the last lines that a command wrote, with secrets masked; else empty. Not part of the text.
     """
 
-    def __init__(self, call: str, code: str) -> None:
+    def __init__(self, call: str, code: str, output: str = "") -> None:
         super().__init__(f"{call}: {code}")
         self.call = call
         self.code = code
+        self.output = output
 
 
 class Unavailable(PortError):
@@ -109,7 +132,7 @@ class Metadata(Protocol):
         """instance-id, local-ipv4, public-ipv4 (404: None)."""
 
     def target_state(self) -> str | None:
-        """autoscaling/target-lifecycle-state: `InService`, `Standby`, `Detached`, `Terminated`, `Warmed:...`.
+        """autoscaling/target-lifecycle-state: `InService`, `Standby`, `Detached`, `Terminated`, `Warmed:...`, ...
 
         None: 404, the instance is not (yet) in a group.
         """
@@ -360,7 +383,8 @@ class BootRecord:
         state: `running`; `completed`: the worker is registered; `failed`: it is not, boot may be started again;
             `withdrawn`: the instance is to terminate.
         phase: the phase in progress, or the last one.
-        reason: why it failed, in names and codes; else empty.
+        reason: why it failed, or what a running boot retries, in names and codes; else empty.
+        output: the last lines of the command in `reason`, with secrets masked; else empty.
         failures: failed boots so far, this one included.
         began: wall time of the start of this attempt.
         seconds: how long each finished phase took.
@@ -376,6 +400,7 @@ class BootRecord:
     seconds: Mapping[str, float]
     image: str = ""
     guard: str = ""
+    output: str = ""
 
 
 Flag = Literal["terminated", "spot", "requested", "stopping", "guarded", "unclean"]
@@ -435,7 +460,7 @@ class Supervisor(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """All ports of a procedure."""
+    """All ports of a procedure. `random` gives a number from 0 to 1."""
 
     clock: Clock
     metadata: Metadata
@@ -450,3 +475,4 @@ class Ports:
     logs: Logs
     journal: Journal
     supervisor: Supervisor
+    random: Callable[[], float]

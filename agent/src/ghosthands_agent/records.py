@@ -45,6 +45,7 @@ class RunRecords:
                 seconds={str(phase): float(seconds) for phase, seconds in data["seconds"].items()},
                 image=str(data["image"]),
                 guard=str(data.get("guard", "")),
+                output=str(data.get("output", "")),
             )
         except (LookupError, TypeError, ValueError, AttributeError):
             return None

@@ -1,27 +1,43 @@
-"""Scale-in protection while the worker is busy, and only then."""
+"""Scale-in protection while the worker is busy, and for a while after its last job (decision 0037)."""
 
 from __future__ import annotations
 
-from .ports import IN_SERVICE, PortError, Ports, Refused
+from collections.abc import Callable
 
-REPEAT_SECONDS = 300.0  # standby, detach and operators may change the protection
-UNAVAILABLE_PAUSE = 1.0
-#: The target state is InService while the instance is still in Pending:Wait, for minutes. AWS refuses until then.
-REFUSED_PAUSE = 5.0
+from .passing_errors import BackOff
+from .ports import IN_SERVICE, PortError, Ports
+
+#: Standby, detach and operators may change the protection, so it is set again after half to one and a half of this: the
+#: calls of instances that were launched together spread out, and 1,000 instances make 1.7 a second.
+REPEAT_SECONDS = 600.0
+#: The longest first pause after a failure. A busy instance is in danger until it is protected; an idle one is not.
+BUSY_PAUSE, IDLE_PAUSE = 1.0, 5.0
 
 
 class ScaleInProtection:
     """Sets the protection on a change, retries until it worked, and repeats it every few minutes.
 
+    A protection lingers after a job: where the next job comes before that is over, no call is made. With a call at each
+    end of a job, a fleet uses up the bucket that all Auto Scaling calls of its account share, and is unprotected while
+    its calls are throttled.
+
     What an earlier run of the agent or an operator had set is not known: the first status decides, so an idle instance
     does not stay protected.
+
+    Args:
+        linger: seconds.
+        answered: called with the error of each call, None if it worked.
     """
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, linger: float, answered: Callable[[PortError | None], None]) -> None:
         self._ports = ports
+        self._linger = linger
+        self._answered = answered
         self._protected: bool | None = None  # what was set last, if that is certain
-        self._repeat_at = 0.0
-        self._retry_at = 0.0
+        self._busy_at = float("-inf")
+        self._desired: bool | None = None
+        self._next_call = 0.0
+        self._back_off = {True: BackOff(ports.random, BUSY_PAUSE), False: BackOff(ports.random, IDLE_PAUSE)}
         self._failure_code = ""
 
     def update(self, target: str | None, busy: bool | None) -> None:
@@ -32,19 +48,37 @@ class ScaleInProtection:
         """
         now = self._ports.clock.monotonic()
         if target != IN_SERVICE:
-            self._protected = None
+            self._protected = self._desired = None
+            self._next_call, self._failure_code = 0.0, ""
             return
-        if busy is None or now < self._retry_at or (busy == self._protected and now < self._repeat_at):
+        if busy is None:
             return
+        if busy:
+            self._busy_at = now
+        desired = busy or (self._protected is True and now < self._busy_at + self._linger)
+        if desired and self._desired is not True:  # in danger from now on: whatever failed before, try at once
+            self._back_off[True].reset()
+            self._next_call = min(self._next_call, now)
+        self._desired = desired
+        if now < self._next_call and (desired == self._protected or self._failure_code):
+            return
+        self._set(desired, now)
+
+    def _set(self, protected: bool, now: float) -> None:
         try:
-            self._ports.group.protect(busy)
+            self._ports.group.protect(protected)
         except PortError as error:
-            self._protected = None  # it may have taken effect
-            self._retry_at = now + (REFUSED_PAUSE if isinstance(error, Refused) else UNAVAILABLE_PAUSE)
+            self._answered(error)
+            if self._protected is not protected:
+                self._protected = None  # it may have taken effect
+            self._next_call = now + self._back_off[protected].pause()
             if error.code != self._failure_code:
-                self._ports.journal.step("scale_in_protection_failed", "warning", busy=busy, code=error.code)
+                self._ports.journal.step("scale_in_protection_failed", "warning", busy=protected, code=error.code)
             self._failure_code = error.code
             return
-        if busy != self._protected:
-            self._ports.journal.step("scale_in_protection", protected=busy)
-        self._protected, self._repeat_at, self._failure_code = busy, now + REPEAT_SECONDS, ""
+        self._answered(None)
+        if protected != self._protected:
+            self._ports.journal.step("scale_in_protection", protected=protected)
+        self._protected, self._failure_code = protected, ""
+        self._back_off[protected].reset()
+        self._next_call = now + REPEAT_SECONDS * (0.5 + self._ports.random())

@@ -17,7 +17,7 @@ KEYS = (
     *("SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE", "LAUNCH_HOOK", "ENDPOINT_URL"),
     *("IMAGE_FALLBACK", "DRAIN_POLICY", "DRAIN_LIMIT_SECONDS", "SPOT_LIMIT_SECONDS", "HEARTBEAT_TIMEOUT_SECONDS"),
     *("STOP_GRACE_SECONDS", "BOOT_TIMEOUT_SECONDS", "REQUIRED_KEYS", "WORKER_COMPLETES_HOOK", "LOG_GROUP"),
-    "WORKER_GUARD",
+    *("WORKER_GUARD", "PROTECTION_LINGER_SECONDS"),
 )
 OPTIONAL_KEYS = ("LAUNCH_HOOK", "ENDPOINT_URL", "REQUIRED_KEYS", "LOG_GROUP")  # an empty value means none
 
@@ -30,6 +30,7 @@ RANGES = {  # seconds, both ends included
     "HEARTBEAT_TIMEOUT_SECONDS": (30, 7200),  # PutLifecycleHook, HeartbeatTimeout
     "STOP_GRACE_SECONDS": (1, 600),
     "BOOT_TIMEOUT_SECONDS": (60, 7200),
+    "PROTECTION_LINGER_SECONDS": (0, 3600),
 }
 CHOICES = {
     "IMAGE_FALLBACK": ("never", "baked"),
@@ -67,6 +68,7 @@ class Settings:
     Attributes:
         required_keys: keys that the secret must hold; `A|B`: one of them.
         worker_guard: whether the worker runs with the guard; `required`: boot fails without one.
+        protection_linger_seconds: how long scale-in protection stays after a job.
     """
 
     region: str
@@ -87,6 +89,7 @@ class Settings:
     worker_completes_hook: bool
     log_group: str | None
     worker_guard: Literal["off", "preferred", "required"]
+    protection_linger_seconds: int
 
     @property
     def worker_hook(self) -> str:

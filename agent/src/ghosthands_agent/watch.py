@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from .drain import complete_hook, drain
 from .monitor import CHECK_SECONDS, Monitor
-from .ports import Flag, Ports, Procedure
+from .ports import NO_CREDENTIALS, Flag, Ports, Procedure
 from .settings import Settings
 
+#: Exit code of a process that cannot get credentials: sysexits' EX_TEMPFAIL. systemd starts another one.
+NO_CREDENTIALS_EXIT = 75
 
-def watch(ports: Ports, settings: Settings) -> Procedure[None]:
-    """Runs for ever."""
+
+def watch(ports: Ports, settings: Settings) -> Procedure[int]:
+    """Runs until its process has to be started anew; the exit code."""
     monitor = Monitor(ports, settings)
+    for pause in _run(monitor):
+        yield pause
+        if monitor.needs_new_process:
+            failures = monitor.without_credentials
+            ports.journal.step("watch_restarts", "error", reason=NO_CREDENTIALS, failures=failures)
+            return NO_CREDENTIALS_EXIT
+    return 0
+
+
+def _run(monitor: Monitor) -> Procedure[None]:
+    ports, settings = monitor.ports, monitor.settings
     ports.journal.step(
         "watch_began", group=settings.group, hook=settings.termination_hook, policy=settings.drain_policy
     )

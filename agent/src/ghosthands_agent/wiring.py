@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 
 from .aws import Account, OwnGroup, WorkerSecret
 from .clock import LinuxClock
@@ -53,4 +54,5 @@ def ports(settings: Settings, paths: Paths, log: Journal) -> Ports:
         logs=CloudWatchShipper(enabled=settings.log_group is not None),
         journal=log,
         supervisor=Systemd(),
+        random=random.random,
     )

@@ -32,6 +32,7 @@ VALUES = {
     "WORKER_COMPLETES_HOOK": "false",
     "LOG_GROUP": "",
     "WORKER_GUARD": "preferred",
+    "PROTECTION_LINGER_SECONDS": "60",
 }
 
 

@@ -6,6 +6,7 @@ What a call does is here. How long it takes, whether it fails or the agent is ki
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -469,4 +470,5 @@ def simulated_ports(host: Host, caller: Caller, api: GroupApi, *, secret: str, p
         logs=SimulatedLogs(host, caller),
         journal=SimulatedJournal(host, caller),
         supervisor=SimulatedSupervisor(),
+        random=random.Random(host.id).random,
     )

@@ -169,7 +169,7 @@ class SimulatedInstance:
             self.advance(pause)
         raise TimeoutError
 
-    def follow(self, procedure: Procedure[None], seconds: float) -> None:
+    def follow(self, procedure: Procedure[Any], seconds: float) -> None:
         """Run an endless procedure for some time."""
         try:
             self.run(procedure, seconds)

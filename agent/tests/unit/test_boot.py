@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,8 @@ from model.agent_conf import BAKED_IMAGE, IMAGE, LAUNCH_HOOK, SETTINGS
 from unit.simulated_instance import INSTANCE_ID, PUBLIC_IP, SimulatedInstance
 
 DOWN = Unavailable("somewhere", "Timeout")
-DENIED = Refused("secretsmanager:GetSecretValue", "AccessDenied")
+MISSING = Refused("secretsmanager:GetSecretValue", "ResourceNotFoundException")
+DENIED = Refused("secretsmanager:GetSecretValue", "AccessDeniedException")
 
 
 def booted(instance: SimulatedInstance, settings: Settings = SETTINGS) -> int:
@@ -101,11 +103,8 @@ def test_nothing_is_started_once_a_drain_has_begun(mark: str) -> None:
 def test_nothing_is_started_while_the_target_state_is_unknown() -> None:
     instance = SimulatedInstance(faults={"target_state": [DOWN] * 10_000})
     assert booted(instance) == 1
-    assert (instance.container.starts, record(instance).state, record(instance).reason) == (
-        0,
-        "failed",
-        "somewhere: Timeout",
-    )
+    assert (instance.container.starts, record(instance).state) == (0, "failed")
+    assert record(instance).reason.startswith("somewhere: Timeout (")
 
 
 @pytest.mark.parametrize("after", [0.2, 1.0, 2.0, 3.0])
@@ -145,17 +144,156 @@ def test_a_task_that_fails_is_begun_again(task: str) -> None:
     assert instance.container.starts == 1
 
 
-def test_a_denied_secret_fails_the_boot_at_once_and_says_why() -> None:
-    instance = SimulatedInstance(faults={"secret": [DENIED]})
+def test_a_missing_secret_fails_the_boot_at_once_and_says_why() -> None:
+    instance = SimulatedInstance(faults={"secret": [MISSING]})
     began = instance.now
     assert booted(instance) == 1
     assert (record(instance).state, record(instance).phase, record(instance).reason) == (
         "failed",
         "secret",
-        str(DENIED),
+        str(MISSING),
     )
     assert (instance.container.starts, instance.host.files, instance.unhealthy) == (0, {}, 1)
     assert back_off(1) <= instance.now - began < back_off(1) + 10
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "AccessDeniedException", "InvalidSignatureException", "SignatureDoesNotMatch"]
+)
+def test_an_error_of_the_first_two_minutes_is_retried_and_logged(code: str) -> None:
+    error = Refused("secretsmanager:GetSecretValue", code)
+    instance = SimulatedInstance(faults={"secret": [error] * 5, "login": [error] * 3})
+    assert booted(instance) == 0
+    (waits,) = [step for step in instance.steps("boot_waits") if step["phase"] == "secret"]
+    assert (waits["call"], waits["code"]) == ("secretsmanager:GetSecretValue", code)
+    (waited,) = instance.steps("boot_waited")
+    assert (waited["code"], waited["times"]) == (code, 5)
+    assert (record(instance).state, record(instance).reason) == ("completed", "")
+
+
+def test_a_denied_secret_fails_the_boot_after_two_minutes_and_says_how_often_it_was_tried() -> None:
+    instance = SimulatedInstance(faults={"secret": [DENIED] * 1000})
+    began = instance.now
+    assert booted(instance) == 1
+    assert 120 <= instance.now - began - back_off(1) < 120 + 45
+    assert re.fullmatch(re.escape(str(DENIED)) + r" \(\d+ times in 1\d\d s\)", record(instance).reason)
+    assert len(instance.steps("boot_waits")) == 1
+
+
+def test_after_a_failed_boot_a_denial_is_final() -> None:
+    instance = SimulatedInstance(faults={"secret": [MISSING]})
+    assert booted(instance) == 1
+    instance.faults["secret"] = [DENIED] * 1000
+    assert booted(instance) == 1
+    assert (record(instance).reason, record(instance).failures) == (str(DENIED), 2)
+
+
+def test_while_a_login_is_denied_each_try_of_the_pull_gets_another_one() -> None:
+    denied = Refused("ecr:GetAuthorizationToken", "AccessDeniedException")
+    no_login = Refused("docker pull", "AccessDenied")
+    instance = SimulatedInstance(images=set(), faults={"login": [denied] * 4, "pull": [no_login] * 4})
+    assert booted(instance) == 0
+    assert instance.called.count("login") == 5
+    assert len(instance.steps("registry_login_failed")) == 1
+
+
+# --- a failed boot names its cause ------------------------------------------------------------------------------------
+
+SAID = "Error response from daemon: failed to create task: unable to apply cgroup configuration: cpu.max: invalid"
+BROKEN = Unavailable("docker compose up", "exit 1", SAID)
+
+
+def test_a_command_that_fails_again_and_again_is_retried_less_often_logged_once_and_quoted() -> None:
+    instance = SimulatedInstance(faults={"up": [BROKEN] * 10_000})
+    assert booted(instance) == 1
+    assert instance.called.count("up") < 100, "900 s of tries, 30 s apart at most"
+    (waits,) = instance.steps("boot_waits")
+    assert (waits["call"], waits["code"], waits["output"]) == ("docker compose up", "exit 1", SAID)
+    (failed,) = instance.steps("boot_failed")
+    assert (failed["output"], record(instance).output) == (SAID, SAID)
+    assert re.search(r"docker compose up: exit 1 \(\d+ times in \d+ s\)$", record(instance).reason)
+
+
+def test_another_cause_is_logged_as_well() -> None:
+    other = Unavailable("docker compose up", "exit 1", "another cause")
+    instance = SimulatedInstance(faults={"up": [BROKEN, BROKEN, other, BROKEN]})
+    assert booted(instance) == 0
+    assert [step["output"] for step in instance.steps("boot_waits")] == [SAID, "another cause", SAID]
+    assert [step["times"] for step in instance.steps("boot_waited")] == [2]
+
+
+def test_the_record_of_a_running_boot_shows_what_it_retries() -> None:
+    instance = SimulatedInstance(faults={"up": [BROKEN] * 10_000})
+    with pytest.raises(TimeoutError):
+        instance.run(boot(instance.ports(), SETTINGS, Paths()), 60)
+    assert (record(instance).state, record(instance).phase) == ("running", "start")
+    assert (record(instance).reason, record(instance).output) == (str(BROKEN), SAID)
+
+
+def test_a_boot_that_succeeds_after_all_shows_no_cause() -> None:
+    instance = SimulatedInstance(faults={"up": [BROKEN]})
+    assert booted(instance) == 0
+    assert (record(instance).reason, record(instance).output) == ("", "")
+
+
+def test_a_task_that_hangs_after_failures_names_them() -> None:
+    instance = SimulatedInstance(faults={"up": [BROKEN] * 3})
+    instance.after(4, lambda: setattr(instance, "up_seconds", 5000.0))
+    assert booted(instance) == 1
+    assert re.match(r"start: not done in 900 s, and before that docker compose up: exit 1 \(", record(instance).reason)
+    assert record(instance).output == SAID
+
+
+def test_an_instance_that_terminates_during_a_long_pause_is_left_alone() -> None:
+    instance = SimulatedInstance(faults={"up": [BROKEN] * 10_000})
+    instance.after(300, instance.terminate)
+    began = instance.now
+    assert booted(instance) == 0
+    assert record(instance).state == "withdrawn"
+    assert instance.now - began < 303
+
+
+# --- the target state -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["InService", "Standby", None])
+def test_a_worker_is_started_in_service_in_standby_and_outside_a_group(target: str | None) -> None:
+    instance = SimulatedInstance(target=target)
+    assert booted(instance) == 0
+    assert instance.container.starts == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated", "ReplacingRootVolume", "RootVolumeReplaced", "Detached"],
+)
+def test_in_any_other_state_boot_waits_for_service_however_long_that_takes(target: str) -> None:
+    instance = SimulatedInstance(target=target)
+    procedure = boot(instance.ports(), SETTINGS, Paths())
+    with pytest.raises(TimeoutError):
+        instance.run(procedure, 5000)
+    assert (instance.container.starts, instance.host.files, record(instance).phase) == (0, {}, "service")
+    assert "secret" not in instance.called
+    instance.host.target = "InService"
+    assert instance.run(procedure, 100) == 0
+    assert (instance.container.starts, record(instance).state) == (1, "completed")
+
+
+@pytest.mark.parametrize("target", ["Terminated", "Warmed:Terminated"])
+def test_an_instance_that_terminates_out_of_a_warm_pool_is_left_alone(target: str) -> None:
+    instance = SimulatedInstance(target="Warmed:Running")
+    instance.after(60, lambda: setattr(instance.host, "target", target))
+    assert booted(instance) == 0
+    assert (instance.container.starts, record(instance).state) == (0, "withdrawn")
+
+
+def test_an_instance_enters_a_warm_pool_although_there_is_a_launch_hook() -> None:
+    """The action may begin a moment after the state is seen."""
+    instance = SimulatedInstance(target="Warmed:Stopped", settings=WITH_LAUNCH_HOOK)
+    instance.after(5, lambda: instance.hooks.update({LAUNCH_HOOK: float("inf")}))
+    with pytest.raises(TimeoutError):
+        instance.run(boot(instance.ports(), WITH_LAUNCH_HOOK, Paths()), 100)
+    assert instance.completions == [(LAUNCH_HOOK, "CONTINUE")]
 
 
 def test_an_incomplete_secret_fails_the_boot_by_name_and_leaves_no_file() -> None:
@@ -167,7 +305,7 @@ def test_an_incomplete_secret_fails_the_boot_by_name_and_leaves_no_file() -> Non
 
 
 def test_the_back_off_grows_with_each_failure_in_a_row_and_ends_with_a_success() -> None:
-    instance = SimulatedInstance(faults={"secret": [DENIED, DENIED, DENIED]})
+    instance = SimulatedInstance(faults={"secret": [MISSING, MISSING, MISSING]})
     waits = []
     for _ in range(3):
         began = instance.now
@@ -178,7 +316,7 @@ def test_the_back_off_grows_with_each_failure_in_a_row_and_ends_with_a_success()
     assert waits[2] > 3 * waits[0]
     assert booted(instance) == 0
     assert record(instance).failures == 3
-    instance.faults["secret"] = [DENIED]
+    instance.faults["secret"] = [MISSING]
     assert booted(instance) == 1
     assert record(instance).failures == 1
 
@@ -188,7 +326,7 @@ def test_the_back_off_has_a_ceiling() -> None:
 
 
 def test_a_failed_boot_does_not_report_an_instance_that_terminates() -> None:
-    instance = SimulatedInstance(faults={"secret": [DENIED]})
+    instance = SimulatedInstance(faults={"secret": [MISSING]})
     instance.after(30, instance.terminate)
     assert booted(instance) == 0
     assert (instance.unhealthy, record(instance).state) == (0, "withdrawn")
@@ -210,7 +348,7 @@ def test_a_worker_that_never_answers_is_not_registered() -> None:
 
 
 def test_a_report_is_repeated_until_it_succeeds() -> None:
-    instance = SimulatedInstance(faults={"secret": [DENIED], "report_unhealthy": [DOWN] * 5})
+    instance = SimulatedInstance(faults={"secret": [MISSING], "report_unhealthy": [DOWN] * 5})
     assert booted(instance) == 1
     assert instance.unhealthy == 1
 
@@ -292,13 +430,13 @@ def test_a_completion_whose_answer_was_lost_counts() -> None:
 
 
 def test_a_failed_boot_abandons_its_launch_hook() -> None:
-    instance = SimulatedInstance(hooks=(LAUNCH_HOOK,), faults={"secret": [DENIED]})
+    instance = SimulatedInstance(hooks=(LAUNCH_HOOK,), faults={"secret": [MISSING]})
     assert booted(instance, WITH_LAUNCH_HOOK) == 1
     assert (instance.completions, instance.unhealthy) == ([(LAUNCH_HOOK, "ABANDON")], 0)
 
 
 def test_a_failed_boot_after_its_launch_hook_reports_the_instance_unhealthy() -> None:
-    instance = SimulatedInstance(faults={"secret": [DENIED]})
+    instance = SimulatedInstance(faults={"secret": [MISSING]})
     assert booted(instance, WITH_LAUNCH_HOOK) == 1
     assert instance.unhealthy == 1
 

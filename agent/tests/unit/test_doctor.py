@@ -200,6 +200,25 @@ def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(host: He
     assert not [request for request in host.aws.requests if request.startswith("SetInstanceHealth")]
 
 
+def test_a_boot_that_failed_in_a_command_quotes_it_the_last_line_first(host: HealthyHost) -> None:
+    said = "creating worker\nfailed to create task: cpu.max: invalid argument"
+    RunRecords(host.paths).write_boot(
+        BootRecord("failed", "start", "docker compose up: exit 1 (57 times in 880 s)", 1, 0.0, {}, output=said)
+    )
+    assert host.bad() == {
+        "boot": "failed in start: docker compose up: exit 1 (57 times in 880 s); last lines, the last one first: "
+        "failed to create task: cpu.max: invalid argument | creating worker"
+    }
+
+
+@pytest.mark.parametrize(("seconds", "bad"), [(30, False), (600, True)])
+def test_a_boot_that_retries_something_for_long_is_found(host: HealthyHost, seconds: float, bad: bool) -> None:
+    began = time.time() - seconds
+    RunRecords(host.paths).write_boot(BootRecord("running", "start", "docker compose up: exit 1", 0, began, {}))
+    found = host.bad().get("boot", "")
+    assert ("in start, retries docker compose up: exit 1" in found) == bad
+
+
 def test_a_key_missing_in_the_secret_is_named_without_any_value(host: HealthyHost) -> None:
     host.aws.secret = json.dumps({key: value for key, value in SECRET.items() if key != "DATABASE_URL"})
     bad = host.bad()

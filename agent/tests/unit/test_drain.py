@@ -534,9 +534,9 @@ def test_the_first_heartbeat_is_sent_at_once() -> None:
     assert followed(instance, 3).heartbeats[0] - began < 1
 
 
-def test_a_failed_heartbeat_is_repeated_every_second() -> None:
+def test_a_failed_heartbeat_is_repeated_in_time() -> None:
     instance = serving(job_seconds=600)
-    instance.faults["heartbeat"] = [BUSY] * 250
+    instance.faults["heartbeat"] = [BUSY] * 20
     terminated(instance, 610)
     assert (instance.completions, instance.timed_out) == (CONTINUED, [])
 

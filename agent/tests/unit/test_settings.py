@@ -37,6 +37,7 @@ def test_every_key_becomes_a_value() -> None:
         WORKER_COMPLETES_HOOK="true",
         LOG_GROUP="/a/b",
         WORKER_GUARD="required",
+        PROTECTION_LINGER_SECONDS="0",
     )
     assert parse(text) == Settings(
         region="eu-west-1",
@@ -57,6 +58,7 @@ def test_every_key_becomes_a_value() -> None:
         worker_completes_hook=True,
         log_group="/a/b",
         worker_guard="required",
+        protection_linger_seconds=0,
     )
 
 
@@ -89,9 +91,9 @@ def test_an_empty_value_of_another_key_is_refused(key: str) -> None:
     [
         ("COLOUR=red", "COLOUR is not a key"),
         ("REGION=us-east-1", "REGION is given twice"),
-        ("no equals sign", "Line 20"),
-        ("lower=case", "Line 20"),
-        (" LOG_GROUP=x", "Line 20"),
+        ("no equals sign", "Line 21"),
+        ("lower=case", "Line 21"),
+        (" LOG_GROUP=x", "Line 21"),
     ],
 )
 def test_an_invalid_line_is_refused(line: str, expected: str) -> None:

@@ -141,6 +141,7 @@ RANGES = {
     "fleet_repository_keep_images": (1, 1000, "images"),
     "fleet_drain_limit_seconds": (30, GLOBAL_TIMEOUT_SECONDS, "s"),
     "fleet_spot_limit_seconds": (10, 118, "s"),
+    "fleet_protection_linger_seconds": (0, 3600, "s"),
     "fleet_stop_grace_seconds": (1, 600, "s"),
     "fleet_boot_timeout_seconds": (60, 7200, "s"),
     "fleet_maintenance_min_healthy_percent": (0, 100, "%"),
