@@ -104,7 +104,8 @@ image-check: .venv/ready ## format and validity of the image template
 docs: .venv/ready-dev ## write the generated docs: options, role READMEs, checks
 	@python -m tools.docs
 
-bench: .venv/ready-dev ## calls, writes and times against boto3, aws-cli, the runbook's script and a shell script that bakes
+bench: .venv/ready-dev ## calls, writes and times against boto3, aws-cli, the runbook's script and a shell script that bakes; API calls of a fleet
 	@python -m bench
+	@python -m bench.shared_bucket
 	@python -m bench.boot
 	@python -m bench.image
