@@ -230,7 +230,11 @@ def _token(view: View, request: Request, tokens: Tokens, now: float) -> Response
 
 
 def _found(view: View, path: str) -> bytes | None:
-    """A leaf's content, or a directory as lines; None if there is nothing."""
+    """A leaf's content, or a directory as lines; None if there is nothing.
+
+    Slashes at the end or twice in a row change nothing, at a leaf neither (seen on EC2: github.com/boto/boto/pull/1900,
+    github.com/ex-aws/ex_aws/pull/496).
+    """
     version, _, rest = path.lstrip("/").partition("/")
     if not version:
         return "\n".join(VERSIONS).encode()
@@ -239,12 +243,11 @@ def _found(view: View, path: str) -> bytes | None:
     node: Any = _tree(view)
     if not rest:  # the one directory that EC2 lists without slashes
         return "\n".join(node).encode()
-    names = rest.split("/")
-    for name in names if names[-1] else names[:-1]:
+    for name in filter(None, rest.split("/")):
         node = node.get(name) if isinstance(node, dict) else None
     if isinstance(node, dict):
         return "\n".join(_entry(name, part) for name, part in node.items()).encode()
-    if node is None or not names[-1]:
+    if node is None:
         return None
     return node if isinstance(node, bytes) else str(node).encode()
 

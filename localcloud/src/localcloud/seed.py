@@ -140,13 +140,6 @@ KEY_PAIRS = {
     "valet-worker": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKKp2kZAE0zYxmIH77rwNoZDnP54eqP3X3woqWHwozcG valet-worker"
 }
 
-#: AWS's own managed policies that can be attached here.
-MANAGED_POLICIES = (
-    "AmazonSSMManagedInstanceCore",
-    "AmazonEC2ContainerRegistryReadOnly",
-    "CloudWatchAgentServerPolicy",
-)
-
 #: The IAM user of callers with any other credentials than those that IAM and STS have issued here.
 OPERATOR, OPERATOR_ID = "localcloud", "AIDA010CA1C10D0000001"
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import UTC, timedelta
 from typing import Any
 
+from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import utcnow
 from moto.kms import urls as kms_urls
+from moto.kms.exceptions import NotFoundException
 from moto.kms.models import Grant, KmsBackend
+from moto.kms.responses import KmsResponse
 from moto.logs import urls as logs_urls
 from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import LogsBackend
@@ -28,10 +32,45 @@ RETENTION_DAYS = frozenset(
 )
 
 
+class KmsActions(KmsResponse):
+    """KMS's actions; each takes a key's id or ARN (moto: some)."""
+
+    #: Answers that name the key by its ARN, however the call did (API, each operation's "Response Elements").
+    SHOW_ARN = frozenset({"CancelKeyDeletion", "GenerateMac", "ScheduleKeyDeletion", "Sign", "Verify", "VerifyMac"})
+
+    def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        value = super()._get_param(param_name, if_none)
+        if param_name not in ("KeyId", "TargetKeyId", "DestinationKeyId") or ":key/" not in str(value):
+            return value
+        owner, _, id = value.partition(":key/")
+        if not owner.endswith(f":{self.region}:{self.current_account}"):
+            raise NotFoundException(f"Key '{value}' does not exist")
+        return id
+
+    def call_action(self) -> TYPE_RESPONSE:
+        """Answer the call."""
+        status, headers, body = super().call_action()
+        if status == 200 and self._get_action() in self.SHOW_ARN:
+            answer = json.loads(body)
+            answer["KeyId"] = self.kms_backend.keys[self.kms_backend.any_id_to_key_id(answer["KeyId"])].arn
+            body = json.dumps(answer)
+        return status, headers, body
+
+
 class Kms(KmsBackend):
     """KMS."""
 
     _url_module = kms_urls
+
+    def _generate_default_keys(self, alias_name: str) -> str | None:
+        """A service's own key, made at first use (UG, "AWS managed keys")."""
+        id = super()._generate_default_keys(alias_name)
+        if id is not None:
+            service = alias_name.removeprefix("alias/aws/")
+            key = self.keys[id]
+            key.key_manager = "AWS"
+            key.description = f"Default key that protects my {service.upper()} data when no other key is defined"
+        return id
 
     def list_grants(self, key_id: str, grant_id: str) -> list[Grant]:
         """ListGrants; moto fails on an unknown key."""
@@ -60,10 +99,36 @@ class Logs(LogsBackend):
         return super().list_tags_for_resource(resource_arn)
 
 
+class Secret(FakeSecret):
+    """A secret that shows the day when it was last read; one that never was does not (API, DescribeSecret)."""
+
+    last_accessed: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As DescribeSecret and ListSecrets show it."""
+        return {**super().to_dict(), "LastAccessedDate": self.last_accessed}
+
+
 class SecretsManager(SecretsManagerBackend):
     """Secrets Manager."""
 
     _url_module = secretsmanager_urls
+
+    def get_secret_value(self, secret_id: str, version_id: str, version_stage: str) -> dict[str, Any]:
+        """GetSecretValue; the day of it is shown later (API, DescribeSecret, ListSecretVersionIds)."""
+        answer = super().get_secret_value(secret_id, version_id, version_stage)
+        secret: Any = self.secrets[secret_id]
+        today = utcnow().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC).timestamp()
+        secret.last_accessed = secret.versions[answer["VersionId"]]["last_accessed"] = today
+        return answer
+
+    def list_secret_version_ids(self, secret_id: str) -> str:
+        """ListSecretVersionIds; moto shows the time of this very call."""
+        answer = json.loads(super().list_secret_version_ids(secret_id))
+        for row in answer["Versions"]:
+            version = self.secrets[secret_id].versions[row["VersionId"]]
+            row |= {"CreatedDate": version["createdate"], "LastAccessedDate": version.get("last_accessed")}
+        return json.dumps(answer)
 
     def _check_with_existing_secrets_and_versions(
         self,

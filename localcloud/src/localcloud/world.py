@@ -17,12 +17,15 @@ from functools import cache, partial
 from typing import Any
 
 import moto.core.responses
+import moto.iam.models
+import moto.secretsmanager.models
 from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
 from moto.iam import urls as iam_urls
 from moto.iam.models import iam_backends
+from moto.kms import urls as kms_urls
 from moto.kms.models import kms_backends
 from moto.logs.models import logs_backends
 from moto.secretsmanager.models import secretsmanager_backends
@@ -35,7 +38,7 @@ from localcloud.autoscaling.service import AutoScaling
 from localcloud.clock import Clock
 from localcloud.ec2 import metadata
 from localcloud.ec2.service import Ec2, Ec2Backend
-from localcloud.iam.service import Iam, IamBackend
+from localcloud.iam.service import Iam, IamBackend, PolicyValidator
 from localcloud.instances import Cause, Host
 from localcloud.instances.simulated import SimulatedHost
 from localcloud.machines import Machines
@@ -55,6 +58,9 @@ def install() -> None:
     autoscaling_urls.url_paths = {"{0}/$": AutoScaling.dispatch}
     ec2_urls.url_paths = {"{0}/": Ec2.dispatch}
     iam_urls.url_paths = {"{0}/$": Iam.dispatch}
+    kms_urls.url_paths = {"{0}/$": services.KmsActions.dispatch}
+    vars(moto.secretsmanager.models)["FakeSecret"] = services.Secret
+    vars(moto.iam.models)["IAMPolicyDocumentValidator"] = PolicyValidator
     vars(moto.core.responses)["XFormedAttributePicker"] = Picker
     keep_apart()
 

@@ -187,14 +187,22 @@ def test_metadata_has_ec2s_paths_and_values(path: str, text: str) -> None:
         "/latest/meta-data/tags/instance/",
         "/latest/meta-data/tags/instance/Name",
         "/latest/meta-data/nothing",
-        "/latest/meta-data/instance-id/",
         "/latest/meta-data/instance-id/more",
-        "/latest/meta-data//",
+        "/latest/meta-data/more/",
         "/yesterday/meta-data/",
     ],
 )
 def test_an_unknown_path_is_not_found(path: str) -> None:
     assert get(path).status == 404
+
+
+@pytest.mark.parametrize("path", ["instance-id/", "/instance-id", "placement//region", "user-data"])
+def test_a_slash_too_many_changes_nothing(path: str) -> None:
+    """Seen on EC2: github.com/boto/boto/pull/1900 (a table of URLs), github.com/ex-aws/ex_aws/pull/496."""
+    root = "/latest/" if path == "user-data" else "/latest/meta-data/"
+    exact = root + path.strip("/").replace("//", "/")
+    assert get(root + path).body == get(exact).body == get(f"{exact}/").body
+    assert get(exact).status == 200
 
 
 def test_directories_are_listed_as_ec2_lists_them() -> None:

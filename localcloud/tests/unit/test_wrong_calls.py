@@ -305,7 +305,6 @@ TABLE = [
         "RollbackInstanceRefresh", FLEET, "IrreversibleInstanceRefresh", "desired configuration was not found", STARTED
     ),
     invalid("DescribeInstanceRefreshes", MISSING, "AutoScalingGroup name not found"),
-    invalid("DescribeInstanceRefreshes", {**FLEET, "InstanceRefreshIds": ["missing"]}, "not found"),
     invalid("DescribeScalingActivities", MISSING, "AutoScalingGroup name not found"),
     invalid(
         "DescribeScalingActivities",

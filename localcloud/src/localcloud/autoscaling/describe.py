@@ -28,9 +28,9 @@ def _moment(at: float | None) -> datetime | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
 
 
-def template(of: fleet.Template) -> dict[str, str]:
-    """A LaunchTemplateSpecification."""
-    return {"LaunchTemplateId": of.id, "LaunchTemplateName": of.name, "Version": of.version}
+def template(of: fleet.Template) -> dict[str, str | None]:
+    """A LaunchTemplateSpecification; a version that was not given is not shown."""
+    return {"LaunchTemplateId": of.id, "LaunchTemplateName": of.name, "Version": of.version or None}
 
 
 def health(of: fleet.Instance) -> str:
@@ -109,6 +109,12 @@ def group(record: GroupRecord) -> dict[str, Any]:
         "DeletionProtection": settings.deletion_protection,
         "InstanceLifecyclePolicy": retention if settings.terminate_hook_abandon else None,
         "TrafficSources": [],
+        "AvailabilityZoneDistribution": {"CapacityDistributionStrategy": "balanced-best-effort"},
+        "AvailabilityZoneImpairmentPolicy": {
+            "ZonalShiftEnabled": False,
+            "ImpairedZoneHealthCheckBehavior": "IgnoreUnhealthy",
+        },
+        "CapacityReservationSpecification": {"CapacityReservationPreference": "default"},
     }
 
 

@@ -272,8 +272,8 @@ class Groups(BaseBackend):
                 follow(instance_id, state)
 
     def resolve(self, template: fleet.Template) -> fleet.Template:
-        """The template with the number of its version (``$Latest``, ``$Default``) now."""
-        version = self.ec2.get_launch_template(template.id).get_version(template.version)
+        """The template with the number of its version (``$Latest``; the default one where none is given) now."""
+        version = self.ec2.get_launch_template(template.id).get_version(template.version or "$Default")
         return replace(template, version=str(version.number))
 
     def _launch(self, record: GroupRecord, launch: fleet.Launch) -> list[fleet.Effect]:

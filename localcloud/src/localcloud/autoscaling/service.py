@@ -48,6 +48,19 @@ UNDERSTOOD = {
     "TerminationPolicies",
     "VPCZoneIdentifier",
 }
+#: What is not modelled, with the values that mean AWS's default: clients that read a group and write it back send them
+#: (API, CreateAutoScalingGroup; an absent shift of zones makes its health check behaviour meaningless).
+DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "AvailabilityZoneDistribution": ({"CapacityDistributionStrategy": "balanced-best-effort"},),
+    "AvailabilityZoneImpairmentPolicy": (
+        {"ZonalShiftEnabled": False},
+        {"ZonalShiftEnabled": False, "ImpairedZoneHealthCheckBehavior": "IgnoreUnhealthy"},
+    ),
+    "CapacityReservationSpecification": ({"CapacityReservationPreference": "default"},),
+    "Context": ("",),
+    "DesiredCapacityType": ("units",),
+    "SkipZonalShiftValidation": (False,),
+}
 #: What EnableMetricsCollection knows (API, EnableMetricsCollection); none named means all.
 METRICS = frozenset(
     [f"Group{name}" for name in ("MinSize", "MaxSize", "DesiredCapacity")]
@@ -125,6 +138,8 @@ class AutoScaling(BaseResponse):
     def update_auto_scaling_group(self) -> ActionResult:
         """UpdateAutoScalingGroup: what is not named stays."""
         self._refuse_unknown_parameters()
+        if self._get_param("AutoScalingGroupName") not in self.groups.records:
+            raise fleet.invalid("AutoScalingGroup name not found - null")
         record = self._record()
         settings = self._with_options(record.group.settings)
         if self._get_param("LaunchTemplate"):
@@ -437,11 +452,9 @@ class AutoScaling(BaseResponse):
         return ActionResult({"InstanceRefreshId": self._record().group.roll_back_refresh(self.groups.now()).id})
 
     def describe_instance_refreshes(self) -> ActionResult:
-        """DescribeInstanceRefreshes, newest first, paged; an unknown id is refused."""
+        """DescribeInstanceRefreshes, newest first, paged; unknown ids are left out."""
         record, ids = self._record(), self._get_param("InstanceRefreshIds", [])
         found = [refresh for id, refresh in reversed(record.group.refreshes.items()) if not ids or id in ids]
-        if unknown := sorted(set(ids) - set(record.group.refreshes)):
-            raise fleet.invalid(f"Instance refresh(es) not found: {', '.join(unknown)}")
         page, token = self._page(found, 50)
         return ActionResult(
             {"InstanceRefreshes": [describe.refresh(record, refresh) for refresh in page], "NextToken": token}
@@ -461,8 +474,12 @@ class AutoScaling(BaseResponse):
         return self.groups.by_name(tag.get("ResourceId"))
 
     def _refuse_unknown_parameters(self) -> None:
-        """Refuse what is not modelled."""
-        given = {key for key, value in self._get_params().items() if value not in (None, [], {})}
+        """Refuse what is not modelled; a value that means the default asks for nothing."""
+        given = {
+            key
+            for key, value in self._get_params().items()
+            if value not in (None, [], {}) and value not in DEFAULTS.get(key, ())
+        }
         if unknown := sorted(given - UNDERSTOOD):
             raise fleet.invalid(f"localcloud does not model {', '.join(unknown)} of Auto Scaling groups")
 
@@ -488,8 +505,7 @@ class AutoScaling(BaseResponse):
     def _template(self, *, required: bool) -> fleet.Template:
         """The launch template that the call names, checked as AWS checks it."""
         given = self._get_param("LaunchTemplate") or {}
-        name, id = given.get("LaunchTemplateName"), given.get("LaunchTemplateId")
-        if required and not name and not id:
+        if required and not given:
             raise fleet.invalid(
                 "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or "
                 "MixedInstancesPolicy parameter."
@@ -502,15 +518,17 @@ class AutoScaling(BaseResponse):
             raise fleet.invalid(
                 "Valid requests must contain either launchTemplateId or LaunchTemplateName, but not both"
             )
+        if not name and not id:
+            raise fleet.invalid("Valid requests must contain either launchTemplateId or LaunchTemplateName")
         ec2 = self.groups.ec2
         try:
             template = ec2.find_launch_template(name, id)
-            version = template.get_version(given.get("Version", "$Default"))
+            version = template.get_version(given.get("Version") or "$Default")
             if image_id := version.data.get("ImageId"):
                 ec2.image(image_id)
         except ServiceException as error:
             raise fleet.invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
-        return fleet.Template(template.id, template.name, str(given.get("Version", "$Default")))
+        return fleet.Template(template.id, template.name, str(given.get("Version") or ""))
 
     def _subnets(self) -> tuple[fleet.Subnet, ...]:
         """The subnets that the call names, or its zones' default subnets."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse
 from moto.ec2.exceptions import (
     EC2ClientError,
     InvalidLaunchTemplateNameAlreadyExistsError,
-    InvalidLaunchTemplateNameNotFoundWithNameError,
     InvalidLaunchTemplateVersionNotFound,
 )
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.launch_templates import LaunchTemplateBackend as MotoBackend
 from moto.ec2.utils import parse_user_data
 
+#: AWS's words where a call for versions names no template and not only ``$Latest`` and ``$Default`` (moto's tests that
+#: were verified on AWS).
+NAMELESS = re.sub(
+    r"'([^']*)'",
+    "\u2018\\1\u2019",  # typographic quotes
+    "To describe the launch template data for all your launch templates, for '--versions' specify '$Latest', "
+    "'$Default', or both, and omit '--launch-template-id', '--launch-template-name', and version numbers. To "
+    "describe the launch template data for a specific launch template, specify '--launch-template-id' or "
+    "'--launch-template-name', and for '--versions' specify one or more of the following values: '$Latest', "
+    "'$Default', or one or more version numbers.",
+)
+#: A template's name (EC2 API, CreateLaunchTemplate).
+NAME = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
 #: AWS's page size for DescribeLaunchTemplates and DescribeLaunchTemplateVersions, at most.
 PAGE = 200
 
@@ -98,8 +111,15 @@ class LaunchTemplateResponse(BaseResponse):
     def create_launch_template(self) -> ActionResult:
         """CreateLaunchTemplate: the tags belong to the template, not to its data."""
         self.error_on_dryrun()
+        name = self._get_param("LaunchTemplateName")
+        if not NAME.fullmatch(name or ""):
+            raise EC2ClientError(
+                "InvalidLaunchTemplateName.MalformedException",
+                "Launch template name must be between 3 and 128 characters, and may contain letters, numbers, and the "
+                "following characters: - ( ) . / _.",
+            )
         template = self.ec2_backend.create_launch_template(
-            self._get_param("LaunchTemplateName"),
+            name,
             self._get_param("VersionDescription"),
             self._data(),
             self._parse_tag_specification(),
@@ -162,7 +182,10 @@ class LaunchTemplateResponse(BaseResponse):
         names, ids = self._get_param("LaunchTemplateNames", []), self._get_param("LaunchTemplateIds", [])
         for name in names:
             if name not in self.ec2_backend.launch_template_name_to_ids:
-                raise InvalidLaunchTemplateNameNotFoundWithNameError(name)
+                raise EC2ClientError(
+                    "InvalidLaunchTemplateName.NotFoundException",
+                    "At least one of the launch templates specified in the request does not exist.",
+                )
         for id in ids:
             self.ec2_backend.get_launch_template(id)
         found = self.ec2_backend.describe_launch_templates(
@@ -185,10 +208,7 @@ class LaunchTemplateResponse(BaseResponse):
         elif requested and set(requested) <= {"$Latest", "$Default"}:
             found = [t.get_version(v) for t in self.ec2_backend.launch_templates.values() for v in requested]
         else:
-            raise EC2ClientError(
-                "MissingParameter" if not requested else "InvalidParameterValue",
-                "Specify a launch template, or $Latest, $Default or both to describe the versions of all of them",
-            )
+            raise EC2ClientError("InvalidParameterValue" if requested else "MissingParameter", NAMELESS)
         unique = list({(v.template.id, v.number): v for v in found}.values())
         page, token = self._page(unique)
         return ActionResult({"LaunchTemplateVersions": [self._described_version(v) for v in page], "NextToken": token})
@@ -196,9 +216,20 @@ class LaunchTemplateResponse(BaseResponse):
     def modify_launch_template(self) -> ActionResult:
         """ModifyLaunchTemplate: sets the default version (on the wire: SetDefaultVersion)."""
         self.error_on_dryrun()
+        if self._get_param("LaunchTemplateName") and self._get_param("LaunchTemplateId"):
+            raise EC2ClientError(
+                "InvalidParameterCombination",
+                "Either provide launch template ID or launch template name to modify the template.",
+            )
         template = self._template()
         if (requested := self._get_param("DefaultVersion")) is not None:
-            template.default_version_number = template.get_version(requested).number
+            try:
+                template.default_version_number = template.get_version(requested).number
+            except InvalidLaunchTemplateVersionNotFound as error:
+                raise EC2ClientError(
+                    "InvalidLaunchTemplateId.VersionNotFound",
+                    f"The launch template version {requested} is not found for the specified launch template.",
+                ) from error
         return ActionResult({"LaunchTemplate": self._described(template)})
 
     def _template(self) -> Template:

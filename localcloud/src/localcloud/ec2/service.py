@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
+from moto.core.serialize import return_if_not_empty
 from moto.core.types import Base64EncodedString
 from moto.core.utils import utcnow
 from moto.ec2 import urls
-from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError, InvalidInstanceIdError
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidAMIIdError,
+    InvalidInstanceIdError,
+    InvalidPermissionNotFoundError,
+)
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Reservation
 from moto.ec2.models.internet_gateways import InternetGateway
+from moto.ec2.models.key_pairs import KeyPair
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
@@ -33,6 +43,12 @@ from localcloud.ec2.launch_templates import LaunchTemplateBackend, LaunchTemplat
 TERMINATED_VISIBLE = timedelta(hours=1)
 #: The most instances that one DescribeInstances answers with.
 PAGE = 1000
+
+
+#: Names of protocols; others go by their numbers (EC2 API, IpPermission, IpProtocol).
+PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "all": "-1"}
+#: The protocols whose rules have ports (of ICMP: type and code).
+WITH_PORTS = frozenset({"icmp", "icmpv6", "tcp", "udp"})
 
 
 class Image(Ami):
@@ -155,6 +171,30 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
             if "Description" in given:
                 existing["Description"] = given["Description"]
 
+    def _iterate_security_rules(
+        self, ip_protocol: str, group_id: str, from_port: Any, to_port: Any, *others: Any, **options: Any
+    ) -> Iterator[SecurityGroupRule]:
+        """The rules of one permission. Only TCP, UDP and ICMP have ports: for another protocol number any are allowed.
+
+        (EC2 API, IpPermission; moto fails without ports.)
+        """
+        protocol = PROTOCOLS.get(str(ip_protocol).lower(), str(ip_protocol).lower())
+        ported = protocol in WITH_PORTS
+        if not ported and protocol != "-1" and not protocol.isdigit():
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Invalid value '{ip_protocol}' for IP protocol. Unknown protocol."
+            )
+        if protocol in ("tcp", "udp") and None in (from_port, to_port):
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.",
+            )
+        low, high = (str(-1 if port is None else port) for port in (from_port, to_port))
+        for rule in super()._iterate_security_rules(protocol, group_id, low, high, *others, **options):
+            if not ported:
+                rule.from_port = rule.to_port = None
+            yield rule
+
     def revoke_security_group_egress(
         self,
         group_name_or_id: str,
@@ -162,23 +202,55 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         from_port: str,
         to_port: str,
         ip_ranges: list[Any],
-        *others: Any,
-        **options: Any,
+        source_groups: list[dict[str, Any]] | None = None,
+        prefix_list_ids: list[dict[str, str]] | None = None,
+        security_rule_ids: list[str] | None = None,
+        vpc_id: str | None = None,
     ) -> None:
         """RevokeSecurityGroupEgress; moto overlooks IPv6 ranges in a VPC without IPv6 addresses of its own."""
-        six = {part["CidrIpv6"] for part in ip_ranges if "CidrIpv6" in part}
-        group = self.get_security_group_by_name_or_id(group_name_or_id)
-        if group and six:
-            ports = (None, None) if ip_protocol == "-1" else (int(from_port), int(to_port))
-            gone = [
-                r
-                for r in group.egress_rules
-                if (r.ip_protocol, r.from_port, r.to_port) == (ip_protocol, *ports) and r.cidr_ipv6 in six
-            ]
-            group.egress_rules = [r for r in group.egress_rules if r not in gone]
-        super().revoke_security_group_egress(
-            group_name_or_id, ip_protocol, from_port, to_port, ip_ranges, *others, **options
+        group = self.get_security_group_by_name_or_id(group_name_or_id, vpc_id)
+        if security_rule_ids or group is None:
+            super().revoke_security_group_egress(
+                group_name_or_id, ip_protocol, from_port, to_port, ip_ranges, None, None, security_rule_ids, vpc_id
+            )
+            return
+        sources = self._add_source_group(source_groups, vpc_id)
+        lists = prefix_list_ids or []
+        gone = list(
+            self._iterate_security_rules(ip_protocol, group.group_id, from_port, to_port, ip_ranges, sources, lists)
         )
+        if any(rule not in group.egress_rules for rule in gone):
+            raise InvalidPermissionNotFoundError
+        group.egress_rules = [rule for rule in group.egress_rules if rule not in gone]
+
+    def delete_vpc(self, vpc_id: str) -> VPC:
+        """DeleteVpc: with its default group, list and table, unless anything else is in it (EC2 API, DeleteVpc)."""
+        self.get_vpc(vpc_id)
+        inside: list[Any] = [
+            *(group for group in self.groups[vpc_id].values() if not group.is_default),
+            *(nic for nic in self.enis.values() if nic.subnet.vpc_id == vpc_id),
+            *(gateway for gateway in self.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc_id),
+            *(acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id and not acl.default),
+        ]
+        if inside:
+            raise EC2ClientError("DependencyViolation", f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+        groups = self.groups.pop(vpc_id)
+        try:
+            gone = super().delete_vpc(vpc_id)
+        except EC2ClientError:
+            self.groups[vpc_id] = groups
+            raise
+        self.groups.pop(vpc_id, None)
+        self.network_acls = {id: acl for id, acl in self.network_acls.items() if acl.vpc_id != vpc_id}
+        return gone
+
+    def create_key_pair(self, name: str, key_type: str, tags: dict[str, str]) -> KeyPair:
+        """CreateKeyPair."""
+        return _with_fingerprint(super().create_key_pair(name, key_type, tags))
+
+    def import_key_pair(self, key_name: str, public_key_material: bytes, tags: dict[str, str]) -> KeyPair:
+        """ImportKeyPair."""
+        return _with_fingerprint(super().import_key_pair(key_name, public_key_material, tags))
 
     def _load_amis(self) -> None:
         """None of moto's thousands of images: it asks too early for ours, which come with the network."""
@@ -258,6 +330,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         )
         self._choose_subnet(kwargs)
         _complete_primary_interface(kwargs)
+        self._default_group(kwargs, security_group_names)
         if getattr(image, "imds_support", None):  # what AL2023's own images bring along (UG, "Configure the AMI")
             kwargs["metadata_options"] = {"HttpTokens": "required", "HttpPutResponseHopLimit": 2} | (
                 kwargs.get("metadata_options") or {}
@@ -298,6 +371,16 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         if not defaults:
             raise EC2ClientError("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
         kwargs["subnet_id"] = min(defaults, key=lambda subnet: str(subnet.availability_zone)).id
+
+    def _default_group(self, kwargs: dict[str, Any], names: list[str]) -> None:
+        """Where nothing names a security group, the VPC's default one (EC2 API, RunInstances, SecurityGroupId)."""
+        primary = kwargs["nics"][0]
+        data = self._get_template_from_args(kwargs["launch_template"]).data if kwargs.get("launch_template") else {}
+        named = kwargs.get("security_group_ids") or names or data.get("SecurityGroupIds") or data.get("SecurityGroups")
+        if named or primary.get("NetworkInterfaceId") or not primary.get("SubnetId"):
+            return
+        vpc_id = self.get_subnet(primary["SubnetId"]).vpc_id
+        kwargs["security_group_ids"] = [group.id for group in self.groups[vpc_id].values() if group.is_default]
 
     def image(self, image_id: str) -> Ami:
         """The image, unless it is unknown or deregistered."""
@@ -388,6 +471,17 @@ def _new(kind: Any, *arguments: Any, **options: Any) -> Any:
     return kind(*arguments, **options)
 
 
+def _with_fingerprint(pair: KeyPair) -> KeyPair:
+    """The key pair; the fingerprint of an ED25519 key is the SHA-256 of its OpenSSH form in base64, padded.
+
+    (EC2 API, KeyPairInfo; seen on AWS: github.com/mulgadc/spinifex/pull/571.)
+    """
+    if pair.key_type == "ed25519":
+        blob = base64.b64decode(pair.public_key.split()[1])
+        pair.key_fingerprint = base64.b64encode(hashlib.sha256(blob).digest()).decode()
+    return pair
+
+
 def _fill_from_template(kwargs: dict[str, Any], data: dict[str, Any]) -> None:
     """Complete moto's keyword arguments of RunInstances with what moto itself does not take from a launch template."""
     if not kwargs.get("block_device_mappings"):
@@ -436,6 +530,30 @@ def _complete_primary_interface(kwargs: dict[str, Any]) -> None:
 
 class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EC2Response):
     """EC2's actions."""
+
+    #: What is described without tags has no list of them (boto3: ``instance.tags`` is None, and so on).
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {
+        **EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER,
+    } | {
+        f"Result.{kind}.Tags": return_if_not_empty
+        for kind in (
+            *("Images.Image", "Reservations.Reservation.Instances.Instance", "SecurityGroups.SecurityGroup"),
+            *("LaunchTemplate", "LaunchTemplates.LaunchTemplate", "Subnets.Subnet", "Volumes.Volume", "Vpcs.Vpc"),
+        )
+    }
+
+    def authorize_security_group_ingress(self) -> ActionResult:
+        """AuthorizeSecurityGroupIngress, with all of the new rules (moto shows the last permission's)."""
+        return self._authorized(self.ec2_backend.authorize_security_group_ingress)
+
+    def authorize_security_group_egress(self) -> ActionResult:
+        """AuthorizeSecurityGroupEgress; likewise."""
+        return self._authorized(self.ec2_backend.authorize_security_group_egress)
+
+    def _authorized(self, add: Callable[..., tuple[list[SecurityGroupRule], Any]]) -> ActionResult:
+        self.error_on_dryrun()
+        rules = [rule for permission in self._process_rules_from_querystring() for rule in add(**permission)[0]]
+        return ActionResult({"Return": True, "SecurityGroupRules": rules})
 
     def update_security_group_rule_descriptions_ingress(self) -> ActionResult:
         """UpdateSecurityGroupRuleDescriptionsIngress; moto leaves the answer empty."""

@@ -1,17 +1,22 @@
-"""IAM: moto's, with those of AWS's managed policies that a worker fleet attaches."""
+"""IAM: moto's, with all of AWS's managed policies, each made when a call first names it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, cast
 
+from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, EmptyResult
+from moto.core.serialize import never_return, return_if_not_empty
 from moto.iam import urls
 from moto.iam.aws_managed_policies import aws_managed_policies_data
-from moto.iam.exceptions import DeleteConflictException, InvalidInput, NotFoundException
+from moto.iam.exceptions import DeleteConflictException, InvalidInput, MalformedPolicyDocument, NotFoundException
 from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from moto.iam.responses import IamResponse
+from moto.iam.utils import generate_access_key_id_from_account_id
 
 from localcloud import seed
 from localcloud.iam import simulation
@@ -20,14 +25,60 @@ from localcloud.iam.principals import policies_of, principal_keys
 
 
 @cache
-def _documents() -> dict[str, dict[str, Any]]:
-    """The seeded policies out of moto's thousand, read once."""
-    everything = json.loads(aws_managed_policies_data)
-    return {name: everything[name] for name in seed.MANAGED_POLICIES}
+def _aws_policies() -> dict[str, dict[str, Any]]:
+    """AWS's managed policies by path and name, as moto has recorded them (1,582 in moto 5.2.5)."""
+    return {
+        f"{data['Path']}{name}": {**data, "Name": name} for name, data in json.loads(aws_managed_policies_data).items()
+    }
 
 
 class Iam(IamResponse):
     """IAM's actions, with those that moto lacks: what deleting a user needs, and a user's permissions boundary."""
+
+    #: Lists leave out what their pages say (API, ListUsers, ListInstanceProfiles), others what is empty.
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {
+        **IamResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER,
+        "ListUsersResponse.Users.User.PermissionsBoundary": never_return,
+        "InstanceProfiles.InstanceProfile.Tags": never_return,
+        "Response.InstanceProfile.Tags": return_if_not_empty,
+    }
+
+    def call_action(self) -> TYPE_RESPONSE:
+        """Answer the call, with those of AWS's managed policies that it names."""
+        for name in ("PolicyArn", "PermissionsBoundary"):
+            cast(IamBackend, self.backend).recall(self._get_param(name))
+        return super().call_action()
+
+    def list_policies(self) -> ActionResult:
+        """ListPolicies; AWS's own come along unless only the account's are asked for."""
+        if self._get_param("Scope") != "Local" and not self._get_param("OnlyAttached"):
+            for path in _aws_policies():
+                cast(IamBackend, self.backend).recall(f"arn:{self.partition}:iam::aws:policy{path}")
+        return super().list_policies()
+
+    def update_role(self) -> ActionResult:
+        """UpdateRole: what is not named stays (API, UpdateRole; moto resets it)."""
+        role = self.backend.get_role(self._get_param("RoleName"))
+        role.description = self._get_param("Description", role.description)
+        role.max_session_duration = self._get_param("MaxSessionDuration", role.max_session_duration)
+        return EmptyResult()
+
+    def list_instance_profiles(self) -> ActionResult:
+        """ListInstanceProfiles by path; without tags, as its page says."""
+        return ActionResult({"InstanceProfiles": self._at_path(self.backend.get_instance_profiles())})
+
+    def list_groups(self) -> ActionResult:
+        """ListGroups by path."""
+        return ActionResult({"Groups": self._at_path(self.backend.list_groups())})
+
+    def list_entities_for_policy(self) -> ActionResult:
+        """ListEntitiesForPolicy by path; moto overlooks that of groups."""
+        result = cast(dict[str, Any], super().list_entities_for_policy().result)
+        return ActionResult({**result, "PolicyGroups": self._at_path(result["PolicyGroups"])})
+
+    def _at_path(self, entities: Iterable[Any]) -> list[Any]:
+        prefix = self._get_param("PathPrefix", "/")
+        return [entity for entity in entities if entity.path.startswith(prefix)]
 
     def create_user(self) -> ActionResult:
         """CreateUser; moto drops the permissions boundary."""
@@ -102,6 +153,13 @@ class Iam(IamResponse):
         return ActionResult({"EvaluationResults": results[start : start + most], "IsTruncated": bool(left), **left})
 
 
+class PolicyValidator(IAMPolicyDocumentValidator):
+    """moto's check of a document; an inline one may be of 2008, or not say (UG, reference_policies_elements)."""
+
+    def _validate_version(self) -> None:
+        """Any that the grammar knows."""
+
+
 class IamBackend(IAMBackend):
     """IAM of one account."""
 
@@ -151,7 +209,57 @@ class IamBackend(IAMBackend):
             raise NotFoundException(f"Scope ARN: {arn} does not exist or is not attachable.")
 
     def _init_aws_policies(self) -> list[ManagedPolicy]:
-        return [
-            AWSManagedPolicy.from_data(name, self.account_id, self.region_name, data)
-            for name, data in _documents().items()
-        ]
+        """None yet: see ``recall``."""
+        return []
+
+    def recall(self, arn: str | None) -> None:
+        """Make one of AWS's managed policies, if that is what the ARN names."""
+        path = str(arn).removeprefix(f"arn:{self.partition}:iam::aws:policy")
+        if arn and arn not in self.managed_policies and path in _aws_policies():
+            data = _aws_policies()[path]
+            policy = AWSManagedPolicy.from_data(data["Name"], self.account_id, self.region_name, data)
+            policy.id = self._new_id("ANPA")
+            self.managed_policies[arn] = policy
+            self.aws_managed_policies.append(policy)
+
+    # Ids have a prefix for their kind (UG, "IAM identifiers", unique ids); moto's do not.
+
+    def create_user(self, *arguments: Any, **options: Any) -> Any:
+        """CreateUser."""
+        return self._identified(super().create_user(*arguments, **options), "AIDA")
+
+    def create_group(self, *arguments: Any, **options: Any) -> Any:
+        """CreateGroup."""
+        return self._identified(super().create_group(*arguments, **options), "AGPA")
+
+    def create_policy(
+        self, description: str, path: str, policy_document: str, policy_name: str, tags: list[dict[str, str]]
+    ) -> Any:
+        """CreatePolicy; a managed policy has to be of 2012 (AWS's message)."""
+        _check_version(policy_document)
+        return self._identified(super().create_policy(description, path, policy_document, policy_name, tags), "ANPA")
+
+    def create_policy_version(self, policy_arn: str, policy_document: str, set_as_default: bool) -> Any:
+        """CreatePolicyVersion; likewise."""
+        _check_version(policy_document)
+        return super().create_policy_version(policy_arn, policy_document, set_as_default)
+
+    def create_instance_profile(self, *arguments: Any, **options: Any) -> Any:
+        """CreateInstanceProfile."""
+        return self._identified(super().create_instance_profile(*arguments, **options), "AIPA")
+
+    def _identified(self, entity: Any, prefix: str) -> Any:
+        entity.id = self._new_id(prefix)
+        return entity
+
+    def _new_id(self, prefix: str) -> str:
+        return generate_access_key_id_from_account_id(self.account_id, prefix, 21)
+
+
+def _check_version(document: str) -> None:
+    try:
+        current = json.loads(document).get("Version") == "2012-10-17"
+    except (ValueError, AttributeError):  # no JSON, or no object: the validator's words
+        return
+    if not current:
+        raise MalformedPolicyDocument("Policy document must be version 2012-10-17 or greater.")

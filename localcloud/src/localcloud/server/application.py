@@ -35,6 +35,13 @@ from localcloud.world import World
 
 HOST = "127.0.0.1"
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d+/([^/]+)/([^/]+)/aws4_request")
+#: Paths that moto's server answers and localcloud does not: moto's controls, which know no world, and its stand-in for
+#: an instance's metadata.
+MOTOS_OWN = ("/moto-api", "/latest/meta-data", "/latest/api")
+#: The services that neither take forms nor answer in JSON.
+XML_SERVICES = re.compile(r"/(s3|s3express|route53|cloudfront)/aws4_request")
+#: What Flask answers where moto has no route for an operation.
+NO_ROUTE = b"The requested URL was not found on the server"
 
 log = logging.getLogger(__name__)
 StartResponse = Callable[..., Any]
@@ -62,7 +69,7 @@ class Application:
         self.trace = Trace(trace)
         self.started = time.time()
         self.calls = 0
-        self._moto = DomainDispatcherApplication(_service_app)
+        self._moto = Dispatcher(_service_app)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -70,6 +77,11 @@ class Application:
             return self._page(environ, start_response)
         if environ.get("PATH_INFO", "").startswith("/localcloud/"):
             return self._control(environ, start_response)
+        if (path := environ.get("PATH_INFO", "")).startswith(MOTOS_OWN):
+            message = (
+                f"localcloud has no {path}: its controls are POST /localcloud/reset and others; an instance's metadata"
+            )
+            return _json(start_response, "404 Not Found", {"error": f"{message} is at that instance's own address"})
         return self._call(environ, start_response)
 
     def _call(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -115,7 +127,12 @@ class Application:
                     return _failure(remember, environ, *refusal)
                 if refusal := self.guard.check(_request(environ, body)):
                     return _failure(remember, environ, *refusal)
-                return b"".join(self._moto(environ, remember))
+                answer: list[Any] = []
+                content = b"".join(self._moto(environ, lambda *head: answer.append(head)))
+                if answer[0][0].startswith("404") and NO_ROUTE in content:
+                    raise NotImplementedError
+                remember(*answer[0])
+                return content
             except NotImplementedError:
                 what = read_call(_request(environ, body))
                 message = f"localcloud does not model {what.action} of {what.service}"
@@ -243,7 +260,9 @@ def _service_app(service: str) -> Any:
 
 def _failure(start_response: StartResponse, environ: dict[str, Any], status: str, code: str, message: str) -> bytes:
     """An error that is not moto's, in the caller's protocol."""
-    json_ = "json" in environ.get("CONTENT_TYPE", "")
+    sent = environ.get("CONTENT_TYPE", "")
+    rest = "form" not in sent and not XML_SERVICES.search(environ.get("HTTP_AUTHORIZATION", ""))
+    json_ = "json" in sent or rest
     start_response(status, [("Content-Type", "application/json" if json_ else "text/xml"), ("x-amzn-ErrorType", code)])
     if json_:
         return json.dumps({"__type": code, "message": message}).encode()
@@ -267,6 +286,17 @@ def _error_code(body: bytes, headers: dict[str, str]) -> str:
     found = re.search(r"<Code>([^<]+)</Code>", text) or re.search(r'"__type":\s*"(?:[^"#]*#)?([^"]+)"', text)
     named = headers.get("x-amzn-ErrorType") or headers.get("X-Amzn-ErrorType")
     return found.group(1) if found else named or "Unknown"
+
+
+class Dispatcher(DomainDispatcherApplication):
+    """moto's choice of a service; one that it does not know is not modelled."""
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The service behind a host name."""
+        found = super().get_backend_for_host(host)
+        if found is None and host is not None:
+            raise NotImplementedError(host)
+        return found
 
 
 class Handler(MotoRequestHandler):
