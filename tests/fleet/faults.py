@@ -97,6 +97,11 @@ def first_row(**values: Any) -> Inputs:
     return rows(lambda there: (replace(there[0], **values), *there[1:]))
 
 
+def without_jobs(there: Registry) -> Registry:
+    """Workers that have had no job yet."""
+    return replace(there, rows=tuple(replace(row, jobs_completed=0, jobs_failed=0) for row in there.rows))
+
+
 def registry(change: Callable[[Registry], Registry]) -> Inputs:
     """With another registry."""
     return Inputs({}, registry=change)
@@ -714,7 +719,7 @@ def _instances() -> Iterator[Fault]:
     )
     yield Fault("an instance is retained: its agent abandoned the hook", "instances-retained", retained, playbook=True)
     yield Fault("a busy worker is not protected", "instances-shielded", inputs=first_row(job_id=JOB))
-    yield Fault("an idle worker is protected", "instances-idle-shielded", protect)
+    yield Fault("an idle worker is protected", "instances-idle-shielded", protect, registry(without_jobs))
 
 
 def _registry() -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from schedules.fleet_host import FleetHost
 from schedules.schedule import Event, Schedule
 from schedules.simulated_fleet import MIN_SIZE, START, SUBNETS, SWEEP_SECONDS, Log, MakeHost, SimulatedFleet
 
-REST_SECONDS = 60.0  # at rest for so long before the last checks
+REST_SECONDS = 120.0  # at rest for so long before the last checks: a protection lingers for 60 s, and a call may fail
 #: The longest wait for rest: an hour of a refresh, drains to their limit, a queue worked off by one instance.
 REST_LIMIT_SECONDS = 6 * 3600.0
 

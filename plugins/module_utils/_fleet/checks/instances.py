@@ -257,18 +257,20 @@ def _protected(view: View) -> str:
 
 @check("instances-idle-shielded", 11, "warning")
 def _unprotected(view: View) -> str:
-    """No idle instance is protected from scale-in."""
-    idle = {row.instance_id for row in view.registry.rows if row.status == "active"} - _busy(view)
-    if kept := [
-        instance.id for instance in view.group.in_state("InService") if instance.protected and instance.id in idle
-    ]:
+    """No idle instance is protected from scale-in, unless it may have had a job a moment ago: protection lingers."""
+    workers = {row.instance_id: row for row in view.registry.rows if row.status == "active"}
+    idle = workers.keys() - _busy(view)
+    protected = [each.id for each in view.group.in_state("InService") if each.protected and each.id in idle]
+    linger = view.settings["fleet_protection_linger_seconds"]
+    has_worked = [id for id in protected if linger and workers[id].jobs_completed + workers[id].jobs_failed]
+    if kept := [id for id in protected if id not in has_worked]:
         raise Failed(
             f"{count(len(kept), 'instance')} idle and protected from scale-in: {first_of(kept)}. "
             "The group cannot scale in below them.",
             _set_protection(view, "--no-protected-from-scale-in", kept, "To remove the protection:"),
             instances=kept,
         )
-    return "none"
+    return f"{count(len(has_worked), 'instance')}, each for {linger} s after a job" if has_worked else "none"
 
 
 def _set_protection(view: View, option: str, ids: Sequence[str], text: str) -> Remedy:
