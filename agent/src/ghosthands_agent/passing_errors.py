@@ -1,6 +1,6 @@
 """Errors that pass by themselves: the one list for boot, watch and drain, and the pauses between tries. Pure.
 
-The plugins have a list of their own for the creation and update of a group; a test compares the two.
+The plugins have a list of their own, for what a group's creation and update do not see yet.
 """
 
 from __future__ import annotations

@@ -97,6 +97,17 @@ def test_a_container_that_never_gets_healthy_is_named(paths: Paths, image: str, 
         result_of(project.up())
 
 
+def test_a_limit_that_the_container_runtime_refuses_is_quoted(paths: Paths, image: str, project: DockerCompose) -> None:
+    """Seen for 15 minutes as "exit 1", and nothing else."""
+    write_project(paths, image)
+    limits = "    ulimits: {nofile: {soft: 2000000000, hard: 2000000000}}\n"
+    paths.compose_file.write_text(paths.compose_file.read_text() + limits)
+    with pytest.raises(Unavailable, match=r"^docker compose up: ") as caught:
+        result_of(project.up())
+    assert "rlimit" in caught.value.output
+    assert "canary" not in caught.value.output
+
+
 def test_sigterm_reaches_the_worker_alone_and_docker_does_not_start_it_again(
     paths: Paths, image: str, project: DockerCompose
 ) -> None:
@@ -205,7 +216,8 @@ def test_a_value_of_the_env_reaches_neither_arguments_nor_errors(
     )  # Compose quotes this line when it complains
     with pytest.raises(Unavailable) as caught:
         result_of(project.up())
-    assert "canary" not in repr(caught.value)
+    assert "canary" not in repr(caught.value) + caught.value.output
+    assert caught.value.output.endswith('Invalid template: "***"')
     assert str(caught.value) == "docker compose up: exit 1"
 
 
