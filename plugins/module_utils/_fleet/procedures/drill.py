@@ -139,7 +139,7 @@ class Drill:
         if self.kind == "terminate" and not self._idle(group):
             raise Refused(
                 f"Every instance of {name} is busy or protected from scale-in: there is none to terminate. "
-                "Run this again when one is idle."
+                "Run this again when one is idle: it stays protected for fleet_protection_linger_seconds after a job."
             )
         return group
 
