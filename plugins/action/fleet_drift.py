@@ -37,6 +37,11 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    repositories,
+    service_principal,
+    through_secrets_manager,
+)
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     CONNECTION,
     FleetAction,
@@ -342,6 +347,14 @@ def _ids(s: Vars, found: Prerequisites) -> Vars:
         "vpc": found.vpc,
         "subnets": [subnet.id for subnet in found.subnets],
         "image": found.image.id if found.image else "",
+        "repositories": list(
+            repositories(
+                me.partition, s["fleet_region"], me.account, s["fleet_repository_name"], s["fleet_worker_image"]
+            )
+        ),
+        "secret_key": found.secret.key if found.secret else "",
+        "secret_services": list(through_secrets_manager(me.partition, s["fleet_region"])),
+        "ec2_service": service_principal("ec2", me.partition),
         "worker_image": s["fleet_worker_image"] or f"{registry}/{s['fleet_repository_name']}:latest",
         "pinned_version": found.group.template_version if found.group else "",
         "group_exists": found.group is not None,

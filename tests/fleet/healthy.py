@@ -89,8 +89,9 @@ class HealthyFleet(Fleet):
         """Every fleet_* variable of that inventory, templated, as the actions get them."""
         defaults = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text())
         found = {**{k: v for k, v in defaults.items() if k.startswith("fleet_")}, **self._own(variables)}
-        name = found["fleet_name"]
-        found = {k: v.replace("{{ fleet_name }}", name) if isinstance(v, str) else v for k, v in found.items()}
+        for name in ("fleet_name", "fleet_secret_name"):
+            value, written = found[name], f"{{{{ {name} }}}}"
+            found = {k: v.replace(written, value) if isinstance(v, str) else v for k, v in found.items()}
         assert "{{" not in str(found), "a default needs more templating than is done here"
         return found
 

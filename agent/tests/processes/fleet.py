@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from ghosthands_agent.containers import LIST
 from localcloud.testing import Cloud, wait_until
@@ -259,17 +260,12 @@ def iam_statements() -> list[dict[str, Any]]:
     """The worker role's permissions exactly as playbooks/iam.yml grants them."""
     (play,) = yaml.safe_load((ROOT / "playbooks/iam.yml").read_text())
     (task,) = [task for task in play["tasks"] if "amazon.aws.iam_policy" in task]
-    text = json.dumps(task["vars"]["__fleet_worker_statements"])
     values = {
         "fleet_group_name": GROUP,
-        "fleet_repository_name": "ghosthands",
-        "fleet_secret_scope": "ghosthands/worker/*",
+        "__fleet_secrets": f"{SECRET}-??????",
         "fleet_log_group_name": "/wekruit/gh-worker",
+        "__fleet_arn": f"arn:aws:{{service}}:{REGION}:123456789012",
+        "__fleet_drift": {"ids": {"repositories": f"arn:aws:ecr:{REGION}:123456789012:repository/ghosthands"}},
     }
-    for service in ("autoscaling", "ecr", "secretsmanager", "logs"):
-        arn = f"__fleet_arn | replace('{{service}}', '{service}')"
-        text = text.replace(f"{{{{ {arn} }}}}", f"arn:aws:{service}:{REGION}:123456789012")
-    for name, value in values.items():
-        text = text.replace(f"{{{{ {name} }}}}", value)
-    assert "{{" not in text, text
-    return list(json.loads(text))
+    text = json.dumps(task["vars"]["__fleet_worker_statements"])
+    return list(json.loads(jinja2.Template(text, undefined=jinja2.StrictUndefined).render(values)))

@@ -20,7 +20,10 @@ PLAYBOOKS = Path(__file__).resolve().parents[3] / "playbooks"
 def settings() -> dict[str, Any]:
     """Every `fleet_*` variable with its default."""
     raw = yaml.safe_load((PLAYBOOKS / "group_vars" / "all.yml").read_text(encoding="utf-8"))
-    return {k: v.replace("{{ fleet_name }}", raw["fleet_name"]) if isinstance(v, str) else v for k, v in raw.items()}
+    for name in ("fleet_name", "fleet_secret_name"):
+        value, written = raw[name], f"{{{{ {name} }}}}"
+        raw = {k: v.replace(written, value) if isinstance(v, str) else v for k, v in raw.items()}
+    return raw
 
 
 class Answers:

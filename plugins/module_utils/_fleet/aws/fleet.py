@@ -34,8 +34,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 
 ACTIVITIES = 200  # two pages; those in progress come first
 REFRESHES = 5
+SIMULATOR = "IAM's policy simulator"
 IMAGES_IN_A_FILTER = 200  # EC2's "Filtering resources": 200 values
-ECR_IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.[^/]+/([^@:]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?")
 
 
 def _account(call: Call, s: Settings) -> str | None:
@@ -143,23 +143,24 @@ def _permissions(call: Call, s: Settings) -> Permissions | None:
     if used is None or not used.role or found is None:
         return None
     _arn, partition, _service, region, owner, *_rest = found.arn.split(":")
-    secret_arn = f"arn:{partition}:secretsmanager:{region}:{owner}:secret:{s['fleet_secret_name']}-any"
+    secret_arn = f"arn:{partition}:secretsmanager:{region}:{owner}:secret:{s['fleet_secret_name']}-anyany"
     needed = worker_permissions.needed(
         found.arn,
-        owner,
-        partition,
-        region,
-        s["fleet_repository_name"],
+        worker_permissions.repositories(partition, region, owner, s["fleet_repository_name"], s["fleet_worker_image"]),
         known.arn if known else secret_arn,
+        known.key if known else "",
         s["fleet_log_group_name"],
     )
     try:
-        return Permissions("IAM's policy simulator", iam.denied(call, used.role_arn, needed))
+        denials = iam.denied(call, used.role_arn, needed)
+        bounded = any(denial.reason == "boundary" for denial in denials)
+        return Permissions(SIMULATOR, denials, iam.boundary(call, used.role) if bounded else "")
     except AwsError:
         policy = iam.role_policy(call, used.role, s["fleet_policy_name"])
         documents = [policy["PolicyDocument"]] if policy else []
-        source = f"a reading of {s['fleet_policy_name']} alone, as IAM's policy simulator could not be used"
-        return Permissions(source, worker_permissions.denied_by_documents(documents, needed))
+        source = f"a reading of {s['fleet_policy_name']} alone, as {SIMULATOR} could not be used"
+        missing = worker_permissions.denied_by_documents(documents, needed)
+        return Permissions(source, tuple(map(worker_permissions.Denial, missing)))
 
 
 def _security_groups(call: Call, s: Settings) -> dict[str, SecurityGroup]:
@@ -168,13 +169,13 @@ def _security_groups(call: Call, s: Settings) -> dict[str, SecurityGroup]:
 
 
 def _worker_image(call: Call, s: Settings) -> str | None:
-    """The digest of the image that instances run; empty where it is not in a repository of this account."""
+    """The digest of the image that instances run; empty where it is not in this account and region."""
     used = _template(call, s)
-    image = ECR_IMAGE.fullmatch(used.agent_conf.get("IMAGE", "")) if used else None
-    if image is None or image[1] != _account(call, s):
+    image = worker_permissions.ECR_IMAGE.fullmatch(used.agent_conf.get("IMAGE", "")) if used else None
+    if image is None or (image["account"], image["region"]) != (_account(call, s), s["fleet_region"]):
         return ""
-    tag_or_digest = {"imageDigest": image[4]} if image[4] else {"imageTag": image[3] or "latest"}
-    return other_services.image_digest(call, image[2], tag_or_digest)
+    tag_or_digest = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
+    return other_services.image_digest(call, image["repository"], tag_or_digest)
 
 
 def _key_pairs(call: Call, s: Settings) -> frozenset[str]:

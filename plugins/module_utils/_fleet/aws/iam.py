@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Caller
 
 ABSENT = ("NoSuchEntity",)
@@ -24,6 +24,11 @@ def caller(call: Call) -> Caller:
 def role(call: Call, name: str) -> Any:
     """GetRole."""
     return call("iam", "get_role", "Role", absent=ABSENT, RoleName=name)
+
+
+def boundary(call: Call, role_name: str) -> str:
+    """GetRole: the ARN of the role's permissions boundary; empty where it has none."""
+    return str(((role(call, role_name) or {}).get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
 
 
 def role_policy(call: Call, role_name: str, policy_name: str) -> Any:
@@ -65,21 +70,57 @@ def denied(
     principal_arn: str,
     permissions: Iterable[worker_permissions.Permission],
     context: Iterable[Mapping[str, Any]] = (),
-) -> tuple[str, ...]:
-    """SimulatePrincipalPolicy: those of the permissions' actions that the principal may not call.
+) -> tuple[worker_permissions.Denial, ...]:
+    """SimulatePrincipalPolicy: those of the permissions' actions that the principal may not call. Raises AwsError.
 
-    :param context: ContextEntries.
+    It is asked by service and context: it answers InvalidInput for actions that "require different authorization
+    information". A request that is refused so is asked again in two halves.
+
+    :param context: ContextEntries of every permission.
     """
-    needed = tuple(permissions)
-    more: dict[str, Any] = {"ContextEntries": list(context)} if context else {}
+    by_context: dict[Any, list[worker_permissions.Permission]] = {}
+    for one in permissions:
+        by_context.setdefault((one.action.partition(":")[0], one.context), []).append(one)
+    found = []
+    for (_service, own), several in sorted(by_context.items()):
+        entries = [
+            *context,
+            *({**_STRING, "ContextKeyName": key, "ContextKeyValues": [*values]} for key, values in own),
+        ]
+        found += _simulated(call, principal_arn, several, entries)
+    return tuple(dict.fromkeys(found))
+
+
+_STRING = {"ContextKeyType": "string"}
+
+
+def _simulated(
+    call: Call,
+    principal_arn: str,
+    permissions: list[worker_permissions.Permission],
+    entries: list[Mapping[str, Any]],
+) -> tuple[worker_permissions.Denial, ...]:
+    actions = sorted({permission.action for permission in permissions})
     results = call(
         "iam",
         "simulate_principal_policy",
         "EvaluationResults",
+        absent=("InvalidInput",),
         PolicySourceArn=principal_arn,
-        ActionNames=sorted({permission.action for permission in needed}),
-        ResourceArns=sorted({permission.resource for permission in needed}),
+        ActionNames=actions,
+        ResourceArns=sorted({permission.resource for permission in permissions}),
         PaginationConfig={"PageSize": 1000},
-        **more,
+        **({"ContextEntries": entries} if entries else {}),
     )
-    return worker_permissions.denied_by_simulator(results, needed)
+    if results is not None:
+        return worker_permissions.denied_by_simulator(results, permissions)
+    if len(actions) == 1:
+        raise AwsError(
+            f"IAM's policy simulator does not take {actions[0]} on {permissions[0].resource} (InvalidInput)."
+        )
+    first = actions[: len(actions) // 2]
+    return tuple(
+        denial
+        for half in ([p for p in permissions if p.action in first], [p for p in permissions if p.action not in first])
+        for denial in _simulated(call, principal_arn, half, entries)
+    )

@@ -8,6 +8,7 @@ One function per API call; each asks through a given `call`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
@@ -25,7 +26,23 @@ def secret(call: Call, name: str) -> Secret | None:
     if raw is None:
         return None
     changed = raw.get("LastChangedDate") or raw.get("CreatedDate")
-    return Secret(raw["ARN"], bool(raw.get("DeletedDate")), since_epoch(changed))
+    return Secret(raw["ARN"], bool(raw.get("DeletedDate")), since_epoch(changed), _customers_key(call, raw))
+
+
+def _customers_key(call: Call, secret: Mapping[str, Any]) -> str:
+    """The ARN of the key in DescribeSecret's KmsKeyId: an ARN, an id, or an alias (then DescribeKey).
+
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html: the field is omitted where
+    the key is aws/secretsmanager.
+    """
+    name = str(secret.get("KmsKeyId") or "")
+    if not name or name.endswith("alias/aws/secretsmanager") or ":key/" in name:
+        return name if ":key/" in name else ""
+    if "alias/" not in name:
+        _arn, partition, _service, region, account, *_rest = secret["ARN"].split(":")
+        return f"arn:{partition}:kms:{region}:{account}:key/{name}"
+    raw = call("kms", "describe_key", "KeyMetadata", absent=("NotFoundException",), KeyId=name)
+    return "" if raw is None or raw.get("KeyManager") == "AWS" else str(raw["Arn"])
 
 
 def repository(call: Call, name: str) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
     InstanceType,
     Prerequisites,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 Settings = Mapping[str, Any]
 
@@ -143,8 +144,8 @@ def _vcpu_quota(call: Call, s: Settings) -> float | None:
     return other_services.quota(call, "ec2", operator_permissions.STANDARD_QUOTA)
 
 
-def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[str, ...]:
-    """By IAM's simulator, of the caller's own policies (not those of an organisation). Raises AwsError."""
+def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[Denial, ...]:
+    """By IAM's simulator: the caller's policies, its boundary and the organization's. Raises AwsError."""
     me = iam.caller(call)
     kind, _slash, name = me.arn.split(":", 5)[5].partition("/")
     if kind == "root":
@@ -156,7 +157,7 @@ def _denied(call: Call, s: Settings, document: Mapping[str, Any]) -> tuple[str, 
     else:
         raise AwsError(f"IAM cannot simulate a {kind}.")
     needed = operator_permissions.needed(document, s, me.account, me.partition)
-    return tuple(dict.fromkeys(iam.denied(call, principal, needed, operator_permissions.context(s))))
+    return iam.denied(call, principal, needed, operator_permissions.context(s))
 
 
 def start_forecast(

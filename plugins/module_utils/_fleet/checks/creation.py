@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Failed, Passed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.denials import explained
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
@@ -101,13 +102,14 @@ def _groups(inputs: Inputs) -> None:
 @check("operator-permissions", severity="warning")
 def _operator(inputs: Inputs) -> None:
     """These credentials may call everything that site.yml calls."""
-    denied, remedy = inputs.forecast.denied, "docs/iam/operator.json lists what site.yml needs."
+    denied, remedy = inputs.forecast.denied, Remedy("docs/iam/operator.json lists what site.yml needs.")
     if isinstance(denied, Unread):
         detail = f"Whether these credentials may do all that site.yml does could not be asked: {denied.reason}"
         raise Failed(detail, remedy, "info")
     if denied:
-        detail = f"By IAM's policy simulator these credentials may not call {', '.join(denied)}."
-        raise Failed(detail, remedy, missing=list(denied))
+        detail, remedy = explained("These credentials", denied, lambda one: one.reason == "missing", remedy)
+        missing = list(dict.fromkeys(one.action for one in denied))
+        raise Failed(f"{detail} (By IAM's policy simulator.)", remedy, missing=missing)
 
 
 @check("price", severity="info")

@@ -6,9 +6,14 @@
 from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.denials import explained
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, first_of
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import trusts
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    Denial,
+    service_principal,
+    trusts,
+)
 
 PLAYBOOK = "iam.yml"
 
@@ -40,12 +45,13 @@ def _trust(view: View) -> str:
     """The role's trust policy lets EC2 assume it."""
     if not view.profile.role:
         raise Skipped("the instance profile has no role")
-    if not trusts(view.profile.trust, "ec2.amazonaws.com"):
+    service = service_principal("ec2", view.profile.role_arn.split(":")[1])
+    if not trusts(view.profile.trust, service):
         raise Failed(
             f"EC2 may not assume {view.profile.role} (its trust policy): agents have no credentials.",
             view.run(PLAYBOOK),
         )
-    return "ec2.amazonaws.com"
+    return service
 
 
 @check("role-actions", 6)
@@ -53,13 +59,29 @@ def _actions(view: View) -> Passed:
     """The role may call everything that the agent calls."""
     permissions = view.permissions
     if permissions.denied:
-        raise Failed(
-            f"{view.profile.role} may not call {', '.join(permissions.denied)}, says {permissions.source}.",
+        detail, remedy = explained(
+            view.profile.role,
+            permissions.denied,
+            lambda denial: _is_iam_playbooks(view, denial),
             view.run(PLAYBOOK),
-            missing=list(permissions.denied),
+            permissions.boundary,
+        )
+        raise Failed(
+            f"{detail} (By {permissions.source}.)",
+            remedy,
+            missing=[denial.action for denial in permissions.denied],
+            reasons=sorted({denial.reason for denial in permissions.denied}),
             how=permissions.source,
         )
     return Passed(f"all that the agent calls, says {permissions.source}", {"how": permissions.source})
+
+
+def _is_iam_playbooks(view: View, denial: Denial) -> bool:
+    """Whether iam.yml repairs it: it writes the inline policy and the boundary, and nothing else decides."""
+    if denial.reason == "boundary":
+        return view.permissions.boundary != view.settings["fleet_permissions_boundary_arn"]
+    own = view.settings["fleet_policy_name"]  # the simulator names an inline policy role_ROLE_POLICY
+    return denial.reason == "missing" or (denial.reason == "policy" and denial.policy.endswith(own))
 
 
 @check("instances-profile", 6)

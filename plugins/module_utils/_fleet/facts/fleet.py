@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -172,7 +174,9 @@ class Permissions:
 
     source: str
     """who says so"""
-    denied: tuple[str, ...]
+    denied: tuple[Denial, ...]
+    boundary: str = ""
+    """ARN of the role's permissions boundary, where it is the reason"""
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,8 @@ class Secret:
     deletion_scheduled: bool
     changed: float = 0.0
     """when its value last changed; 0: not known"""
+    key: str = ""
+    """ARN of the customer's KMS key that encrypts it; empty: it is AWS's own, aws/secretsmanager"""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 
 @dataclass(frozen=True)
@@ -20,5 +21,5 @@ class Forecast:
     """how many vCPUs the account's standard instances may have in total; None: the type falls under another quota"""
     groups: tuple[int, int] | Unread
     """how many Auto Scaling groups exist, and how many may exist"""
-    denied: tuple[str, ...] | Unread
+    denied: tuple[Denial, ...] | Unread
     """the actions of `site.yml` that the caller may not call"""

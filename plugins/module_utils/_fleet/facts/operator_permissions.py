@@ -9,12 +9,15 @@ The document names every fleet whose names begin as the defaults do (`gh-worker*
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    Context,
     Permission,
     listed,
+    service_principal,
 )
 
 STANDARD = frozenset("a c d h i im is m r t z".split())
@@ -38,14 +41,28 @@ OPTIONAL = {"key-pair/": "fleet_key_public", "secret:": "fleet_secret_create", "
 def needed(document: Mapping[str, Any], s: Mapping[str, Any], account: str, partition: str) -> tuple[Permission, ...]:
     """What `site.yml` calls to build this fleet."""
     found = [
-        Permission(action, arn)
-        for statement in document["Statement"]
+        Permission(action, arn, context)
+        for statement in in_partition(document, partition)["Statement"]
         if statement["Sid"].startswith(BUILDING)
+        for context in [_context(statement)]
         for resource in listed(statement["Resource"])
         for arn in _own(resource, s, account, partition)
         for action in listed(statement["Action"])
     ]
     return tuple(dict.fromkeys(found))
+
+
+def in_partition(document: Mapping[str, Any], partition: str) -> dict[str, Any]:
+    """A policy document as another partition writes it: its ARNs, and EC2's name as a service."""
+    own = json.dumps(document).replace('"arn:aws:', f'"arn:{partition}:')
+    found: dict[str, Any] = json.loads(own.replace('"ec2.amazonaws.com"', f'"{service_principal("ec2", partition)}"'))
+    return found
+
+
+def _context(statement: Mapping[str, Any]) -> Context:
+    """The condition keys of a statement but for tags, which `context` has."""
+    keys = dict(statement.get("Condition", {}).get("StringEquals", {}))
+    return tuple((key, tuple(listed(keys[key]))[:1]) for key in sorted(keys) if not key.startswith("aws:"))
 
 
 def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> Iterator[str]:
@@ -65,8 +82,8 @@ def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> I
 
 
 def context(s: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What IAM's simulator has to know of the calls, as ContextEntries."""
-    keys = {"iam:PassedToService": "ec2.amazonaws.com"}
+    """What IAM's simulator has to know of every call, as ContextEntries: the tags of what is made and changed."""
+    keys = {}
     for tag, value in s["fleet_tags"].items():
         keys |= {f"aws:ResourceTag/{tag}": str(value), f"aws:RequestTag/{tag}": str(value)}
     return [

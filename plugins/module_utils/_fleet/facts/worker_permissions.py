@@ -12,6 +12,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+Context = tuple[tuple[str, tuple[str, ...]], ...]  # condition keys and their values, sorted
+
+#: An image in Amazon ECR: ACCOUNT.dkr.ecr[-fips].REGION.amazonaws.com[.cn]/NAME, or dual stack's
+#: ACCOUNT.dkr-ecr[-fips].REGION.on.aws/NAME; then :TAG, @DIGEST or both (Amazon ECR User Guide, "Registry concepts").
+ECR_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)"
+    r"\.(?:amazonaws\.com(?:\.cn)?|on\.(?:aws|amazonwebservices\.com\.cn))"
+    r"/(?P<repository>[^@:]+)(?::(?P<tag>[^@:]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
 
 class Permission(NamedTuple):
     """An action on a resource."""
@@ -19,14 +29,64 @@ class Permission(NamedTuple):
     action: str
     resource: str
     """an ARN, or *"""
+    context: Context = ()
+    """the condition keys of such a call that policies may ask for"""
+
+
+class Denial(NamedTuple):
+    """An action that may not be called, and why."""
+
+    action: str
+    reason: str = "missing"
+    """missing: no policy allows it; policy: one denies it; boundary: the permissions boundary does not allow it;
+    organization: a policy of the organization does not"""
+    policy: str = ""
+    """the policy that denies it, as the simulator names it"""
+
+
+def service_principal(service: str, partition: str) -> str:
+    """The name by which a policy knows EC2 and other services of compute: in China it ends in .cn.
+
+    https://docs.amazonaws.cn/en_us/IAM/latest/UserGuide/reference_policies_elements_principal.html; IAM of cn-north-1
+    refused `ec2.amazonaws.com` as an invalid principal (github.com/kubernetes/kops/issues/27).
+    """
+    return f"{service}.amazonaws.com.cn" if partition == "aws-cn" else f"{service}.amazonaws.com"
+
+
+def through_secrets_manager(partition: str, region: str) -> tuple[str, ...]:
+    """Values of kms:ViaService of Secrets Manager's requests in a region.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service has the first.
+    China's pages show none, so both spellings are allowed there.
+    """
+    name = f"secretsmanager.{region}.amazonaws.com"
+    return (name, f"{name}.cn") if partition == "aws-cn" else (name,)
+
+
+def repositories(partition: str, region: str, account: str, repository: str, image: str) -> tuple[str, ...]:
+    """ARNs of the ECR repositories that instances pull from.
+
+    :param repository: the fleet's, which deploys use.
+    :param image: the worker image, in whatever registry.
+    """
+    found = ECR_IMAGE.fullmatch(image)
+    arns = {f"arn:{partition}:ecr:{region}:{account}:repository/{repository}"}
+    if found:
+        arns.add(f"arn:{partition}:ecr:{found['region']}:{found['account']}:repository/{found['repository']}")
+    return tuple(sorted(arns))
 
 
 def needed(
-    group_arn: str, account: str, partition: str, region: str, repository: str, secret_arn: str, log_group: str
+    group_arn: str, repositories: Iterable[str], secret_arn: str, secret_key: str, log_group: str
 ) -> tuple[Permission, ...]:
-    """What the agent, Docker and the log shipper call (§6). playbooks/iam.yml says which of them calls what."""
-    image = f"arn:{partition}:ecr:{region}:{account}:repository/{repository}"
+    """What the agent, Docker and the log shipper call (§6). playbooks/iam.yml says which of them calls what.
+
+    :param repositories: ARNs.
+    :param secret_key: ARN of the customer's key that encrypts the secret; empty: it is AWS's own.
+    """
+    _arn, partition, _service, region, account, *_rest = group_arn.split(":")
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:{log_group}:log-stream:any"
+    via = (("kms:ViaService", through_secrets_manager(partition, region)[:1]),)
     return (
         *(
             Permission(f"autoscaling:{action}", group_arn)
@@ -40,32 +100,50 @@ def needed(
         Permission("ecr:GetAuthorizationToken", "*"),
         *(
             Permission(f"ecr:{action}", image)
+            for image in repositories
             for action in ("GetDownloadUrlForLayer", "BatchGetImage", "BatchCheckLayerAvailability")
         ),
         Permission("secretsmanager:GetSecretValue", secret_arn),
+        *([Permission("kms:Decrypt", secret_key, via)] if secret_key else []),
         *(Permission(f"logs:{action}", logs) for action in ("CreateLogStream", "PutLogEvents")),
     )
 
 
-def denied_by_simulator(results: Iterable[Mapping[str, Any]], permissions: Iterable[Permission]) -> tuple[str, ...]:
-    """The actions that IAM's simulator does not allow.
+def denied_by_simulator(results: Iterable[Mapping[str, Any]], permissions: Iterable[Permission]) -> tuple[Denial, ...]:
+    """What IAM's simulator does not allow.
 
-    :param results: SimulatePrincipalPolicy's EvaluationResults.
+    :param results: SimulatePrincipalPolicy's EvaluationResults: one for an action with its ResourceSpecificResults,
+        or (until 2026) one for each resource.
     """
-    allowed = set()
+    denials: dict[tuple[str, str], Denial | None] = {}
     for result in results:
-        for one in result.get("ResourceSpecificResults") or [
-            {**result, "EvalResourceDecision": result["EvalDecision"]}
-        ]:
-            if one["EvalResourceDecision"] == "allowed":
-                allowed.add((result["EvalActionName"], one.get("EvalResourceName", "*")))
-    return tuple(needed.action for needed in permissions if tuple(needed) not in allowed)
+        for one in result.get("ResourceSpecificResults") or [result]:
+            which = (result["EvalActionName"], one.get("EvalResourceName", "*"))
+            denials[which] = _denial(result, one)
+    found = (denials.get((p.action, p.resource), Denial(p.action)) for p in permissions)
+    return tuple(dict.fromkeys(denial for denial in found if denial))
+
+
+def _denial(result: Mapping[str, Any], one: Mapping[str, Any]) -> Denial | None:
+    action, decision = result["EvalActionName"], one.get("EvalResourceDecision", one.get("EvalDecision"))
+    if decision == "allowed":
+        return None
+    organization = result.get("OrganizationsDecisionDetail") or {}
+    boundary = one.get("PermissionsBoundaryDecisionDetail") or result.get("PermissionsBoundaryDecisionDetail") or {}
+    if organization.get("AllowedByOrganizations") is False:
+        return Denial(action, "organization")
+    if boundary.get("AllowedByPermissionsBoundary") is False:
+        return Denial(action, "boundary")
+    if decision == "explicitDeny":
+        statements = one.get("MatchedStatements") or result.get("MatchedStatements") or [{}]
+        return Denial(action, "policy", str(statements[0].get("SourcePolicyId", "")))
+    return Denial(action)
 
 
 def denied_by_documents(documents: Iterable[Mapping[str, Any]], permissions: Iterable[Permission]) -> tuple[str, ...]:
     """The actions that no statement of these policies allows, or that a statement denies.
 
-    Fails closed: a statement with conditions allows nothing here, and denies.
+    Fails closed: a statement with conditions that a permission's context does not meet allows nothing here, and denies.
     """
     statements = [s for document in documents for s in listed(document.get("Statement", []))]
     return tuple(
@@ -95,9 +173,18 @@ def _denies(statements: Iterable[Mapping[str, Any]], needed: Permission) -> bool
 
 
 def _covers(statement: Mapping[str, Any], needed: Permission) -> bool:
-    if statement.get("Condition"):
+    if not _holds(statement.get("Condition") or {}, dict(needed.context)):
         return False
     return _names(statement, "Action", needed.action, re.IGNORECASE) and _names(statement, "Resource", needed.resource)
+
+
+def _holds(conditions: Mapping[str, Any], context: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether StringEquals conditions, the only ones that are read, are met."""
+    return all(
+        operator == "StringEquals" and any(value in listed(values) for value in context.get(key, ()))
+        for operator, keys in conditions.items()
+        for key, values in keys.items()
+    )
 
 
 def _names(statement: Mapping[str, Any], element: str, text: str, flags: int = 0) -> bool:

@@ -8,11 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import iam
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import start_forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import context
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    Denial,
+    Permission,
+)
 
 ACCOUNT = "123456789012"
 STANDARD = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
@@ -67,7 +72,7 @@ def test_a_user_is_simulated_by_its_arn(answers: Any, settings: dict[str, Any]) 
     answer_all_but_the_caller(answers)
     caller(answers, f"iam::{ACCOUNT}:user/me")
     simulate(answers, settings, f"arn:aws:iam::{ACCOUNT}:user/me", CreateRole="allowed", PutRolePolicy="implicitDeny")
-    assert forecast(answers, settings) == Forecast(2, 64.0, (3, 500), ("iam:PutRolePolicy",))
+    assert forecast(answers, settings) == Forecast(2, 64.0, (3, 500), (Denial("iam:PutRolePolicy"),))
 
 
 def test_a_session_is_simulated_by_its_roles_arn_with_the_path(answers: Any, settings: dict[str, Any]) -> None:
@@ -122,3 +127,34 @@ def test_the_quota_of_a_type_that_is_not_standard_is_not_read(
     answers.on("describe_instance_types", {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 4}}]}, InstanceTypes=[kind])
     assert forecast(answers, settings | {"fleet_instance_type": kind}).vcpu_quota is None
     assert "get_service_quota" not in answers.asked
+
+
+def test_the_simulator_is_asked_by_service_and_again_in_halves_where_it_refuses() -> None:
+    asked: list[list[str]] = []
+
+    def call(_service: str, _operation: str, _key: str, **request: Any) -> Any:
+        assert request["absent"] == ("InvalidInput",)
+        actions = request["ActionNames"]
+        asked.append(actions)
+        if {"iam:PassRole", "iam:CreateRole"} <= set(actions):  # "require different authorization information"
+            return None
+        return [
+            {"EvalActionName": action, "EvalResourceName": "*", "EvalDecision": "allowed"}
+            for action in actions
+            if action != "iam:PassRole"
+        ]
+
+    actions = ("iam:CreateRole", "iam:CreateUser", "iam:PassRole", "ec2:RunInstances")
+    needed = [Permission(action, "*") for action in actions]
+    assert iam.denied(call, "arn:me", needed) == (Denial("iam:PassRole"),)
+    assert asked == [
+        ["ec2:RunInstances"],
+        ["iam:CreateRole", "iam:CreateUser", "iam:PassRole"],
+        ["iam:CreateRole"],
+        ["iam:CreateUser", "iam:PassRole"],
+    ]
+
+
+def test_an_action_that_the_simulator_does_not_take_is_an_error_that_names_it() -> None:
+    with pytest.raises(AwsError, match="does not take iam:PassRole on arn:r"):
+        iam.denied(lambda *_, **__: None, "arn:me", [Permission("iam:PassRole", "arn:r")])

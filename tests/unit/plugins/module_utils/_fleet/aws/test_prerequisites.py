@@ -222,6 +222,35 @@ def test_a_secret_is_described_and_its_value_never_read(
     assert answers.asked == ["describe_secret"]
 
 
+SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:s-AbCdEf"
+KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [
+        ({}, ""),
+        ({"KmsKeyId": "alias/aws/secretsmanager"}, ""),
+        ({"KmsKeyId": "arn:aws:kms:us-east-1:123456789012:alias/aws/secretsmanager"}, ""),
+        ({"KmsKeyId": KEY_ID}, f"arn:aws:kms:us-east-1:123456789012:key/{KEY_ID}"),
+        (
+            {"KmsKeyId": f"arn:aws:kms:us-east-1:222222222222:key/{KEY_ID}"},
+            f"arn:aws:kms:us-east-1:222222222222:key/{KEY_ID}",
+        ),
+        ({"KmsKeyId": "alias/worker"}, "arn:of-the-alias"),
+        ({"KmsKeyId": "arn:aws:kms:us-east-1:222222222222:alias/worker"}, "arn:of-the-alias"),
+    ],
+)
+def test_a_secrets_key_is_a_customers_key_as_an_arn(
+    answers: Any, settings: Settings, raw: dict[str, str], key: str
+) -> None:
+    answers.on("describe_secret", {"ARN": SECRET_ARN, **raw}, SecretId="ghosthands/worker/env")
+    if key == "arn:of-the-alias":
+        metadata = {"Arn": key, "KeyManager": "CUSTOMER"}
+        answers.on("describe_key", {"KeyMetadata": metadata}, KeyId=raw["KmsKeyId"])
+    assert read.PARTS["secret"](answers.call, settings).key == key
+
+
 def test_what_is_not_configured_is_not_read(answers: Any, settings: Settings) -> None:
     s = settings | {"fleet_key_name": ""}
     found = [

@@ -17,6 +17,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
     Caller,
     Prerequisites,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 NEW = Prerequisites(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
@@ -110,10 +111,28 @@ def test_an_account_without_room_stops_a_new_group_only(settings: dict[str, Any]
 
 
 def test_actions_that_the_operator_may_not_call_are_listed(settings: dict[str, Any]) -> None:
-    found = findings(settings, replace(FINE, denied=("iam:PassRole", "iam:CreateRole")))["operator-permissions"]
-    assert found.detail == "By IAM's policy simulator these credentials may not call iam:PassRole, iam:CreateRole."
+    denied = (Denial("iam:PassRole"), Denial("iam:CreateRole"))
+    found = findings(settings, replace(FINE, denied=denied))["operator-permissions"]
+    assert found.detail == ("These credentials may not call iam:PassRole, iam:CreateRole. (By IAM's policy simulator.)")
     assert (found.severity, found.evidence["missing"]) == ("warning", ["iam:PassRole", "iam:CreateRole"])
     assert "docs/iam/operator.json" in found.remedy.text
+
+
+def test_a_boundary_a_denial_and_the_organization_are_named_and_not_the_document(settings: dict[str, Any]) -> None:
+    denied = (
+        Denial("iam:CreateRole", "boundary"),
+        Denial("iam:PassRole", "policy", "guard"),
+        Denial("ec2:RunInstances", "organization"),
+        Denial("ec2:CreateTags", "organization"),
+    )
+    found = findings(settings, replace(FINE, denied=denied))["operator-permissions"]
+    for words in (
+        "The permissions boundary does not allow iam:CreateRole.",
+        "Policy guard denies iam:PassRole.",
+        "The organization's policies (SCPs) do not allow ec2:RunInstances, ec2:CreateTags.",
+    ):
+        assert words in found.detail
+    assert "docs/iam" not in str(found.remedy)
 
 
 @pytest.mark.parametrize(

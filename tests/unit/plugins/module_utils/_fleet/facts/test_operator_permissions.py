@@ -71,13 +71,19 @@ def test_what_a_fleet_does_not_make_needs_no_permission(
     assert len(of(settings | variable, resource)) == 1
 
 
-def test_the_simulator_gets_the_tags_and_the_service_that_the_role_is_passed_to(settings: dict[str, Any]) -> None:
+def test_the_simulator_gets_the_tags_of_every_call(settings: dict[str, Any]) -> None:
     actual = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in context(settings)}
-    assert actual == {
-        "iam:PassedToService": ["ec2.amazonaws.com"],
-        "aws:ResourceTag/Project": ["wekruit"],
-        "aws:RequestTag/Project": ["wekruit"],
-    }
+    assert actual == {"aws:ResourceTag/Project": ["wekruit"], "aws:RequestTag/Project": ["wekruit"]}
+
+
+def test_the_simulator_gets_what_a_statements_conditions_ask_for_in_the_fleets_partition(
+    settings: dict[str, Any],
+) -> None:
+    policy = document("arn:aws:iam::*:role/gh-worker*", action="iam:PassRole")
+    keys = {"iam:PassedToService": "ec2.amazonaws.com", "aws:ResourceTag/Project": "wekruit"}
+    policy["Statement"][0]["Condition"] = {"StringEquals": keys}
+    (found,) = needed(policy, settings, "123456789012", "aws-cn")
+    assert found.context == (("iam:PassedToService", ("ec2.amazonaws.com.cn",)),)
 
 
 @pytest.mark.parametrize(

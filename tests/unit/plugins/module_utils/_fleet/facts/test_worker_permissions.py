@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    Denial,
     Permission,
     denied_by_documents,
     denied_by_simulator,
     needed,
+    repositories,
+    service_principal,
+    through_secrets_manager,
     trusts,
 )
 
@@ -85,7 +89,7 @@ def test_the_simulator_is_believed_for_each_resource_by_itself() -> None:
         {"EvalActionName": other.action, "EvalResourceName": "arn:another", "EvalDecision": "allowed"},
         {"EvalActionName": other.action, "EvalResourceName": GROUP, "EvalDecision": "explicitDeny"},
     ]
-    assert denied_by_simulator(answer, [COMPLETE, other]) == (other.action,)
+    assert denied_by_simulator(answer, [COMPLETE, other]) == (Denial(other.action, "policy"),)
 
 
 def test_the_simulators_results_by_resource_are_read() -> None:
@@ -94,25 +98,110 @@ def test_the_simulators_results_by_resource_are_read() -> None:
         {"EvalResourceName": "arn:another", "EvalResourceDecision": "implicitDeny"},
     ]
     answer = [{"EvalActionName": COMPLETE.action, "EvalDecision": "implicitDeny", "ResourceSpecificResults": specific}]
-    assert denied_by_simulator(answer, [COMPLETE, Permission(COMPLETE.action, "arn:another")]) == (COMPLETE.action,)
+    both = [COMPLETE, Permission(COMPLETE.action, "arn:another")]
+    assert denied_by_simulator(answer, both) == (Denial(COMPLETE.action),)
 
 
 def test_what_the_simulator_does_not_answer_is_denied() -> None:
-    assert denied_by_simulator([], [COMPLETE]) == (COMPLETE.action,)
+    assert denied_by_simulator([], [COMPLETE]) == (Denial(COMPLETE.action),)
 
 
-def test_what_a_worker_needs_names_its_own_group_repository_secret_and_logs() -> None:
-    permissions = needed(GROUP, "123456789012", "aws-cn", "cn-north-1", "ghosthands", "arn:secret", "/logs")
+@pytest.mark.parametrize(
+    ("answer", "reason", "policy"),
+    [
+        ({"EvalDecision": "implicitDeny"}, "missing", ""),
+        ({"EvalDecision": "explicitDeny", "MatchedStatements": [{"SourcePolicyId": "guard"}]}, "policy", "guard"),
+        (
+            {
+                "EvalDecision": "implicitDeny",
+                "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": False},
+                "OrganizationsDecisionDetail": {"AllowedByOrganizations": True},
+            },
+            "boundary",
+            "",
+        ),
+        (
+            {
+                "EvalDecision": "implicitDeny",
+                "ResourceSpecificResults": [
+                    {
+                        "EvalResourceName": GROUP,
+                        "EvalResourceDecision": "implicitDeny",
+                        "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": False},
+                    }
+                ],
+            },
+            "boundary",
+            "",
+        ),
+        (
+            {"EvalDecision": "implicitDeny", "OrganizationsDecisionDetail": {"AllowedByOrganizations": False}},
+            "organization",
+            "",
+        ),
+    ],
+)
+def test_a_denial_has_the_simulators_reason(answer: dict[str, Any], reason: str, policy: str) -> None:
+    result = {"EvalActionName": COMPLETE.action, "EvalResourceName": GROUP, **answer}
+    assert denied_by_simulator([result], [COMPLETE]) == (Denial(COMPLETE.action, reason, policy),)
+
+
+CHINA = "arn:aws-cn:autoscaling:cn-north-1:123456789012:autoScalingGroup:1:autoScalingGroupName/gh"
+KEY = "arn:aws-cn:kms:cn-north-1:123456789012:key/1"
+
+
+def test_what_a_worker_needs_names_its_own_group_repositories_secret_key_and_logs() -> None:
+    permissions = needed(CHINA, ["arn:r", "arn:s"], "arn:secret", KEY, "/logs")
     by_service = {
-        service: {n.resource for n in permissions if n.action.startswith(service)}
-        for service in ("autoscaling", "secrets", "logs")
+        service: {n.resource for n in permissions if n.action.startswith(service) and n.resource != "*"}
+        for service in ("autoscaling", "secrets", "kms", "ecr", "logs")
     }
     assert by_service == {
-        "autoscaling": {GROUP},
+        "autoscaling": {CHINA},
         "secrets": {"arn:secret"},
+        "kms": {KEY},
+        "ecr": {"arn:r", "arn:s"},
         "logs": {"arn:aws-cn:logs:cn-north-1:123456789012:log-group:/logs:log-stream:any"},
     }
     assert Permission("ecr:GetAuthorizationToken", "*") in permissions
+    assert not [n for n in needed(GROUP, [], "arn:secret", "", "/logs") if n.action.startswith("kms")]
+
+
+def test_a_condition_on_the_service_that_decrypts_is_read() -> None:
+    (decrypt,) = [n for n in needed(CHINA, [], "arn:secret", KEY, "/logs") if n.action == "kms:Decrypt"]
+    for services, denied in (
+        (through_secrets_manager("aws-cn", "cn-north-1"), ()),
+        (through_secrets_manager("aws-cn", "cn-northwest-1"), (decrypt.action,)),
+    ):
+        condition = {"StringEquals": {"kms:ViaService": list(services)}}
+        allow = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": KEY, "Condition": condition}
+        assert denied_by_documents([document(allow)], [decrypt]) == denied
+
+
+OTHER = "arn:aws:ecr:eu-west-1:222222222222:repository/team/worker"
+
+
+@pytest.mark.parametrize(
+    ("image", "others"),
+    [
+        ("222222222222.dkr.ecr.eu-west-1.amazonaws.com/team/worker:v5", [OTHER]),
+        (f"222222222222.dkr.ecr.eu-west-1.amazonaws.com/team/worker@sha256:{'0' * 64}", [OTHER]),
+        (f"222222222222.dkr.ecr-fips.eu-west-1.amazonaws.com/team/worker:v5@sha256:{'0' * 64}", [OTHER]),
+        ("222222222222.dkr-ecr.eu-west-1.on.aws/team/worker", [OTHER]),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:latest", []),
+        ("docker.io/library/worker:1", []),
+        ("222222222222.dkr.ecr.eu-west-1.amazonaws.com.evil.example/worker", []),
+        ("", []),
+    ],
+)
+def test_instances_pull_from_the_fleets_repository_and_from_the_images(image: str, others: list[str]) -> None:
+    own = "arn:aws:ecr:us-east-1:123456789012:repository/ghosthands"
+    assert set(repositories("aws", "us-east-1", "123456789012", "ghosthands", image)) == {own, *others}
+
+
+def test_ec2_has_another_name_in_china() -> None:
+    names = [service_principal("ec2", partition) for partition in ("aws", "aws-cn", "aws-us-gov")]
+    assert names == ["ec2.amazonaws.com", "ec2.amazonaws.com.cn", "ec2.amazonaws.com"]
 
 
 @pytest.mark.parametrize(
