@@ -101,8 +101,9 @@ image-local: .venv/ready-dev ## bake it on localcloud, boot it and check what is
 image-check: .venv/ready ## format and validity of the image template
 	@.ci/image check $(OPTIONS)
 
-docs: .venv/ready-dev ## write the generated docs: options, role READMEs, checks
+docs: .venv/ready-dev ## write the generated docs: options, role READMEs, checks, IAM policies
 	@python -m tools.docs
+	@python -m tools.iam
 
 bench: .venv/ready-dev ## calls, writes and times against boto3, aws-cli, the runbook's script and a shell script that bakes; API calls of a fleet
 	@python -m bench

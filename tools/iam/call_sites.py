@@ -71,7 +71,8 @@ def _waiters(service: str) -> dict[str, str]:
 def _collections() -> Path:
     """The folder that holds `ansible_collections`, as pip installed it."""
     spec = importlib.util.find_spec("ansible")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parents[1]
 
 
@@ -89,12 +90,12 @@ class _File:
 @cache
 def _file(path: Path) -> _File:
     found = _File(path, ast.parse(path.read_text(encoding="utf-8")))
-    for node in found.tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.defined[node.name] = node
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                found.defined |= {one.id: node for one in ast.walk(target) if isinstance(one, ast.Name)}
+    for statement in found.tree.body:
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            found.defined[statement.name] = statement
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                found.defined |= {one.id: statement for one in ast.walk(target) if isinstance(one, ast.Name)}
     for node in ast.walk(found.tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
@@ -125,7 +126,7 @@ def _imported(path: Path, node: ast.ImportFrom, name: str) -> tuple[Path, str] |
 def _reached(entry: Path) -> Iterator[tuple[_File, ast.AST]]:
     """Every definition that the file's own statements (its classes, if it has no `main`) can lead to."""
     first = _file(entry)
-    todo = [
+    todo: list[tuple[_File, ast.AST]] = [
         (first, node)
         for node in first.tree.body
         if not isinstance(node, (ast.FunctionDef, ast.Import, ast.ImportFrom))
@@ -138,8 +139,30 @@ def _reached(entry: Path) -> Iterator[tuple[_File, ast.AST]]:
             continue
         seen.add(id(node))
         yield where, node
-        for one in ast.walk(node):
+        for one in _globals(node):
             todo += _mentioned(where, one)
+
+
+def _globals(node: ast.AST, local: frozenset[str] = frozenset()) -> Iterator[ast.AST]:
+    """Every node below, but for names that a function's parameters and assignments make its own."""
+    if isinstance(node, ast.Name) and node.id in local:
+        return
+    if isinstance(node, ast.FunctionDef):
+        given, own = node.args, list(_own_statements(node))
+        assigned = {one.id for one in own if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+        shared = {name for one in own if isinstance(one, ast.Global) for name in one.names}
+        local |= (assigned | {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}) - shared
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _globals(child, local)
+
+
+def _own_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """What is below, without what has names of its own: inner functions and comprehensions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.Lambda, ast.comprehension)):
+            yield child
+            yield from _own_statements(child)
 
 
 def _mentioned(where: _File, node: ast.AST) -> Iterator[tuple[_File, ast.AST]]:
@@ -184,8 +207,10 @@ def operations(entry: Path) -> frozenset[Operation]:
                 found |= {Operation(first, _operations(first)[name]) for name in named}
         elif called == "client" and isinstance(first, str) and first in _services():
             services.add(first)
-        elif called in ("get_paginator", "get_waiter") and not isinstance(first, str):
-            raise Unreadable(f"{where.path}:{one.lineno}: {called}() of a name that is not written there")
+        elif called in ("get_paginator", "get_waiter", "getattr") and any(
+            isinstance(argument, (ast.JoinedStr, ast.BinOp)) for argument in one.args
+        ):  # a variable has its value from a text, and every text counts
+            raise Unreadable(f"{where.path}:{one.lineno}: {called}() of a name that is put together")
     if entry.is_relative_to(ROOT / "plugins"):
         return frozenset(found)
     names = {one.attr for _where, one in nodes if isinstance(one, ast.Attribute)} | texts

@@ -1,4 +1,4 @@
-"""A policy document made of the permissions that calls needed, for every fleet with names like the defaults. Pure."""
+"""A policy document made of the permissions that calls need, for every fleet with names like the defaults. Pure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,20 @@ from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.operator_permissions import NAMES
 
-from localcloud import seed
-
 Conditions = tuple[tuple[str, str], ...]
 Scope = tuple[str, tuple[str, ...], Conditions]  # a statement's phase, resources and conditions
 
-READS = re.compile(r"[a-z0-9-]+:(Describe|Get|List|Simulate)")
-#: Condition keys that are added where all calls have the same value: the key in lower case -> as IAM writes it.
-CONDITION_KEYS = {"iam:passedtoservice": "iam:PassedToService", "ec2:createaction": "ec2:CreateAction"}
-TAG = "Project"  # the tag in fleet_tags
-TAG_CONDITION = f"aws:ResourceTag/{TAG}"
+#: What is deleted must have this tag of fleet_tags.
+TAG = ("aws:ResourceTag/Project", "wekruit")
 MAX_LENGTH = 6144  # characters of a managed policy without whitespace (IAM and AWS STS quotas)
 
 
-#: Reading; building and changing a fleet; drilling it; deleting it.
-PHASES = ("Read", "Build", "Drill", "Delete")
+#: Reading; building and changing a fleet; drilling it; deleting it; asking its instances.
+PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Verify")
 
 
 class Used(NamedTuple):
-    """A permission that a call needed."""
+    """A permission that a call needs."""
 
     phase: str
     """of PHASES"""
@@ -36,39 +31,20 @@ class Used(NamedTuple):
     resource: str
     conditions: frozenset[tuple[str, str]] = frozenset()
     """condition key -> value"""
-    tag: str | None = None
-    """the value of the resource's TAG, if it has one"""
 
 
-def resource(arn: str) -> str:
-    """The pattern that the document has instead of an ARN: any region and account, wildcards for names and EC2's ids.
+def in_account(arn: str) -> str:
+    """The pattern that the document has for a type of resource: any region and account, a fleet's names, any id.
 
-    Raises ValueError for a name that is not in NAMES.
+    :param arn: as the reference has it: arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}.
     """
-    if arn == "*":
-        return arn
     _arn, _partition, service, region, account, last = arn.split(":", 5)
     place = f"arn:aws:{service}:{'*' if region else ''}:{'*' if account else ''}"
-    if last == f"user/{seed.OPERATOR}":
-        return f"{place}:user/${{aws:username}}"
-    if service in ("ec2", "kms"):
-        return f"{place}:{last.partition('/')[0]}/*"
-    if service == "servicequotas":
-        return f"{place}:{last}"
-    last = re.sub("^autoScalingGroup:[^:]+:", "autoScalingGroup:*:", last)
+    last = re.sub(r"\$\{\w+\}", "*", last)
     for kind, (names, _variable) in NAMES.items():
-        if last.startswith(kind) and re.fullmatch(re.escape(names).replace(r"\*", ".*"), last.removeprefix(kind)):
+        if last == f"{kind}*":
             return f"{place}:{kind}{names}"
-    raise ValueError(f"{last} is not a name of a fleet's resource")
-
-
-def used(
-    phase: str, action: str, arn: str, context: Mapping[str, tuple[str, ...]], tags: Mapping[str, str] | None
-) -> Used:
-    """A permission that a call needed: IAM's action, the resource, values of condition keys, the resource's tags."""
-    given = ((name, context.get(key, ())) for key, name in CONDITION_KEYS.items())
-    conditions = frozenset((name, values[0]) for name, values in given if len(values) == 1)
-    return Used("Read" if READS.match(action) else phase, action, resource(arn), conditions, (tags or {}).get(TAG))
+    return f"{place}:{last}"
 
 
 def document(calls: Iterable[Used]) -> dict[str, Any]:
@@ -94,9 +70,8 @@ def _conditions(phase: str, calls: list[Used]) -> Conditions:
     The tag is required for deleting only, so that a resource which lost its tag can be repaired.
     """
     common = frozenset.intersection(*(call.conditions for call in calls))
-    tags = {call.tag for call in calls}
-    if phase == "Delete" and calls[0].resource.startswith("arn:aws:ec2") and len(tags) == 1 and None not in tags:
-        common |= {(TAG_CONDITION, str(calls[0].tag))}
+    if phase == "Delete" and calls[0].resource.startswith("arn:aws:ec2"):
+        common |= {TAG}
     return tuple(sorted(common))
 
 

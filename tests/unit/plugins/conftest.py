@@ -19,7 +19,7 @@ PLAYBOOKS = Path(__file__).resolve().parents[3] / "playbooks"
 @pytest.fixture
 def settings() -> dict[str, Any]:
     """Every `fleet_*` variable with its default."""
-    raw = yaml.safe_load((PLAYBOOKS / "group_vars" / "all.yml").read_text(encoding="utf-8"))
+    raw: dict[str, Any] = yaml.safe_load((PLAYBOOKS / "group_vars" / "all.yml").read_text(encoding="utf-8"))
     for name in ("fleet_name", "fleet_secret_name"):
         value, written = raw[name], f"{{{{ {name} }}}}"
         raw = {k: v.replace(written, value) if isinstance(v, str) else v for k, v in raw.items()}

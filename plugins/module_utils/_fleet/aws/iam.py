@@ -81,7 +81,7 @@ def denied(
     by_context: dict[Any, list[worker_permissions.Permission]] = {}
     for one in permissions:
         by_context.setdefault((one.action.partition(":")[0], one.context), []).append(one)
-    found = []
+    found = list[worker_permissions.Denial]()
     for (_service, own), several in sorted(by_context.items()):
         entries = [
             *context,

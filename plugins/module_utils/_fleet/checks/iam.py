@@ -79,7 +79,7 @@ def _actions(view: View) -> Passed:
 def _is_iam_playbooks(view: View, denial: Denial) -> bool:
     """Whether iam.yml repairs it: it writes the inline policy and the boundary, and nothing else decides."""
     if denial.reason == "boundary":
-        return view.permissions.boundary != view.settings["fleet_permissions_boundary_arn"]
+        return view.permissions.boundary != str(view.settings["fleet_permissions_boundary_arn"])
     own = view.settings["fleet_policy_name"]  # the simulator names an inline policy role_ROLE_POLICY
     return denial.reason == "missing" or (denial.reason == "policy" and denial.policy.endswith(own))
 

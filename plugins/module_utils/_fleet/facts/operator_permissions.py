@@ -74,7 +74,7 @@ def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> I
     if any(last.startswith(kind) and not s[variable] for kind, variable in OPTIONAL.items()):
         return
     for kind, (_names, variable) in NAMES.items():
-        if last.startswith(kind):
+        if last == f"{kind}{_names}":
             suffix = "-aaaaaa" if kind == "secret:" else ""  # Secrets Manager adds six characters to the name
             last = f"{kind}{s[variable]}{suffix}"
     place = f"{s['fleet_region'] if region else ''}:{account if owner else ''}"
@@ -83,7 +83,7 @@ def _own(resource: str, s: Mapping[str, Any], account: str, partition: str) -> I
 
 def context(s: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What IAM's simulator has to know of every call, as ContextEntries: the tags of what is made and changed."""
-    keys = {}
+    keys = dict[str, str]()
     for tag, value in s["fleet_tags"].items():
         keys |= {f"aws:ResourceTag/{tag}": str(value), f"aws:RequestTag/{tag}": str(value)}
     return [
