@@ -21,7 +21,7 @@ from tests.fleet.faults import FAULTS, Fault
 from tests.fleet.fleet import GROUP, SECRET, TERMINATION
 from tests.fleet.healthy import VPC, HealthyFleet, Inputs, failed
 
-AT_MOST_CALLS = 15
+AT_MOST_CALLS = 20
 FAILED = 2  # ansible-playbook's exit code if a host failed
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.fleet import GROUP, TERMINATION
@@ -21,6 +22,7 @@ User = Callable[[PlaybookCloud, Document], dict[str, Any]]
 
 
 OPERATOR = ("read", "operator", "teardown")
+DENIALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
 def document(*names: str) -> Document:
@@ -92,6 +94,34 @@ def test_an_operator_with_these_policies_builds_changes_and_deletes_a_fleet(clou
         assert run.returncode == 0, run
     assert refused(cloud) == []
     assert cloud.group() == {}
+
+
+def test_an_operator_may_not_touch_what_is_no_fleets(cloud: PlaybookCloud, user: User) -> None:
+    iam, ec2, trust = cloud.client("iam"), cloud.client("ec2"), json.dumps({"Version": "2012-10-17", "Statement": []})
+    for name in ("somebody", "gh-worker-other"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    iam.create_user(UserName="somebody")
+    iam.create_group(GroupName="admins")
+    theirs = ec2.create_security_group(GroupName="theirs", Description="of somebody else")["GroupId"]
+    cloud.client("secretsmanager").create_secret(Name="ghosthands/worker/env", SecretString="{}")
+    key = user(cloud, document(*OPERATOR))
+    mine = {"aws_access_key_id": key["fleet_access_key"], "aws_secret_access_key": key["fleet_secret_key"]}
+    role = {"PolicyName": "all", "PolicyDocument": trust}
+    everything = "arn:aws:iam::aws:policy/AdministratorAccess"
+    for service, method, parameters in (
+        ("iam", "put_role_policy", {"RoleName": "somebody", **role}),
+        ("iam", "attach_user_policy", {"UserName": "somebody", "PolicyArn": everything}),
+        ("iam", "create_access_key", {"UserName": "somebody"}),
+        ("iam", "attach_role_policy", {"RoleName": "gh-worker-other", "PolicyArn": everything}),
+        ("iam", "add_user_to_group", {"UserName": "valet", "GroupName": "admins"}),
+        ("ec2", "delete_security_group", {"GroupId": theirs}),
+        ("ec2", "create_tags", {"Resources": ["i-0123456789abcdef0"], "Tags": [{"Key": "Name", "Value": "x"}]}),
+        ("secretsmanager", "get_secret_value", {"SecretId": "ghosthands/worker/env"}),
+        ("autoscaling", "set_desired_capacity", {"AutoScalingGroupName": "theirs", "DesiredCapacity": 9}),
+    ):
+        with pytest.raises(ClientError) as refusal:
+            getattr(cloud.client(service, **mine), method)(**parameters)
+        assert refusal.value.response["Error"]["Code"] in DENIALS, method
 
 
 def test_an_operator_without_an_action_is_told_which_one(fleet: HealthyFleet, user: User) -> None:

@@ -14,7 +14,7 @@ from tests.fleet.fleet import GROUP
 from tests.fleet.healthy import HealthyFleet
 
 VERIFY = "playbooks/verify.yml"
-AT_MOST_CALLS = 15
+AT_MOST_CALLS = 20
 DOCUMENTS = {"report.json", "report.xml", "report.html"}
 
 

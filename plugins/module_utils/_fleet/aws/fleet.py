@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole fleet as it is now: at most 15 calls besides paging, whatever its size. Asks through a given `call`."""
+"""A whole fleet as it is now: at most 20 calls besides paging, whatever its size. Asks through a given `call`."""
 
 from __future__ import annotations
 
