@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from .compose_override import compose_override
 from .environment import BadSecret, environment
 from .log_shipper import log_shipper_configuration
-from .passing_errors import BackOff, passes
+from .passing_errors import BackOff, alike, passes
 from .paths import Paths
 from .ports import (
     API,
@@ -492,8 +492,7 @@ class _Boot:
                 self._check_termination()
 
     def _is_retried(self, error: PortError) -> bool:
-        last = self._retried
-        return last is not None and (last.call, last.code, last.output) == (error.call, error.code, error.output)
+        return self._retried is not None and alike(self._retried, error)
 
     def _gives_up(self, error: PortError) -> PortError:
         """The error to raise instead of one that was retried and does not pass; the same one if it was not."""

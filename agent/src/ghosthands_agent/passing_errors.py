@@ -5,6 +5,7 @@ The plugins have a list of their own, for what a group's creation and update do 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from .ports import NO_CREDENTIALS, PortError, Refused
@@ -37,6 +38,15 @@ LONGEST_PAUSE = 30.0
 def passes(error: PortError, seconds: float) -> bool:
     """Whether a retry may solve it, so many seconds after the begin of a boot."""
     return not isinstance(error, Refused) or seconds < AT_FIRST.get(error.code, 0.0)
+
+
+def alike(error: PortError, other: PortError) -> bool:
+    """Whether two errors are the same one again: all is equal but the numbers and ids in a command's output."""
+    return (error.call, error.code) == (other.call, other.code) and _shape(error.output) == _shape(other.output)
+
+
+def _shape(output: str) -> str:
+    return re.sub(r"\b[0-9a-f-]{8,}\b|\d+", "#", output)
 
 
 def lacks_credentials(error: PortError) -> bool:

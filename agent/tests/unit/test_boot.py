@@ -214,6 +214,14 @@ def test_a_command_that_fails_again_and_again_is_retried_less_often_logged_once_
     assert re.search(r"docker compose up: exit 1 \(\d+ times in \d+ s\)$", record(instance).reason)
 
 
+def test_repeats_that_differ_in_numbers_and_ids_only_are_counted() -> None:
+    said = [f"took {n}.{n} s: request 4c5f{n}a2e-77aa-4b1c: no runtime for {n:064x}" for n in range(5)]
+    instance = SimulatedInstance(faults={"up": [Unavailable("docker compose up", "exit 1", text) for text in said]})
+    assert booted(instance) == 0
+    assert [step["output"] for step in instance.steps("boot_waits")] == said[:1]
+    assert [step["times"] for step in instance.steps("boot_waited")] == [5]
+
+
 def test_another_cause_is_logged_as_well() -> None:
     other = Unavailable("docker compose up", "exit 1", "another cause")
     instance = SimulatedInstance(faults={"up": [BROKEN, BROKEN, other, BROKEN]})

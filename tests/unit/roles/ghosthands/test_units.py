@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ghosthands_agent.__main__ import VERBS
+from ghosthands_agent.__main__ import MISCONFIGURED, VERBS
 from ghosthands_agent.journal_file import UNITS
 from ghosthands_agent.log_shipper import JOURNAL
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.settings import RANGES
 from ghosthands_agent.stop import unit_limits
+from ghosthands_agent.watch import NO_CREDENTIALS_EXIT
 from model.agent_conf import settings
 
 ROLE = Path(__file__).parents[4] / "roles/ghosthands"
@@ -34,6 +35,13 @@ def test_systemd_lets_the_slowest_agent_conf_end_by_itself() -> None:
     assert limits.boot_start <= int(option("boot.service", "RuntimeMaxSec")) <= limits.boot_start + 300
     assert limits.boot_stop <= int(option("stop.service", "TimeoutStopSec")) <= limits.boot_stop + 120
     assert limits.watchdog == int(option("watch.service", "WatchdogSec"))
+
+
+def test_a_watch_without_credentials_is_started_anew_and_one_with_a_wrong_agent_conf_is_not() -> None:
+    assert option("watch.service", "Restart") == "always"
+    prevented = set(map(int, option("watch.service", "RestartPreventExitStatus").split()))
+    assert (MISCONFIGURED in prevented, NO_CREDENTIALS_EXIT in prevented) == (True, False)
+    assert option("watch.service", "StartLimitIntervalSec") == "0"
 
 
 def test_at_shutdown_watch_and_boot_go_before_the_worker_and_the_worker_before_docker() -> None:
