@@ -101,7 +101,6 @@ def test_an_operator_may_not_touch_what_is_no_fleets(cloud: PlaybookCloud, user:
     for name in ("somebody", "gh-worker-other"):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
     iam.create_user(UserName="somebody")
-    iam.create_group(GroupName="admins")
     theirs = ec2.create_security_group(GroupName="theirs", Description="of somebody else")["GroupId"]
     cloud.client("secretsmanager").create_secret(Name="ghosthands/worker/env", SecretString="{}")
     key = user(cloud, document(*OPERATOR))
@@ -113,7 +112,7 @@ def test_an_operator_may_not_touch_what_is_no_fleets(cloud: PlaybookCloud, user:
         ("iam", "attach_user_policy", {"UserName": "somebody", "PolicyArn": everything}),
         ("iam", "create_access_key", {"UserName": "somebody"}),
         ("iam", "attach_role_policy", {"RoleName": "gh-worker-other", "PolicyArn": everything}),
-        ("iam", "add_user_to_group", {"UserName": "valet", "GroupName": "admins"}),
+        ("iam", "delete_user_policy", {"UserName": "somebody", "PolicyName": "theirs"}),
         ("ec2", "delete_security_group", {"GroupId": theirs}),
         ("ec2", "create_tags", {"Resources": ["i-0123456789abcdef0"], "Tags": [{"Key": "Name", "Value": "x"}]}),
         ("secretsmanager", "get_secret_value", {"SecretId": "ghosthands/worker/env"}),
