@@ -12,7 +12,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import iam as reading
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
 from botocore.exceptions import ClientError
+from localcloud.testing import CREDENTIALS
 
 from tests.fleet.cloud import PlaybookCloud
 from tests.fleet.fleet import LOGS, NAME, REPOSITORY, SECRET, VALET_POLICY_ARN
@@ -271,6 +275,31 @@ def test_without_an_action_of_session_manager_the_simulator_denies_just_that(
         PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-role", ActionNames=sorted(SESSION_MANAGER)
     )["EvaluationResults"]
     assert {r["EvalActionName"] for r in simulated if r["EvalDecision"] != "allowed"} == {removed}
+
+
+def test_the_simulator_is_asked_why_an_action_is_denied(enforced: PlaybookCloud) -> None:
+    iam, everything = enforced.client("iam"), {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    worker(
+        enforced, {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotAction": "logs:*", "Resource": "*"}]}
+    )
+    limits = {"Version": "2012-10-17", "Statement": [{**everything, "Action": ["autoscaling:*", "logs:*"]}]}
+    arn = iam.create_policy(PolicyName="limits", PolicyDocument=json.dumps(limits))["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName=f"{NAME}-role", PermissionsBoundary=arn)
+    guard = {**everything, "Effect": "Deny", "Action": "autoscaling:SetInstanceHealth"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [guard]})
+    iam.put_role_policy(RoleName=f"{NAME}-role", PolicyName="guard", PolicyDocument=document)
+    group = f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:1:autoScalingGroupName/{NAME}-asg"
+    needed = worker_permissions.needed(group, [], "arn:aws:secretsmanager:us-east-1:1:secret:s", "", LOGS)
+    account = Account("us-east-1", enforced.url, "", *CREDENTIALS.values())
+    denied = reading.denied(account.call, f"arn:aws:iam::{ACCOUNT}:role/{NAME}-role", needed)
+    assert {denial.action: denial[1:] for denial in denied} == {
+        "autoscaling:SetInstanceHealth": ("policy", "guard"),
+        "ecr:GetAuthorizationToken": ("boundary", ""),
+        "logs:CreateLogStream": ("missing", ""),
+        "logs:PutLogEvents": ("missing", ""),
+        "secretsmanager:GetSecretValue": ("boundary", ""),
+    }
+    assert reading.boundary(account.call, f"{NAME}-role") == arn
 
 
 def test_a_worker_may_do_nothing_else(enforced: PlaybookCloud, policies: dict[str, Policy]) -> None:
