@@ -106,6 +106,9 @@ def _operator(inputs: Inputs) -> None:
     if isinstance(denied, Unread):
         detail = f"Whether these credentials may do all that site.yml does could not be asked: {denied.reason}"
         raise Failed(detail, remedy, "info")
+    groups = inputs.forecast.groups
+    if not isinstance(groups, Unread) and groups[0]:  # whoever made the account's first group made the role as well
+        denied = tuple(one for one in denied if one.action != "iam:CreateServiceLinkedRole")
     if denied:
         detail, remedy = explained("These credentials", denied, lambda one: one.reason == "missing", remedy)
         missing = list(dict.fromkeys(one.action for one in denied))

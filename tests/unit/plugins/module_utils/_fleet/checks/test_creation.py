@@ -118,6 +118,12 @@ def test_actions_that_the_operator_may_not_call_are_listed(settings: dict[str, A
     assert "docs/iam/operator.json" in found.remedy.text
 
 
+def test_the_service_linked_role_is_made_with_an_accounts_first_group_only(settings: dict[str, Any]) -> None:
+    denied = (Denial("iam:CreateServiceLinkedRole"),)
+    assert "operator-permissions" not in findings(settings, replace(FINE, denied=denied))
+    assert "operator-permissions" in findings(settings, replace(FINE, denied=denied, groups=(0, 500)))
+
+
 def test_a_boundary_a_denial_and_the_organization_are_named_and_not_the_document(settings: dict[str, Any]) -> None:
     denied = (
         Denial("iam:CreateRole", "boundary"),

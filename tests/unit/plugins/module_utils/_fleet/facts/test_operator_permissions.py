@@ -33,6 +33,10 @@ def of(settings: dict[str, Any], resource: str | list[str], **options: Any) -> t
         (GROUP, "arn:aws-cn:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/gh-worker-asg"),
         ("arn:aws:iam::*:role/gh-worker*", "arn:aws-cn:iam::123456789012:role/gh-worker-role"),
         ("arn:aws:iam::*:policy/gh-worker*", "arn:aws-cn:iam::123456789012:policy/gh-worker-valet-autoscale"),
+        (
+            "arn:aws:iam::*:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+            "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+        ),
         ("arn:aws:ec2:*:*:launch-template/*", "arn:aws-cn:ec2:us-east-1:123456789012:launch-template/*"),
         ("arn:aws:ec2:*::image/*", "arn:aws-cn:ec2:us-east-1::image/*"),
         (
