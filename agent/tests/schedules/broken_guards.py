@@ -29,5 +29,5 @@ def schedule(drawn: Schedule, name: str) -> Schedule:
     if name == "hides_that_it_could_not_put_back":
         away = tuple(Event(at, "database down", 60) for at in range(60, int(drawn.ends), 80))
         return replace(drawn, drain_limit=60, events=tuple(sorted((*drawn.events, *away), key=lambda event: event.at)))
-    slow = name in ("forgets_the_pickup_under_way", "claims_what_another_worker_has_claimed")
-    return replace(drawn, drain_limit=60, claim_seconds=2.0 if slow else drawn.claim_seconds)
+    claim_seconds = {"forgets_the_pickup_under_way": 8.0, "claims_what_another_worker_has_claimed": 2.0}
+    return replace(drawn, drain_limit=60, claim_seconds=claim_seconds.get(name, drawn.claim_seconds))
