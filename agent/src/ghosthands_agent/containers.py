@@ -24,6 +24,8 @@ PROGRAMS = {
     "scripts/deploy-server.ts": DEPLOY_SERVER,
 }
 EXIT_CODE = re.compile(r"(?:Exited|Restarting) \((\d{1,3})\)")
+#: docker/go-units, HumanDuration: seconds and minutes are rounded down, what is longer is not.
+EXITED_AGO = re.compile(r"Exited \(\d{1,3}\) (?:(\d+|About a|Less than a) (second|minute)s?) ago")
 HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
 
 
@@ -80,6 +82,7 @@ def _container(row: dict[str, str], project: str, listener: str, last_listener: 
     service = Service(
         state=row["state"],
         exit_code=int(exited[1]) if exited else 0,
+        exited_ago=_exited_ago(row["status"]),
         health=health[1] if health else "",
         container=row["id"],
         name=row["name"],
@@ -87,6 +90,15 @@ def _container(row: dict[str, str], project: str, listener: str, last_listener: 
         listens=listens,
     )
     return Container(role, service)
+
+
+def _exited_ago(status: str) -> float | None:
+    """Seconds since a container exited, at least; None: it has not, or longer than an hour ago."""
+    found = EXITED_AGO.match(status)
+    if not found:
+        return None
+    number = {"About a": 1, "Less than a": 0}.get(found[1])
+    return (int(found[1]) if number is None else number) * {"second": 1.0, "minute": 60.0}[found[2]]
 
 
 def _role(label: str, command: str) -> str | None:

@@ -50,8 +50,6 @@ NO_ACTION_SECONDS = 30.0  # IMDS may report Terminated a moment before the hook'
 LONGEST_PAUSE = 10.0  # of a completion
 ATTEMPTS = 3  # a deployment in progress may start a worker once more
 PROGRESS_SECONDS = 60.0  # between two lines about a job that is waited for
-#: A queue worker without a guard exits 10 s after SIGTERM at the latest. One that is there after this time got none.
-SIGNAL_SHOWS_SECONDS = 12.0
 
 #: A job that was cancelled while it waits for a person keeps the worker busy for ever. One whose row has been final for
 #: this long is not waited for.
@@ -69,12 +67,10 @@ class Reading:
 
     Attributes:
         process: the process that runs now, or the last one.
-        draining_since: when it was first seen draining.
         job_over_since: since when it has been seen with a job that is over.
     """
 
     process: Process = field(default_factory=Process)
-    draining_since: float = float("inf")
     job_over_since: float = float("inf")
 
 
@@ -216,7 +212,7 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
     reason = yield from _wait_until_drained(monitor, reading)
     journal.step("worker_stop", reason=reason, waited=round(monitor.now - began, 1))
     process = reading.process
-    _recall_signals(monitor, process)
+    process.recall(monitor.flags)
     process.gone = reason == "gone"
     if reason != "gone":
         if process.last is not None and process.last.guarded:
@@ -286,7 +282,9 @@ def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopRea
             logged = monitor.now
             _log_progress(monitor, reading, monitor.now - began)
         policy = _policy(monitor, reading)
-        if _may_have_been_signalled(monitor, reading, status):
+        if policy == "wait_idle" and reading.process.may_have_a_signal(
+            monitor.flags, monitor.now, answers=status is not None
+        ):
             step: Step = "wait"
         elif monitor.now >= monitor.deadline():
             return "overdue"
@@ -320,22 +318,19 @@ def _policy(monitor: Monitor, reading: Reading) -> str:
 
 
 def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
-    """Note a status. A drain cannot be undone, so a process that is not draining any more is another one."""
+    """Note a status, and whether it is another process's."""
     process, journal = reading.process, monitor.ports.journal
-    if process.last is not None and process.last.is_draining and not status.is_draining:
+    if process.last is not None and process.is_replaced_by(status, monitor.now):
         journal.step("worker_replaced", "warning", busy=process.busy)
         if process.busy:
             Termination(None, "lost", process.last.job, process.last.guarded).log_job(journal)
             monitor.set_flag("unclean")
         _forget_signals(monitor)
         process = reading.process = Process()
-        reading.draining_since = float("inf")
     if process.last is None or process.last.guard_absence != status.guard_absence:
         off = monitor.settings.worker_guard == "off"
         level: Level = "info" if status.guarded or off else "error"
         journal.step("guard", level, attached=status.guarded, reason="off" if off else status.guard_absence)
-    if status.is_draining or not status.is_running:
-        reading.draining_since = min(reading.draining_since, monitor.now)
     reading.job_over_since = min(reading.job_over_since, monitor.now) if status.job_is_over else float("inf")
     process.read(status, monitor.now)
 
@@ -352,33 +347,10 @@ def _log_progress(monitor: Monitor, reading: Reading, waited: float) -> None:
     )
 
 
-def _recall_signals(monitor: Monitor, process: Process) -> None:
-    """Note what an earlier run of the agent did to the process."""
-    if "stopping" in monitor.flags:
-        process.signals, process.signalled_at = 1, monitor.flags["stopping"]
-        process.answered = process.last is not None
-        process.guarded_before = "guarded" in monitor.flags
-
-
 def _forget_signals(monitor: Monitor) -> None:
     """They were for a process that is gone."""
     monitor.clear_flag("stopping")
     monitor.clear_flag("guarded")
-
-
-def _may_have_been_signalled(monitor: Monitor, reading: Reading, status: WorkerStatus | None) -> bool:
-    """Whether a worker whose job a second SIGTERM would lose may already have received one.
-
-    Its status shows a signal, or somebody's POST drain, as draining. The agent's record of the signal may be missing.
-    """
-    if _policy(monitor, reading) != "wait_idle":
-        return False
-    if status is None:
-        unsure = "stopping" in monitor.flags and "guarded" not in monitor.flags
-    else:
-        unsure = reading.process.loses_released_jobs and (status.is_draining or not status.is_running)
-    since = min(reading.draining_since, monitor.flags.get("stopping", float("inf")))
-    return unsure and monitor.now < since + SIGNAL_SHOWS_SECONDS
 
 
 def _next_step_after_restart(policy: str, status: WorkerStatus | None) -> Step:

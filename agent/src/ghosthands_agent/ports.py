@@ -202,6 +202,7 @@ class Service:
     Attributes:
         state: as docker reports it: `created`, `running`, `restarting`, `paused`, `removing`, `exited`, `dead`.
         exit_code: of its last process; meaningless while one runs.
+        exited_ago: seconds since that process ended, at least, by the system's wall clock; None: not known.
         health: `healthy`, `unhealthy`, `starting`; empty without a health check.
         container: its id.
         name: its name, for operators.
@@ -211,6 +212,7 @@ class Service:
 
     state: str
     exit_code: int = 0
+    exited_ago: float | None = None
     health: str = ""
     container: str = ""
     name: str = ""
@@ -301,6 +303,7 @@ class WorkerStatus:
 
     Attributes:
         guard: None: the process runs without one.
+        uptime: seconds since the process began to answer, by the system's wall clock; None: it does not say.
     """
 
     worker_id: str
@@ -310,6 +313,7 @@ class WorkerStatus:
     is_draining: bool
     dispatch_mode: Literal["queue", "legacy"]
     guard: Guard | None = None
+    uptime: float | None = None
 
     @property
     def busy(self) -> bool:

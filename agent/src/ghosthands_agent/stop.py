@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from .boot import LONGEST_BACK_OFF_SECONDS, REPORT_SECONDS
-from .ports import API, DEPLOY_SERVER, Level, Ports, Procedure, Unavailable
+from .ports import API, DEPLOY_SERVER, Flag, Level, PortError, Ports, Procedure, Unavailable
 from .settings import Settings
 from .termination import (
     MARGIN_SECONDS,
     OTHERS_GRACE_SECONDS,
     REQUEUE_SECONDS,
     SECOND_SIGNAL_SECONDS,
+    SIGNAL_SHOWS_SECONDS,
     Process,
+    await_earlier_signal,
     read_status,
     stop_services,
     terminate_worker,
@@ -39,21 +42,22 @@ def unit_limits(settings: Settings) -> UnitLimits:
     """Limits within which the procedures finish by themselves."""
     start = settings.boot_timeout_seconds + LONGEST_BACK_OFF_SECONDS + 2 * REPORT_SECONDS + MARGIN_SECONDS
     worker = _requeue_seconds(settings) + settings.stop_grace_seconds + SECOND_SIGNAL_SECONDS + 4 * MARGIN_SECONDS
-    return UnitLimits(round(start), round(worker + OTHERS_GRACE_SECONDS + MARGIN_SECONDS), WATCHDOG_SECONDS)
+    stop = SIGNAL_SHOWS_SECONDS + worker + OTHERS_GRACE_SECONDS + MARGIN_SECONDS
+    return UnitLimits(round(start), round(stop), WATCHDOG_SECONDS)
 
 
 def stop(ports: Ports, settings: Settings) -> Procedure[int]:
     """Stop everything, the worker first; 0 when all is down, else 1. Touches no hook, since the instance may reboot."""
     began = ports.clock.monotonic()
     ports.journal.step("stop_began")
-    process = Process()
-    read_status(ports, process)
+    process = yield from _read_process(ports, settings)
+    release_at = ports.clock.monotonic() + _requeue_seconds(settings)
     try:
         termination = yield from terminate_worker(
             ports,
             _pause,
             process,
-            release_at=lambda: began + _requeue_seconds(settings),
+            release_at=lambda: release_at,
             grace=settings.stop_grace_seconds,
             drains_itself=_drains_itself(settings),
         )
@@ -70,6 +74,24 @@ def stop(ports: Ports, settings: Settings) -> Procedure[int]:
         "stop_ended", level, worker=worker, others=others, seconds=round(ports.clock.monotonic() - began, 1)
     )
     return 0 if worker and others else 1
+
+
+def _read_process(ports: Ports, settings: Settings) -> Procedure[Process]:
+    """What is known of the worker's process. A drain may have signalled it, and a second signal may lose its job."""
+    process, flags = Process(), _flags(ports)
+    if _drains_itself(settings):
+        read_status(ports, process)
+    else:
+        yield from await_earlier_signal(ports, _pause, process, flags)
+    process.recall(flags)
+    return process
+
+
+def _flags(ports: Ports) -> Mapping[Flag, float]:
+    try:
+        return ports.records.flags()
+    except PortError:
+        return {}
 
 
 def _requeue_seconds(settings: Settings) -> int:

@@ -9,11 +9,11 @@ its job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from .ports import WORKER, Journal, Level, PortError, Ports, Procedure, Service, Unavailable, WorkerStatus
+from .ports import WORKER, Flag, Journal, Level, PortError, Ports, Procedure, Service, Unavailable, WorkerStatus
 from .settings import Settings
 
 #: legacy without a guard: 30 s until the job is back in the queue, and the exit. For senders of one signal only:
@@ -24,6 +24,9 @@ REQUEUE_SECONDS = 40
 SECOND_SIGNAL_SECONDS = 15
 #: A queue worker that exits 0 sooner after SIGTERM had no job, or finished it: else it would have waited for 10 s.
 EARLY_EXIT_SECONDS = 8
+#: A queue worker without a guard exits 10 s after SIGTERM at the latest. One that is there after this time got none.
+SIGNAL_SHOWS_SECONDS = 12.0
+ANSWER_SECONDS = 2.0  # a status may be so old when it is read
 NEW_JOB_SECONDS = 5  # a job that was taken so shortly before the signal does not wait for a person yet
 KILL_SECONDS = 1  # from compose's SIGTERM, the last one, to its SIGKILL
 OTHERS_GRACE_SECONDS = 10  # docker's own default; api and deploy server hold no jobs
@@ -52,7 +55,9 @@ class Process:
 
     Attributes:
         last: its last status, if it has answered.
+        read_at: when that was read.
         idle_at: when it was last seen idle.
+        draining_since: when it was first seen draining.
         released: the status that the agent released its job by a second SIGTERM upon.
         signals: how many SIGTERM have reached it, as far as the agent knows.
         signalled_at: when the first one did.
@@ -62,7 +67,9 @@ class Process:
     """
 
     last: WorkerStatus | None = None
+    read_at: float = float("-inf")
     idle_at: float = float("-inf")
+    draining_since: float = float("inf")
     released: WorkerStatus | None = None
     signals: int = 0
     signalled_at: float = 0.0
@@ -72,9 +79,11 @@ class Process:
 
     def read(self, status: WorkerStatus, now: float) -> None:
         """Note a status."""
-        self.last = status
+        self.last, self.read_at = status, now
         if not status.busy:
             self.idle_at = now
+        if status.is_draining or not status.is_running:
+            self.draining_since = min(self.draining_since, now)
         self.answered = self.signals > 0
 
     def signal(self, now: float) -> None:
@@ -86,6 +95,41 @@ class Process:
             self.signalled_at = now
         elif self.released is None:
             self.released = self.last
+
+    def recall(self, flags: Mapping[Flag, float]) -> None:
+        """Note what an earlier run of the agent did to it."""
+        if "stopping" in flags:
+            self.signals, self.signalled_at = 1, flags["stopping"]
+            self.answered = self.last is not None
+            self.guarded_before = "guarded" in flags
+
+    def may_have_a_signal(self, flags: Mapping[Flag, float], now: float, *, answers: bool) -> bool:
+        """Whether a second SIGTERM would lose its job, and it may already have received one.
+
+        Its status shows a signal, or somebody's POST drain, as draining. The agent's record of the signal may be
+        missing.
+        """
+        if answers:
+            unsure = self.loses_released_jobs and self.draining_since < float("inf")
+        else:
+            unsure = "stopping" in flags and "guarded" not in flags
+        since = min(self.draining_since, flags.get("stopping", float("inf")))
+        return unsure and now < since + SIGNAL_SHOWS_SECONDS
+
+    def is_replaced_by(self, status: WorkerStatus, now: float) -> bool:
+        """Whether that is the status of another process.
+
+        A drain cannot be undone. Of an uptime it must be plausible that the process began after the last status: the
+        system's clock may have been set back.
+        """
+        last = self.last
+        if last is None:
+            return False
+        if last.is_draining and not status.is_draining:
+            return True
+        if last.uptime is None or status.uptime is None:
+            return False
+        return status.uptime < last.uptime and status.uptime <= now - self.read_at + ANSWER_SECONDS
 
     @property
     def busy(self) -> bool:
@@ -196,7 +240,7 @@ def terminate_worker(
     def ended(service: Service | None) -> Termination:
         # A container that was only created is another one, of a deployment: how this process exited is not known.
         exit_code = None if service is None or service.state == "created" else service.exit_code
-        job = process.job_after_exit(exit_code, clock.monotonic() - process.signalled_at)
+        job = process.job_after_exit(exit_code, _seconds_to_exit(process, service, clock.monotonic()))
         status = process.last
         return Termination(
             service,
@@ -207,7 +251,7 @@ def terminate_worker(
         )
 
     while clock.monotonic() < max(busy_until, max(release_at(), began) + grace):
-        busy = read_status(ports, process) if sent else process.busy
+        busy = (not sent or read_status(ports, process)) and process.busy
         if busy:
             busy_until = sent_at + SECOND_SIGNAL_SECONDS
         may_release = drains_itself or not process.loses_released_jobs
@@ -239,6 +283,16 @@ def terminate_worker(
             return ended((yield from _kill(ports, pause)))
         yield from pause(POLL_SECONDS)
     return ended((yield from _kill(ports, pause)))
+
+
+def await_earlier_signal(ports: Ports, pause: Pause, process: Process, flags: Mapping[Flag, float]) -> Procedure[None]:
+    """Read the status, and wait for the exit of a process that may have a signal, for as long as that may take."""
+    while True:
+        answers = read_status(ports, process)
+        unsure = process.may_have_a_signal(flags, ports.clock.monotonic(), answers=answers)
+        if not unsure or _is_down(ports):
+            return
+        yield from pause(POLL_SECONDS)
 
 
 def stop_services(
@@ -276,12 +330,22 @@ def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
 
 
 def read_status(ports: Ports, process: Process) -> bool:
-    """Read the status; whether a job certainly runs."""
+    """Read the status; whether it answers."""
     try:
         process.read(ports.worker.status(), ports.clock.monotonic())
     except PortError:
         return False
-    return process.busy
+    return True
+
+
+def _seconds_to_exit(process: Process, service: Service | None, now: float) -> float:
+    """Seconds from the first signal to the exit, at most.
+
+    The agent may look late. When the process exited is known from docker, unless the system's clock was set since.
+    """
+    seconds = now - process.signalled_at
+    ago = service.exited_ago if service else None
+    return seconds if ago is None or ago > seconds else seconds - ago
 
 
 def _is_down(ports: Ports) -> bool:

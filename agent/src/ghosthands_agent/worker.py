@@ -82,7 +82,13 @@ def _status(body: str) -> WorkerStatus:
         is_draining=data["is_draining"],
         dispatch_mode=data["dispatch_mode"],
         guard=_guard(data["drain_guard"]) if "drain_guard" in data else None,
+        uptime=_seconds(data.get("uptime_ms")),
     )
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    is_number = isinstance(milliseconds, (int, float)) and not isinstance(milliseconds, bool)
+    return milliseconds / 1000 if is_number else None
 
 
 def _guard(data: Any) -> Guard:

@@ -30,6 +30,10 @@ class HostEnvironment(Protocol):
     jobs: MemoryJobQueue
     worker_options: WorkerOptions
 
+    @property
+    def wall_jump(self) -> float:
+        """How far the systems' wall clocks have jumped until now."""
+
     def delay(self, shortest: float, longest: float) -> float:
         """How long something takes, in seconds."""
 
@@ -53,6 +57,7 @@ class Container:
         raw: made by deploy-server, without Compose's labels and without a guard.
         worker: its process, if it has one.
         exit_code: of its last exit.
+        exited_at: when that was, by the wall clock.
         life: counts starts and exits, so that what was meant for one life of it does not affect the next.
         starts: how often it was started.
         signals: how many SIGTERMs its process has received in this life.
@@ -65,6 +70,7 @@ class Container:
         self.worker: Worker | None = None
         self.state: Literal["created", "running", "restarting", "exited"] = "created"
         self.exit_code = 0
+        self.exited_at = -math.inf
         self.stopped_by_hand = True
         self.life = 0
         self.starts = 0
@@ -139,6 +145,11 @@ class Host:
     @property
     def now(self) -> float:
         return self.environment.timeline.now
+
+    @property
+    def wall(self) -> float:
+        """Its wall clock."""
+        return self.now + self.environment.wall_jump
 
     @property
     def containers(self) -> list[Container]:
@@ -262,6 +273,7 @@ class Host:
             taken = self.worker is not None
             container.acts_at = math.inf
             container.worker = Worker(name, options, self.environment.jobs, self.now, port_is_taken=taken)
+            container.worker.wall_began = self.wall
             self.worker_acted(container)
 
     def signal_worker(self, reason: str, container: Container | None = None) -> None:
@@ -356,7 +368,7 @@ class Host:
             self._start_container(container)
 
     def _container_exited(self, container: Container, code: int) -> None:
-        container.state, container.exit_code = "exited", code
+        container.state, container.exit_code, container.exited_at = "exited", code, self.wall
         container.life += 1
         container.worker = None
         if self.docker_up and container.is_to_restart:

@@ -6,8 +6,10 @@ What a call does is here. How long it takes, whether it fails or the agent is ki
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ghosthands_agent.ports import (
@@ -339,11 +341,19 @@ class SimulatedCompose(Port):
         return Service(
             container.state,
             container.exit_code,
+            exited_ago=self._exited_ago(container),
             container=self._id(container),
             name=self._id(container),
             foreign=container.raw,
             listens=container is self.host.listener,
         )
+
+    def _exited_ago(self, container: Container) -> float | None:
+        """As docker shows it: in whole seconds or minutes."""
+        if container.state != "exited" or container.exited_at == -math.inf:
+            return None
+        seconds = max(0.0, self.host.wall - container.exited_at)
+        return None if seconds > 3600 else seconds // 1 if seconds < 60 else seconds // 60 * 60
 
     def _id(self, container: Container) -> str:
         return "raw" if container.raw else "compose"
@@ -368,7 +378,7 @@ class SimulatedWorker(Port):
         key = worker.status_key()
         if (status := self._parsed.get(key)) is None:
             status = self._parsed[key] = parse_status(json.dumps(worker.status(self.host.id)))
-        return status
+        return replace(status, uptime=self.host.wall - worker.wall_began)
 
     def drain(self) -> None:
         worker = self.host.worker

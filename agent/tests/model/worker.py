@@ -117,6 +117,7 @@ class Worker:
         draining: whether `POST /worker/drain` was called.
         shutting_down: whether it has received SIGTERM.
         exit_code: None while it runs.
+        wall_began: when it began, by its system's wall clock.
         deregistered: whether it has set itself to `offline` in the registry.
         completes_hook: it is about to complete the hook [hook]; the caller does that and resets this.
         ignores_sigterm: for a process that hangs.
@@ -138,6 +139,7 @@ class Worker:
         self.completes_hook = False
         self.ignores_sigterm = False
         self.exit_code: int | None = None
+        self.wall_began = now
         self.port_is_taken = port_is_taken
         self._queue = queue
         self._random = random.Random(process)

@@ -78,7 +78,8 @@ class Container:
     def row(self) -> dict[str, str]:
         """Its line of `docker ps`."""
         code = self._read("exit_code") or "0"
-        status = {"exited": f"Exited ({code}) 1 second ago", "restarting": f"Restarting ({code}) 1 second ago"}
+        ago = f"{time.time() - float(self._read('exited') or time.time()):.0f} seconds ago"
+        status = {"exited": f"Exited ({code}) {ago}", "restarting": f"Restarting ({code}) {ago}"}
         return {**self.values, "state": self.state, "status": status.get(self.state, "Up 1 second")}
 
     def start(self) -> bool:
@@ -154,7 +155,8 @@ class Container:
         return code if code >= 0 else 128 - code
 
     def _exited(self, state: str, code: int) -> None:
-        _write(self.own / "exited", str(time.time()))
+        for place in (self.own / "exited", self.folder / "exited"):
+            _write(place, str(time.time()))
         _write(self.own / "exit_code", str(code))
         _write(self.folder / "exit_code", str(code))
         _write(self.folder / "state", state)

@@ -177,7 +177,7 @@ class AgentService:
         return self.host.now + self.lag - self.host.boot_began
 
     def wall(self) -> float:
-        return self.host.now + self.lag + self.host.fleet.conditions.wall_jump
+        return self.host.wall + self.lag
 
     def call(self, name: CallName, effect: Callable[[], T]) -> T:
         self._count_call()

@@ -105,6 +105,10 @@ class SimulatedFleet:
         self._numbers = itertools.count(1)
         self.group = _group(schedule, with_agent=with_agent)
 
+    @property
+    def wall_jump(self) -> float:
+        return self.conditions.wall_jump
+
     def delay(self, shortest: float, longest: float) -> float:
         return self.random.uniform(shortest, longest)
 

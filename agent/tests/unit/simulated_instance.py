@@ -54,6 +54,7 @@ class SimulatedInstance:
         up_seconds: how long `docker compose up` takes.
 
     Attributes:
+        wall_jump: how far the wall clock has jumped.
         completions: hooks that were completed, with their results.
         timed_out: hooks that were not.
         heartbeats: times of accepted heartbeats.
@@ -101,6 +102,7 @@ class SimulatedInstance:
         self.journal: list[tuple[float, str, Mapping[str, Scalar]]] = []
         self._kill_at: tuple[int, Moment] | None = None
         self._secret = secret
+        self.wall_jump = 0.0
         self.host = Host(self, INSTANCE_ID)
         self.timeline.run_until(self.now)  # the system is up
         self.host.target = target

@@ -34,7 +34,7 @@ def test_composes_containers_are_found_by_its_labels() -> None:
     output = by_compose(WORKER, state="exited", status="Exited (137) 2 minutes ago") + "\n" + by_compose(API)
     worker, api = containers(output, "ghosthands", "")
     name = "ghosthands-worker-1"
-    assert (worker.role, worker.service) == (WORKER, Service("exited", 137, container=name, name=name))
+    assert (worker.role, worker.service) == (WORKER, Service("exited", 137, 120, container=name, name=name))
     assert (api.role, api.service.state, api.service.foreign) == (API, "running", False)
 
 
