@@ -117,19 +117,19 @@ class Process:
         return unsure and now < since + SIGNAL_SHOWS_SECONDS
 
     def is_replaced_by(self, status: WorkerStatus, now: float) -> bool:
-        """Whether that is the status of another process.
+        """Whether that is the status of another process: a drain cannot be undone, and the uptime goes on.
 
-        A drain cannot be undone. Of an uptime it must be plausible that the process began after the last status: the
-        system's clock may have been set back.
+        Where it does not, the process must be younger than the last status. Otherwise the system's clock was set.
         """
-        last = self.last
+        last, elapsed = self.last, now - self.read_at
         if last is None:
             return False
         if last.is_draining and not status.is_draining:
             return True
         if last.uptime is None or status.uptime is None:
             return False
-        return status.uptime < last.uptime and status.uptime <= now - self.read_at + ANSWER_SECONDS
+        is_young = 0 <= status.uptime <= elapsed + ANSWER_SECONDS
+        return is_young and abs(status.uptime - last.uptime - elapsed) > ANSWER_SECONDS
 
     @property
     def busy(self) -> bool:

@@ -54,8 +54,8 @@ def run_many(seed: int, schedules: int, processes: int, share: int = 1) -> Repor
             report.add(result)
             if time.monotonic() - printed > PROGRESS_SECONDS:
                 printed = time.monotonic()
-                broken = f"rules broken in {len(report.failures)}"
-                print(f"{done} of {schedules} after {printed - began:.0f} s, {broken}", flush=True)
+                broken = ", ".join(str(failure.number) for failure in report.failures) or "none"
+                print(f"{done} of {schedules} after {printed - began:.0f} s, rules broken in {broken}", flush=True)
     report.failures.sort(key=lambda failure: failure.number)
     print(f"{schedules} schedules in {time.monotonic() - began:.1f} s", flush=True)
     return report
