@@ -159,10 +159,10 @@ class Host:
     @property
     def listener(self) -> Container | None:
         """The container whose process listens on the worker's port."""
-        for each in (self.container, self.raw):
-            if each and each.worker and not each.worker.port_is_taken:
-                return each
-        return None
+        worker, raw = self.container.worker, self.raw
+        if worker and not worker.port_is_taken:
+            return self.container
+        return raw if raw and raw.worker and not raw.worker.port_is_taken else None
 
     @property
     def worker(self) -> Worker | None:

@@ -9,7 +9,6 @@ import json
 import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ghosthands_agent.ports import (
@@ -366,7 +365,7 @@ class SimulatedCompose(Port):
 class SimulatedWorker(Port):
     def __init__(self, host: Host, caller: Caller) -> None:
         super().__init__(host, caller)
-        self._parsed: dict[object, WorkerStatus] = {}  # parsing takes longer than everything else
+        self._parsed: dict[object, dict[str, Any]] = {}  # parsing takes longer than everything else
 
     def status(self) -> WorkerStatus:
         return self.caller.call("status", self._status)
@@ -376,9 +375,10 @@ class SimulatedWorker(Port):
         if worker is None or self.host.now < self.host.worker_hangs_until:
             raise Unavailable("worker:status", NOT_LISTENING if worker is None else "Timeout")
         key = worker.status_key()
-        if (status := self._parsed.get(key)) is None:
-            status = self._parsed[key] = parse_status(json.dumps(worker.status(self.host.id)))
-        return replace(status, uptime=self.host.wall - worker.wall_began)
+        if (fields := self._parsed.get(key)) is None:
+            status = parse_status(json.dumps(worker.status(self.host.id)))
+            fields = self._parsed[key] = {name: getattr(status, name) for name in status.__dataclass_fields__}
+        return WorkerStatus(**{**fields, "uptime": self.host.wall - worker.wall_began})
 
     def drain(self) -> None:
         worker = self.host.worker

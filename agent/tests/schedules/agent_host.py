@@ -14,7 +14,7 @@ from ghosthands_agent.settings import Settings
 from ghosthands_agent.termination import worker_stop_timeout
 from model.host import Container, RestartPolicy
 
-from schedules.agent_service import CALM_DRAIN_SECONDS, CALM_SECONDS, AgentService, Procedure
+from schedules.agent_service import AFTER_FAULT_SECONDS, CALM_DRAIN_SECONDS, CALM_SECONDS, AgentService, Procedure
 from schedules.fleet_host import FleetHost
 
 if TYPE_CHECKING:
@@ -126,21 +126,25 @@ class AgentHost(FleetHost):
         self.wake_agent()
 
     def wake_agent(self) -> None:
-        if "watch" in self.services:
-            self.services["watch"].wake()
+        for service in self.services.values():
+            service.wake()
 
     def seen_by_agent(self) -> object:
         """What decides what the agent's `watch` does next."""
         worker = self.worker
         return self.target, self.spot_action, self.docker_up, bool(self.flags), worker and worker.status_key()
 
-    def calm_seconds(self) -> float:
+    def calm_seconds(self, service: AgentService) -> float:
         """For how long the agent would see the same, if nothing happens."""
-        watch, conditions = self.services["watch"], self.fleet.conditions
+        conditions = self.fleet.conditions
         faults = max(self.metadata_down_until, self.worker_hangs_until, self.disk_full_until)
         api = max(conditions.api_down, conditions.throttled, conditions.answers_lost)
-        is_killed = watch.kill_at >= 0 or watch.next_kills
-        if is_killed or self.spot_action or self.now <= max(faults, api) + CALM_SECONDS:
+        is_killed = service.kill_at >= 0 or service.next_kills
+        if is_killed or self.spot_action or self.now <= max(faults, api) + AFTER_FAULT_SECONDS:
+            return 0.0
+        if service.name == "boot":
+            return CALM_DRAIN_SECONDS if self.target == "InService" else 0.0
+        if service.name != "watch":
             return 0.0
         if not self.flags:
             return CALM_SECONDS if self.target == "InService" else 0.0

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Procedure = Callable[[Ports, Settings], Generator[float, None, Any]]
 
-#: For so long at most, polls are left out that would see what the last one saw: in service, and while a job is drained.
-CALM_SECONDS, CALM_DRAIN_SECONDS = 5.0, 2.0
+#: For so long at most, polls are left out that would see what the last one saw: in service, and in boots and drains.
+CALM_SECONDS, CALM_DRAIN_SECONDS = 60.0, 5.0
+AFTER_FAULT_SECONDS = 5.0  # for so long after a fault none is left out
 WATCH_RESTART_SECONDS = 2.0  # Restart=always, RestartSec=2
 BOOT_RESTART_SECONDS = 5.0  # Restart=on-failure, RestartSec=5
 METADATA_CALLS = frozenset({"instance", "target_state", "spot_action"})
@@ -134,7 +135,7 @@ class AgentService:
         timeline, host = self.host.timeline, self.host
         due = timeline.now + self.lag + pause
         seen = host.seen_by_agent()
-        if self.name == "watch" and seen == self._seen and self.lag == 0.0 and (calm := host.calm_seconds()):
+        if seen == self._seen and self.lag == 0.0 and (calm := host.calm_seconds(self)):
             until = min(timeline.next_action_at(), timeline.now + calm)
             due += max(0, int((until - due) / pause)) * pause
         self._seen, self._due, self._pause = seen, due, pause

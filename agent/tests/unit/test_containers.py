@@ -93,6 +93,25 @@ def test_the_status_holds_health_and_exit_code(status: str, expected: tuple[str,
     assert (container.service.health, container.service.exit_code) == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "seconds"),
+    [
+        ("Exited (0) Less than a second ago", 0),
+        ("Exited (0) 1 second ago", 1),
+        ("Exited (137) 59 seconds ago", 59),
+        ("Exited (0) About a minute ago", 60),
+        ("Exited (0) 46 minutes ago", 2760),
+        ("Exited (0) About an hour ago", None),
+        ("Exited (0) 2 hours ago", None),
+        ("Restarting (70) 3 seconds ago", None),
+        ("Up 3 seconds", None),
+    ],
+)
+def test_the_status_says_when_a_container_exited_at_the_latest(status: str, seconds: float | None) -> None:
+    (container,) = containers(by_compose(API, status=status), "ghosthands", "")
+    assert container.service.exited_ago == seconds
+
+
 def test_of_several_the_one_that_listens_comes_first_and_of_those_that_ended_the_last_that_listened() -> None:
     up = Service("running", container="up")
     every = [

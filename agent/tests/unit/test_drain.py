@@ -189,12 +189,6 @@ def test_the_hook_of_an_instance_without_a_worker_is_completed_at_once() -> None
     assert terminated(SimulatedInstance(), 3).completions == CONTINUED
 
 
-def test_a_worker_that_crashed_has_nothing_left_to_drain() -> None:
-    instance = serving(job_seconds=1000)
-    instance.after(100, instance.host.crash_worker)
-    assert terminated(instance, 105).completions == CONTINUED
-
-
 def test_a_restarting_worker_is_stopped() -> None:
     instance = serving()
     instance.delay = lambda shortest, longest: 5.0  # type: ignore[method-assign]
@@ -293,6 +287,33 @@ def test_a_worker_that_docker_does_not_know_is_waited_for_and_never_counts_as_cl
     ports.compose.terminate = lambda service: None  # type: ignore[method-assign]
     instance.follow(procedure, 60)
     assert instance.completions == ABANDONED
+
+
+@each_mode
+@pytest.mark.parametrize("outage", [0, 5])
+def test_a_worker_that_crashes_and_is_started_again_during_its_drain_has_lost_its_job(mode: Mode, outage: int) -> None:
+    """Schedule 2682 of seed 2027; also if the agent is inside a call meanwhile."""
+    instance = serving(mode, job_seconds=1000)
+    instance.terminate()
+    procedure = watch(instance.ports(), SETTINGS)
+    instance.follow(procedure, 20)
+    instance.host.crash_worker()
+    instance.advance(outage)
+    instance.follow(procedure, 10)
+    assert (instance.container.starts, instance.completions) == (2, ABANDONED)
+    assert instance.steps("job_lost") == [{"job": None, "exit_code": None, "guarded": False, "certain": True}]
+
+
+@pytest.mark.parametrize("jump", [-3600, -30, -5, 5, 3600])
+def test_a_worker_is_the_same_when_the_clock_is_set(jump: float) -> None:
+    """Schedule 24 of seed 2027."""
+    instance = serving(job_seconds=60)
+    instance.terminate()
+    procedure = watch(instance.ports(), SETTINGS)
+    instance.follow(procedure, 20)
+    instance.wall_jump = jump
+    instance.follow(procedure, 50)
+    assert outcome(instance) == (CONTINUED, [], 1)
 
 
 @each_mode
@@ -781,6 +802,19 @@ def test_a_process_that_ended_while_the_agent_was_down_counts_as_clean_only_if_t
     instance.container.stopped_by_hand = True
     instance.host.worker_acted(instance.container)
     instance.host.flags = {flag: instance.now - seconds for flag, seconds in flags.items()}
+    assert terminated(instance, 3).completions == completions
+
+
+@pytest.mark.parametrize(("jump", "completions"), [(0, CONTINUED), (-3600, ABANDONED), (3600, ABANDONED)])
+def test_a_process_that_exited_soon_after_its_signal_had_no_job_whenever_the_agent_looks(
+    jump: float, completions: object
+) -> None:
+    """Schedules 1221 and 1589 of seed 2027: the agent was killed three times. Docker knows when it was."""
+    instance = serving("queue")
+    instance.host.flags = {"stopping": instance.now}
+    instance.host.signal_worker("an earlier run of the agent")
+    instance.advance(30)
+    instance.wall_jump = jump
     assert terminated(instance, 3).completions == completions
 
 

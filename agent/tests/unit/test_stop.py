@@ -57,6 +57,31 @@ def test_a_queue_worker_without_a_guard_gets_one_signal_and_its_ten_seconds(job_
     assert seconds < 12
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize(("job_seconds", "lost"), [(9, 0), (1000, 1)])
+def test_queue_a_worker_that_a_drain_has_signalled_gets_no_second_signal(
+    recorded: bool, job_seconds: float, lost: int
+) -> None:
+    """Schedules 1118 and 2174 of seed 2027: a reboot a few seconds after the drain's limit."""
+    instance = serving("queue", job_seconds=job_seconds)
+    if recorded:
+        instance.host.flags["stopping"] = instance.now
+    instance.host.signal_worker("a drain")
+    instance.advance(3)
+    code, seconds = stopped(instance)
+    assert (code, instance.container.signals, len(instance.steps("job_lost"))) == (0, 1, lost)
+    assert "released" not in instance.job_results
+    assert seconds < 10
+
+
+def test_queue_a_worker_that_was_only_asked_to_drain_gets_its_signal() -> None:
+    instance = serving("queue", job_seconds=20)
+    instance.worker.drain(instance.now)
+    code, seconds = stopped(instance)
+    assert (code, instance.container.signals, instance.job_results) == (0, 1, ["finished"])
+    assert 20 < seconds < 24
+
+
 def test_a_job_that_waits_for_a_review_is_left_for_it() -> None:
     instance = serving("queue", guard=ATTACHED)
     instance.submit_job(5, review=True)

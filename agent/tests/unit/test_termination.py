@@ -110,6 +110,30 @@ def test_without_a_guard_only_a_job_that_has_just_begun_is_certainly_put_back(
     assert (process.job_after_exit(1, SOON), process.surely_puts_back) == ("put_back", certain)
 
 
+@pytest.mark.parametrize(
+    ("before", "elapsed", "after", "replaced"),
+    [
+        (500.0, 5.0, 505.1, False),
+        (500.0, 5.0, 2.0, True),
+        (500.0, 0.3, 0.1, True),
+        (0.1, 0.3, 0.4, False),
+        (500.0, 5.0, 4105.0, False),  # the clock was set forward
+        (500.0, 5.0, 445.0, False),  # set back
+        (500.0, 5.0, -3095.0, False),
+        (-3000.0, 5.0, 2.0, True),  # set back earlier
+        (-3000.0, 5.0, -2995.0, False),
+        (None, 5.0, 2.0, False),
+        (500.0, 5.0, None, False),
+    ],
+)
+def test_a_process_is_another_one_if_its_uptime_says_that_it_began_since(
+    before: float | None, elapsed: float, after: float | None, replaced: bool
+) -> None:
+    process = Process()
+    process.read(replace(IDLE, uptime=before), 100.0)
+    assert process.is_replaced_by(replace(IDLE, uptime=after), 100.0 + elapsed) == replaced
+
+
 def test_a_worker_that_was_down_before_anybody_looked_had_no_job() -> None:
     assert Process(gone=True).job_after_exit(137, LATE) == "none"
 

@@ -27,8 +27,16 @@ STATUS: dict[str, Any] = {
 def test_a_status_is_read() -> None:
     with fake_server({"GET /worker/status": Reply(body=json.dumps(STATUS))}) as server:
         status = HttpWorker(server.server_port).status()
-    assert status == WorkerStatus(STATUS["worker_id"], STATUS["ec2_instance_id"], 1, True, False, "queue")
+    assert status == WorkerStatus(
+        STATUS["worker_id"], STATUS["ec2_instance_id"], 1, True, False, "queue", uptime=12.345
+    )
     assert status.busy
+
+
+@pytest.mark.parametrize("uptime", [None, "12345", True, [1]])
+def test_an_uptime_of_another_shape_is_not_known(uptime: object) -> None:
+    with fake_server({"GET /worker/status": Reply(body=json.dumps({**STATUS, "uptime_ms": uptime}))}) as server:
+        assert HttpWorker(server.server_port).status().uptime is None
 
 
 @pytest.mark.parametrize(
