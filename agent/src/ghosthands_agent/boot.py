@@ -165,6 +165,8 @@ class _Boot:
             back_off=wait,
             **_said(output),
         )
+        if self.record.phase in ("start", "registration") and self.settings.worker_guard != "off":
+            self._note_guard(self.record.guard or f"absent: no worker answers: {reason}")
         self.deadline = self.now + REPORT_SECONDS
         try:
             yield from self._write_record(
@@ -395,11 +397,13 @@ class _Boot:
         The worker answers only once the guard has attached or given up, so its first status is final.
         """
         guard = yield from self._guard(status)
-        absent = guard not in ("attached", "off")
-        self.record = replace(self.record, guard=guard)
-        self.ports.journal.step("worker_guard", "error" if absent else "info", guard=guard)
-        if absent and self.settings.worker_guard == "required":
+        self._note_guard(guard)
+        if _is_absent(guard) and self.settings.worker_guard == "required":
             raise Failed(f"worker guard {guard}")
+
+    def _note_guard(self, guard: str) -> None:
+        self.record = replace(self.record, guard=guard)
+        self.ports.journal.step("worker_guard", "error" if _is_absent(guard) else "info", guard=guard)
 
     def _guard(self, status: WorkerStatus) -> Procedure[str]:
         if status.guarded:
@@ -589,6 +593,10 @@ class _Boot:
 def _said(output: str) -> dict[str, str]:
     """The field of a journal's line for a command's output, if there is any."""
     return {"output": output} if output else {}
+
+
+def _is_absent(guard: str) -> bool:
+    return guard not in ("attached", "off")
 
 
 def _is_registered(status: WorkerStatus, instance_id: str) -> bool:

@@ -361,7 +361,9 @@ def _worker(host: Host) -> str:
     status, instance = host.ports.worker.status(), host.ports.metadata.instance().id
     if status.instance_id != instance:
         raise CheckFailed(f"it reports the id {status.instance_id}, this instance is {instance}")
-    return f"{status.active_jobs} active jobs, {status.dispatch_mode}" + (", draining" if status.is_draining else "")
+    job = f" (job {status.job}, {status.guard.job_status})" if status.guard and status.job else ""
+    draining = ", draining" if status.is_draining else ""
+    return f"{status.active_jobs} active jobs{job}, {status.dispatch_mode}{draining}"
 
 
 @check(
@@ -371,15 +373,18 @@ def _worker(host: Host) -> str:
     "waits for an idle worker, and may lose a job.",
 )
 def _guard(host: Host) -> str:
-    status = host.ports.worker.status()
-    if status.guarded:
+    try:
+        absence = host.ports.worker.status().guard_absence
+    except Unavailable as error:
+        absence = f"no worker answers ({error.code})"
+    if not absence:
         return "attached to the worker that runs now"
     if host.settings.worker_guard == "off":
         return "off (fleet_worker_guard)"
     worker = host.ports.compose.services().get(WORKER)
     if worker is not None and worker.foreign:
         raise CheckFailed(f"absent: container {worker.name} was started by somebody else, without it")
-    raise CheckFailed(f"absent: {status.guard_absence}")
+    raise CheckFailed(f"absent: {absence}")
 
 
 @check(

@@ -174,3 +174,13 @@ def _conflicts(settings: Settings) -> Iterator[str]:
         yield "LAUNCH_HOOK and TERMINATION_HOOK are the same: a hook has one transition."
     if settings.worker_completes_hook and settings.drain_policy == "wait_idle":
         yield "WORKER_COMPLETES_HOOK is for DRAIN_POLICY http and sigterm: with wait_idle the agent completes the hook."
+    if settings.worker_completes_hook and settings.worker_guard != "off":
+        yield (
+            "WORKER_COMPLETES_HOOK needs WORKER_GUARD off: "
+            "beside the guard the agent completes the hook, as it alone knows whether a job was lost."
+        )
+    if settings.worker_guard == "required" and settings.drain_policy == "sigterm":
+        yield (
+            "WORKER_GUARD is required and DRAIN_POLICY is sigterm, which does not use the guard: "
+            "write DRAIN_POLICY wait_idle."
+        )

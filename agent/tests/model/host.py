@@ -110,6 +110,7 @@ class Host:
 
     def __init__(self, environment: HostEnvironment, id: str) -> None:
         self.environment = environment
+        self.timeline = environment.timeline
         self.id = id
         self.alive = True
         self.up = False
@@ -139,12 +140,8 @@ class Host:
         self.boot_system()
 
     @property
-    def timeline(self) -> Timeline:
-        return self.environment.timeline
-
-    @property
     def now(self) -> float:
-        return self.environment.timeline.now
+        return self.timeline.now
 
     @property
     def wall(self) -> float:

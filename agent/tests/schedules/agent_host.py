@@ -14,7 +14,7 @@ from ghosthands_agent.settings import Settings
 from ghosthands_agent.termination import worker_stop_timeout
 from model.host import Container, RestartPolicy
 
-from schedules.agent_service import AFTER_FAULT_SECONDS, CALM_DRAIN_SECONDS, CALM_SECONDS, AgentService, Procedure
+from schedules.agent_service import AFTER_FAULT_SECONDS, CALM_SECONDS, CALM_WAIT_SECONDS, AgentService, Procedure
 from schedules.fleet_host import FleetHost
 
 if TYPE_CHECKING:
@@ -140,15 +140,22 @@ class AgentHost(FleetHost):
         faults = max(self.metadata_down_until, self.worker_hangs_until, self.disk_full_until)
         api = max(conditions.api_down, conditions.throttled, conditions.answers_lost)
         is_killed = service.kill_at >= 0 or service.next_kills
-        if is_killed or self.spot_action or self.now <= max(faults, api) + AFTER_FAULT_SECONDS:
+        if (
+            is_killed
+            or service.name not in ("boot", "watch")
+            or self.spot_action
+            or self.now <= max(faults, api) + AFTER_FAULT_SECONDS
+        ):
             return 0.0
-        if service.name == "boot":
-            return CALM_DRAIN_SECONDS if self.target == "InService" else 0.0
-        if service.name != "watch":
-            return 0.0
-        if not self.flags:
-            return CALM_SECONDS if self.target == "InService" else 0.0
-        return CALM_DRAIN_SECONDS if self.busy_since and "stopping" not in self.flags else 0.0
+        if service.name == "boot" or not self.flags:
+            if self.target != "InService":
+                return 0.0
+            return CALM_SECONDS if service.name == "watch" and self._is_protected_as_desired() else CALM_WAIT_SECONDS
+        return CALM_WAIT_SECONDS if self.busy_since and "stopping" not in self.flags else 0.0
+
+    def _is_protected_as_desired(self) -> bool:
+        instance, worker = self.fleet.group.instances.get(self.id), self.worker
+        return instance is not None and instance.protected == (worker is not None and worker.active_jobs > 0)
 
     def able_for(self) -> float:
         """`able_seconds` as of now."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Procedure = Callable[[Ports, Settings], Generator[float, None, Any]]
 
-#: For so long at most, polls are left out that would see what the last one saw: in service, and in boots and drains.
-CALM_SECONDS, CALM_DRAIN_SECONDS = 60.0, 5.0
+#: For so long at most, polls are left out that would see what the last one saw: the longer one in service, where the
+#: agent waits for nothing; elsewhere it sends heartbeats, or tries something again.
+CALM_SECONDS, CALM_WAIT_SECONDS = 60.0, 5.0
 AFTER_FAULT_SECONDS = 5.0  # for so long after a fault none is left out
 WATCH_RESTART_SECONDS = 2.0  # Restart=always, RestartSec=2
 BOOT_RESTART_SECONDS = 5.0  # Restart=on-failure, RestartSec=5
@@ -175,7 +176,8 @@ class AgentService:
     # --- model.ports.Caller -------------------------------------------------------------------------------------------
 
     def monotonic(self) -> float:
-        return self.host.now + self.lag - self.host.boot_began
+        host = self.host
+        return host.timeline.now + self.lag - host.boot_began
 
     def wall(self) -> float:
         return self.host.wall + self.lag

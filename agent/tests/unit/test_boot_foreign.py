@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from ghosthands_agent.boot import TAKEOVER_SECONDS, boot
@@ -16,6 +17,7 @@ from ghosthands_agent.ports import (
     BootRecord,
     Guard,
     Ports,
+    Refused,
     Service,
     Task,
     Unavailable,
@@ -258,6 +260,26 @@ def test_a_required_guard_that_is_absent_fails_the_boot_by_name() -> None:
     assert (host.record.state, host.record.phase) == ("failed", "registration")
     assert host.record.reason == "worker guard absent: No stop() there. No class."
     assert host.record.guard == "absent: No stop() there. No class."
+
+
+@pytest.mark.parametrize(("setting", "guard"), [("preferred", "absent: no worker answers: "), ("off", "")])
+def test_a_worker_that_never_answers_has_no_guard_in_the_record(
+    setting: Literal["preferred", "off"], guard: str
+) -> None:
+    """As one that crashes in its start."""
+    host = SharedHost()
+    host.instance_id = ""
+    assert host.boot(replace(SETTINGS, worker_guard=setting)) == 1
+    assert (host.record.state, host.record.phase) == ("failed", "registration")
+    assert host.record.guard == (guard and f"{guard}{host.record.reason}")
+    assert [line["guard"] for line in host.instance.steps("worker_guard")] == [host.record.guard] * bool(guard)
+
+
+def test_a_boot_that_fails_before_the_worker_says_nothing_of_its_guard() -> None:
+    host = SharedHost()
+    host.instance.faults["secret"] = [Refused("secretsmanager:GetSecretValue", "AccessDenied")]
+    assert host.boot() == 1
+    assert host.record.guard == ""
 
 
 def test_without_a_guard_wanted_none_is_written() -> None:

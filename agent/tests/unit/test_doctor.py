@@ -285,6 +285,20 @@ def test_a_guard_that_did_not_fit_is_found_with_its_reasons(host: HealthyHost) -
     assert host.findings()["guard"].severity == "error"
 
 
+def test_a_worker_that_does_not_answer_has_no_guard(host: HealthyHost) -> None:
+    del host.worker["GET /worker/status"]
+    assert host.bad()["guard"] == "absent: no worker answers (599)"
+    host.paths.config.write_text(host.paths.config.read_text().replace("WORKER_GUARD=preferred", "WORKER_GUARD=off"))
+    assert host.findings()["guard"].ok
+
+
+def test_the_workers_job_is_named_where_a_guard_reports_it(host: HealthyHost) -> None:
+    host.answer(active_jobs=1, is_draining=True, drain_guard={**ATTACHED, "job": "7f", "job_status": "awaiting_review"})
+    assert host.findings()["worker"].detail == "1 active jobs (job 7f, awaiting_review), queue, draining"
+    host.answer(active_jobs=0, drain_guard=ATTACHED)
+    assert host.findings()["worker"].detail == "0 active jobs, queue"
+
+
 def test_a_worker_that_is_to_run_without_the_guard_has_no_finding(host: HealthyHost) -> None:
     host.paths.config.write_text(host.paths.config.read_text().replace("WORKER_GUARD=preferred", "WORKER_GUARD=off"))
     host.answer(drain_guard=None)

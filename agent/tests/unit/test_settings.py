@@ -34,7 +34,7 @@ def test_every_key_becomes_a_value() -> None:
         STOP_GRACE_SECONDS="5",
         BOOT_TIMEOUT_SECONDS="100",
         REQUIRED_KEYS="A,B|C",
-        WORKER_COMPLETES_HOOK="true",
+        WORKER_COMPLETES_HOOK="false",
         LOG_GROUP="/a/b",
         WORKER_GUARD="required",
         PROTECTION_LINGER_SECONDS="0",
@@ -55,7 +55,7 @@ def test_every_key_becomes_a_value() -> None:
         stop_grace_seconds=5,
         boot_timeout_seconds=100,
         required_keys=("A", "B|C"),
-        worker_completes_hook=True,
+        worker_completes_hook=False,
         log_group="/a/b",
         worker_guard="required",
         protection_linger_seconds=0,
@@ -147,5 +147,16 @@ def test_no_drain_outlasts_the_global_timeout_of_two_days() -> None:
 
 def test_the_worker_gets_another_hooks_name_than_the_agent() -> None:
     assert parse(conf(TERMINATION_HOOK="h")).worker_hook != "h"
-    settings = parse(conf(TERMINATION_HOOK="h", DRAIN_POLICY="sigterm", WORKER_COMPLETES_HOOK="true"))
-    assert settings.worker_hook == "h"
+    alone = conf(TERMINATION_HOOK="h", DRAIN_POLICY="sigterm", WORKER_COMPLETES_HOOK="true", WORKER_GUARD="off")
+    assert (parse(alone).worker_completes_hook, parse(alone).worker_hook) == (True, "h")
+
+
+@pytest.mark.parametrize("guard", ["preferred", "required"])
+def test_beside_a_guard_the_worker_must_not_complete_the_hook(guard: str) -> None:
+    text = conf(DRAIN_POLICY="http", WORKER_COMPLETES_HOOK="true", WORKER_GUARD=guard)
+    assert problem(text).startswith("WORKER_COMPLETES_HOOK needs WORKER_GUARD off: ")
+
+
+def test_a_guard_that_the_policy_does_not_use_cannot_be_required() -> None:
+    assert problem(conf(DRAIN_POLICY="sigterm", WORKER_GUARD="required")).startswith("WORKER_GUARD is required and ")
+    assert parse(conf(DRAIN_POLICY="sigterm")).worker_guard == "preferred"
