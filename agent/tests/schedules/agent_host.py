@@ -81,6 +81,7 @@ class AgentHost(FleetHost):
 
     def docker_restarted(self) -> None:
         # The boot unit has Requires=docker.service: a restart of the daemon restarts it.
+        self.wake_agent()
         self.services["boot"].kill()
         self.services["boot"].start()
 
@@ -123,6 +124,10 @@ class AgentHost(FleetHost):
 
     def flags_changed(self) -> None:
         self.note_ability()
+        self.wake_agent()
+
+    def worker_acted(self, container: Container) -> None:
+        super().worker_acted(container)
         self.wake_agent()
 
     def wake_agent(self) -> None:

@@ -137,7 +137,9 @@ class AgentService:
         due = timeline.now + self.lag + pause
         seen = host.seen_by_agent()
         if seen == self._seen and self.lag == 0.0 and (calm := host.calm_seconds(self)):
-            until = min(timeline.next_action_at(), timeline.now + calm)
+            until = timeline.now + calm
+            if self.name == "boot":  # of its tasks nobody wakes it
+                until = min(timeline.next_action_at(), until)
             due += max(0, int((until - due) / pause)) * pause
         self._seen, self._due, self._pause = seen, due, pause
         timeline.poll_at(due, self._wake, self.life, due)

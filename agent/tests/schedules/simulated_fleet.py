@@ -155,6 +155,8 @@ class SimulatedFleet:
         for id in [id for id, active in self._sandboxes.items() if active and id not in in_view]:
             self._sandboxes[id] = False
             self.jobs.sweep(id, now)
+            if id in self.hosts:
+                self.hosts[id].wake_agent()
         self._sandboxes |= dict.fromkeys(in_view, True)
         self.timeline.after(SWEEP_SECONDS, self.sweep)
 

@@ -139,6 +139,8 @@ class Simulation(SimulatedFleet):
                 running = [host for host in self.hosts.values() if host.alive]
                 if running:
                     self._happens_to(running[event.number % len(running)], event, until)
+        for host in self.hosts.values():
+            host.wake_agent()
 
     def _note_abilities(self) -> None:
         for host in self.hosts.values():
