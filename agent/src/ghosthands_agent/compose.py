@@ -17,7 +17,7 @@ from .docker import ANSWER_SECONDS, Docker, checked
 from .files import error_name
 from .paths import Paths
 from .port_owner import PortOwner
-from .ports import SERVICES, Refused, Service, Unavailable
+from .ports import SERVICES, WORKER, Refused, Service, Unavailable
 
 #: A killed process group exits within milliseconds, unless the disk hangs.
 KILL_SECONDS = 5.0
@@ -53,7 +53,12 @@ class DockerCompose:
 
     def terminate(self, service: str) -> None:
         """See ports.Compose. Uses docker without compose, which would take three times as long."""
-        found = self._by_service(self._docker.run(*LIST, seconds=SIGNAL_CALL_SECONDS))
+        try:
+            found = self._by_service(self._docker.run(*LIST, seconds=SIGNAL_CALL_SECONDS))
+        except Unavailable:
+            if service != WORKER or not self._port_owner.terminate():
+                raise
+            return
         running = [each for each in found.get(service, ()) if not each.down]  # `restarting`: it stays down then
         # Docker restarts what exits after a signal other than its image's STOPSIGNAL, if the policy is `always` or
         # `on-failure`. Compose's own containers have STOPSIGNAL TERM from the override.

@@ -46,6 +46,9 @@ SETTLE_SECONDS = 0.1  # between a command to the worker or docker and reading it
 #: A running boot checks the target state every second. One that was killed does not delay the drain for longer.
 BOOT_WAIT_SECONDS = 20.0
 FLUSH_SECONDS = 0.3  # for the other services and the logs: the shutdown that follows stops both again
+#: The same after a worker that ended by itself: it may be a deployment's, which starts the next one until its own
+#: server is stopped.
+DEPLOYMENT_SECONDS = OTHERS_GRACE_SECONDS + 2.0
 NO_ACTION_SECONDS = 30.0  # IMDS may report Terminated a moment before the hook's action exists
 LONGEST_PAUSE = 10.0  # of a completion
 ATTEMPTS = 3  # a deployment in progress may start a worker once more
@@ -251,9 +254,8 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
     if not termination.clean:
         monitor.set_flag("unclean")
     _forget_signals(monitor)
-    yield from _flush_logs(
-        monitor, other_services or [monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)]
-    )
+    tasks = other_services or [monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)]
+    yield from _flush_logs(monitor, tasks, DEPLOYMENT_SECONDS if process.gone else FLUSH_SECONDS)
     return True
 
 
@@ -383,9 +385,9 @@ def _grace(monitor: Monitor) -> float:
     return min(grace, SECOND_SIGNAL_SECONDS) if "spot" in monitor.flags else grace
 
 
-def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]]) -> Procedure[None]:
-    """Flush the logs; wait a moment for that and for `tasks`, which continue by themselves."""
+def _flush_logs(monitor: Monitor, tasks: Sequence[Task[None]], seconds: float) -> Procedure[None]:
+    """Flush the logs; wait so long for that and for `tasks`, which continue by themselves."""
     tasks = [*tasks, monitor.ports.logs.flush()]
-    until = monitor.now + FLUSH_SECONDS
+    until = monitor.now + seconds
     while monitor.now < until and not all(task.done() for task in tasks):
         yield from monitor.pause(SETTLE_SECONDS)

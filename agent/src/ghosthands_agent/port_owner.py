@@ -6,9 +6,12 @@ the worker, whatever it is called. Reading another user's /proc/PID/fd needs CAP
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 LISTENS = "0A"  # TCP_LISTEN in /proc/net/tcp
 LOCAL_ADDRESS, STATE, INODE = 1, 3, 9  # columns of /proc/net/tcp, proc(5)
@@ -30,6 +33,13 @@ def container_of(cgroup: str) -> str:
     return found[-1] if found else ""
 
 
+class Owner(NamedTuple):
+    """The process that listens, and the id of its container."""
+
+    pid: int
+    container: str
+
+
 class PortOwner:
     """Finds the container, and remembers it for as long as its socket listens: only a new socket costs a search.
 
@@ -39,27 +49,42 @@ class PortOwner:
 
     def __init__(self, proc: Path, port: int) -> None:
         self._proc, self._port = proc, port
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Owner] = {}
 
     def container(self) -> str:
         """The id of the container that listens on the port; empty if none does, or its process cannot be read."""
+        owner = self._owner()
+        return owner.container if owner else ""
+
+    def terminate(self) -> bool:
+        """Send SIGTERM to the process; False if none listens in a container, or it cannot be read."""
+        owner = self._owner()
+        if owner is None:
+            return False
+        try:
+            os.kill(owner.pid, signal.SIGTERM)
+        except OSError:
+            return False
+        return True
+
+    def _owner(self) -> Owner | None:
         sockets = list(self._listening())
         self._known = {inode: owner for inode, owner in self._known.items() if inode in sockets}
         if sockets and not self._known:
             self._known = self._search(sockets)
-        return next(iter(self._known.values()), "")
+        return next(iter(self._known.values()), None)
 
     def _listening(self) -> Iterator[str]:
         for table in ("net/tcp", "net/tcp6"):
             yield from listening_sockets(_text(self._proc / table), self._port)
 
-    def _search(self, sockets: Iterable[str]) -> dict[str, str]:
+    def _search(self, sockets: Iterable[str]) -> dict[str, Owner]:
         wanted = {f"socket:[{inode}]": inode for inode in sockets}
         for process in self._proc.glob("[0-9]*"):
             if (container := container_of(_text(process / "cgroup"))) and (
                 inode := next((wanted[link] for link in _links(process / "fd") if link in wanted), None)
             ):
-                return {inode: container}
+                return {inode: Owner(int(process.name), container)}
         return {}
 
 

@@ -250,7 +250,8 @@ class Compose(Protocol):
     def terminate(self, service: str) -> None:
         """Send one SIGTERM to the process of each of the service's containers (docker kill), if it has one.
 
-        Docker does not start a process again after it exits, nor one that it was about to start again.
+        Docker does not start a process again after it exits, nor one that it was about to start again. If docker is
+        unavailable, the worker that listens gets the signal without it; docker may start it again then.
         """
 
     def stop(self, services: Collection[str], grace: float) -> Task[None]:

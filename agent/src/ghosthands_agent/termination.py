@@ -22,12 +22,16 @@ REQUEUE_SECONDS = 40
 #: From the second signal to the exit. A guard tries to put the job back for 10 s. Also what a queue worker without a
 #: guard needs after the first: 10 s for its job, and the exit.
 SECOND_SIGNAL_SECONDS = 15
-#: A queue worker that exits 0 sooner after SIGTERM had no job, or finished it: else it would have waited for 10 s.
-EARLY_EXIT_SECONDS = 8
+#: A worker without a guard that exits 0 sooner had no job, or finished it: else it would have waited for it, in queue
+#: mode 10 s after SIGTERM, in legacy mode 30 s after a drain or SIGTERM.
+EARLY_EXIT_SECONDS = {"queue": 8, "legacy": 28}
 #: A queue worker without a guard exits 10 s after SIGTERM at the latest. One that is there after this time got none.
 SIGNAL_SHOWS_SECONDS = 12.0
 ANSWER_SECONDS = 2.0  # a status may be so old when it is read
-NEW_JOB_SECONDS = 5  # a job that was taken so shortly before the signal does not wait for a person yet
+#: legacy: the row of a job that was just taken becomes `running` up to 2 s later, by id alone. A release before that
+#: would be overwritten, and nobody would find the job.
+CLAIM_SECONDS = 2.2
+NEW_JOB_SECONDS = 3  # a job that was taken so shortly before its release does not wait for a person yet
 KILL_SECONDS = 1  # from compose's SIGTERM, the last one, to its SIGKILL
 OTHERS_GRACE_SECONDS = 10  # docker's own default; api and deploy server hold no jobs
 MARGIN_SECONDS = 20  # docker's and compose's own time
@@ -57,33 +61,45 @@ class Process:
         last: its last status, if it has answered.
         read_at: when that was read.
         idle_at: when it was last seen idle.
+        busy_since: when it was first seen busy after that.
         draining_since: when it was first seen draining.
+        undrained_at: when it was last seen not draining.
         released: the status that the agent released its job by a second SIGTERM upon.
+        released_at: when that was.
         signals: how many SIGTERM have reached it, as far as the agent knows.
         signalled_at: when the first one did.
         answered: whether `last` is later than the first signal.
         gone: whether it had ended before the agent would have signalled it.
+        replaced: whether another process answers by now.
         guarded_before: whether it had a guard when an earlier run of the agent signalled it.
     """
 
     last: WorkerStatus | None = None
     read_at: float = float("-inf")
     idle_at: float = float("-inf")
+    busy_since: float = float("inf")
     draining_since: float = float("inf")
+    undrained_at: float = float("-inf")
     released: WorkerStatus | None = None
+    released_at: float = float("inf")
     signals: int = 0
     signalled_at: float = 0.0
     answered: bool = False
     gone: bool = False
+    replaced: bool = False
     guarded_before: bool = False
 
     def read(self, status: WorkerStatus, now: float) -> None:
         """Note a status."""
         self.last, self.read_at = status, now
-        if not status.busy:
-            self.idle_at = now
+        if status.busy:
+            self.busy_since = min(self.busy_since, now)
+        else:
+            self.idle_at, self.busy_since = now, float("inf")
         if status.is_draining or not status.is_running:
             self.draining_since = min(self.draining_since, now)
+        else:
+            self.undrained_at = now
         self.answered = self.signals > 0
 
     def signal(self, now: float) -> None:
@@ -94,7 +110,7 @@ class Process:
         if self.signals == 1:
             self.signalled_at = now
         elif self.released is None:
-            self.released = self.last
+            self.released, self.released_at = self.last, now
 
     def recall(self, flags: Mapping[Flag, float]) -> None:
         """Note what an earlier run of the agent did to it."""
@@ -142,22 +158,29 @@ class Process:
         A legacy worker without a guard leaves a job that waits for a person, which none does in its first seconds.
         """
         guarded = self.last is not None and self.last.guarded
-        return guarded or self.signalled_at <= self.idle_at + NEW_JOB_SECONDS
+        return guarded or self.released_at <= self.idle_at + NEW_JOB_SECONDS
+
+    @property
+    def releasable_at(self) -> float:
+        """When a second SIGTERM puts its job back, if it does at all."""
+        if self.last is None or self.last.guarded or self.last.dispatch_mode == "queue":
+            return float("-inf")
+        return max(min(self.draining_since, self.signalled_at), self.busy_since) + CLAIM_SECONDS
 
     @property
     def loses_released_jobs(self) -> bool:
         """Whether a second SIGTERM certainly loses its job."""
         return self.last is not None and not self.last.guarded and self.last.dispatch_mode == "queue"
 
-    def job_after_exit(self, exit_code: int | None, seconds: float) -> Job:
-        """What became of the job, after an exit with that code (None: not known) `seconds` after the first signal."""
+    def job_after_exit(self, exit_code: int | None, at: float) -> Job:
+        """What became of the job, after an exit with that code (None: not known) at that time."""
         ended = exit_code in (0, 1)  # by itself: it shut down, or was forced to. Anything else cut it off.
         status = self.last
         if status is None and not self.signals:
             return "none"  # it was down before the agent looked
         if status is None or not (status.busy or self.answered):
-            return self._job_of_unknown(exit_code, seconds)
-        if not status.busy:
+            return self._job_of_unknown(exit_code, at)
+        if not status.busy or (exit_code == 0 and self._exited_early(status, at)):
             return "none"
         if self.loses_released_jobs or not ended or not (status.is_draining or self.signals):
             return "lost"
@@ -169,14 +192,28 @@ class Process:
         in_review = guard is not None and guard.job_status == IN_REVIEW
         return "left_for_review" if in_review else "put_back"
 
-    def _job_of_unknown(self, exit_code: int | None, seconds: float) -> Job:
+    def _exited_early(self, status: WorkerStatus, at: float) -> bool:
+        """Whether it exited 0 before it would have given up a job.
+
+        A drain starts that time in legacy mode only. A busy worker that was draining before may have had a signal then.
+        """
+        mode = status.dispatch_mode
+        signalled = mode == "queue" and self.signals > 0 and self.signalled_at <= at
+        first = signalled and not (status.busy and self.draining_since < self.signalled_at)
+        since = self.signalled_at if first else self.undrained_at
+        return not status.guarded and at < since + EARLY_EXIT_SECONDS[mode]
+
+    def _job_of_unknown(self, exit_code: int | None, at: float) -> Job:
         """The same if the process was idle or unknown before the first signal, and did not answer after it."""
         if not self.signals or exit_code == NO_HANDLER:
             return "none"
         if self.last is not None and self.last.guarded and self.last.is_draining:
             return "none"
-        if self.loses_released_jobs or (self.last is None and not self.guarded_before):
-            return "none" if exit_code == 0 and seconds < EARLY_EXIT_SECONDS else "lost"
+        if self.last is None and not self.guarded_before:
+            early = at < self.signalled_at + EARLY_EXIT_SECONDS["queue"]
+            return "none" if exit_code == 0 and early else "lost"
+        if self.last is not None and self.loses_released_jobs:
+            return "none" if exit_code == 0 and self._exited_early(self.last, at) else "lost"
         return "none" if exit_code in (0, 1) else "lost"
 
 
@@ -240,7 +277,7 @@ def terminate_worker(
     def ended(service: Service | None) -> Termination:
         # A container that was only created is another one, of a deployment: how this process exited is not known.
         exit_code = None if service is None or service.state == "created" else service.exit_code
-        job = process.job_after_exit(exit_code, _seconds_to_exit(process, service, clock.monotonic()))
+        job = process.job_after_exit(exit_code, _exited_at(process, service, clock.monotonic()))
         status = process.last
         return Termination(
             service,
@@ -252,10 +289,12 @@ def terminate_worker(
 
     while clock.monotonic() < max(busy_until, max(release_at(), began) + grace):
         busy = (not sent or read_status(ports, process)) and process.busy
+        if process.replaced:
+            return ended(None)  # docker was restarted, and started the worker again
         if busy:
             busy_until = sent_at + SECOND_SIGNAL_SECONDS
         may_release = drains_itself or not process.loses_released_jobs
-        released = sent and busy and may_release and clock.monotonic() >= release_at()
+        released = sent and busy and may_release and clock.monotonic() >= max(release_at(), process.releasable_at)
         if sent < (2 if released else 1):
             try:
                 ports.compose.terminate(WORKER)
@@ -332,20 +371,23 @@ def _kill(ports: Ports, pause: Pause) -> Procedure[Service | None]:
 def read_status(ports: Ports, process: Process) -> bool:
     """Read the status; whether it answers."""
     try:
-        process.read(ports.worker.status(), ports.clock.monotonic())
+        status, now = ports.worker.status(), ports.clock.monotonic()
     except PortError:
         return False
-    return True
+    process.replaced = process.replaced or process.is_replaced_by(status, now)
+    if not process.replaced:
+        process.read(status, now)
+    return not process.replaced
 
 
-def _seconds_to_exit(process: Process, service: Service | None, now: float) -> float:
-    """Seconds from the first signal to the exit, at most.
+def _exited_at(process: Process, service: Service | None, now: float) -> float:
+    """When the process exited, at the latest.
 
-    The agent may look late. When the process exited is known from docker, unless the system's clock was set since.
+    The agent may look late. Docker knows when it was, unless the system's clock was set since.
     """
-    seconds = now - process.signalled_at
     ago = service.exited_ago if service else None
-    return seconds if ago is None or ago > seconds else seconds - ago
+    alive_at = process.read_at if process.last is not None else process.signalled_at
+    return now if ago is None or now - ago < alive_at else now - ago
 
 
 def _is_down(ports: Ports) -> bool:

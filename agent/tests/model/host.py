@@ -92,6 +92,7 @@ class Host:
         shutting_down: why its system shuts down; empty if it does not.
         target: `autoscaling/target-lifecycle-state` of its metadata.
         spot_action: `spot/instance-action` of its metadata.
+        docker_stopped_at: when its daemon was last stopped.
         containers_exist: whether Compose has created the project's containers.
         container, raw: the worker's containers: Compose's, and one that deploy-server has put in its place.
         others_run: whether api and deploy-server run.
@@ -118,6 +119,7 @@ class Host:
         self.target: str | None = None
         self.spot_action: str | None = None
         self.docker_up = False
+        self.docker_stopped_at = -math.inf
         self.containers_exist = False
         self.others_run = False
         self.container = Container(self.restart_policy)
@@ -325,7 +327,7 @@ class Host:
             self._stop_docker("docker restarted", lambda: self.timeline.after(seconds, self._docker_back, self._boots))
 
     def _stop_docker(self, reason: str, then: Callable[[], object]) -> None:
-        self.docker_up = False
+        self.docker_up, self.docker_stopped_at = False, self.now
         longest = 0.4
         for container in self.containers:
             if container.state == "running":

@@ -264,6 +264,10 @@ class SimulatedCompose(Port):
         host = self.host
 
         def terminate() -> None:
+            if not host.docker_up and (listener := host.listener) is not None and service == WORKER:
+                host.before_agent_stops_worker(listener)
+                host.signal_worker(host.stop_reason(), listener)
+                return
             self._check_docker("stop")
             for container in host.containers if service == WORKER else []:
                 if container.state in ("created", "exited"):

@@ -378,7 +378,8 @@ class SimulatedFleet:
             self.rule_broken(host, "the hook is completed while the worker runs")
         cut_off = self._cut_off_in_drain(host)
         if result == "ABANDON":
-            reason = cut_off or self._released_without_guard(host) or not host.docker_up
+            unsure = self._was_forced(host) or not host.docker_up or host.docker_stopped_at > host.drain_began()
+            reason = cut_off or self._released_without_guard(host) or unsure
             if not reason and (self.guard or host.abandons_without_reason()):
                 self.rule_broken(host, "the agent abandons although nothing was lost")
             return
@@ -400,6 +401,10 @@ class SimulatedFleet:
             and (self.guard is None or RAW in event.worker)
             for event in self.jobs.events
         )
+
+    def _was_forced(self, host: FleetHost) -> bool:
+        """Whether deploy-server and the agent have signalled a worker at once: a job of it would be lost then."""
+        return any(each.signals > 1 and (self.guard is None or each.raw) for each in host.containers)
 
     def _cut_off_in_drain(self, host: FleetHost) -> dict[JobEvent, bool]:
         """Where a process of the host ended in its drain with a job that it had not put back.

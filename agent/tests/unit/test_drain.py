@@ -316,6 +316,28 @@ def test_a_worker_is_the_same_when_the_clock_is_set(jump: float) -> None:
     assert outcome(instance) == (CONTINUED, [], 1)
 
 
+def test_while_docker_is_down_a_job_is_put_back_by_signals_to_the_process_itself() -> None:
+    """Schedule 3937 of seed 2027: docker was restarted during a spot notice, and waited for the job."""
+    instance = guarded(job_seconds=1000)
+    instance.host.stop_grace_seconds = 2100
+    instance.host.spot_action = "terminate"
+    procedure = watch(instance.ports(), SETTINGS)
+    instance.follow(procedure, 60)
+    instance.host.restart_docker(20)
+    instance.follow(procedure, 40)
+    assert (instance.job_results, instance.host.docker_up) == (["released"], False)
+
+
+def test_a_deployment_whose_worker_is_down_already_is_stopped_before_the_hook_is_completed() -> None:
+    """Schedule 5719 of seed 2027."""
+    instance = serving()
+    instance.delay = lambda shortest, longest: 3.0  # type: ignore[method-assign]
+    instance.host.deploy()
+    instance.advance(3.8)  # deploy-server starts the next worker in 0.2 s
+    terminated(instance, 20)
+    assert (instance.host.worker, instance.host.others_run, instance.completions) == (None, False, CONTINUED)
+
+
 @each_mode
 def test_with_a_guard_a_worker_that_crashes_during_its_drain_has_lost_its_job(mode: Mode) -> None:
     instance = guarded(mode, job_seconds=1000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,15 @@ def test_processes_are_searched_once_per_socket(proc: Path) -> None:
     assert owner.container() == INNER
     (proc / "net/tcp6").write_text(HEADER)
     assert owner.container() == ""
+
+
+def test_the_process_itself_can_be_signalled(proc: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        (proc / "77").rename(proc / str(process.pid))
+        assert PortOwner(proc, PORT).terminate()
+        assert process.wait(10) == -signal.SIGTERM
+    assert not PortOwner(proc, PORT).terminate(), "it has ended"
+    assert not PortOwner(proc, PORT + 1).terminate(), "nobody listens"
 
 
 def test_a_process_that_cannot_be_read_or_has_ended_is_passed_over(proc: Path, tmp_path: Path) -> None:

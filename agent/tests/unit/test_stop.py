@@ -46,7 +46,7 @@ def test_a_running_job_is_put_back_at_once(mode: Mode, guard: Guard | None) -> N
     instance = serving(mode, job_seconds=1000, guard=guard)
     code, seconds = stopped(instance)
     assert (code, instance.job_results, len(instance.steps("job_put_back"))) == (0, ["released"], 1)
-    assert seconds < 2
+    assert seconds < (2 if guard else 4)  # the row of a job that was just taken is not written yet
 
 
 @pytest.mark.parametrize(("job_seconds", "lost"), [(5, 0), (1000, 1)])

@@ -12,7 +12,7 @@ from model.agent_conf import SETTINGS
 
 IDLE = WorkerStatus("w", "i", 0, True, False, "queue")
 GUARD = Guard(True, job="a-job")
-SOON, LATE = 2.0, 11.0
+SOON, LATE = 2.0, 31.0
 
 
 def status(mode: Literal["queue", "legacy"], guard: Guard | None, *, busy: bool, draining: bool = True) -> WorkerStatus:
@@ -72,7 +72,7 @@ def test_a_busy_worker_that_ended_though_nobody_asked_it_to_has_lost_its_job(
 
 
 @pytest.mark.parametrize(
-    ("last", "exit_code", "seconds", "job"),
+    ("last", "exit_code", "at", "job"),
     [
         (status("queue", None, busy=False, draining=False), 0, SOON, "none"),
         (status("queue", None, busy=False, draining=False), 0, LATE, "lost"),
@@ -90,11 +90,36 @@ def test_a_busy_worker_that_ended_though_nobody_asked_it_to_has_lost_its_job(
     ],
 )
 def test_a_worker_that_did_not_answer_after_the_signal_had_no_job_only_if_that_is_certain(
-    last: WorkerStatus | None, exit_code: int, seconds: float, job: Job
+    last: WorkerStatus | None, exit_code: int, at: float, job: Job
 ) -> None:
     process = Process(last)
     process.signal(0.0)
-    assert process.job_after_exit(exit_code, seconds) == job
+    assert process.job_after_exit(exit_code, at) == job
+
+
+@pytest.mark.parametrize(
+    ("mode", "signalled_at", "at", "job"),
+    [
+        ("queue", None, 107.0, "none"),
+        ("queue", None, 109.0, "lost"),
+        ("queue", 100.5, 108.4, "none"),
+        ("queue", 100.5, 108.6, "lost"),
+        ("queue", 150.0, 151.0, "lost"),  # it was draining before: somebody else's signal may have ended it
+        ("legacy", None, 127.0, "none"),
+        ("legacy", None, 130.0, "put_back"),
+        ("legacy", 150.0, 157.0, "put_back"),  # a drain counts as well
+    ],
+)
+def test_a_busy_worker_that_exits_0_before_it_gives_up_its_job_has_finished_it(
+    mode: Literal["queue", "legacy"], signalled_at: float | None, at: float, job: Job
+) -> None:
+    """Schedule 1978 of seed 2027: dockerd was restarted, and its signal ended the worker."""
+    process = Process()
+    process.read(status(mode, None, busy=True, draining=False), 100.0)
+    process.read(status(mode, None, busy=True), 101.0)
+    if signalled_at is not None:
+        process.signal(signalled_at)
+    assert process.job_after_exit(0, at) == job
 
 
 @pytest.mark.parametrize(("guard", "idle_at", "certain"), [(GUARD, 0.0, True), (None, 98.0, True), (None, 90.0, False)])
