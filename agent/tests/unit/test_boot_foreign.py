@@ -277,7 +277,7 @@ def test_a_worker_that_never_answers_has_no_guard_in_the_record(
 
 def test_a_boot_that_fails_before_the_worker_says_nothing_of_its_guard() -> None:
     host = SharedHost()
-    host.instance.faults["secret"] = [Refused("secretsmanager:GetSecretValue", "AccessDenied")]
+    host.instance.faults["secret"] = [Refused("secretsmanager:GetSecretValue", "ValidationException")] * 1000
     assert host.boot() == 1
     assert host.record.guard == ""
 
