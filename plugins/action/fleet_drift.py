@@ -150,7 +150,7 @@ class ActionModule(FleetAction):
         self, known: Vars, args: Vars, s: Vars, account: Account
     ) -> tuple[list[Compared], str, list[Finding], Vars]:
         """(the tasks, this play's section, the findings, what the tasks use of the reading). Raises AwsError."""
-        prerequisites = start_prerequisites(account.start, account.call, s)
+        prerequisites = start_prerequisites(account.start, account.call, s, args["forecast"])
         forecast = None
         if args["forecast"]:
             policy = json.loads(OPERATOR_POLICY.read_text(encoding="utf-8"))

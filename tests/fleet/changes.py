@@ -482,7 +482,8 @@ def _launch_template() -> Iterator[Change]:
     yield version(
         "tags its volumes differently", lambda d: d["TagSpecifications"][1]["Tags"].pop(), "tag_specifications"
     )
-    yield version("tags no volumes", lambda d: d["TagSpecifications"].pop(), "tag_specifications")
+    yield version("tags no volumes", lambda d: d["TagSpecifications"].pop(1), "tag_specifications")
+    yield version("tags no network interfaces", lambda d: d["TagSpecifications"].pop(), "tag_specifications")
     yield change(
         "a version has another description", lambda f: f.version(lambda d: None, "test"), "version_description"
     )

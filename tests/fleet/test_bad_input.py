@@ -114,6 +114,63 @@ CASES = {
     "a KMS key without a grant": Case(
         {"fleet_volume_kms_key_id": "NO_GRANT"}, ("NO_GRANT", "aws kms create-grant", "every instance")
     ),
+    "an image under a KMS key without a grant": Case(
+        {"fleet_image": "FOREIGN_KEY_IMAGE"}, ("snapshot snap-", "missing: kms:CreateGrant", "aws kms create-grant")
+    ),
+    "a volume smaller than the image's": Case(
+        {"fleet_image": "BIG_IMAGE"}, ("fleet_volume_size_gib is 40", "BIG_IMAGE has 60 GiB", "Write 60 or more")
+    ),
+    "a device that is not the image's root": Case(
+        {"fleet_volume_device": "/dev/sda1"},
+        ("fleet_volume_device is /dev/sda1", "Write fleet_volume_device /dev/xvda"),
+    ),
+    "io1 without IOPS": Case({"fleet_volume_type": "io1"}, ("fleet_volume_iops", "write 100 to 2000 for 40 GiB")),
+    "more throughput than gp3 has": Case(
+        {"fleet_volume_throughput": 800}, ("fleet_volume_throughput is 800", "125 to 750", "fleet_volume_iops")
+    ),
+    "subnets that have IPv6 only": Case(
+        {"fleet_subnet_ids": [SUBNET_B, "IPV6_ONLY"]}, ("Subnet IPV6_ONLY is IPv6 only", "fleet_subnet_ids")
+    ),
+    "subnets without a way out": Case(
+        {"fleet_vpc_id": FOREIGN_VPC, "fleet_subnet_ids": [FOREIGN_SUBNET, "FOREIGN_B"]},
+        (FOREIGN_SUBNET, "without a way out", "no endpoint for autoscaling, secretsmanager", "NAT gateway"),
+    ),
+    "an internet gateway and no public addresses": Case(
+        {"fleet_public_address": False}, ("without a way out", "fleet_public_address is false", "set it to true")
+    ),
+    "subnets with fewer addresses than instances": Case(
+        {"fleet_subnet_ids": ["SMALL_A", "SMALL_B"], "fleet_min_size": 23, "fleet_desired_capacity": 23}
+        | {"fleet_max_size": 30},
+        ("22 free addresses", "AWS keeps five of each subnet", "minimum of 23", "fleet_subnet_ids"),
+    ),
+    "a permissions boundary that does not exist": Case(
+        {"fleet_permissions_boundary_arn": "arn:aws:iam::123456789012:policy/none"},
+        ("There is no policy arn:aws:iam::123456789012:policy/none", "fleet_permissions_boundary_arn"),
+    ),
+    "a permissions boundary of another account": Case(
+        {"fleet_permissions_boundary_arn": "arn:aws:iam::210987654321:policy/b"},
+        ("belongs to account 210987654321", "fleet_permissions_boundary_arn"),
+    ),
+    "a security group that does not exist": Case(
+        {"fleet_api_security_group_ids": ["sg-00000000000000000"]},
+        ("There is no security group sg-00000000000000000", "fleet_api_security_group_ids"),
+    ),
+    "a prefix list that does not exist": Case(
+        {"fleet_vnc_prefix_list_ids": ["pl-00000000000000000"]},
+        ("There is no prefix list pl-00000000000000000", "fleet_vnc_prefix_list_ids"),
+    ),
+    "SSH for the world by a prefix list": Case(
+        {"fleet_ssh_prefix_list_ids": ["WORLD"]}, ("fleet_ssh_prefix_list_ids holds WORLD", "Session Manager")
+    ),
+    "more rules than a security group has": Case(
+        {"fleet_api_cidrs": [f"192.0.2.{n}/32" for n in range(61)]}, ("61 rules of IPv4", "60 of each", "L-0EA8095F")
+    ),
+    "tag keys that differ in case": Case(
+        {"fleet_tags": {"Team": "a", "team": "b"}}, ("Team and team", "one key for IAM")
+    ),
+    "a tag that the metadata service cannot show": Case(
+        {"fleet_tags": {"cost center": "a"}, "fleet_metadata_tags": True}, ("'cost center'", "fleet_metadata_tags")
+    ),
     "another account": Case(
         {"fleet_account_id": "210987654321"}, ("123456789012", "fleet_account_id is 210987654321", "fleet_profile")
     ),
@@ -156,16 +213,38 @@ def result(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         down = f"http://127.0.0.1:{s.getsockname()[1]}"
+
+    def subnet(zone: str, **settings: Any) -> str:
+        return str(ec2.create_subnet(AvailabilityZone=zone, **{"VpcId": VPC, **settings})["Subnet"]["SubnetId"])
+
     placeholders = {
         "DOWN": down,
-        "SAME_ZONE": ec2.create_subnet(VpcId=VPC, CidrBlock="172.28.77.0/24", AvailabilityZone="us-east-1a")["Subnet"][
-            "SubnetId"
-        ],
+        "SAME_ZONE": subnet("us-east-1a", CidrBlock="172.28.77.0/24"),
         "SCHEMA_1": ec2.copy_image(
             SourceImageId="ami-010ca1c10d000a001", SourceRegion="us-east-1", Name="another schema"
         )["ImageId"],
         "NO_GRANT": kms.create_key()["KeyMetadata"]["KeyId"],
+        "IPV6_ONLY": subnet("us-east-1a", Ipv6Native=True, Ipv6CidrBlock="2001:db8::/64"),
+        "SMALL_A": subnet("us-east-1a", CidrBlock="172.28.78.0/28"),
+        "SMALL_B": subnet("us-east-1b", CidrBlock="172.28.78.16/28"),
+        "FOREIGN_B": subnet("us-east-1b", VpcId=FOREIGN_VPC, CidrBlock="10.9.78.0/24"),
+        "WORLD": ec2.create_managed_prefix_list(
+            PrefixListName="halves",
+            MaxEntries=2,
+            AddressFamily="IPv4",
+            Entries=[{"Cidr": "0.0.0.0/1"}, {"Cidr": "128.0.0.0/1"}],
+        )["PrefixList"]["PrefixListId"],
     }
+    golden: dict[str, Any] = {"SourceImageId": "ami-010ca1c10d000a001", "SourceRegion": "us-east-1"}
+    placeholders["FOREIGN_KEY_IMAGE"] = ec2.copy_image(
+        **golden, Name="another key", Encrypted=True, KmsKeyId=placeholders["NO_GRANT"]
+    )["ImageId"]
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=60)["VolumeId"]
+    disk = {"SnapshotId": ec2.create_snapshot(VolumeId=volume)["SnapshotId"]}
+    devices = [{"DeviceName": "/dev/xvda", "Ebs": disk}]
+    placeholders["BIG_IMAGE"] = ec2.register_image(
+        Name="big", Architecture="x86_64", RootDeviceName="/dev/xvda", BlockDeviceMappings=devices
+    )["ImageId"]
     ec2.create_tags(Resources=[placeholders["SCHEMA_1"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
     secrets.create_secret(Name="ghosthands/worker/leaving", SecretString="{}")
     secrets.delete_secret(SecretId="ghosthands/worker/leaving")

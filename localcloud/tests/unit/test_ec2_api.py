@@ -9,6 +9,7 @@ import pytest
 from localcloud.testing import Cloud
 from unit.resources import IMAGE, SUBNETS, TEMPLATE, USER_DATA, instances, make_group, make_template, refused
 
+TOO_MANY = "RulesPerSecurityGroupLimitExceeded"
 VPC = "vpc-010ca1c10d0000001"
 
 
@@ -275,3 +276,71 @@ def test_an_instance_without_a_subnet_is_launched_into_the_default_one_of_its_zo
     assert (there["SubnetId"], there["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000b2", "172.28.2.")
     with refused("MissingInput"):
         ec2.run_instances(**parameters, Placement={"AvailabilityZone": "us-east-1f"})
+
+
+def test_a_security_group_has_sixty_rules_of_each_version_and_a_prefix_list_counts_with_all_its_entries(
+    ec2: Any,
+) -> None:
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=VPC)["GroupId"]
+
+    def authorize(**source: Any) -> None:
+        rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **source}
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+
+    fours = [{"CidrIp": f"192.0.2.{n}/32"} for n in range(61)]
+    with refused(TOO_MANY):
+        authorize(IpRanges=fours)
+    authorize(IpRanges=fours[:60])
+    with refused(TOO_MANY):
+        authorize(IpRanges=fours[60:])
+    authorize(Ipv6Ranges=[{"CidrIpv6": f"2001:db8::{n}/128"} for n in range(60)])
+    with refused(TOO_MANY):
+        authorize(UserIdGroupPairs=[{"GroupId": group}])
+    made = ec2.create_managed_prefix_list(PrefixListName="p", MaxEntries=61, AddressFamily="IPv4")["PrefixList"]
+    other = group
+    group = ec2.create_security_group(GroupName="h", Description="h", VpcId=VPC)["GroupId"]
+    with refused(TOO_MANY):
+        authorize(PrefixListIds=[{"PrefixListId": made["PrefixListId"]}])
+    with refused("InvalidPrefixListID.NotFound"):
+        authorize(PrefixListIds=[{"PrefixListId": "pl-00000000000000000"}])
+    first, second = ec2.describe_security_groups(GroupIds=[other, group])["SecurityGroups"]
+    (permission,) = first["IpPermissions"]
+    assert (len(permission["IpRanges"]), len(permission["Ipv6Ranges"])) == (60, 60)
+    assert second["IpPermissions"] == [], "what was refused is not there"
+
+
+def run_template(ec2: Any, **more: Any) -> Any:
+    """Launch one instance from the template."""
+    template = {"LaunchTemplateName": "workers"}
+    made = ec2.run_instances(LaunchTemplate=template, MinCount=1, MaxCount=1, SubnetId=SUBNETS[0], **more)
+    return made["Instances"][0]
+
+
+def test_a_launch_tags_its_network_interface_as_the_template_says(ec2: Any) -> None:
+    tags = [{"ResourceType": "network-interface", "Tags": [{"Key": "Team", "Value": "a"}]}]
+    make_template(ec2, TagSpecifications=tags)
+    which = [{"Name": "attachment.instance-id", "Values": [run_template(ec2)["InstanceId"]]}]
+    (interface,) = ec2.describe_network_interfaces(Filters=which)["NetworkInterfaces"]
+    assert interface["TagSet"] == [{"Key": "Team", "Value": "a"}]
+
+
+@pytest.mark.parametrize("key", ["a/b", "a b", "..", "_index"])
+def test_a_tag_that_the_metadata_service_cannot_show_fails_the_launch_where_it_shall(ec2: Any, key: str) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": "a"}]}]
+    make_template(ec2, TagSpecifications=tags, MetadataOptions={"InstanceMetadataTags": "enabled"})
+    with refused("InvalidParameterValue", "is not a valid tag key"):
+        run_template(ec2)
+    assert run_template(ec2, MetadataOptions={"InstanceMetadataTags": "disabled"})["InstanceId"]
+
+
+def test_the_default_key_is_awss_own_until_another_is_chosen(cloud: Cloud, ec2: Any) -> None:
+    own, kms = "alias/aws/ebs", cloud.client("kms")
+    assert ec2.get_ebs_default_kms_key_id()["KmsKeyId"] == own
+    snapshots = {s["SnapshotId"]: s for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+    key = kms.describe_key(KeyId=snapshots["snap-010ca1c10d000a001"]["KmsKeyId"])["KeyMetadata"]
+    assert (key["KeyManager"], key["Arn"]) == ("AWS", kms.describe_key(KeyId=own)["KeyMetadata"]["Arn"])
+    assert ec2.get_ebs_default_kms_key_id()["KmsKeyId"] == own
+    chosen = kms.create_key()["KeyMetadata"]["Arn"]
+    ec2.modify_ebs_default_kms_key_id(KmsKeyId=chosen)
+    assert ec2.get_ebs_default_kms_key_id()["KmsKeyId"] == chosen
+    assert ec2.reset_ebs_default_kms_key_id()["KmsKeyId"] == own

@@ -63,6 +63,17 @@ def test_a_permissions_boundary_must_exist(iam: Any) -> None:
     assert iam.get_role(RoleName="worker")["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == arn
 
 
+def test_tag_keys_of_roles_and_instance_profiles_are_one_in_whatever_case(iam: Any) -> None:
+    tags = [{"Key": "Team", "Value": "a"}, {"Key": "team", "Value": "b"}]
+    with refused("InvalidInput", "Tag keys are case insensitive"):
+        iam.create_role(RoleName="r", AssumeRolePolicyDocument=POLICY, Tags=tags)
+    with refused("InvalidInput", "Tag keys are case insensitive"):
+        iam.create_instance_profile(InstanceProfileName="p", Tags=tags)
+    iam.create_instance_profile(InstanceProfileName="p", Tags=tags[:1])
+    with refused("InvalidInput", "Tag keys are case insensitive"):
+        iam.tag_instance_profile(InstanceProfileName="p", Tags=tags)
+
+
 def test_a_user_has_no_service_credentials_and_an_unknown_user_is_refused(iam: Any) -> None:
     iam.create_user(UserName="valet")
     assert iam.list_service_specific_credentials(UserName="valet")["ServiceSpecificCredentials"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from moto.ec2.exceptions import (
     InvalidAMIIdError,
     InvalidInstanceIdError,
     InvalidPermissionNotFoundError,
+    RulesPerSecurityGroupLimitExceededError,
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.amis import Ami
@@ -35,12 +37,18 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_instance_profiles, get_prefix
 
 from localcloud import seed
+from localcloud.ec2.encryption import EncryptionBackend, EncryptionResponse
 from localcloud.ec2.images import ImageBackend, ImageResponse
 from localcloud.ec2.instances import Cloud, InstanceBackend, InstanceResponse
 from localcloud.ec2.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
 TERMINATED_VISIBLE = timedelta(hours=1)
+#: Rules of a security group in each direction, of IPv4 and of IPv6 (VPC User Guide, "Amazon VPC quotas"). One that
+#: names a group counts for both, one that names a prefix list as the list's maximum of entries.
+RULES = 60
+#: A tag's key at the metadata service.
+METADATA_TAG = re.compile(r"(?!\.{1,2}$|_index$)[0-9a-zA-Z\-_+=,.@:]{1,255}")
 #: The most instances that one DescribeInstances answers with.
 PAGE = 1000
 
@@ -115,7 +123,7 @@ def _without_description(source: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in source.items() if key != "Description"}
 
 
-class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backend):
+class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EncryptionBackend, EC2Backend):
     """moto's EC2 with the seeded network and images instead of its own, and launch templates honoured in full."""
 
     _url_module = urls
@@ -323,6 +331,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
         image = self._image_to_launch(image_id, kwargs["instance_type"])
         if profile:
             self._check_profile(profile)
+        _check_tags(kwargs)
         if kwargs.get("key_name"):
             self.describe_key_pairs(key_names=[kwargs["key_name"]])
         kwargs["block_device_mappings"] = _merged_devices(
@@ -353,6 +362,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
                     iam_instance_profile_arn=profile.get("Arn"),
                 )
         for instance in reservation.instances:
+            for interface in instance.nics.values():
+                interface.add_tags((kwargs.get("tags") or {}).get("network-interface", {}))
             self.launch(instance, reservation.id)
         return reservation
 
@@ -435,6 +446,38 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EC2Backen
                 f"Invalid IAM Instance Profile {key.lower()}",
             ) from error
 
+    def authorize_security_group_ingress(self, *arguments: Any, **named: Any) -> tuple[list[Any], SecurityGroup]:
+        """AuthorizeSecurityGroupIngress; moto takes unknown prefix lists, and counts each as one rule."""
+        added, group = super().authorize_security_group_ingress(*arguments, **named)
+        self._check_rules(group.ingress_rules, added)
+        return added, group
+
+    def authorize_security_group_egress(self, *arguments: Any, **named: Any) -> tuple[list[Any], SecurityGroup]:
+        """AuthorizeSecurityGroupEgress; likewise."""
+        added, group = super().authorize_security_group_egress(*arguments, **named)
+        self._check_rules(group.egress_rules, added)
+        return added, group
+
+    def _check_rules(self, rules: list[Any], added: list[Any]) -> None:
+        """Take back rules that EC2 refuses: an unknown prefix list's, and those beyond the quota."""
+        lists: Any = self.managed_prefix_lists
+        unknown = [rule.prefix_list_id for rule in added if rule.prefix_list_id not in (None, *lists)]
+        sizes = {4: 0, 6: 0}
+        for rule in rules:
+            size = (lists[rule.prefix_list_id].max_entries or 1) if rule.prefix_list_id in lists else 1
+            v6 = bool(rule.ip_range and rule.ip_range.get("CidrIpv6"))
+            for version in (6,) if v6 else (4,) if rule.ip_range else (4, 6):
+                sizes[version] += int(size)
+        if unknown or max(sizes.values()) > RULES:
+            rules[:] = [rule for rule in rules if rule not in added]
+        if unknown:
+            raise EC2ClientError("InvalidPrefixListID.NotFound", f"The prefix list ID '{unknown[0]}' does not exist")
+        if max(sizes.values()) > RULES:
+            raise RulesPerSecurityGroupLimitExceededError
+
+    def _verify_group_will_respect_rule_count_limit(self, *arguments: Any, **named: Any) -> None:
+        """moto's count, of IPv4 and IPv6 together; `_check_rules` counts as EC2 does."""
+
     def _delete_security_group(self, vpc_id: str | None, group_id: str) -> None:
         """DeleteSecurityGroup: not the default one, nor one that an interface or another group's rule uses."""
         group = self.get_security_group_from_id(group_id)
@@ -500,6 +543,19 @@ def _fill_from_template(kwargs: dict[str, Any], data: dict[str, Any]) -> None:
     kwargs["tags"] = tags
 
 
+def _check_tags(kwargs: dict[str, Any]) -> None:
+    """Refuse tag keys that the metadata service cannot show, where it shall (UG, "View tags ... instance metadata")."""
+    if (kwargs.get("metadata_options") or {}).get("InstanceMetadataTags") != "enabled":
+        return
+    for key in (kwargs.get("tags") or {}).get("instance", {}):
+        if not METADATA_TAG.fullmatch(key):
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), "
+                "and must not be a reserved name ('.', '..', '_index')",
+            )
+
+
 def _merged_devices(image: list[dict[str, Any]], requested: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The image's volumes with the caller's overrides laid over them, device by device."""
     devices = {device["DeviceName"]: dict(device["Ebs"]) for device in image}
@@ -528,7 +584,7 @@ def _complete_primary_interface(kwargs: dict[str, Any]) -> None:
     kwargs["nics"] = nics
 
 
-class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EC2Response):
+class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EncryptionResponse, EC2Response):
     """EC2's actions."""
 
     #: What is described without tags has no list of them (boto3: ``instance.tags`` is None, and so on).

@@ -16,6 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     SecurityGroup,
     Subnet,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import InstanceType
 
 AGENT_SCHEMA_TAG = "ghosthands:agent-schema"
@@ -24,6 +25,7 @@ NO_VERSION = (*NO_TEMPLATE, "InvalidLaunchTemplateId.VersionNotFound")
 NO_INSTANCE_TYPE = ("InvalidInstanceType",)
 NO_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 NO_KEY_PAIR = ("InvalidKeyPair.NotFound",)
+NO_TARGET = ("DestinationPrefixListId", "InstanceOwnerId")  # keys of a route that end in Id
 WORLD = ("0.0.0.0/0", "::/0")
 
 
@@ -42,8 +44,67 @@ def vpc(call: Call, vpc_id: str) -> str | None:
 def subnets(call: Call, which: list[dict[str, Any]]) -> tuple[Subnet, ...]:
     """DescribeSubnets, by zone."""
     found = call("ec2", "describe_subnets", "Subnets", Filters=which)
-    every = (Subnet(raw["SubnetId"], raw["VpcId"], raw["AvailabilityZone"]) for raw in found)
+    every = (
+        Subnet(
+            raw["SubnetId"],
+            raw["VpcId"],
+            raw["AvailabilityZone"],
+            free_addresses=raw.get("AvailableIpAddressCount"),
+            ipv6_only=bool(raw.get("Ipv6Native")),
+        )
+        for raw in found
+    )
     return tuple(sorted(every, key=lambda subnet: (subnet.zone, subnet.id)))
+
+
+def routes(call: Call, vpc_id: str) -> dict[str, tuple[Route, ...]]:
+    """DescribeRouteTables: subnet -> the routes of its table; `` -> those of the main table, which others use."""
+    found = dict[str, tuple[Route, ...]]()
+    for table in call("ec2", "describe_route_tables", "RouteTables", Filters=filters(vpc_id=[vpc_id])):
+        its = tuple(map(_route, table["Routes"]))
+        for association in table["Associations"]:
+            if association.get("SubnetId") or association.get("Main"):
+                found[association.get("SubnetId", "")] = its
+    return found
+
+
+def _route(raw: Mapping[str, Any]) -> Route:
+    target = next(
+        (str(raw[kind]) for kind in raw if kind.endswith(("Id", "CoreNetworkArn")) and kind not in NO_TARGET), ""
+    )
+    return Route(raw.get("DestinationCidrBlock", ""), target, raw.get("State", "active") == "active")
+
+
+def endpoints(call: Call, vpc_id: str) -> frozenset[str]:
+    """DescribeVpcEndpoints: the services that have an endpoint in this VPC, such as ecr.api."""
+    found = call("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=filters(vpc_id=[vpc_id]))
+    # com.amazonaws.REGION.SERVICE, in China cn.com.amazonaws.REGION.SERVICE
+    names = (raw["ServiceName"].partition("com.amazonaws.")[2] for raw in found if raw["State"].lower() == "available")
+    return frozenset(name.partition(".")[2] for name in names)
+
+
+def prefix_lists(call: Call, ids: Iterable[str], with_entries: Iterable[str]) -> dict[str, PrefixList]:
+    """DescribeManagedPrefixLists: those that exist, some with their networks (GetManagedPrefixListEntries)."""
+    which, wanted = filters(prefix_list_id=sorted(ids)), set(with_entries)
+    found = {}
+    for raw in call("ec2", "describe_managed_prefix_lists", "PrefixLists", Filters=which):
+        id, entries = raw["PrefixListId"], []
+        if id in wanted:
+            entries = call("ec2", "get_managed_prefix_list_entries", "Entries", PrefixListId=id)
+        # AWS's own lists state no maximum: their weight is in the VPC User Guide alone
+        found[id] = PrefixList(id, raw.get("MaxEntries", 1), tuple(entry["Cidr"] for entry in entries))
+    return found
+
+
+def snapshot_keys(call: Call, ids: Iterable[str]) -> dict[str, str]:
+    """DescribeSnapshots: of the encrypted ones that this account may see, the ARN of each one's key."""
+    found = call("ec2", "describe_snapshots", "Snapshots", Filters=filters(snapshot_id=sorted(ids)))
+    return {raw["SnapshotId"]: raw["KmsKeyId"] for raw in found if raw.get("KmsKeyId")}
+
+
+def default_key(call: Call) -> str:
+    """GetEbsDefaultKmsKeyId."""
+    return str(call("ec2", "get_ebs_default_kms_key_id", "KmsKeyId"))
 
 
 def instance_type(call: Call, name: str) -> InstanceType | None:
@@ -93,6 +154,8 @@ def own_images(call: Call, name_pattern: str) -> list[Image]:
 
 def _image(raw: Mapping[str, Any]) -> Image:
     tags = {t["Key"]: t["Value"] for t in raw.get("Tags", [])}
+    disks = {disk["DeviceName"]: disk["Ebs"] for disk in raw.get("BlockDeviceMappings", []) if "Ebs" in disk}
+    root = raw.get("RootDeviceName", "")
     return Image(
         id=raw["ImageId"],
         name=raw.get("Name", ""),
@@ -101,6 +164,13 @@ def _image(raw: Mapping[str, Any]) -> Image:
         created=raw.get("CreationDate", ""),
         agent_schema=tags.get(AGENT_SCHEMA_TAG),
         deprecated=raw.get("DeprecationTime", ""),
+        owner=raw.get("OwnerId", ""),
+        root_device=root,
+        root_gib=disks.get(root, {}).get("VolumeSize", 0),
+        encrypted_snapshots=tuple(
+            disk["SnapshotId"] for disk in disks.values() if disk.get("Encrypted") and disk.get("SnapshotId")
+        ),
+        plain=any(not disk.get("Encrypted") for disk in disks.values()),
     )
 
 
@@ -161,6 +231,12 @@ def security_groups(call: Call, name: str) -> list[dict[str, Any]]:
     """DescribeSecurityGroups, by name: one for each VPC that has a group of this name."""
     found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(group_name=[name]))
     return list(found)
+
+
+def security_group_vpcs(call: Call, ids: Iterable[str]) -> dict[str, str]:
+    """DescribeSecurityGroups: the VPC of each of these groups that exists."""
+    found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(group_id=sorted(ids)))
+    return {raw["GroupId"]: raw["VpcId"] for raw in found}
 
 
 def security_groups_by_id(call: Call, ids: Iterable[str]) -> dict[str, SecurityGroup]:

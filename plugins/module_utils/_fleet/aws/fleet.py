@@ -17,8 +17,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
     Settings,
     group,
     secret,
-    unread_where_refused,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (

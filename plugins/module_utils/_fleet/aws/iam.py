@@ -52,6 +52,11 @@ def managed_policy(call: Call, name: str) -> Any:
     return {**policy, "Document": version["Document"]}
 
 
+def policy_exists(call: Call, arn: str) -> bool:
+    """GetPolicy, of any account's and AWS's own."""
+    return call("iam", "get_policy", "Policy", absent=ABSENT, PolicyArn=arn) is not None
+
+
 def user(call: Call, name: str) -> Any:
     """GetUser, with the managed policies that are attached to it as `Attached` (ListAttachedUserPolicies)."""
     found = call("iam", "get_user", "User", absent=ABSENT, UserName=name)

@@ -8,14 +8,16 @@ One function per API call; each asks through a given `call`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.seconds import since_epoch
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import LogGroup, Secret
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import KmsKey
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Caller, KmsKey
 
 NO_REPOSITORY = ("RepositoryNotFoundException",)
 
@@ -94,21 +96,35 @@ def last_log_event(call: Call, name: str) -> LogGroup | None:
 
 
 def kms_key(call: Call, name: str) -> KmsKey | None:
-    """DescribeKey; whether Auto Scaling may use the key, from GetKeyPolicy and ListGrants.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html
-    """
+    """DescribeKey; of a customer's key its policy (GetKeyPolicy) and grants (ListGrants)."""
     raw = call("kms", "describe_key", "KeyMetadata", absent=("NotFoundException",), KeyId=name)
     if raw is None:
         return None
-    enabled = raw.get("KeyState", "Enabled") == "Enabled"
-    if raw.get("KeyManager") == "AWS":
-        return KmsKey(raw["Arn"], enabled, True)
-    role = caller(call).service_linked_role
-    policy = call("kms", "get_key_policy", "Policy", KeyId=raw["Arn"], PolicyName="default")
-    grants = call("kms", "list_grants", "Grants", KeyId=raw["Arn"])
-    granted = any(grant.get("GranteePrincipal") == role for grant in grants or [])
-    return KmsKey(raw["Arn"], enabled, role in (policy or "") or granted)
+    arn, managed, me = raw["Arn"], raw.get("KeyManager") == "AWS", caller(call)
+    policy: Any = {}
+    granted: Any = frozenset()
+    if not managed:
+        policy, granted = unread_where_refused(_policy, call, arn, me), unread_where_refused(_granted, call, arn, me)
+    symmetric = raw.get("KeySpec", "SYMMETRIC_DEFAULT") == "SYMMETRIC_DEFAULT"
+    return KmsKey(arn, raw.get("KeyState", "Enabled"), symmetric, managed, policy, granted)
+
+
+def _policy(call: Call, arn: str, me: Caller) -> Mapping[str, Any]:
+    if (owner := arn.split(":")[4]) != me.account:  # API Reference, GetKeyPolicy: "Cross-account use: No"
+        raise AwsError(f"It belongs to account {owner}, and AWS shows a key's policy to its own account only.")
+    document: Mapping[str, Any] = json.loads(
+        call("kms", "get_key_policy", "Policy", KeyId=arn, PolicyName="default") or "{}"
+    )
+    return document
+
+
+def _granted(call: Call, arn: str, me: Caller) -> frozenset[str]:
+    return frozenset(
+        operation
+        for grant in call("kms", "list_grants", "Grants", KeyId=arn) or []
+        if grant.get("GranteePrincipal") == me.service_linked_role and not grant.get("Constraints")
+        for operation in grant.get("Operations", [])
+    )
 
 
 def quota(call: Call, service: str, code: str) -> float:

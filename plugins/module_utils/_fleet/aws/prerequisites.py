@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import operator_permissions
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
@@ -19,13 +20,25 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Unread,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.forecast import Forecast
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import (
+    DOORS,
+    RULES,
+    RULES_QUOTA,
+    PrefixList,
+    Route,
+    ingress_sizes,
+    way_out,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     InstanceType,
+    KmsKey,
+    LaunchKey,
     Prerequisites,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 Settings = Mapping[str, Any]
+AWS_KEY = "alias/aws/ebs"  # AWS's own, which every launch may use; it does not exist before its first use
 
 
 class Future(Protocol):
@@ -99,25 +112,114 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "subnets": _subnets,
     "key_pair_exists": lambda call, s: bool(s["fleet_key_name"]) and ec2.key_pair(call, s["fleet_key_name"]),
     "secret": secret,
-    "volume_key": lambda call, s: (
-        other_services.kms_key(call, s["fleet_volume_kms_key_id"]) if s["fleet_volume_kms_key_id"] else None
-    ),
     "role_exists": lambda call, s: iam.role(call, s["fleet_role_name"]) is not None,
     "user_has_access_key": lambda call, s: bool(
         s["fleet_valet_access_key"] and iam.access_keys(call, s["fleet_valet_user_name"])
     ),
 }
 
+# --- what an operator names, and what a launch uses: no refusal to answer stops a run ---------------------------------
 
-def start_prerequisites(start: Callable[..., Future], call: Call, s: Settings) -> Callable[[], Prerequisites]:
+
+def _launch_keys(call: Call, s: Settings, whole: bool) -> tuple[LaunchKey, ...]:
+    """The keys that a launch uses: the named one, the image's snapshots', the account's default.
+
+    EBS User Guide, "Encryption outcomes": without a named key a volume has that of its snapshot if the account owns it,
+    else the account's default.
+    """
+    named, found = s["fleet_volume_kms_key_id"], list[LaunchKey]()
+    if named:
+        found.append(_launch_key(call, "fleet_volume_kms_key_id", named))
+    image, _requested = _image(call, s)
+    if image is None or not (whole or image.id != _image_of_the_group(call, s)):
+        return tuple(found)
+    if image.encrypted_snapshots:
+        keys = ec2.snapshot_keys(call, image.encrypted_snapshots)
+        for id in image.encrypted_snapshots:
+            found.append(_launch_key(call, f"snapshot {id} of image {image.id}", keys.get(id, "")))
+    if not named and (image.plain or image.owner != iam.caller(call).account):
+        default = ec2.default_key(call)
+        if not default.endswith(AWS_KEY):
+            found.append(_launch_key(call, "the account's default EBS key", default))
+    first = dict[str, LaunchKey]()
+    for one in found:
+        first.setdefault(one.key.arn if isinstance(one.key, KmsKey) else one.name or one.purpose, one)
+    return tuple(first.values())
+
+
+def _launch_key(call: Call, purpose: str, name: str) -> LaunchKey:
+    if not name:
+        return LaunchKey(purpose, name, Unread("AWS does not show this account which key it is."))
+    return LaunchKey(purpose, name, unread_where_refused(other_services.kms_key, call, name))
+
+
+def _routes(call: Call, s: Settings, whole: bool) -> Mapping[str, tuple[Route, ...]] | None:
+    """Of the subnets; None where the group uses them already."""
+    used, vpc, subnets = group(call, s), ec2.vpc(call, s["fleet_vpc_id"]), _subnets(call, s)
+    if vpc is None or not (whole or used is None or {subnet.id for subnet in subnets} - used.subnet_ids):
+        return None
+    tables = ec2.routes(call, vpc)
+    known = {subnet.id: tables.get(subnet.id, tables.get("")) for subnet in subnets if subnet.vpc == vpc}
+    return {subnet: routes for subnet, routes in known.items() if routes is not None}
+
+
+def _endpoints(call: Call, s: Settings, whole: bool) -> frozenset[str]:
+    """Read where a subnet has no way to the internet."""
+    routes, vpc = _routes(call, s, whole), ec2.vpc(call, s["fleet_vpc_id"])
+    stuck = [its for its in (routes or {}).values() if not way_out(its, s["fleet_public_address"])]
+    return ec2.endpoints(call, vpc) if vpc and stuck else frozenset()
+
+
+def _security_groups(call: Call, s: Settings) -> Mapping[str, str]:
+    ids = {id for door in DOORS for id in s[f"fleet_{door}_security_group_ids"]}
+    return ec2.security_group_vpcs(call, ids) if ids else {}
+
+
+def _prefix_lists(call: Call, s: Settings) -> Mapping[str, PrefixList]:
+    ids = {id for door in DOORS for id in s[f"fleet_{door}_prefix_list_ids"]}
+    return ec2.prefix_lists(call, ids, s["fleet_ssh_prefix_list_ids"]) if ids else {}
+
+
+def _rules_quota(call: Call, s: Settings) -> float | None:
+    """Read where the default does not suffice."""
+    if max(ingress_sizes(s, _prefix_lists(call, s))) <= RULES:
+        return None
+    return other_services.quota(call, "vpc", RULES_QUOTA)
+
+
+def _boundary_exists(call: Call, s: Settings) -> bool:
+    arn = s["fleet_permissions_boundary_arn"]
+    return not arn or iam.policy_exists(call, arn)
+
+
+NAMES: Mapping[str, Callable[[Call, Settings], Any]] = {
+    "boundary_exists": _boundary_exists,
+    "security_groups": _security_groups,
+    "prefix_lists": _prefix_lists,
+    "rules_quota": _rules_quota,
+}
+LAUNCH: Mapping[str, Callable[[Call, Settings, bool], Any]] = {
+    "keys": _launch_keys,
+    "routes": _routes,
+    "endpoints": _endpoints,
+}
+
+
+def start_prerequisites(
+    start: Callable[..., Future], call: Call, s: Settings, whole: bool = False
+) -> Callable[[], Prerequisites]:
     """Read everything at once; the function that is returned waits for it. Raises AwsError.
 
     What other parts wait for is started first: the caller, the group and the launch template.
+
+    :param whole: read what a launch uses also where the group uses it already.
     """
     caller = start(iam.caller, call)
     start(group, call, s)
     start(launch_template, call, s)
     parts = {name: start(read, call, s) for name, read in PARTS.items()}
+    parts |= {name: start(unread_where_refused, read, call, s) for name, read in NAMES.items()}
+    parts |= {name: start(unread_where_refused, read, call, s, whole) for name, read in LAUNCH.items()}
 
     def wait() -> Prerequisites:
         found = {name: part.result() for name, part in parts.items()}
@@ -176,11 +278,3 @@ def start_forecast(
         "groups": start(unread_where_refused, autoscaling.account_limits, call),
     }
     return lambda: Forecast(**{name: part.result() for name, part in parts.items()})
-
-
-def unread_where_refused(read: Callable[..., Any], *arguments: Any) -> Any:
-    """What `read` returns, or Unread where it raises AwsError."""
-    try:
-        return read(*arguments)
-    except AwsError as error:
-        return Unread(str(error))

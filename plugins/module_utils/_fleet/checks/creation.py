@@ -121,9 +121,9 @@ def _price(inputs: Inputs) -> Passed:
     settings, group = inputs.settings, inputs.prerequisites.group
     type, region = settings["fleet_instance_type"], settings["fleet_region"]
     volume, size = settings["fleet_volume_type"], settings["fleet_volume_size_gib"]
-    price = monthly(region, type, volume, size, settings["fleet_public_address"])
+    price = monthly(settings)
     if price is None:
-        detail = f"The table of prices ({AS_OF}) does not have {type} with {volume} in {region}: no estimate."
+        detail = f"The table of prices ({AS_OF}) does not have {type} in {region}: no estimate."
         return Passed(detail, {"as_of": AS_OF})
     sizes = (group.min_size, group.max_size) if group else (settings["fleet_min_size"], settings["fleet_max_size"])
     least, most = (number * price.total for number in sizes)

@@ -5,16 +5,35 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Failed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.key_policy import Verdict, verdict
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.settings import whole_world
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import SCHEMA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Subnet
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Subnet, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import (
+    DOORS,
+    RULES,
+    RULES_QUOTA,
+    ingress_sizes,
+    way_out,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
+    KmsKey,
+    LaunchKey,
+    Prerequisites,
+)
 
+# What an instance calls before its worker runs, and where the worker's image is in ECR.
+SERVICES = ("autoscaling", "secretsmanager", "logs")
+REGISTRY = ("ecr.api", "ecr.dkr", "s3")
+ECR = re.compile(r"\d+\.dkr\.ecr\.")
 LAUNCHES = frozenset({"launch_template", "autoscaling_group"})
 NETWORK = frozenset({"security_group", "autoscaling_group"})
 EVERYTHING = LAUNCHES | NETWORK | {"foundation", "iam", "lifecycle_hook", "valet"}
@@ -119,6 +138,154 @@ def _zones(inputs: Inputs) -> None:
         )
 
 
+@check("subnet-ipv4", needed_by=NETWORK)
+def _subnet_ipv4(inputs: Inputs) -> None:
+    """The subnets have IPv4: the agent calls the metadata service and AWS by IPv4."""
+    if those := [subnet.id for subnet in _subnets(inputs) if subnet.ipv6_only]:
+        raise Failed(
+            f"{_listed('Subnet', those)} IPv6 only, and workers need IPv4.",
+            "Name subnets that have IPv4, or both, in fleet_subnet_ids.",
+        )
+
+
+@check("subnet-addresses", severity="warning", needed_by=NETWORK)
+def _subnet_addresses(inputs: Inputs) -> None:
+    """The subnets have enough free addresses for fleet_max_size instances. AWS keeps five of each subnet."""
+    settings, group = inputs.settings, inputs.prerequisites.group
+    usable = [subnet for subnet in _subnets(inputs) if not subnet.ipv6_only]
+    known = [subnet.free_addresses for subnet in usable if subnet.free_addresses is not None]
+    free, running = sum(known), len(group.instances) if group else 0
+    least, most = (
+        (group.min_size, group.max_size) if group else (settings["fleet_min_size"], settings["fleet_max_size"])
+    )
+    if known and free + running < most:
+        beside = f" beside the group's {running} instances" if running else ""
+        few = free + running < least
+        need = f"fewer than the minimum of {least}" if few else f"and the group may grow to {most}"
+        raise Failed(
+            f"The subnets have {free} free addresses{beside} (AWS keeps five of each subnet), {need} instances.",
+            "Name more or bigger subnets in fleet_subnet_ids, or lower the group's sizes.",
+            "error" if few else "",
+            free=free,
+            running=running,
+        )
+
+
+@check("subnet-way-out", needed_by=NETWORK)
+def _subnet_way_out(inputs: Inputs) -> None:
+    """Instances reach AWS: by a route to the internet that answers, or by VPC endpoints.
+
+    Through an internet gateway that takes a public address; NAT, a transit gateway and the like do without.
+    """
+    found, settings = inputs.prerequisites, inputs.settings
+    public = settings["fleet_public_address"]
+    if isinstance(found.routes, Unread):
+        raise Failed(f"Whether the subnets have a way out could not be asked: {found.routes.reason}", severity="info")
+    stuck = [subnet for subnet, routes in (found.routes or {}).items() if not way_out(routes, public)]
+    if not stuck:
+        return
+    if isinstance(found.endpoints, Unread):
+        reason = found.endpoints.reason
+        raise Failed(
+            f"{_listed('Subnet', stuck)} without a route out, endpoints could not be asked: {reason}", "", "info"
+        )
+    in_ecr = not settings["fleet_worker_image"] or ECR.match(settings["fleet_worker_image"])
+    if missing := [name for name in SERVICES + (REGISTRY if in_ecr else ()) if name not in found.endpoints]:
+        gateway = any(route.target.startswith("igw-") for id in stuck for route in (found.routes or {})[id])
+        raise Failed(
+            f"{_listed('Subnet', stuck)} without a way out: "
+            + ("its internet gateway serves public addresses only (fleet_public_address is false), " if gateway else "")
+            + f"no route reaches the internet and the VPC has no endpoint for {', '.join(missing)}. "
+            "No instance could boot a worker.",
+            "Route 0.0.0.0/0 to a NAT gateway"
+            + (", set it to true" if gateway else "")
+            + ", create the endpoints, or name other subnets in fleet_subnet_ids.",
+        )
+
+
+@check("boundary", needed_by=frozenset({"iam", "valet"}))
+def _boundary(inputs: Inputs) -> None:
+    """The permissions boundary exists, where one is named."""
+    exists, arn = inputs.prerequisites.boundary_exists, inputs.settings["fleet_permissions_boundary_arn"]
+    if isinstance(exists, Unread):
+        raise Failed(f"Whether the policy {arn} exists could not be asked: {exists.reason}", severity="info")
+    owner = arn.split(":")[4] if arn else ""
+    if arn and owner not in ("aws", inputs.prerequisites.caller.account):
+        raise Failed(
+            f"The permissions boundary {arn} belongs to account {owner}: IAM takes this account's own and AWS's.",
+            "Correct fleet_permissions_boundary_arn.",
+        )
+    if not exists:
+        raise Failed(f"There is no policy {arn}.", "Create it, or correct fleet_permissions_boundary_arn.")
+
+
+@check("source-groups", needed_by=frozenset({"security_group"}))
+def _source_groups(inputs: Inputs) -> None:
+    """The security groups that may connect (fleet_*_security_group_ids) exist.
+
+    One of another VPC is a warning: AWS takes it where that VPC is connected with the fleet's.
+    """
+    found, vpc, region = inputs.prerequisites.security_groups, inputs.prerequisites.vpc, inputs.settings["fleet_region"]
+    if isinstance(found, Unread):
+        raise Failed(f"Whether the named security groups exist could not be asked: {found.reason}", severity="info")
+    names = {
+        name: [id for id in inputs.settings[name] if id not in found]
+        for name in (f"fleet_{door}_security_group_ids" for door in DOORS)
+    }
+    if missing := {name: ids for name, ids in names.items() if ids}:
+        ids = sorted({id for ids in missing.values() for id in ids})
+        raise Failed(f"There is no security group {', '.join(ids)} in {region}.", f"Correct {', '.join(missing)}.")
+    if elsewhere := sorted(f"{id} ({its})" for id, its in found.items() if vpc and its != vpc):
+        raise Failed(
+            f"Security groups of other VPCs than {vpc}: {', '.join(elsewhere)}.",
+            "AWS refuses the rule unless the two VPCs are connected.",
+            "warning",
+        )
+
+
+@check("source-lists", needed_by=frozenset({"security_group"}))
+def _source_lists(inputs: Inputs) -> None:
+    """The prefix lists that may connect (fleet_*_prefix_list_ids) exist, and SSH's are not the whole internet."""
+    found, region = inputs.prerequisites.prefix_lists, inputs.settings["fleet_region"]
+    if isinstance(found, Unread):
+        raise Failed(f"Whether the named prefix lists exist could not be asked: {found.reason}", severity="info")
+    names = {
+        name: [id for id in inputs.settings[name] if id not in found]
+        for name in (f"fleet_{door}_prefix_list_ids" for door in DOORS)
+    }
+    if missing := {name: ids for name, ids in names.items() if ids}:
+        ids = sorted({id for ids in missing.values() for id in ids})
+        raise Failed(f"There is no prefix list {', '.join(ids)} in {region}.", f"Correct {', '.join(missing)}.")
+    ssh = [found[id] for id in inputs.settings["fleet_ssh_prefix_list_ids"]]
+    if whole_world([ipaddress.ip_network(cidr) for one in ssh for cidr in one.cidrs]):
+        raise Failed(
+            f"fleet_ssh_prefix_list_ids holds {', '.join(one.id for one in ssh)}: SSH for the whole world is refused.",
+            "Name your own networks, or leave the list empty and use Session Manager.",
+        )
+
+
+@check("security-group-rules", needed_by=frozenset({"security_group"}))
+def _security_group_rules(inputs: Inputs) -> None:
+    """The security group's rules fit the account's quota, 60 in each direction by default."""
+    lists, quota = inputs.prerequisites.prefix_lists, inputs.prerequisites.rules_quota
+    most = int(quota) if isinstance(quota, (int, float)) else RULES
+    four, six = ingress_sizes(inputs.settings, {} if isinstance(lists, Unread) else lists)
+    if max(four, six) > most:
+        raise Failed(
+            f"The fleet_*_cidrs, _security_group_ids and _prefix_list_ids make {four} rules of IPv4 and {six} of IPv6; "
+            f"a security group may have {most} of each (a prefix list counts as its maximum of entries).",
+            "Join networks, use a group or a prefix list, or ask for more (Service Quotas, "
+            f"Amazon Virtual Private Cloud, {RULES_QUOTA}).",
+            "warning" if isinstance(quota, Unread) else "",
+            ipv4=four,
+            ipv6=six,
+        )
+
+
+def _listed(noun: str, ids: list[str]) -> str:
+    return f"{noun}s {', '.join(ids)} are" if len(ids) > 1 else f"{noun} {ids[0]} is"
+
+
 @check("instance-type", needed_by=LAUNCHES)
 def _instance_type(inputs: Inputs) -> None:
     """The region has the instance type."""
@@ -127,32 +294,64 @@ def _instance_type(inputs: Inputs) -> None:
         raise Failed(f"{region} has no instance type {type}.", "Correct fleet_instance_type.")
 
 
+def _keys(inputs: Inputs) -> tuple[LaunchKey, ...]:
+    return () if isinstance(inputs.prerequisites.keys, Unread) else inputs.prerequisites.keys
+
+
+def _in_words(key: LaunchKey) -> str:
+    return f"KMS key {key.name} ({key.purpose})" if key.name else f"The KMS key of {key.purpose}"
+
+
 @check("volume-key", needed_by=LAUNCHES)
 def _volume_key(inputs: Inputs) -> None:
-    """The volumes' KMS key exists and is enabled, where one is given."""
-    name, region = inputs.settings["fleet_volume_kms_key_id"], inputs.settings["fleet_region"]
-    key = inputs.prerequisites.volume_key
-    if name and key is None:
-        raise Failed(f"There is no KMS key {name} in {region}.", "Correct fleet_volume_kms_key_id.")
-    if name and key and not key.enabled:
-        raise Failed(f"KMS key {name} is not enabled.", "Enable it, or correct fleet_volume_kms_key_id.")
+    """Every KMS key that a launch uses exists, is enabled and symmetric: the named one, the image's, the default."""
+    settings, problems = inputs.settings, []
+    if isinstance(keys := inputs.prerequisites.keys, Unread):
+        raise Failed(f"Which KMS keys a launch uses could not be asked: {keys.reason}", severity="info")
+    for one in _keys(inputs):
+        if one.key is None:
+            problems.append(f"There is no KMS key {one.name} ({one.purpose}) in {settings['fleet_region']}.")
+        elif isinstance(one.key, KmsKey) and one.key.state != "Enabled":
+            problems.append(f"{_in_words(one)} is not enabled: its state is {one.key.state}.")
+        elif isinstance(one.key, KmsKey) and not one.key.symmetric:
+            problems.append(f"{_in_words(one)} is not symmetric, and EBS uses no other.")
+    if problems:
+        raise Failed(" ".join(problems), "Enable it, name another in fleet_volume_kms_key_id, or choose another image.")
 
 
 @check("volume-key-grant", needed_by=LAUNCHES)
 def _volume_key_grant(inputs: Inputs) -> None:
-    """Auto Scaling may use the volumes' KMS key."""
-    name, key = inputs.settings["fleet_volume_kms_key_id"], inputs.prerequisites.volume_key
-    if name and key and key.enabled and not key.usable_by_auto_scaling:
-        command = (
-            f"aws kms create-grant --key-id {key.arn} "
-            f"--grantee-principal {inputs.prerequisites.caller.service_linked_role} "
-            "--operations Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext "
-            "DescribeKey CreateGrant"
-        )
-        raise Failed(
-            f"KMS key {name} does not let Auto Scaling use it, so every instance would fail to launch.",
-            Remedy("Grant it:", (command,)),
-        )
+    """Auto Scaling may use every KMS key that a launch uses.
+
+    A key of another account, or one whose policy cannot be read, is a warning: whether it may is not known.
+    """
+    caller, region = inputs.prerequisites.caller, inputs.settings["fleet_region"]
+    refused, unknown, commands = [], [], []
+    for one in _keys(inputs):
+        if one.key is None or (isinstance(one.key, KmsKey) and one.key.state != "Enabled"):
+            continue
+        found = Verdict(unknown=one.key.reason) if isinstance(one.key, Unread) else verdict(one.key, caller, region)
+        if found.refused:
+            missing = ", ".join(f"kms:{operation}" for operation in found.refused)
+            refused.append(
+                f"{_in_words(one)} does not let Auto Scaling use it (missing: {missing}), "
+                "so every instance would fail to launch."
+            )
+        elif found.unknown:
+            unknown.append(f"Whether {_in_words(one)} lets Auto Scaling use it is not known: {found.unknown}")
+        if isinstance(one.key, KmsKey) and (found.refused or found.unknown):
+            commands.append(
+                f"aws kms create-grant --region {region} --key-id {one.key.arn} "
+                f"--grantee-principal {caller.service_linked_role} "
+                "--operations Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey "
+                "GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant"
+            )
+    if refused:
+        text = "Grant it, unless a statement of the key's policy denies it:"
+        raise Failed(" ".join(refused + unknown), Remedy(text, tuple(commands)))
+    if unknown:
+        text = "Ask the key's owner, who can grant it:" if commands else "Ask the image's owner."
+        raise Failed(" ".join(unknown), Remedy(text, tuple(commands)), "warning")
 
 
 @check("image", needed_by=LAUNCHES)
@@ -193,6 +392,30 @@ def _image_architecture(inputs: Inputs) -> None:
         raise Failed(
             f"Image {image.id} is for {image.architecture}, but {type.name} runs {runs}.",
             "Choose another fleet_image or fleet_instance_type.",
+        )
+
+
+@check("volume-device", needed_by=LAUNCHES)
+def _volume_device(inputs: Inputs) -> None:
+    """fleet_volume_device is the image's root device: another name would add a second disk."""
+    image, device = inputs.prerequisites.image, inputs.settings["fleet_volume_device"]
+    if image and image.root_device and image.root_device != device:
+        raise Failed(
+            f"fleet_volume_device is {device}, but the root device of image {image.id} is {image.root_device}: "
+            "size, type and key would apply to another, empty disk.",
+            f"Write fleet_volume_device {image.root_device}, or choose another fleet_image.",
+        )
+
+
+@check("volume-size", needed_by=LAUNCHES)
+def _volume_size(inputs: Inputs) -> None:
+    """fleet_volume_size_gib is not below the size of the image's root volume."""
+    image, size = inputs.prerequisites.image, inputs.settings["fleet_volume_size_gib"]
+    if image and size < image.root_gib:
+        raise Failed(
+            f"fleet_volume_size_gib is {size}, but the root volume of image {image.id} has {image.root_gib} GiB: "
+            "no instance would launch.",
+            f"Write {image.root_gib} or more, or choose another fleet_image.",
         )
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import DOORS
+
 Settings = Mapping[str, Any]
 
 HEARTBEAT_SECONDS = (30, 7200)  # PutLifecycleHook, HeartbeatTimeout: "The valid range is from 30 to 7200 seconds"
@@ -29,6 +31,11 @@ TERMINATION_POLICIES = (  # TerminationPolicies of CreateAutoScalingGroup
     "Default OldestInstance NewestInstance OldestLaunchConfiguration OldestLaunchTemplate ClosestToNextInstanceHour "
     "AllocationStrategy"
 ).split()
+# Volume type -> least and most IOPS, and IOPS per GiB (EBS User Guide, "Amazon EBS volume types").
+IOPS = {"gp3": (3000, 80000, 500), "io1": (100, 64000, 50), "io2": (100, 256000, 1000)}
+GP3_THROUGHPUT = (125, 2000)  # MiB/s, and at most 0.25 for each of the volume's IOPS
+# EC2 User Guide, "View tags for your EC2 instances using instance metadata"
+METADATA_TAG = r"(?!\.{1,2}$|_index$)[A-Za-z0-9+=.,_:@-]+"
 
 
 class Format(NamedTuple):
@@ -112,8 +119,6 @@ FORMATS = {
     "fleet_ssh_key_file": Format(r"[^\n\0]*", "a file, or empty"),
     "fleet_report_dir": Format(r"[^\n\0]*", "a folder, or empty"),
 }
-# Ports of a worker that can be opened.
-DOORS = ("ssh", "api", "status", "deploy", "vnc")
 # List variable -> format of an element.
 ELEMENTS = {
     "fleet_subnet_ids": Format(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
@@ -122,6 +127,10 @@ ELEMENTS = {
         f"fleet_{door}_security_group_ids": Format(
             r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as sg-0123456789abcdef0"
         )
+        for door in DOORS
+    },
+    **{
+        f"fleet_{door}_prefix_list_ids": Format(r"pl-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as pl-0123456789abcdef0")
         for door in DOORS
     },
 }
@@ -177,7 +186,7 @@ def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 def problems(s: Settings) -> list[str]:
     """Every rule that `s` (all fleet_* variables, converted to their types) breaks."""
-    return [*_formats(s), *_cidrs(s), *_tags(s), *_sizes(s), *_times(s), *_sets(s), *_pairs(s)]
+    return [*_formats(s), *_cidrs(s), *_tags(s), *_volume(s), *_sizes(s), *_times(s), *_sets(s), *_pairs(s)]
 
 
 def _formats(s: Settings) -> Iterator[str]:
@@ -206,7 +215,7 @@ def _cidrs(s: Settings) -> Iterator[str]:
             if value != str(network):  # AWS returns this spelling: any other would always differ
                 reason = " (it has host bits set)" if _host_bits(value) else ""
                 yield f"{name} holds {value!r}: write {network}{reason}."
-        if name == "fleet_ssh_cidrs" and _whole_world(networks):
+        if name == "fleet_ssh_cidrs" and whole_world(networks):
             yield (
                 f"{name} holds {', '.join(s[name])}: SSH for the whole world is refused. "
                 "Name your own networks, or leave the list empty and use Session Manager."
@@ -221,7 +230,7 @@ def _host_bits(network: str) -> bool:
     return False
 
 
-def _whole_world(networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+def whole_world(networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
     """Whether these networks together are all of IPv4 or all of IPv6."""
     four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
     six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
@@ -232,8 +241,15 @@ def _tags(s: Settings) -> Iterator[str]:
     tags = s["fleet_tags"]
     if len(tags) > 40:  # 50 on a resource; the playbooks add Name and Role, AWS its own
         yield f"fleet_tags has {len(tags)} tags: AWS allows 50 on a resource, leave ten of them to Name, Role and AWS."
+    spellings = dict[str, list[str]]()
     for key, value in tags.items():
-        if not isinstance(key, str) or not re.fullmatch(r"(?!aws:)[\w .:/=+@-]{1,128}", key):
+        spellings.setdefault(str(key).lower(), []).append(str(key))
+        if s["fleet_metadata_tags"] and not re.fullmatch(METADATA_TAG, str(key)):
+            yield (
+                f"fleet_tags has the key {key!r}, and with fleet_metadata_tags EC2 launches no instance with it: "
+                "write letters, digits and + - = . , _ : @ only, or set fleet_metadata_tags to false."
+            )
+        if not isinstance(key, str) or not re.fullmatch(r"(?!(?i:aws):)[\w .:/=+@-]{1,128}", key):
             yield (
                 f"fleet_tags has the key {key!r}: write 1 to 128 letters, digits, blanks and . : / = + @ - _ "
                 "that do not begin with aws:."
@@ -243,6 +259,33 @@ def _tags(s: Settings) -> Iterator[str]:
                 f"fleet_tags.{key} is {value!r}: "
                 "write a quoted text of up to 256 letters, digits, blanks and . : / = + @ - _."
             )
+    for same in spellings.values():
+        if len(same) > 1:  # IAM API, TagRole: "Tag keys are not case sensitive"
+            yield f"fleet_tags has the keys {' and '.join(same)}, which are one key for IAM: leave one of them."
+
+
+def _volume(s: Settings) -> Iterator[str]:
+    kind, size = s["fleet_volume_type"], s["fleet_volume_size_gib"]
+    iops, throughput = s["fleet_volume_iops"], s["fleet_volume_throughput"]
+    if throughput and kind != "gp3":
+        yield f"fleet_volume_throughput is for gp3 and fleet_volume_type is {kind}: write 0."
+    if kind not in IOPS:
+        if iops:
+            yield f"fleet_volume_iops is for {', '.join(IOPS)} and fleet_volume_type is {kind}: write 0."
+        return
+    least, most, per_gib = IOPS[kind]
+    most = min(most, max(least, per_gib * size))
+    if not iops and kind != "gp3":
+        yield f"fleet_volume_type {kind} needs fleet_volume_iops: write {least} to {most} for {size} GiB."
+    elif iops and not least <= iops <= most:
+        yield f"fleet_volume_iops is {iops}: write {least} to {most} for {kind} of {size} GiB."
+    least_throughput, most_throughput = GP3_THROUGHPUT
+    most_throughput = min(most_throughput, (iops or least) // 4)
+    if kind == "gp3" and throughput and not least_throughput <= throughput <= most_throughput:
+        yield (
+            f"fleet_volume_throughput is {throughput}: write {least_throughput} to {most_throughput} MiB/s "
+            f"for gp3 with {iops or least} IOPS (fleet_volume_iops)."
+        )
 
 
 def _sizes(s: Settings) -> Iterator[str]:

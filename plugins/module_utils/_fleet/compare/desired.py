@@ -12,7 +12,7 @@ from typing import Any
 def ingress_rules(ports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rules for amazon.aws.ec2_security_group: one for each source of each port, none for a port without sources.
 
-    :param ports: `{port, purpose, cidrs, security_group_ids}` each.
+    :param ports: `{port, purpose, cidrs, security_group_ids, prefix_list_ids}` each.
     """
     rules = []
     for port in ports:
@@ -26,6 +26,7 @@ def ingress_rules(ports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             {**base, "cidr_ipv6" if ":" in cidr else "cidr_ip": str(cidr)} for cidr in dict.fromkeys(port["cidrs"])
         ]
         rules += [{**base, "group_id": str(group)} for group in dict.fromkeys(port["security_group_ids"])]
+        rules += [{**base, "ip_prefix": str(one)} for one in dict.fromkeys(port["prefix_list_ids"])]
     return rules
 
 

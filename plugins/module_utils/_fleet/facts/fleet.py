@@ -147,6 +147,13 @@ class Image:
     """the schema of agent.conf that the image's agent reads; None: the image was not built by this kit"""
     deprecated: str = ""
     """since when EC2 lists it as deprecated, ISO 8601; empty: never"""
+    owner: str = ""
+    root_device: str = ""
+    root_gib: int = 0
+    """the size of the root device's snapshot; 0: not known"""
+    encrypted_snapshots: tuple[str, ...] = ()
+    plain: bool = False
+    """whether a snapshot of it is not encrypted"""
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,9 @@ class Subnet:
     id: str
     vpc: str
     zone: str
+    free_addresses: int | None = None
+    """of IPv4, without the five that AWS keeps; None: not known"""
+    ipv6_only: bool = False
 
 
 @dataclass(frozen=True)

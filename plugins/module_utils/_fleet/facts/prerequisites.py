@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Group,
     Image,
     Secret,
     Subnet,
+    Unread,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,31 @@ class InstanceType:
 @dataclass(frozen=True)
 class KmsKey:
     arn: str
-    enabled: bool
-    usable_by_auto_scaling: bool
-    """whether the service-linked role of Auto Scaling may use it"""
+    state: str
+    """KeyState: Enabled, Disabled, PendingDeletion, ..."""
+    symmetric: bool
+    """whether it encrypts and decrypts symmetrically: EBS uses no other"""
+    aws_managed: bool
+    policy: Mapping[str, Any] | Unread
+    granted: frozenset[str] | Unread
+    """the operations that grants allow the service-linked role of Auto Scaling"""
+
+    @property
+    def account(self) -> str:
+        """Its owner."""
+        return self.arn.split(":")[4]
+
+
+@dataclass(frozen=True)
+class LaunchKey:
+    """A key that a launch uses."""
+
+    purpose: str
+    """such as `fleet_volume_kms_key_id` or `snapshot snap-1 of image ami-1`"""
+    name: str
+    """as it is named there; empty: not known"""
+    key: KmsKey | Unread | None
+    """None: it does not exist"""
 
 
 @dataclass(frozen=True)
@@ -66,9 +92,22 @@ class Prerequisites:
     """the image id that `fleet_image` resolves to; empty: to none"""
     key_pair_exists: bool
     secret: Secret | None
-    volume_key: KmsKey | None
     role_exists: bool
     user_has_access_key: bool
     group: Group | None
     latest_version: int | None
     """of the launch template"""
+    keys: tuple[LaunchKey, ...] | Unread = ()
+    """the named one, and where the group does not use this image yet its snapshots' and the account's default"""
+    boundary_exists: bool | Unread = True
+    """whether fleet_permissions_boundary_arn exists"""
+    security_groups: Mapping[str, str] | Unread = field(default_factory=dict)
+    """of the fleet_*_security_group_ids those that exist: id -> VPC"""
+    prefix_lists: Mapping[str, PrefixList] | Unread = field(default_factory=dict)
+    """of the fleet_*_prefix_list_ids those that exist"""
+    rules_quota: float | Unread | None = None
+    """how many rules a direction of a security group may have; None: not read, the default is enough"""
+    routes: Mapping[str, tuple[Route, ...]] | Unread | None = None
+    """subnet -> its routes; None: not read, the group uses these subnets already"""
+    endpoints: frozenset[str] | Unread = frozenset()
+    """the services that have an endpoint in the VPC (ecr.api, ...); read where a subnet has no way out"""

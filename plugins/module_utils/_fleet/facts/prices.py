@@ -10,7 +10,8 @@ works beyond its baseline, and discounts.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 AS_OF = "2026-01"
 CURRENCY = "USD"
@@ -24,8 +25,15 @@ AMERICA = {"t3.small": 0.0208, "t3.medium": 0.0416, "t3.large": 0.0832, "t3.xlar
     "t4g.2xlarge": 0.2688,
 }
 HOURLY = dict.fromkeys(("us-east-1", "us-east-2", "us-west-2"), AMERICA)
-# In the same regions. io1 and io2 also cost per operation, and the number of operations is not known here.
-GIB_MONTHLY = {"gp3": 0.08, "gp2": 0.10}
+# In the same regions.
+GIB_MONTHLY = {"gp3": 0.08, "gp2": 0.10, "io1": 0.125, "io2": 0.125}
+# Provisioned IOPS beyond each number cost so much a month, each (Amazon EBS pricing).
+IOPS_MONTHLY = {
+    "gp3": ((3000, 0.005),),
+    "io1": ((0, 0.065),),
+    "io2": ((0, 0.065), (32000, 0.046), (64000, 0.032)),
+}
+THROUGHPUT_MONTHLY, THROUGHPUT_INCLUDED = 0.04, 125  # gp3, per MiB/s
 ADDRESS_HOURLY = 0.005  # a public IPv4 address in use, in every region since 2024-02-01
 
 
@@ -47,9 +55,23 @@ class Monthly(NamedTuple):
         return self.instance + self.volume + self.address
 
 
-def monthly(region: str, instance_type: str, volume_type: str, volume_gib: int, public_address: bool) -> Monthly | None:
-    """None where the table lacks the type, the volume type or the region."""
-    hour, gib = hourly(region, instance_type), GIB_MONTHLY.get(volume_type)
-    if hour is None or gib is None:
+def monthly(settings: Mapping[str, Any], instance_type: str = "") -> Monthly | None:
+    """None where the table lacks the type or the region.
+
+    :param settings: every fleet_* variable.
+    :param instance_type: instead of the settings' own.
+    """
+    hour = hourly(settings["fleet_region"], instance_type or settings["fleet_instance_type"])
+    if hour is None:
         return None
-    return Monthly(hour * HOURS_A_MONTH, gib * volume_gib, ADDRESS_HOURLY * HOURS_A_MONTH if public_address else 0.0)
+    address = ADDRESS_HOURLY * HOURS_A_MONTH if settings["fleet_public_address"] else 0.0
+    return Monthly(hour * HOURS_A_MONTH, _volume(settings), address)
+
+
+def _volume(settings: Mapping[str, Any]) -> float:
+    kind, iops = settings["fleet_volume_type"], settings["fleet_volume_iops"]
+    price = GIB_MONTHLY[kind] * settings["fleet_volume_size_gib"]
+    steps = IOPS_MONTHLY.get(kind, ())
+    ends = (*(start for start, _each in steps[1:]), iops)
+    price += sum(each * max(0, min(iops, end) - start) for (start, each), end in zip(steps, ends, strict=False))
+    return price + THROUGHPUT_MONTHLY * max(0, settings["fleet_volume_throughput"] - THROUGHPUT_INCLUDED)

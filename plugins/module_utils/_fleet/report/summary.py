@@ -60,13 +60,7 @@ def _price(
     """What the fleet costs a month, if its instances run all the time. None: unknown."""
     if group is None or template is None:
         return None
-    one = monthly(
-        settings["fleet_region"],
-        template.type,
-        settings["fleet_volume_type"],
-        settings["fleet_volume_size_gib"],
-        settings["fleet_public_address"],
-    )
+    one = monthly(settings, template.type)
     if one is None:
         return None
     instances = None if isinstance(fleet.instances, Unread) else fleet.instances.values()

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import ec2, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Image, Secret
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Image, Secret, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
     InstanceType,
@@ -201,6 +203,20 @@ def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Se
     assert found == Image("ami-1", "n", "x86_64", "available", "2026", "3")
 
 
+def test_an_image_has_its_root_device_and_its_snapshots(answers: Any) -> None:
+    raw = {"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "OwnerId": "1"}
+    raw |= {"RootDeviceName": "/dev/sda1", "BlockDeviceMappings": DEVICES}
+    answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
+    found = ec2.image(answers.call, "ami-1")
+    assert found is not None
+    assert (found.root_device, found.root_gib, found.encrypted_snapshots, found.plain) == (
+        "/dev/sda1",
+        12,
+        ("snap-1",),
+        True,
+    )
+
+
 def test_the_latest_version_is_the_templates(answers: Any, settings: Settings) -> None:
     template(answers, latest=12)
     assert read.PARTS["latest_version"](answers.call, settings) == 12
@@ -255,10 +271,9 @@ def test_what_is_not_configured_is_not_read(answers: Any, settings: Settings) ->
     s = settings | {"fleet_key_name": ""}
     found = [
         read.PARTS["key_pair_exists"](answers.call, s),
-        read.PARTS["volume_key"](answers.call, s),
         read.PARTS["user_has_access_key"](answers.call, s),
     ]
-    assert found == [False, None, False]
+    assert found == [False, False]
     assert answers.asked == []
 
 
@@ -287,40 +302,200 @@ def test_whether_the_role_exists(answers: Any, settings: Settings, raw: Any, fou
     assert read.PARTS["role_exists"](answers.call, settings) is found
 
 
-@pytest.mark.parametrize(
-    ("policy", "grants", "usable_by_auto_scaling"),
-    [
-        ("{}", [], False),
-        (f'{{"AWS": "{LINKED}"}}', [], True),
-        ("{}", [{"GranteePrincipal": LINKED}], True),
-        ("{}", [{"GranteePrincipal": "x"}], False),
-    ],
-)
-def test_a_customers_key_is_usable_by_its_policy_or_by_a_grant(
-    answers: Any, settings: Settings, policy: str, grants: list[dict[str, str]], usable_by_auto_scaling: bool
-) -> None:
+KEY_ARN, THEIR_KEY = "arn:aws:kms:us-east-1:123456789012:key/k", "arn:aws:kms:us-east-1:999999999999:key/k"
+DEVICES = [
+    {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": "snap-1", "VolumeSize": 12, "Encrypted": True}},
+    {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
+    {"DeviceName": "/dev/sdc", "Ebs": {"SnapshotId": "snap-2", "VolumeSize": 30, "Encrypted": False}},
+]
+
+
+def key(answers: Any, name: str = "alias/k", arn: str = KEY_ARN, **metadata: Any) -> None:
     me(answers)
-    answers.on(
-        "describe_key",
-        {"KeyMetadata": {"Arn": "arn:k", "KeyState": "Enabled", "KeyManager": "CUSTOMER"}},
-        KeyId="alias/k",
-    )
-    answers.on("get_key_policy", {"Policy": policy}, KeyId="arn:k", PolicyName="default")
-    answers.on("list_grants", {"Grants": grants}, KeyId="arn:k")
-    assert read.PARTS["volume_key"](answers.call, settings | {"fleet_volume_kms_key_id": "alias/k"}) == KmsKey(
-        "arn:k", True, usable_by_auto_scaling
+    raw = {"Arn": arn, "KeyState": "Enabled", "KeyManager": "CUSTOMER", **metadata}
+    answers.on("describe_key", {"KeyMetadata": raw}, KeyId=name)
+
+
+def use(operation: str, role: str = LINKED, **more: Any) -> dict[str, Any]:
+    """A grant."""
+    return {"GranteePrincipal": role, "Operations": [operation], **more}
+
+
+def test_a_customers_key_has_its_policy_and_what_grants_allow_auto_scaling(answers: Any, settings: Settings) -> None:
+    key(answers, KeySpec="SYMMETRIC_DEFAULT")
+    answers.on("get_key_policy", {"Policy": '{"Statement": []}'}, KeyId=KEY_ARN, PolicyName="default")
+    grants = [use("Decrypt"), use("CreateGrant"), use("Encrypt", "x"), use("DescribeKey", Constraints={"a": "b"})]
+    answers.on("list_grants", {"Grants": grants}, KeyId=KEY_ARN)
+    found = other_services.kms_key(answers.call, "alias/k")
+    granted = frozenset({"Decrypt", "CreateGrant"})
+    assert found == KmsKey(KEY_ARN, "Enabled", True, False, {"Statement": []}, granted)
+
+
+def test_an_aws_managed_key_has_no_policy_to_read(answers: Any) -> None:
+    key(answers, KeyManager="AWS", KeyState="Disabled", KeySpec="RSA_2048")
+    found = other_services.kms_key(answers.call, "alias/k")
+    assert found == KmsKey(KEY_ARN, "Disabled", False, True, {}, frozenset())
+
+
+def test_the_policy_of_another_accounts_key_is_not_asked_for(answers: Any) -> None:
+    key(answers, arn=THEIR_KEY)
+    answers.on("list_grants", {"Grants": [use("Decrypt")]}, KeyId=THEIR_KEY)
+    found = other_services.kms_key(answers.call, "alias/k")
+    assert found is not None
+    assert (found.account, found.granted) == ("999999999999", frozenset({"Decrypt"}))
+    assert found.policy == Unread(
+        "It belongs to account 999999999999, and AWS shows a key's policy to its own account only."
     )
 
 
-def test_an_aws_managed_key_is_usable_and_its_policy_is_not_read(answers: Any, settings: Settings) -> None:
+def launched(answers: Any, *devices: dict[str, Any], owner: str = "123456789012", image: str = "ami-3") -> None:
+    """A group that uses ami-3, and this image."""
+    me(answers)
+    group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": "3"})
+    template(answers, latest=3, image="ami-3")
+    raw = {"ImageId": image, "Architecture": "x86_64", "State": "available", "OwnerId": owner}
+    raw |= {"RootDeviceName": "/dev/sda1", "BlockDeviceMappings": list(devices)}
+    answers.on("describe_images", {"Images": [raw]}, ImageIds=[image])
+
+
+def purposes(answers: Any, settings: Settings, whole: bool = False) -> list[tuple[str, str]]:
+    """Of the keys that a launch uses: (purpose, name)."""
+    return [(one.purpose, one.name) for one in read.LAUNCH["keys"](answers.call, settings, whole)]
+
+
+def test_the_keys_of_an_image_that_the_group_uses_are_not_read_again(answers: Any, settings: Settings) -> None:
+    launched(answers, *DEVICES)
+    assert purposes(answers, settings) == []
+    key(answers, "alias/k", KeyManager="AWS")
+    named = settings | {"fleet_volume_kms_key_id": "alias/k"}
+    assert purposes(answers, named) == [("fleet_volume_kms_key_id", "alias/k")]
+    assert "describe_snapshots" not in answers.asked
+
+
+def test_a_launch_uses_the_snapshots_keys_and_the_accounts_default_for_what_is_not_encrypted(
+    answers: Any, settings: Settings
+) -> None:
+    launched(answers, *DEVICES, image="ami-01234567")
+    snapshots = {"Snapshots": [{"SnapshotId": "snap-1", "KmsKeyId": KEY_ARN}]}
+    answers.on("describe_snapshots", snapshots, Filters=[{"Name": "snapshot-id", "Values": ["snap-1"]}])
+    answers.on("get_ebs_default_kms_key_id", {"KmsKeyId": f"{KEY_ARN}2"})
+    key(answers, KEY_ARN, KeyManager="AWS")
+    key(answers, f"{KEY_ARN}2", arn=f"{KEY_ARN}2", KeyManager="AWS")
+    chosen, of_the_snapshot = settings | {"fleet_image": "ami-01234567"}, "snapshot snap-1 of image ami-01234567"
+    assert purposes(answers, chosen) == [(of_the_snapshot, KEY_ARN), ("the account's default EBS key", f"{KEY_ARN}2")]
+    answers.on("get_ebs_default_kms_key_id", {"KmsKeyId": "alias/aws/ebs"})
+    assert purposes(answers, chosen) == [(of_the_snapshot, KEY_ARN)], "AWS's own key needs no look"
+
+
+def test_one_key_for_two_purposes_is_read_and_named_once(answers: Any, settings: Settings) -> None:
+    launched(answers, DEVICES[0])
+    snapshots = {"Snapshots": [{"SnapshotId": "snap-1", "KmsKeyId": KEY_ARN}]}
+    answers.on("describe_snapshots", snapshots, Filters=[{"Name": "snapshot-id", "Values": ["snap-1"]}])
+    key(answers, "alias/k", KeyManager="AWS")
+    key(answers, KEY_ARN, KeyManager="AWS")
+    found = purposes(answers, settings | {"fleet_volume_kms_key_id": "alias/k"}, whole=True)
+    assert found == [("fleet_volume_kms_key_id", "alias/k")]
+
+
+def test_the_key_of_another_accounts_snapshot_is_not_known(answers: Any, settings: Settings) -> None:
+    launched(answers, DEVICES[0], owner="999999999999")
+    answers.on("describe_snapshots", {"Snapshots": []}, Filters=[{"Name": "snapshot-id", "Values": ["snap-1"]}])
+    answers.on("get_ebs_default_kms_key_id", {"KmsKeyId": KEY_ARN})
+    key(answers, KEY_ARN, KeyManager="AWS")
+    theirs, default = read.LAUNCH["keys"](answers.call, settings, True)
+    assert isinstance(theirs.key, Unread)
+    assert default.name == KEY_ARN, "AWS encrypts volumes of a shared snapshot with the account's own default key"
+
+
+def network(answers: Any, *tables: dict[str, Any]) -> None:
+    answers.on("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]}, Filters=[{"Name": "is-default", "Values": ["true"]}])
+    raw = [{"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ab"]
+    raw[0] |= {"AvailableIpAddressCount": 251}
+    raw[1] |= {"Ipv6Native": True}
+    answers.on("describe_subnets", {"Subnets": raw}, Filters=[{"Name": "default-for-az", "Values": ["true"]}])
     answers.on(
-        "describe_key",
-        {"KeyMetadata": {"Arn": "arn:k", "KeyState": "Disabled", "KeyManager": "AWS"}},
-        KeyId="alias/aws/ebs",
+        "describe_route_tables", {"RouteTables": list(tables)}, Filters=[{"Name": "vpc-id", "Values": ["vpc-1"]}]
     )
-    assert read.PARTS["volume_key"](answers.call, settings | {"fleet_volume_kms_key_id": "alias/aws/ebs"}) == KmsKey(
-        "arn:k", False, True
-    )
+
+
+def table(target: dict[str, str], **association: Any) -> dict[str, Any]:
+    """A route table."""
+    routes = [{"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local", "State": "active"}, target]
+    return {"Routes": routes, "Associations": [association] if association else []}
+
+
+MAIN = table({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}, Main=True)
+PRIVATE = table({"DestinationPrefixListId": "pl-1", "GatewayId": "vpce-1", "State": "active"}, SubnetId="subnet-b")
+STRAY = table({"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "blackhole"})
+
+
+def test_a_subnet_has_the_routes_of_its_own_table_or_of_the_main_one(answers: Any, settings: Settings) -> None:
+    group(answers)
+    network(answers, MAIN, PRIVATE, STRAY)
+    found = read.LAUNCH["routes"](answers.call, settings, False)
+    local = Route("10.0.0.0/16", "local", True)
+    assert found == {
+        "subnet-a": (local, Route("0.0.0.0/0", "igw-1", True)),
+        "subnet-b": (local, Route("", "vpce-1", True)),
+    }
+
+
+def test_the_endpoints_are_read_where_a_subnet_has_no_way_out(answers: Any, settings: Settings) -> None:
+    group(answers)
+    network(answers, MAIN)
+    assert read.LAUNCH["endpoints"](answers.call, settings, False) == frozenset()
+    raw = [
+        {"ServiceName": "com.amazonaws.us-east-1.ecr.api", "State": "available"},
+        {"ServiceName": "cn.com.amazonaws.cn-north-1.s3", "State": "Available"},
+        {"ServiceName": "com.amazonaws.us-east-1.logs", "State": "deleting"},
+        {"ServiceName": "com.amazonaws.vpce.us-east-1.vpce-svc-1", "State": "available"},
+    ]
+    answers.on("describe_vpc_endpoints", {"VpcEndpoints": raw}, Filters=[{"Name": "vpc-id", "Values": ["vpc-1"]}])
+    found = read.LAUNCH["endpoints"](answers.call, settings | {"fleet_public_address": False}, False)
+    assert found >= {"ecr.api", "s3"}
+    assert "logs" not in found
+
+
+def test_the_routes_of_subnets_that_the_group_uses_are_not_read_again(answers: Any, settings: Settings) -> None:
+    group(answers, VPCZoneIdentifier="subnet-a,subnet-b,subnet-old")
+    network(answers)
+    assert read.LAUNCH["routes"](answers.call, settings, False) is None
+    assert read.LAUNCH["routes"](answers.call, settings, True) == {}
+
+
+def test_a_subnet_has_its_free_addresses(answers: Any, settings: Settings) -> None:
+    network(answers)
+    first, second = read.PARTS["subnets"](answers.call, settings)
+    assert (first.free_addresses, first.ipv6_only, second.free_addresses, second.ipv6_only) == (251, False, None, True)
+
+
+def test_names_that_no_variable_gives_are_not_looked_up(answers: Any, settings: Settings) -> None:
+    found = [look_up(answers.call, settings) for look_up in read.NAMES.values()]
+    assert (found, answers.asked) == ([True, {}, {}, None], [])
+
+
+def test_names_that_variables_give_are_looked_up(answers: Any, settings: Settings) -> None:
+    given = {
+        "fleet_permissions_boundary_arn": "arn:aws:iam::123456789012:policy/b",
+        "fleet_api_security_group_ids": ["sg-2", "sg-1"],
+        "fleet_vnc_security_group_ids": ["sg-1"],
+        "fleet_ssh_prefix_list_ids": ["pl-1"],
+        "fleet_api_prefix_list_ids": ["pl-2"],
+    }
+    answers.on("get_policy", None, PolicyArn="arn:aws:iam::123456789012:policy/b")
+    groups = {"SecurityGroups": [{"GroupId": "sg-1", "VpcId": "vpc-1"}]}
+    answers.on("describe_security_groups", groups, Filters=[{"Name": "group-id", "Values": ["sg-1", "sg-2"]}])
+    lists = {"PrefixLists": [{"PrefixListId": "pl-1", "MaxEntries": 61}, {"PrefixListId": "pl-2"}]}
+    answers.on("describe_managed_prefix_lists", lists, Filters=[{"Name": "prefix-list-id", "Values": ["pl-1", "pl-2"]}])
+    answers.on("get_managed_prefix_list_entries", {"Entries": [{"Cidr": "10.0.0.0/8"}]}, PrefixListId="pl-1")
+    answers.on("get_service_quota", {"Quota": {"Value": 100.0}}, ServiceCode="vpc", QuotaCode="L-0EA8095F")
+    found = {name: look_up(answers.call, settings | given) for name, look_up in read.NAMES.items()}
+    assert found == {
+        "boundary_exists": False,
+        "security_groups": {"sg-1": "vpc-1"},
+        "prefix_lists": {"pl-1": PrefixList("pl-1", 61, ("10.0.0.0/8",)), "pl-2": PrefixList("pl-2", 1, ())},
+        "rules_quota": 100.0,
+    }
 
 
 def everything(answers: Any) -> None:
@@ -342,6 +517,8 @@ def everything(answers: Any) -> None:
     answers.on("describe_key_pairs", None, KeyNames=["valet-worker"])
     answers.on("describe_secret", None, SecretId="ghosthands/worker/env")
     answers.on("get_role", None, RoleName="gh-worker-role")
+    answers.on("describe_route_tables", {"RouteTables": []}, Filters=[{"Name": "vpc-id", "Values": ["vpc-1"]}])
+    answers.on("get_ebs_default_kms_key_id", {"KmsKeyId": "alias/aws/ebs"})
 
 
 def test_prerequisites_are_read_at_once(answers: Any, settings: Settings) -> None:

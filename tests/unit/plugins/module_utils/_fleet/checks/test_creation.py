@@ -28,7 +28,6 @@ NEW = Prerequisites(
     requested_image="",
     key_pair_exists=True,
     secret=None,
-    volume_key=None,
     role_exists=False,
     user_has_access_key=False,
     group=None,
@@ -66,7 +65,7 @@ def test_a_price_is_for_the_groupown_sizes(settings: dict[str, Any]) -> None:
 
 def test_a_type_without_a_price_has_no_estimate(settings: dict[str, Any]) -> None:
     found = findings(settings | {"fleet_instance_type": "m9.large"})["price"]
-    assert found.detail == "The table of prices (2026-01) does not have m9.large with gp3 in us-east-1: no estimate."
+    assert found.detail == "The table of prices (2026-01) does not have m9.large in us-east-1: no estimate."
 
 
 def test_a_fleet_may_use_the_whole_vcpu_quota_and_no_more(settings: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.key_policy import NEEDED
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.preflight import (
     EVERYTHING,
     LAUNCHES,
@@ -16,11 +17,20 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
     before_anything,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Image, Secret, Subnet
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    Group,
+    GroupInstance,
+    Image,
+    Secret,
+    Subnet,
+    Unread,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
     Caller,
     InstanceType,
     KmsKey,
+    LaunchKey,
     Prerequisites,
 )
 
@@ -37,16 +47,35 @@ MET = Prerequisites(
     requested_image="ami-1",
     key_pair_exists=True,
     secret=Secret("arn:s", deletion_scheduled=False),
-    volume_key=None,
     role_exists=True,
     user_has_access_key=False,
     group=GROUP,
     latest_version=2,
 )
-KEYED = {"fleet_volume_kms_key_id": "alias/k"}
+NET_A, NET_B = (replace(subnet, free_addresses=4) for subnet in NETS)
+ROUTED = {"subnet-a": (Route("0.0.0.0/0", "igw-1", True),), "subnet-b": (Route("0.0.0.0/0", "nat-1", True),)}
+PRIVATE = {"fleet_public_address": False}
+ENDPOINTS = frozenset({"autoscaling", "secretsmanager", "logs"})
+REGISTRY = frozenset({"ecr.api", "ecr.dkr", "s3"})
+BOUNDED = {"fleet_permissions_boundary_arn": "arn:aws:iam::123456789012:policy/b"}
+FROM_GROUP, FROM_LIST = {"fleet_api_security_group_ids": ["sg-1"]}, {"fleet_ssh_prefix_list_ids": ["pl-1"]}
+MANY = {
+    "fleet_api_cidrs": [f"192.0.2.{n}/32" for n in range(40)],
+    "fleet_vnc_cidrs": [f"192.0.2.{n}/32" for n in range(21)],
+}
 NAMED = {"fleet_subnet_ids": ["subnet-a", "subnet-b"]}
-KEY = KmsKey("arn:k", enabled=True, usable_by_auto_scaling=True)
+ARN = "arn:aws:kms:us-east-1:123456789012:key/k"
+KEY = KmsKey(ARN, "Enabled", symmetric=True, aws_managed=False, policy={}, granted=frozenset(NEEDED))
+
+
+def keyed(key: KmsKey | Unread | None, **changes: Any) -> dict[str, Any]:
+    """A launch that uses this key, with some attributes changed."""
+    return {"keys": (LaunchKey("snapshot snap-1 of image ami-1", "k", replace(key, **changes) if changes else key),)}
+
+
 GROUP_ONLY, VALET, NONE = frozenset({"autoscaling_group"}), frozenset({"valet"}), frozenset[str]()
+IAM, RULED, WORLD = frozenset({"iam", "valet"}), frozenset({"security_group"}), ("0.0.0.0/1", "128.0.0.0/1")
+INSTANCE = GroupInstance("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "2", protected=False)
 
 
 def findings(settings: dict[str, Any], prerequisites: Prerequisites, fly: bool = True) -> list[Finding]:
@@ -74,9 +103,43 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ({}, {"subnets": NETS[:1]}, "zones", "error", NETWORK),
         ({}, {"subnets": ()}, "zones", "error", NETWORK),
         ({}, {"instance_type": None}, "instance-type", "error", LAUNCHES),
-        (KEYED, {}, "volume-key", "error", LAUNCHES),
-        (KEYED, {"volume_key": replace(KEY, enabled=False)}, "volume-key", "error", LAUNCHES),
-        (KEYED, {"volume_key": replace(KEY, usable_by_auto_scaling=False)}, "volume-key-grant", "error", LAUNCHES),
+        (NAMED, {"subnets": (NETS[0], replace(NETS[1], ipv6_only=True))}, "subnet-ipv4", "error", NETWORK),
+        ({}, {"subnets": (NET_A, NETS[1])}, "subnet-addresses", "warning", NETWORK),
+        ({"fleet_max_size": 9}, {"subnets": (NET_A, NET_B), "group": None}, "subnet-addresses", "warning", NETWORK),
+        ({"fleet_min_size": 9}, {"subnets": (NET_A, NET_B), "group": None}, "subnet-addresses", "error", NETWORK),
+        (PRIVATE, {"routes": ROUTED}, "subnet-way-out", "error", NETWORK),
+        ({}, {"routes": ROUTED | {"subnet-b": ()}}, "subnet-way-out", "error", NETWORK),
+        ({}, {"routes": ROUTED | {"subnet-b": ()}, "endpoints": ENDPOINTS}, "subnet-way-out", "error", NETWORK),
+        ({}, {"routes": Unread("Not allowed.")}, "subnet-way-out", "info", NONE),
+        (PRIVATE, {"routes": ROUTED, "endpoints": Unread("Not allowed.")}, "subnet-way-out", "info", NONE),
+        (BOUNDED, {"boundary_exists": False}, "boundary", "error", IAM),
+        (BOUNDED, {"boundary_exists": Unread("Not allowed.")}, "boundary", "info", NONE),
+        (
+            {"fleet_permissions_boundary_arn": "arn:aws:iam::999999999999:policy/b"},
+            {"boundary_exists": False},
+            "boundary",
+            "error",
+            IAM,
+        ),
+        (FROM_GROUP, {}, "source-groups", "error", RULED),
+        (FROM_GROUP, {"security_groups": {"sg-1": "vpc-2"}}, "source-groups", "warning", RULED),
+        (FROM_GROUP, {"security_groups": Unread("Not allowed.")}, "source-groups", "info", NONE),
+        (FROM_LIST, {}, "source-lists", "error", RULED),
+        (FROM_LIST, {"prefix_lists": {"pl-1": PrefixList("pl-1", 2, WORLD)}}, "source-lists", "error", RULED),
+        (FROM_LIST, {"prefix_lists": Unread("Not allowed.")}, "source-lists", "info", NONE),
+        (MANY, {}, "security-group-rules", "error", RULED),
+        (MANY, {"rules_quota": Unread("Not allowed.")}, "security-group-rules", "warning", RULED),
+        (MANY, {"rules_quota": 60.0}, "security-group-rules", "error", RULED),
+        ({}, {"keys": Unread("Not allowed.")}, "volume-key", "info", NONE),
+        ({}, keyed(None), "volume-key", "error", LAUNCHES),
+        ({}, keyed(KEY, state="Disabled"), "volume-key", "error", LAUNCHES),
+        ({}, keyed(KEY, state="PendingDeletion"), "volume-key", "error", LAUNCHES),
+        ({}, keyed(KEY, symmetric=False), "volume-key", "error", LAUNCHES),
+        ({}, keyed(KEY, granted=frozenset()), "volume-key-grant", "error", LAUNCHES),
+        ({}, keyed(KEY, policy=Unread("Theirs."), granted=frozenset()), "volume-key-grant", "warning", LAUNCHES),
+        ({}, keyed(Unread("Not allowed.")), "volume-key-grant", "warning", LAUNCHES),
+        ({}, {"image": replace(IMAGE, root_device="/dev/sda1")}, "volume-device", "error", LAUNCHES),
+        ({}, {"image": replace(IMAGE, root_gib=41)}, "volume-size", "error", LAUNCHES),
         ({}, {"image": None}, "image", "error", LAUNCHES),
         ({}, {"image": None, "requested_image": ""}, "image", "error", LAUNCHES),
         (
@@ -129,7 +192,20 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
     [
         ({"fleet_account_id": "123456789012"}, {}),
         (NAMED, {}),
-        (KEYED, {"volume_key": KEY}),
+        ({}, keyed(KEY)),
+        ({}, keyed(KEY, aws_managed=True, granted=frozenset())),
+        ({}, {"subnets": (NET_A, NET_B), "group": replace(GROUP, instances=(INSTANCE,) * 2)}),
+        ({"fleet_max_size": 8}, {"subnets": (NET_A, NET_B), "group": None}),
+        ({}, {"routes": ROUTED}),
+        ({}, {"routes": {}}),
+        (PRIVATE, {"routes": ROUTED, "endpoints": ENDPOINTS | REGISTRY}),
+        (PRIVATE | {"fleet_worker_image": "ghcr.io/wekruit/x:1"}, {"routes": ROUTED, "endpoints": ENDPOINTS}),
+        (BOUNDED, {}),
+        ({"fleet_permissions_boundary_arn": "arn:aws:iam::aws:policy/PowerUserAccess"}, {}),
+        (FROM_GROUP, {"security_groups": {"sg-1": "vpc-1"}}),
+        (FROM_LIST, {"prefix_lists": {"pl-1": PrefixList("pl-1", 2, WORLD[:1])}}),
+        (MANY, {"rules_quota": 61.0}),
+        ({}, {"image": replace(IMAGE, root_device="/dev/xvda", root_gib=40)}),
         ({"fleet_key_name": ""}, {"key_pair_exists": False}),
         ({"fleet_key_public": "ssh-rsa AAAA"}, {"key_pair_exists": False}),
         ({"fleet_secret_create": True}, {"secret": None}),
@@ -156,11 +232,9 @@ def test_a_missing_fly_command_stops_only_valet_and_only_where_it_is_to_be_run(s
 
 def test_the_remedy_of_a_missing_grant_is_the_command_that_creates_it(settings: dict[str, Any]) -> None:
     china = Caller("123456789012", "aws-cn", "arn:aws-cn:iam::123456789012:user/me")
-    (only,) = findings(
-        settings | KEYED, replace(MET, caller=china, volume_key=replace(KEY, usable_by_auto_scaling=False))
-    )
+    (only,) = findings(settings, replace(MET, caller=china, **keyed(KEY, granted=frozenset())))
     role = "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-    assert f"create-grant --key-id arn:k --grantee-principal {role} " in only.remedy.commands[0]
+    assert f"create-grant --region us-east-1 --key-id {ARN} --grantee-principal {role} " in only.remedy.commands[0]
 
 
 def test_all_problems_are_reported(settings: dict[str, Any]) -> None:

@@ -172,6 +172,7 @@ def test_ssh_for_the_whole_world_is_refused_and_another_port_is_not(settings: Se
         ("fleet_status_security_group_ids", [], [""]),
         ("fleet_deploy_security_group_ids", [], ["vpc-01234567"]),
         ("fleet_vnc_security_group_ids", ["sg-01234567"], ["sg"]),
+        ("fleet_api_prefix_list_ids", ["pl-01234567", "pl-0123456789abcdef0"], ["pl-1"]),
         ("fleet_suspended_processes", ["Launch", "AZRebalance"], ["AZRebalanc"]),
         ("fleet_suspended_processes", [], ["nothing like it"]),
         ("fleet_termination_policies", ["OldestInstance", "Default"], ["Oldest"]),
@@ -201,6 +202,9 @@ def test_one_subnet_is_refused(settings: Settings) -> None:
         ({"k" * 129: "v"}, 1),
         ({"k": "v" * 257}, 1),
         ({"aws:k": "v"}, 1),
+        ({"AWS:k": "v"}, 1),
+        ({"Team": "v", "team": "v"}, 1),
+        ({"Team": "v", "team": "v", "TEAM": "v", "Teams": "v"}, 1),
         ({"": "v"}, 1),
         ({1: "v"}, 1),
         ({"k": 1}, 1),
@@ -209,6 +213,68 @@ def test_one_subnet_is_refused(settings: Settings) -> None:
 )
 def test_tags_are_what_every_service_accepts(settings: Settings, tags: dict[Any, Any], count: int) -> None:
     assert len(problems(settings | {"fleet_tags": tags})) == count
+
+
+@pytest.mark.parametrize(
+    ("key", "accepted"),
+    [
+        ("Team", True),
+        ("team:a+b-c=d.e_f@g", True),
+        ("a b", False),
+        ("a/b", False),
+        ("Größe", False),
+        (".", False),
+        ("..", False),
+        ("...", True),
+        ("_index", False),
+        ("_index2", True),
+    ],
+)
+def test_tags_at_the_metadata_service_have_keys_that_it_accepts(settings: Settings, key: str, accepted: bool) -> None:
+    tagged = settings | {"fleet_tags": {key: "v"}}
+    assert problems(tagged) == []
+    found = problems(tagged | {"fleet_metadata_tags": True})
+    assert (len(found), all("fleet_metadata_tags" in p for p in found)) == (0 if accepted else 1, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "iops", "throughput", "count"),
+    [
+        ("gp2", 40, 0, 0, 0),
+        ("gp2", 40, 3000, 0, 1),
+        ("gp2", 40, 0, 125, 1),
+        ("gp3", 40, 0, 0, 0),
+        ("gp3", 40, 2999, 0, 1),
+        ("gp3", 40, 20000, 0, 0),
+        ("gp3", 40, 20001, 0, 1),
+        ("gp3", 16384, 80000, 2000, 0),
+        ("gp3", 16384, 80001, 0, 1),
+        ("gp3", 40, 0, 124, 1),
+        ("gp3", 40, 0, 750, 0),
+        ("gp3", 40, 0, 751, 1),
+        ("gp3", 40, 4000, 1000, 0),
+        ("gp3", 40, 8000, 2001, 1),
+        ("io1", 40, 0, 0, 1),
+        ("io1", 40, 99, 0, 1),
+        ("io1", 40, 2000, 0, 0),
+        ("io1", 40, 2001, 0, 1),
+        ("io1", 40, 2000, 125, 1),
+        ("io1", 16384, 64000, 0, 0),
+        ("io2", 40, 40000, 0, 0),
+        ("io2", 40, 40001, 0, 1),
+        ("io2", 16384, 256001, 0, 1),
+    ],
+)
+def test_a_volume_has_the_performance_that_its_type_and_size_allow(
+    settings: Settings, kind: str, size: int, iops: int, throughput: int, count: int
+) -> None:
+    found = problems(
+        settings
+        | {"fleet_volume_type": kind, "fleet_volume_size_gib": size}
+        | {"fleet_volume_iops": iops, "fleet_volume_throughput": throughput}
+    )
+    assert len(found) == count, found
+    assert all("write" in problem for problem in found)
 
 
 @pytest.mark.parametrize(

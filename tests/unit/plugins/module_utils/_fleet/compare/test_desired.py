@@ -12,7 +12,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
     pinned_version,
 )
 
-PORT = {"port": 22, "purpose": "SSH", "cidrs": [], "security_group_ids": []}
+PORT = {"port": 22, "purpose": "SSH", "cidrs": [], "security_group_ids": [], "prefix_list_ids": []}
 
 
 def test_a_port_without_sources_has_no_rule() -> None:
@@ -21,11 +21,13 @@ def test_a_port_without_sources_has_no_rule() -> None:
 
 def test_each_source_of_a_port_is_a_rule_of_its_kind() -> None:
     port = {**PORT, "port": "22", "cidrs": ["10.0.0.0/8", "2001:db8::/32"], "security_group_ids": ["sg-1"]}
+    port["prefix_list_ids"] = ["pl-1"]
     base = {"proto": "tcp", "from_port": 22, "to_port": 22, "rule_desc": "SSH"}
     assert ingress_rules([port]) == [
         {**base, "cidr_ip": "10.0.0.0/8"},
         {**base, "cidr_ipv6": "2001:db8::/32"},
         {**base, "group_id": "sg-1"},
+        {**base, "ip_prefix": "pl-1"},
     ]
 
 
