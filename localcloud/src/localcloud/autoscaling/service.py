@@ -526,6 +526,8 @@ class AutoScaling(BaseResponse):
             version = template.get_version(given.get("Version") or "$Default")
             if image_id := version.data.get("ImageId"):
                 ec2.image(image_id)
+            if profile := version.data.get("IamInstanceProfile"):
+                ec2.check_profile(profile)
         except ServiceException as error:
             raise fleet.invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
         return fleet.Template(template.id, template.name, str(given.get("Version") or ""))

@@ -330,7 +330,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
                 kwargs["instance_type"] = data.get("InstanceType") or kwargs["instance_type"]
         image = self._image_to_launch(image_id, kwargs["instance_type"])
         if profile:
-            self._check_profile(profile)
+            self.check_profile(profile)
         _check_tags(kwargs)
         if kwargs.get("key_name"):
             self.describe_key_pairs(key_names=[kwargs["key_name"]])
@@ -434,7 +434,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
             )
         return image
 
-    def _check_profile(self, profile: dict[str, str]) -> None:
+    def check_profile(self, profile: dict[str, str]) -> None:
         """Refuse an instance profile that is not there, before anything is launched."""
         try:
             filter_iam_instance_profiles(self.account_id, self.partition, profile.get("Arn"), profile.get("Name"))

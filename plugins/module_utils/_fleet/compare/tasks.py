@@ -12,7 +12,8 @@ from typing import Any
 
 # A task's and a play's keywords that do not keep the comparison from predicting what the task does.
 TASK_KEYWORDS = set(
-    "name register vars when loop loop_control no_log tags diff until retries delay throttle changed_when".split()
+    "name register vars when loop loop_control no_log tags diff until retries delay throttle changed_when "
+    "failed_when".split()
 )
 PLAY_KEYWORDS = {"name", "hosts", "gather_facts", "connection", "module_defaults", "vars", "tags", "tasks"}
 CHANGES_NOTHING = {

@@ -48,6 +48,8 @@ class Account:
                 "Images": [{"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "Tags": SCHEMA}]
             },
             "describe_auto_scaling_groups": {"AutoScalingGroups": []},
+            "describe_route_tables": {"RouteTables": []},
+            "get_ebs_default_kms_key_id": {"KmsKeyId": "alias/aws/ebs"},
             "describe_launch_templates": None,
             "describe_launch_template_versions": None,
             "describe_key_pairs": {"KeyPairs": [{"KeyName": "valet-worker"}]},
