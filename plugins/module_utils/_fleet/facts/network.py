@@ -13,7 +13,7 @@ from typing import Any
 DOORS = ("ssh", "api", "status", "deploy", "vnc")  # the ports of a worker that can be opened: fleet_*_cidrs, ...
 # VPC User Guide, "Amazon VPC quotas": rules in each direction, separately for IPv4 and IPv6
 RULES, RULES_QUOTA = 60, "L-0EA8095F"
-INTERNET = ipaddress.ip_network("0.0.0.0/0")
+INTERNET = ipaddress.IPv4Network("0.0.0.0/0")
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,9 @@ def monthly(settings: Mapping[str, Any], instance_type: str = "") -> Monthly | N
 
 def _volume(settings: Mapping[str, Any]) -> float:
     kind, iops = settings["fleet_volume_type"], settings["fleet_volume_iops"]
-    price = GIB_MONTHLY[kind] * settings["fleet_volume_size_gib"]
+    price: float = GIB_MONTHLY[kind] * settings["fleet_volume_size_gib"]
     steps = IOPS_MONTHLY.get(kind, ())
     ends = (*(start for start, _each in steps[1:]), iops)
     price += sum(each * max(0, min(iops, end) - start) for (start, each), end in zip(steps, ends, strict=False))
-    return price + THROUGHPUT_MONTHLY * max(0, settings["fleet_volume_throughput"] - THROUGHPUT_INCLUDED)
+    beyond: int = max(0, settings["fleet_volume_throughput"] - THROUGHPUT_INCLUDED)
+    return price + THROUGHPUT_MONTHLY * beyond

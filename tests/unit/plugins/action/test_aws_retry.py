@@ -13,6 +13,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
+from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.wekruit.ghosthands.plugins.action import aws_retry
 
@@ -57,8 +58,8 @@ def retry(monkeypatch: pytest.MonkeyPatch) -> Retry:
 
         monkeypatch.setattr(action, "_execute_module", execute)
         monkeypatch.setattr(action._display, "display", lambda text, **_more: shown.append(text))
-        monkeypatch.setattr(aws_retry.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(aws_retry.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+        monkeypatch.setattr("time.monotonic", lambda: now[0])
+        monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
         try:
             return dict(action.run(task_vars={"inventory_hostname": "h"})), ran, shown
         except AnsibleActionFail as error:
@@ -113,7 +114,7 @@ def test_a_refusal_that_is_over_when_the_reason_is_asked_for_is_none(retry: Retr
 
 
 def test_every_run_of_the_module_may_show_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws_retry.ActionBase, "_update_module_args", lambda self, name, args, *more: args.update(a=1))
+    monkeypatch.setattr(ActionBase, "_update_module_args", lambda self, name, args, *more: args.update(a=1))
     given: dict[str, Any] = {}
     aws_retry.ActionModule._update_module_args(object.__new__(aws_retry.ActionModule), "a.b.c", given, False, {})
     assert given == {"a": 1, "_ansible_tracebacks_for": ["error"]}

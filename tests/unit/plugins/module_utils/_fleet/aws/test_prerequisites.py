@@ -204,7 +204,7 @@ def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Se
 
 
 def test_an_image_has_its_root_device_and_its_snapshots(answers: Any) -> None:
-    raw = {"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "OwnerId": "1"}
+    raw: dict[str, Any] = {"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "OwnerId": "1"}
     raw |= {"RootDeviceName": "/dev/sda1", "BlockDeviceMappings": DEVICES}
     answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
     found = ec2.image(answers.call, "ami-1")
@@ -303,7 +303,7 @@ def test_whether_the_role_exists(answers: Any, settings: Settings, raw: Any, fou
 
 
 KEY_ARN, THEIR_KEY = "arn:aws:kms:us-east-1:123456789012:key/k", "arn:aws:kms:us-east-1:999999999999:key/k"
-DEVICES = [
+DEVICES: list[dict[str, Any]] = [
     {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": "snap-1", "VolumeSize": 12, "Encrypted": True}},
     {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
     {"DeviceName": "/dev/sdc", "Ebs": {"SnapshotId": "snap-2", "VolumeSize": 30, "Encrypted": False}},
@@ -353,7 +353,7 @@ def launched(answers: Any, *devices: dict[str, Any], owner: str = "123456789012"
     me(answers)
     group(answers, LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": "3"})
     template(answers, latest=3, image="ami-3")
-    raw = {"ImageId": image, "Architecture": "x86_64", "State": "available", "OwnerId": owner}
+    raw: dict[str, Any] = {"ImageId": image, "Architecture": "x86_64", "State": "available", "OwnerId": owner}
     raw |= {"RootDeviceName": "/dev/sda1", "BlockDeviceMappings": list(devices)}
     answers.on("describe_images", {"Images": [raw]}, ImageIds=[image])
 
@@ -409,7 +409,9 @@ def test_the_key_of_another_accounts_snapshot_is_not_known(answers: Any, setting
 
 def network(answers: Any, *tables: dict[str, Any]) -> None:
     answers.on("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]}, Filters=[{"Name": "is-default", "Values": ["true"]}])
-    raw = [{"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ab"]
+    raw: list[dict[str, Any]] = [
+        {"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ab"
+    ]
     raw[0] |= {"AvailableIpAddressCount": 251}
     raw[1] |= {"Ipv6Native": True}
     answers.on("describe_subnets", {"Subnets": raw}, Filters=[{"Name": "default-for-az", "Values": ["true"]}])

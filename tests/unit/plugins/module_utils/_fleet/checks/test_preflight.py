@@ -68,9 +68,10 @@ ARN = "arn:aws:kms:us-east-1:123456789012:key/k"
 KEY = KmsKey(ARN, "Enabled", symmetric=True, aws_managed=False, policy={}, granted=frozenset(NEEDED))
 
 
-def keyed(key: KmsKey | Unread | None, **changes: Any) -> dict[str, Any]:
-    """A launch that uses this key, with some attributes changed."""
-    return {"keys": (LaunchKey("snapshot snap-1 of image ami-1", "k", replace(key, **changes) if changes else key),)}
+def keyed(found: KmsKey | Unread | None = KEY, **changes: Any) -> dict[str, Any]:
+    """A launch that uses this key, or the good one with some attributes changed."""
+    key = replace(KEY, **changes) if changes else found
+    return {"keys": (LaunchKey("snapshot snap-1 of image ami-1", "k", key),)}
 
 
 GROUP_ONLY, VALET, NONE = frozenset({"autoscaling_group"}), frozenset({"valet"}), frozenset[str]()
@@ -132,11 +133,11 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         (MANY, {"rules_quota": 60.0}, "security-group-rules", "error", RULED),
         ({}, {"keys": Unread("Not allowed.")}, "volume-key", "info", NONE),
         ({}, keyed(None), "volume-key", "error", LAUNCHES),
-        ({}, keyed(KEY, state="Disabled"), "volume-key", "error", LAUNCHES),
-        ({}, keyed(KEY, state="PendingDeletion"), "volume-key", "error", LAUNCHES),
-        ({}, keyed(KEY, symmetric=False), "volume-key", "error", LAUNCHES),
-        ({}, keyed(KEY, granted=frozenset()), "volume-key-grant", "error", LAUNCHES),
-        ({}, keyed(KEY, policy=Unread("Theirs."), granted=frozenset()), "volume-key-grant", "warning", LAUNCHES),
+        ({}, keyed(state="Disabled"), "volume-key", "error", LAUNCHES),
+        ({}, keyed(state="PendingDeletion"), "volume-key", "error", LAUNCHES),
+        ({}, keyed(symmetric=False), "volume-key", "error", LAUNCHES),
+        ({}, keyed(granted=frozenset()), "volume-key-grant", "error", LAUNCHES),
+        ({}, keyed(policy=Unread("Theirs."), granted=frozenset()), "volume-key-grant", "warning", LAUNCHES),
         ({}, keyed(Unread("Not allowed.")), "volume-key-grant", "warning", LAUNCHES),
         ({}, {"image": replace(IMAGE, root_device="/dev/sda1")}, "volume-device", "error", LAUNCHES),
         ({}, {"image": replace(IMAGE, root_gib=41)}, "volume-size", "error", LAUNCHES),
@@ -192,8 +193,8 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
     [
         ({"fleet_account_id": "123456789012"}, {}),
         (NAMED, {}),
-        ({}, keyed(KEY)),
-        ({}, keyed(KEY, aws_managed=True, granted=frozenset())),
+        ({}, keyed()),
+        ({}, keyed(aws_managed=True, granted=frozenset())),
         ({}, {"subnets": (NET_A, NET_B), "group": replace(GROUP, instances=(INSTANCE,) * 2)}),
         ({"fleet_max_size": 8}, {"subnets": (NET_A, NET_B), "group": None}),
         ({}, {"routes": ROUTED}),
@@ -232,7 +233,7 @@ def test_a_missing_fly_command_stops_only_valet_and_only_where_it_is_to_be_run(s
 
 def test_the_remedy_of_a_missing_grant_is_the_command_that_creates_it(settings: dict[str, Any]) -> None:
     china = Caller("123456789012", "aws-cn", "arn:aws-cn:iam::123456789012:user/me")
-    (only,) = findings(settings, replace(MET, caller=china, **keyed(KEY, granted=frozenset())))
+    (only,) = findings(settings, replace(MET, caller=china, **keyed(granted=frozenset())))
     role = "arn:aws-cn:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     assert f"create-grant --region us-east-1 --key-id {ARN} --grantee-principal {role} " in only.remedy.commands[0]
 
