@@ -32,8 +32,8 @@ TESTED_BY = {
     "verify.py": "tests/fleet/test_verify.py",
 }
 
-#: On purpose not compared: with fleet_valet_apply the first differs on every run, and is named; the others follow a task that
-#: AWS has refused, which no comparison predicts.
+#: On purpose not compared: with fleet_valet_apply the first differs on every run, and is named; the others follow a
+#: task that AWS has refused, which no comparison predicts.
 NOT_COMPARED = {"ansible.builtin.command", "ansible.builtin.set_fact", "wekruit.ghosthands.aws_retry"}
 CHANGES_NOTHING = {f"ansible.builtin.{name}" for name in ("import_tasks", "meta", "debug", "assert")}
 #: Parameters with a meaning that no single change can make differ.
