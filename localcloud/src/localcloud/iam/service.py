@@ -13,7 +13,7 @@ from moto.core.serialize import never_return, return_if_not_empty
 from moto.iam import urls
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import DeleteConflictException, InvalidInput, MalformedPolicyDocument, NotFoundException
-from moto.iam.models import AWSManagedPolicy, IAMBackend, InstanceProfile, ManagedPolicy, Role
+from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from moto.iam.responses import IamResponse
 from moto.iam.utils import generate_access_key_id_from_account_id
@@ -198,15 +198,8 @@ class IamBackend(IAMBackend):
             role_name, assume_role_policy_document, path, permissions_boundary, *others, **options
         )
 
-    def create_instance_profile(
-        self, name: str, path: str, role_names: list[str], tags: list[dict[str, str]] | None = None
-    ) -> InstanceProfile:
-        """CreateInstanceProfile; moto checks the tags of roles only."""
-        self._tag_verification(tags or [])
-        return super().create_instance_profile(name, path, role_names, tags)
-
     def tag_instance_profile(self, instance_profile_name: str, tags: list[dict[str, str]]) -> None:
-        """TagInstanceProfile; likewise."""
+        """TagInstanceProfile, with the tags checked."""
         self._tag_verification(tags)
         super().tag_instance_profile(instance_profile_name, tags)
 
@@ -256,9 +249,12 @@ class IamBackend(IAMBackend):
         _check_version(policy_document)
         return super().create_policy_version(policy_arn, policy_document, set_as_default)
 
-    def create_instance_profile(self, *arguments: Any, **options: Any) -> Any:
-        """CreateInstanceProfile."""
-        return self._identified(super().create_instance_profile(*arguments, **options), "AIPA")
+    def create_instance_profile(
+        self, name: str, path: str, role_names: list[str], tags: list[dict[str, str]] | None = None
+    ) -> Any:
+        """CreateInstanceProfile; moto checks the tags of roles only."""
+        self._tag_verification(tags or [])
+        return self._identified(super().create_instance_profile(name, path, role_names, tags), "AIPA")
 
     def _identified(self, entity: Any, prefix: str) -> Any:
         entity.id = self._new_id(prefix)
