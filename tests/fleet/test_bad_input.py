@@ -205,11 +205,9 @@ CASES = {
 HOSTS = {name: f"case{n:02}" for n, name in enumerate(CASES)}
 
 
-@pytest.fixture(scope="module")
-def result(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]:
-    """One run of the site on all cases: the run, its writes, and the values of the cases' placeholders."""
-    running_cloud.reset()
-    ec2, kms, secrets = (running_cloud.client(service) for service in ("ec2", "kms", "secretsmanager"))
+def create_wrong_resources(cloud: PlaybookCloud) -> dict[str, str]:
+    """What the cases name; their placeholders -> ids."""
+    ec2, kms, secrets = (cloud.client(service) for service in ("ec2", "kms", "secretsmanager"))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         down = f"http://127.0.0.1:{s.getsockname()[1]}"
@@ -248,14 +246,27 @@ def result(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]
     ec2.create_tags(Resources=[placeholders["SCHEMA_1"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
     secrets.create_secret(Name="ghosthands/worker/leaving", SecretString="{}")
     secrets.delete_secret(SecretId="ghosthands/worker/leaving")
-    hosts = {host: {"fleet_name": f"gh-{host}"} | CASES[name].variables for name, host in HOSTS.items()}
-    for case in hosts.values():
-        for name, value in case.items():
-            case[name] = (
-                [placeholders.get(v, v) for v in value]
-                if isinstance(value, list)
-                else placeholders.get(str(value), value)
-            )
+    return placeholders
+
+
+def filled(variables: dict[str, Any], placeholders: dict[str, str]) -> dict[str, Any]:
+    """A case's variables with the ids of what was created."""
+    return {
+        name: [placeholders.get(v, v) for v in value]
+        if isinstance(value, list)
+        else placeholders.get(str(value), value)
+        for name, value in variables.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def result(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]:
+    """One run of the site on all cases: the run, its writes, and the values of the cases' placeholders."""
+    running_cloud.reset()
+    placeholders = create_wrong_resources(running_cloud)
+    hosts = {
+        host: {"fleet_name": f"gh-{host}"} | filled(CASES[name].variables, placeholders) for name, host in HOSTS.items()
+    }
     running_cloud.clear_trace()
     run = running_cloud.play_hosts("site.yml", "--forks", "4", hosts=hosts)
     return run, running_cloud.writes(), placeholders
