@@ -68,7 +68,10 @@ RESOURCES = {
     ("iam:CreateServiceLinkedRole", "role"): (
         "arn:aws:iam::*:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
     ),
-    ("servicequotas:GetServiceQuota", "quota"): ("arn:aws:servicequotas:*:*:ec2/L-1216C47A",),
+    ("servicequotas:GetServiceQuota", "quota"): (
+        "arn:aws:servicequotas:*:*:ec2/L-1216C47A",
+        "arn:aws:servicequotas:*:*:vpc/L-0EA8095F",
+    ),
     ("ssm:SendCommand", "document"): ("arn:aws:ssm:*::document/AWS-RunShellScript",),
 }
 #: https://docs.aws.amazon.com/autoscaling/ec2/userguide/autoscaling-service-linked-role.html,
