@@ -22,6 +22,8 @@ OTHERS = "sg-010ca1c10d0000001"  # the seed's default group stands for somebody 
 FOREIGN_TAG = {"Key": "Owner", "Value": "somebody else"}
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator"
 TERMINATE = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
+# What a launch does with a volume's key (EBS User Guide, "Requirements for Amazon EBS encryption").
+LAUNCH_OPERATIONS = "CreateGrant Decrypt DescribeKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo".split()
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -228,7 +230,7 @@ class FullFleet(Fleet):
         launcher = (
             "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
         )
-        kms.create_grant(KeyId=volume_key, GranteePrincipal=launcher, Operations=["Decrypt", "CreateGrant"])
+        kms.create_grant(KeyId=volume_key, GranteePrincipal=launcher, Operations=LAUNCH_OPERATIONS)
         self.options = {
             "fleet_key_name": KEY_PAIR,
             "fleet_key_public": PUBLIC_KEY,

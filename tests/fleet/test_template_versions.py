@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.cloud import PlaybookCloud, Run
+from tests.fleet.fleet import LAUNCH_OPERATIONS
 from tests.fleet.healthy import HealthyFleet
 
 TEMPLATE, IMAGE = "gh-worker-local-lt", "ami-010ca1c10d000a001"
@@ -59,7 +60,7 @@ def test_a_kms_key_is_set_and_removed_with_one_version_each(fleet: HealthyFleet)
     kms = fleet.client("kms")
     key = kms.create_key()["KeyMetadata"]
     role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-    kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=role, Operations=["Decrypt", "CreateGrant"])
+    kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=role, Operations=LAUNCH_OPERATIONS)
     steps: list[tuple[int, dict[str, Any]]] = [(2, {"fleet_volume_kms_key_id": key["Arn"]}), (3, {})]
     for number, variables in steps:
         for _ in range(2):
