@@ -82,6 +82,7 @@ class AgentService:
         """systemctl start: nothing if it is active."""
         if self._running is None and self.host.up:
             self.life += 1
+            self._due = 0.0  # no wake-up of an earlier life starts this one a second time
             self._running = self._procedure(self._ports, self.host.settings)
             self.host.note_ability()
             self.host.timeline.after(0.2, self._step, self.life)
