@@ -92,7 +92,7 @@ class Host:
         shutting_down: why its system shuts down; empty if it does not.
         target: `autoscaling/target-lifecycle-state` of its metadata.
         spot_action: `spot/instance-action` of its metadata.
-        docker_stopped_at: when its daemon was last stopped.
+        docker_started_at: when its daemon was last started: containers that it starts again have no exit code any more.
         containers_exist: whether Compose has created the project's containers.
         container, raw: the worker's containers: Compose's, and one that deploy-server has put in its place.
         others_run: whether api and deploy-server run.
@@ -119,7 +119,7 @@ class Host:
         self.target: str | None = None
         self.spot_action: str | None = None
         self.docker_up = False
-        self.docker_stopped_at = -math.inf
+        self.docker_started_at = -math.inf
         self.containers_exist = False
         self.others_run = False
         self.container = Container(self.restart_policy)
@@ -327,7 +327,7 @@ class Host:
             self._stop_docker("docker restarted", lambda: self.timeline.after(seconds, self._docker_back, self._boots))
 
     def _stop_docker(self, reason: str, then: Callable[[], object]) -> None:
-        self.docker_up, self.docker_stopped_at = False, self.now
+        self.docker_up = False
         longest = 0.4
         for container in self.containers:
             if container.state == "running":
@@ -357,7 +357,7 @@ class Host:
         for container in self.containers:
             if container.starts and container.state != "running" and container.is_to_restart:
                 self._start_container(container)
-        self.docker_up = True
+        self.docker_up, self.docker_started_at = True, self.now
 
     def _restart_container(self, container: Container, life: int) -> None:
         if not self.alive or container.life != life or container.state != "restarting":

@@ -23,8 +23,9 @@ START = 1_785_585_600.0  # 2026-08-01T12:00:00Z
 SUBNETS = (fleet.Subnet("subnet-a", "zone-a"), fleet.Subnet("subnet-b", "zone-b"))
 RUNBOOK_HEARTBEAT_TIMEOUT = 300
 MIN_SIZE = 1
-HEARTBEAT_MARGIN_SECONDS = 15.0  # for a start, and for calls that are throttled or slow
+HEARTBEAT_MARGIN_SECONDS = 30.0  # for a start, and for calls that are slow or throttled: the back-off is 10 s at most
 PROTECTION_SECONDS = 10.0  # a worker busy for so long, its agent able, is protected
+BACK_OFF_SECONDS = 45.0  # the same while the API throttles and soon afterwards: the back-off is 30 s at most
 RACE_SECONDS = 12.0  # a job taken no longer ago than this may have been taken after the status that the agent acts on
 SWEEP_SECONDS = 60.0  # VALET's instance discovery
 IN_VIEW = ("InService", "Pending", "Standby")  # the instances that it sees
@@ -345,7 +346,8 @@ class SimulatedFleet:
         if not self.with_agent or "was selected for termination" not in cause or host.busy_since is None:
             return
         busy = host.able_since_busy()
-        if busy > PROTECTION_SECONDS:
+        backs_off = self.timeline.now <= self.conditions.throttled + BACK_OFF_SECONDS
+        if busy > (BACK_OFF_SECONDS if backs_off else PROTECTION_SECONDS):
             self.rule_broken(
                 host, f"scale-in chose a worker that was busy for {busy:.0f} s, its agent able to protect it"
             )
@@ -378,7 +380,7 @@ class SimulatedFleet:
             self.rule_broken(host, "the hook is completed while the worker runs")
         cut_off = self._cut_off_in_drain(host)
         if result == "ABANDON":
-            unsure = self._was_forced(host) or not host.docker_up or host.docker_stopped_at > host.drain_began()
+            unsure = self._was_forced(host) or not host.docker_up or host.docker_started_at > host.drain_began()
             reason = cut_off or self._released_without_guard(host) or unsure
             if not reason and (self.guard or host.abandons_without_reason()):
                 self.rule_broken(host, "the agent abandons although nothing was lost")
