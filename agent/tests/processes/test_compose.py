@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -286,7 +287,15 @@ def test_a_worker_that_docker_is_about_to_start_again_stays_down(paths: Paths, r
     project = DockerCompose(Docker(paths), paths)
     raw(*RAW, program="exit 1")
     wait(lambda: project.services()[WORKER].state == "restarting")
-    project.terminate(WORKER)
+
+    def terminates() -> bool:
+        """Docker refuses changes in the moment in which it starts the container; the drain tries again, too."""
+        with suppress(Unavailable):
+            project.terminate(WORKER)
+            return True
+        return False
+
+    wait(terminates)
     wait(lambda: project.services()[WORKER].down)
     time.sleep(1.5)
     assert project.services()[WORKER].down

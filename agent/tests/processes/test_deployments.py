@@ -88,14 +88,11 @@ def test_a_worker_that_deploy_server_started_finishes_its_job_before_the_hook_is
 
 
 def test_a_deployment_in_the_middle_of_a_drain_is_drained_too(fleet: Fleet, instance: str) -> None:
-    """Its worker starts after the agent has seen the old one idle, and before the agent signals it."""
-    submit(fleet, instance, "before-the-deployment", 6.0)
-    fleet.terminate(instance)
-    fleet.wait_for_log(instance, "event=drain_began")
-    wait_until(lambda: finished(fleet, "before-the-deployment"), 60)
+    """Its worker replaces one that the agent has seen idle, before the agent signals that one."""
     agent = fleet.watch_pid(instance)
     os.kill(agent, signal.SIGSTOP)
     try:
+        fleet.terminate(instance)
         fleet.deploy(instance)
         wait_until(lambda: answers(fleet, instance), 30)
         assert fleet.completions(instance) == []
