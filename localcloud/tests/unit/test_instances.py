@@ -509,6 +509,8 @@ def test_a_restored_cloud_goes_on_booting_and_draining(booting: Cloud, ec2: Any)
 
 def test_user_data_of_a_launch_template_reaches_the_machine(cloud: Cloud, ec2: Any, host: SlowHost) -> None:
     data = {"ImageId": IMAGE, "InstanceType": "t3.medium", "UserData": base64.b64encode(b"\x00\xff").decode()}
-    ec2.create_launch_template(LaunchTemplateName="t", LaunchTemplateData=data)
-    made = ec2.run_instances(LaunchTemplate={"LaunchTemplateName": "t"}, MinCount=1, MaxCount=1, SubnetId=SUBNETS[0])
+    ec2.create_launch_template(LaunchTemplateName="worker", LaunchTemplateData=data)
+    made = ec2.run_instances(
+        LaunchTemplate={"LaunchTemplateName": "worker"}, MinCount=1, MaxCount=1, SubnetId=SUBNETS[0]
+    )
     assert host.machines[made["Instances"][0]["InstanceId"]].user_data == b"\x00\xff"

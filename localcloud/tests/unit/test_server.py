@@ -230,9 +230,7 @@ def test_calls_from_many_threads_are_serialized(cloud: Cloud) -> None:
     assert len(group["Instances"]) == group["DesiredCapacity"]
 
 
-@pytest.mark.parametrize(
-    ("service", "call"), [("ec2", "get_ebs_default_kms_key_id"), ("kms", "describe_custom_key_stores")]
-)
+@pytest.mark.parametrize(("service", "call"), [("ec2", "describe_bundle_tasks"), ("kms", "describe_custom_key_stores")])
 def test_an_action_that_is_not_modelled_is_refused_by_name_in_every_protocol(
     cloud: Cloud, service: str, call: str
 ) -> None:
