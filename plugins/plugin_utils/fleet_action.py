@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,20 @@ class FleetAction(ActionBase):
         if problems := rules.unknown_names(known, options):
             raise AnsibleActionFail(sentence(problems))
         values: Vars = {}
+        wrong: dict[str, str] = {}
         for name in options:
             try:
                 values[name] = self._fill(known, known.get(name))
             except AnsibleError as error:
-                problems.append(
+                wrong[name] = (
                     f"{name} cannot be filled in: test what its value looks up. The value is secret and not shown."
                     if options[name].get("no_log")
                     else f"{name} is {known.get(name)!r} and cannot be filled in: {error}"
                 )
             if name in values and values[name] is None:
-                problems.append(f"{name} has no value: give one, or remove the variable for its default.")
+                wrong[name] = f"{name} has no value: give one, or remove the variable for its default."
+        first = [text for name, text in wrong.items() if not _names_any(known.get(name), wrong.keys() - {name})]
+        problems += first or wrong.values()  # each names another one where they go round in a circle
         spec = {
             name: {k: v for k, v in option.items() if k in ("type", "elements", "choices")}
             for name, option in options.items()
@@ -106,3 +110,8 @@ def sentence(problems: list[str]) -> str:
     return (
         problems[0] if len(problems) == 1 else "\n".join([f"{len(problems)} problems:", *(f"- {p}" for p in problems)])
     )
+
+
+def _names_any(value: object, names: Collection[str]) -> bool:
+    """Whether a value is a template that uses one of these variables, as the default of an option may."""
+    return isinstance(value, str) and any(re.search(rf"\b{name}\b", value) for name in names)

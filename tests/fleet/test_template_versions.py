@@ -149,7 +149,7 @@ def test_user_data_is_configuration_only(fleet: HealthyFleet) -> None:
     assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
     assert "runcmd" not in text
     lines = [
-        "SCHEMA=2",
+        "SCHEMA=3",
         "REGION=us-east-1",
         "GROUP=gh-worker-local-asg",
         "TERMINATION_HOOK=gh-worker-local-termination",
