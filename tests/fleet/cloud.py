@@ -84,6 +84,18 @@ class PlaybookCloud(testing.Cloud):
         """Return an Auto Scaling group as AWS describes it; {} if there is none of this name."""
         return super().group(name)
 
+    def route_through_nat(self) -> None:
+        """Give instances without a public address in the default VPC a way out."""
+        ec2 = self.client("ec2")
+        (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+        own = {"Name": "vpc-id", "Values": [vpc["VpcId"]]}
+        subnet = ec2.describe_subnets(Filters=[own])["Subnets"][0]["SubnetId"]
+        address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+        gateway = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
+        main = {"Name": "association.main", "Values": ["true"]}
+        (table,) = ec2.describe_route_tables(Filters=[own, main])["RouteTables"]
+        ec2.replace_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+
     def secret_value(self, name: str) -> str:
         """A secret's value, read without a trace: a traced read fails the session."""
         self.control("trace", file=None)
