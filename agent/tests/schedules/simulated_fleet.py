@@ -25,7 +25,7 @@ RUNBOOK_HEARTBEAT_TIMEOUT = 300
 MIN_SIZE = 1
 HEARTBEAT_MARGIN_SECONDS = 30.0  # for a start, and for calls that are slow or throttled: the back-off is 10 s at most
 PROTECTION_SECONDS = 10.0  # a worker busy for so long, its agent able, is protected
-BACK_OFF_SECONDS = 45.0  # the same while the API throttles and soon afterwards: the back-off is 30 s at most
+BACK_OFF_SECONDS = 45.0  # the same while the API throttles or is down, and soon afterwards: it backs off for 30 s
 RACE_SECONDS = 12.0  # a job taken no longer ago than this may have been taken after the status that the agent acts on
 SWEEP_SECONDS = 60.0  # VALET's instance discovery
 IN_VIEW = ("InService", "Pending", "Standby")  # the instances that it sees
@@ -346,7 +346,7 @@ class SimulatedFleet:
         if not self.with_agent or "was selected for termination" not in cause or host.busy_since is None:
             return
         busy = host.able_since_busy()
-        backs_off = self.timeline.now <= self.conditions.throttled + BACK_OFF_SECONDS
+        backs_off = self.timeline.now <= max(self.conditions.throttled, self.api_down_until) + BACK_OFF_SECONDS
         if busy > (BACK_OFF_SECONDS if backs_off else PROTECTION_SECONDS):
             self.rule_broken(
                 host, f"scale-in chose a worker that was busy for {busy:.0f} s, its agent able to protect it"
