@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code.
 
     0: done. 1: it could not be done. 2: agent.conf or the command line is wrong. 70: a fault of the agent.
-    75: `watch` has to be started anew (watch.NO_CREDENTIALS_EXIT).
+    75: `watch` has to be restarted (watch.NO_CREDENTIALS_EXIT).
     """
     options = parsed(arguments)
     journal = wiring.journal()

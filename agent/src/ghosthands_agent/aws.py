@@ -23,7 +23,7 @@ CONNECT_SECONDS, READ_SECONDS = 2.0, 2.5
 #: GetSecretValue and GetAuthorizationToken are tasks, so they may take longer.
 SLOW_READ_SECONDS = 10.0
 
-#: Codes after which a client's credentials are not trusted any more: the next call reads them anew.
+#: Codes after which a client's credentials are not trusted any more: the next call reads them again.
 BAD_CREDENTIALS = frozenset(
     "ExpiredToken ExpiredTokenException InvalidClientTokenId UnrecognizedClientException".split()
 )

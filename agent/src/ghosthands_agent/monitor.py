@@ -28,7 +28,7 @@ CHECK_SECONDS = 0.5  # a check costs 0.1 % of a core, and a drain begins half of
 SPOT_SECONDS = 5.0
 SERVICES_SECONDS = 5.0  # docker is asked only if the worker does not answer, since that is expensive
 HEARTBEAT_RETRY_SECONDS, LONGEST_HEARTBEAT_RETRY_SECONDS = 1.0, 10.0  # the longest: at most a tenth of the interval
-#: A process whose calls lack credentials so often in a row is started anew: something in it may be what fails.
+#: A process whose calls lack credentials so often in a row is restarted: something in it may be what fails.
 NO_CREDENTIALS_LIMIT = 10
 CAUSES: tuple[Flag, ...] = ("terminated", "spot", "requested")
 

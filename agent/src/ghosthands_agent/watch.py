@@ -15,7 +15,7 @@ NO_CREDENTIALS_EXIT = 75
 
 
 def watch(ports: Ports, settings: Settings) -> Procedure[int]:
-    """Runs until its process has to be started anew; the exit code."""
+    """Runs until its process has to be restarted; the exit code."""
     monitor = Monitor(ports, settings)
     for pause in _run(monitor):
         yield pause

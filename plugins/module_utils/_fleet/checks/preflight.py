@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Failed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.key_policy import Verdict, verdict
@@ -30,6 +30,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
     Prerequisites,
 )
 
+T = TypeVar("T")
 # What an instance calls before its worker runs, and where the worker's image is in ECR.
 SERVICES = ("autoscaling", "secretsmanager", "logs")
 REGISTRY = ("ecr.api", "ecr.dkr", "s3")
@@ -225,16 +226,8 @@ def _source_groups(inputs: Inputs) -> None:
 
     One of another VPC is a warning: AWS takes it where that VPC is connected with the fleet's.
     """
-    found, vpc, region = inputs.prerequisites.security_groups, inputs.prerequisites.vpc, inputs.settings["fleet_region"]
-    if isinstance(found, Unread):
-        raise Failed(f"Whether the named security groups exist could not be asked: {found.reason}", severity="info")
-    names = {
-        name: [id for id in inputs.settings[name] if id not in found]
-        for name in (f"fleet_{door}_security_group_ids" for door in DOORS)
-    }
-    if missing := {name: ids for name, ids in names.items() if ids}:
-        ids = sorted({id for ids in missing.values() for id in ids})
-        raise Failed(f"There is no security group {', '.join(ids)} in {region}.", f"Correct {', '.join(missing)}.")
+    vpc = inputs.prerequisites.vpc
+    found = _sources(inputs, "security group", inputs.prerequisites.security_groups)
     if elsewhere := sorted(f"{id} ({its})" for id, its in found.items() if vpc and its != vpc):
         raise Failed(
             f"Security groups of other VPCs than {vpc}: {', '.join(elsewhere)}.",
@@ -246,16 +239,7 @@ def _source_groups(inputs: Inputs) -> None:
 @check("source-lists", needed_by=frozenset({"security_group"}))
 def _source_lists(inputs: Inputs) -> None:
     """The prefix lists that may connect (fleet_*_prefix_list_ids) exist, and SSH's are not the whole internet."""
-    found, region = inputs.prerequisites.prefix_lists, inputs.settings["fleet_region"]
-    if isinstance(found, Unread):
-        raise Failed(f"Whether the named prefix lists exist could not be asked: {found.reason}", severity="info")
-    names = {
-        name: [id for id in inputs.settings[name] if id not in found]
-        for name in (f"fleet_{door}_prefix_list_ids" for door in DOORS)
-    }
-    if missing := {name: ids for name, ids in names.items() if ids}:
-        ids = sorted({id for ids in missing.values() for id in ids})
-        raise Failed(f"There is no prefix list {', '.join(ids)} in {region}.", f"Correct {', '.join(missing)}.")
+    found = _sources(inputs, "prefix list", inputs.prerequisites.prefix_lists)
     ssh = [found[id] for id in inputs.settings["fleet_ssh_prefix_list_ids"]]
     if whole_world([ipaddress.ip_network(cidr) for one in ssh for cidr in one.cidrs]):
         raise Failed(
@@ -280,6 +264,18 @@ def _security_group_rules(inputs: Inputs) -> None:
             ipv4=four,
             ipv6=six,
         )
+
+
+def _sources(inputs: Inputs, noun: str, found: Mapping[str, T] | Unread) -> Mapping[str, T]:
+    """What was found of the security groups or prefix lists that may connect. Raises Failed if any is missing."""
+    if isinstance(found, Unread):
+        raise Failed(f"Whether the named {noun}s exist could not be asked: {found.reason}", severity="info")
+    named = {name: inputs.settings[name] for name in (f"fleet_{door}_{noun.replace(' ', '_')}_ids" for door in DOORS)}
+    if missing := {name: ids for name, ids in named.items() if not set(ids) <= found.keys()}:
+        ids = sorted({id for ids in missing.values() for id in ids} - found.keys())
+        region = inputs.settings["fleet_region"]
+        raise Failed(f"There is no {noun} {', '.join(ids)} in {region}.", f"Correct {', '.join(missing)}.")
+    return found
 
 
 def _listed(noun: str, ids: list[str]) -> str:
