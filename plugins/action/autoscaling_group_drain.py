@@ -10,10 +10,15 @@ import time
 from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.live_group import LiveGroup
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drain import Remaining, remaining
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drain import (
+    Remaining,
+    cannot_end,
+    remaining,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.wait import Progress, until_done
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
 
+SETTLE_SECONDS = 10.0  # DescribeAutoScalingGroups may lag behind the write of desired capacity
 OPTIONS = {"name": {"type": "str", "required": True}, "timeout": {"type": "int", "default": 2700}}
 
 
@@ -34,9 +39,11 @@ class ActionModule(FleetAction):
             if self._task.check_mode or (scaled_in and not group.instances):
                 changed = not scaled_in or bool(group.instances)
                 return result | {"changed": changed, "msg": f"{name} has {remaining(group).summary}."}
+            if reason := cannot_end(group):
+                raise AnsibleActionFail(reason)
             if not scaled_in:
                 live.scale_to_zero()
-            last = self._wait(live, timeout, known["inventory_hostname"])
+            last, reason = self._wait(live, timeout, known["inventory_hostname"])
         except AwsError as error:
             raise AnsibleActionFail(str(error)) from None
         if last.retained:
@@ -46,6 +53,8 @@ class ActionModule(FleetAction):
                 "(journalctl -u ghosthands-watch; event=job_lost, with the job where it is known). "
                 "Then terminate them with the group: -e fleet_force_delete=true"
             )
+        if reason:
+            raise AnsibleActionFail(reason)
         if not last.drained:
             raise AnsibleActionFail(
                 f"{name} still has {last.summary} after {timeout} s. It goes on draining: run this again, "
@@ -53,12 +62,18 @@ class ActionModule(FleetAction):
             )
         return result | {"changed": True, "msg": f"{name} is empty."}
 
-    def _wait(self, live: LiveGroup, timeout: int, host: str) -> Remaining:
-        last = remaining(None)
+    def _wait(self, live: LiveGroup, timeout: int, host: str) -> tuple[Remaining, str]:
+        """(what is left, why it never ends)."""
+        last, reason, began = remaining(None), "", time.monotonic()
 
         def progress() -> Progress:
-            nonlocal last
-            last = remaining(live.find())
+            nonlocal last, reason
+            group = live.find()
+            last = remaining(group)
+            settled = time.monotonic() - began >= SETTLE_SECONDS
+            reason = cannot_end(group, scaled_in=settled) if group else ""
+            if reason:
+                return Progress(True, last.summary)
             if last.protected:  # busy agents protect their instance again, so this is repeated
                 live.remove_protection(last.protected)
             for instance in last.standby:
@@ -69,4 +84,4 @@ class ActionModule(FleetAction):
             self._display.display(f"[{host}] {live.name}: {line}")
 
         until_done(progress, timeout, time.monotonic, time.sleep, log)
-        return last
+        return last, reason

@@ -14,39 +14,32 @@ import gc
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.modules import READERS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import (
     start_forecast,
     start_prerequisites,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import Difference, compare
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.tasks import SiteTask, site_tasks
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
-    repositories,
-    service_principal,
-    through_secrets_manager,
-)
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     CONNECTION,
     FleetAction,
     Vars,
     sentence,
+)
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import (
+    Compared,
+    SiteComparison,
+    site_ids,
 )
 
 OPTIONS: dict[str, Any] = {
@@ -60,54 +53,6 @@ REQUIRED_SECTIONS = {
     "autoscaling_group": {"launch_template"},
     "lifecycle_hook": {"autoscaling_group"},
 }
-
-
-@dataclass
-class Compared(SiteTask):
-    """One task, or one iteration of its loop, and how it compares with the account."""
-
-    item: Vars = field(default_factory=dict)
-    """the loop variable; empty: no loop"""
-    reading: Future[Any] | None = None
-    found: Any = None
-    """the resource; None: it does not exist, or was not read"""
-    difference: Difference | None = None
-
-    @property
-    def name(self) -> str:
-        """The task's name, with its loop item."""
-        return f"{self.task.get('name', self.module)}" + "".join(f" ({v})" for v in self.item.values())
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether the task would create something that does not exist."""
-        before, after = self.difference or ({}, {})
-        return bool(after) and not before and self.found is None and after.get("state") != "absent"
-
-    def variables(self, known: Vars) -> Vars:
-        """What the task's arguments and conditions may use."""
-        return {**known, **self.task.get("vars", {}), **self.item}
-
-    def as_dict(self) -> Vars:
-        """For the result."""
-        before, after = self.difference or ({}, {})
-        return {
-            "section": self.section,
-            "play": self.play,
-            "task": self.name,
-            "parameters": sorted(before | after),
-            "missing": self.found is None,
-        }
-
-    def diff(self) -> Vars:
-        """For `--diff`."""
-        before, after = ({}, {"hidden": "no_log"}) if self.task.get("no_log") else self.difference or ({}, {})
-        return {
-            "before_header": self.name,
-            "after_header": self.name,
-            "before": _json(before),
-            "after": _json(after),
-        }
 
 
 class ActionModule(FleetAction):
@@ -155,16 +100,16 @@ class ActionModule(FleetAction):
         if args["forecast"]:
             policy = json.loads(OPERATOR_POLICY.read_text(encoding="utf-8"))
             forecast = start_forecast(account.start, account.call, s, policy)
-        tasks = self._start_reading(account, known, Path(known["playbook_dir"]) / args["playbook"])
+        site = SiteComparison(self._loader, self._templar)
+        tasks = site.start(Path(known["playbook_dir"]) / args["playbook"], known, account.start, account.call)
         secret_is_created_elsewhere = self._check_other_fleets(known, account, s)
         mine = next((t.section for t in tasks if t.play == known["ansible_play_name"]), "")
         found = prerequisites()
         more = creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
         findings = self._findings(s, found, mine, more)
         secret_exists = found.secret is not None or secret_is_created_elsewhere
-        drift: Vars = {"ids": {**_ids(s, found), "secret_exists": secret_exists}, "given": {}}
-        known["__fleet_drift"] = drift
-        self._compare(known, tasks)
+        drift: Vars = {"ids": site_ids(s, found, secret_exists)}
+        site.compare(known, tasks, drift)
         return tasks, mine, findings, drift
 
     def _check_other_fleets(self, known: Vars, account: Account, s: Vars) -> bool:
@@ -211,86 +156,6 @@ class ActionModule(FleetAction):
         except AwsError:  # that fleet's account cannot be read, which its own run reports
             return False
 
-    # --- the tasks --------------------------------------------------------------------------------------------------
-
-    def _start_reading(self, account: Account, known: Vars, playbook: Path) -> list[Compared]:
-        """The site's tasks, every loop unrolled, each with its reading under way."""
-        tasks = []
-        for site_task in site_tasks(self._load, playbook):
-            for item in self._items(known, site_task.task):
-                one = Compared(**vars(site_task), item=item)
-                tasks.append(one)
-                if one.module in READERS and self._runs(known, one) is not False:
-                    reader = READERS[one.module]
-                    written = {k: v for k, v in one.task[one.module].items() if k in reader.identity}
-                    identity, _unknown = self._filled(known, one, written)
-                    one.reading = reader.start(account.start, account.call, identity)
-        return tasks
-
-    def _load(self, path: Path) -> Any:
-        return self._loader.load_from_file(str(path), trusted_as_template=True)
-
-    def _items(self, known: Vars, task: Mapping[str, Any]) -> Iterator[Vars]:
-        if "loop" not in task:
-            yield {}
-            return
-        name = (task.get("loop_control") or {}).get("loop_var", "item")
-        for item in self._fill({**known, **task.get("vars", {})}, task["loop"]):
-            yield {name: item}
-
-    def _filled(self, known: Vars, one: Compared, arguments: Vars) -> tuple[Vars, list[str]]:
-        """(the arguments whose value is known already, the names of the others). Fails where one is wrong."""
-        values, unknown = dict[str, Any](), list[str]()
-        for name, value in arguments.items():
-            try:
-                values.update(self._fill(one.variables(known), {name: value}))
-            except AnsibleUndefinedVariable:
-                unknown.append(name)
-        return values, unknown
-
-    def _runs(self, known: Vars, one: Compared) -> bool | None:
-        """Whether the task's conditions are true; None where that is not known yet."""
-        conditions = one.task.get("when", [])
-        self._templar.available_variables = one.variables(known)
-        for condition in conditions if isinstance(conditions, list) else [conditions]:
-            try:
-                if not self._templar.evaluate_conditional(condition):
-                    return False
-            except AnsibleUndefinedVariable:
-                return None
-        return True
-
-    # --- the comparison ---------------------------------------------------------------------------------------------
-
-    def _compare(self, known: Vars, tasks: list[Compared]) -> None:
-        given = known["__fleet_drift"]["given"]
-        for one in tasks:
-            runs = self._runs(known, one)
-            if runs is False:
-                continue
-            one.difference = self._difference(known, one, runs)
-            # As in a real run, later tasks use what this one registers.
-            if "register" in one.task and one.found is not None and not one.item:
-                before, after = one.difference or ({}, {})
-                outputs = dict(COMPARISONS[one.module].outputs(one.found, frozenset(before | after)))
-                given[one.task["register"]] = known[one.task["register"]] = outputs
-
-    def _difference(self, known: Vars, one: Compared, runs: bool | None) -> Difference | None:
-        if one.module not in COMPARISONS:
-            return {}, {"no comparison known": one.module}
-        found = one.reading.result() if one.reading else None
-        if runs is None:
-            return {}, {"unknown until applied": "whether it runs"}
-        comparison, arguments = COMPARISONS[one.module], dict(one.task[one.module])
-        try:
-            p = self._fill(one.variables(known), arguments)
-        except AnsibleUndefinedVariable:
-            values, unknown = self._filled(known, one, arguments)
-            one.found = None if isinstance(found, list) else found
-            return {}, {**(values if found is None else {}), "unknown until applied": ", ".join(unknown)}
-        one.found = comparison.select(found, p) if found is not None else None
-        return compare(comparison, p, one.found)
-
     # --- what is shown ----------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -335,34 +200,3 @@ def _valets_policy(tasks: list[Compared]) -> Any:
     """The document of VALET's policy, as it is in force."""
     policies = [t.reading.result() for t in tasks if t.module == "amazon.aws.iam_managed_policy" and t.reading]
     return policies[0]["Document"] if policies and policies[0] else None
-
-
-def _ids(s: Vars, found: Prerequisites) -> Vars:
-    """What the tasks use as __fleet_drift.ids.*"""
-    me = found.caller
-    registry = f"{me.account}.dkr.ecr.{s['fleet_region']}.{me.dns_suffix}"
-    return {
-        "account": me.account,
-        "partition": me.partition,
-        "vpc": found.vpc,
-        "subnets": [subnet.id for subnet in found.subnets],
-        "image": found.image.id if found.image else "",
-        "repositories": list(
-            repositories(
-                me.partition, s["fleet_region"], me.account, s["fleet_repository_name"], s["fleet_worker_image"]
-            )
-        ),
-        "secret_key": found.secret.key if found.secret else "",
-        "secret_services": list(through_secrets_manager(me.partition, s["fleet_region"])),
-        "ec2_service": service_principal("ec2", me.partition),
-        "worker_image": s["fleet_worker_image"] or f"{registry}/{s['fleet_repository_name']}:latest",
-        "pinned_version": found.group.template_version if found.group else "",
-        "group_exists": found.group is not None,
-        "role_exists": found.role_exists,
-        "key_pair_exists": found.key_pair_exists,
-        "user_has_key": found.user_has_access_key,
-    }
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, default=str) + "\n" if value else ""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import read_fleet
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import start_fleet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
@@ -28,6 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.c
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import summary
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils import fleet_report
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars, sentence
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import start_changes
 
 ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
 EVERY_SECONDS = 5.0
@@ -82,7 +84,11 @@ class ActionModule(FleetAction):
 
     def _round(self, variables: Vars, args: Vars, settings: Vars, calls: int) -> Round:
         account = self._account(args, attempts=ATTEMPTS)
-        fleet = read_fleet(account.start, account.call, settings)
+        reading = start_fleet(account.start, account.call, settings)
+        changes = start_changes(
+            self._loader, self._templar, {**variables, **settings}, settings, account.start, account.call
+        )
+        fleet = replace(reading(), changes=changes())
         registry = None if args["registry"] is None else from_result(args["registry"])
         hosts = None if args["hosts"] is None else tuple(_host(host) for host in args["hosts"])
         view = View(settings, fleet, time.time(), _command_line(variables), registry, hosts)

@@ -17,6 +17,7 @@ description:
   - Removes instances' protection from scale-in. The termination hook still drains their workers.
   - Terminates instances in Standby, which scale-in never chooses.
   - Fails, with what to do, if instances are left after O(timeout), or if some were retained.
+  - Fails at once where it could never end, because the process Terminate is suspended or somebody else scales out.
   - If it is interrupted, the group goes on draining, and the task can be run again.
 author:
   - WeKruit (@WeKruit)

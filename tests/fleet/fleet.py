@@ -129,6 +129,18 @@ class Fleet(PlaybookCloud):
         number = str(made["LaunchTemplateVersion"]["VersionNumber"])
         return ec2.modify_launch_template(LaunchTemplateName=TEMPLATE, DefaultVersion=number) if default else made
 
+    def recreate_template(self) -> str:
+        """Delete the launch template and create an equal one under its name; the new id."""
+        ec2, data = self.client("ec2"), self.template_data()
+        ec2.delete_launch_template(LaunchTemplateName=TEMPLATE)
+        made = ec2.create_launch_template(
+            LaunchTemplateName=TEMPLATE,
+            LaunchTemplateData=data,
+            VersionDescription="GhostHands worker",
+            TagSpecifications=[{"ResourceType": "launch-template", "Tags": [{"Key": "Project", "Value": "wekruit"}]}],
+        )
+        return str(made["LaunchTemplate"]["LaunchTemplateId"])
+
     def tag(self, resource: str, key: str, value: str | None) -> None:
         """CreateTags, or DeleteTags where `value` is None."""
         if value is None:

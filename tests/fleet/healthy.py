@@ -9,19 +9,23 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.wekruit.ghosthands.plugins.filter.fleet import FilterModule
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import read_fleet
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import start_fleet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine, Host, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import start_changes
 from localcloud.testing import CREDENTIALS, wait_until
 
 from tests.fleet.cloud import ROOT, Run
@@ -130,7 +134,14 @@ class HealthyFleet(Fleet):
         """Every finding, as lifecycle_check makes them, without running a playbook."""
         account, settings = account or self.account, self.variables(inputs.variables)
         self.account.clear()
-        fleet = read_fleet(account.start, account.call, settings)
+        loader = DataLoader()
+        templar = Templar(loader=loader, variables=settings)
+        # A collection's filters are found by its loader, which no test starts.
+        filters = {f"wekruit.ghosthands.{name}": filter for name, filter in FilterModule().filters().items()}
+        templar._engine.environment.filters.update(filters)
+        reading = start_fleet(account.start, account.call, settings)
+        changes = start_changes(loader, templar, dict(settings), settings, account.start, account.call)
+        fleet = replace(reading(), changes=changes())
         command_line = CommandLine("playbooks", "site.yml", str(self.inventory(inputs.variables)), "local")
         return verify(
             View(

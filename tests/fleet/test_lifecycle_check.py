@@ -238,10 +238,11 @@ READS = {
         "ec2:DescribeInstances",
         "ec2:DescribeImages",
     ),
-    *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeKeyPairs", "iam:GetInstanceProfile"),
-    *("secretsmanager:DescribeSecret", "ecr:DescribeImages", "logs:DescribeLogStreams"),
+    *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeKeyPairs"),
+    *("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy"),
+    *("secretsmanager:DescribeSecret", "logs:DescribeLogGroups", "logs:DescribeLogStreams"),
 }
-SIMULATOR = "iam:SimulatePrincipalPolicy"
+SIMULATOR, ALL_OF_IAM = "iam:SimulatePrincipalPolicy", "iam:GetAccountAuthorizationDetails"
 
 
 @pytest.fixture
@@ -262,13 +263,21 @@ def test_a_missing_permission_is_one_finding(action: str, enforcing: HealthyFlee
 def test_these_are_all_the_calls(fleet: HealthyFleet) -> None:
     fleet.clear_trace()
     fleet.check(Inputs({}, registry=lambda _: Registry(True, "", (), (), may_write=False), hosts=lambda _: ()))
-    assert {f"{c['service']}:{c['action']}" for c in fleet.calls()} == {*READS, SIMULATOR}
+    assert {f"{c['service']}:{c['action']}" for c in fleet.calls()} == {*(*READS, SIMULATOR, ALL_OF_IAM)}
 
 
 def test_without_the_simulator_the_policy_is_read_and_the_finding_says_so(enforcing: HealthyFleet) -> None:
     found = enforcing.check(account=enforcing.caller_without(SIMULATOR))
     assert failed(found) == set()
     assert "a reading of gh-worker-local-permissions alone" in next(f.detail for f in found if f.id == "role-actions")
+
+
+def test_credentials_that_may_not_list_all_of_iam_read_each_resource(enforcing: HealthyFleet) -> None:
+    account = enforcing.caller_without(ALL_OF_IAM)
+    enforcing.clear_trace()
+    assert failed(enforcing.check(account=account)) == set()
+    called = {c["action"] for c in enforcing.calls() if c["service"] == "iam" and c["error"] is None}
+    assert called >= {"GetRole", "GetRolePolicy", "GetInstanceProfile", "GetPolicy", "GetPolicyVersion"}
 
 
 def test_without_any_permission_there_is_one_finding(enforcing: HealthyFleet) -> None:

@@ -9,6 +9,7 @@ import pytest
 from localcloud.testing import repeatedly
 
 from tests.fleet.cloud import PlaybookCloud, Run
+from tests.fleet.fleet import OTHERS
 from tests.fleet.healthy import HealthyFleet
 
 GROUP, HOOK = "gh-worker-local-asg", "gh-worker-local-termination"
@@ -183,3 +184,30 @@ def test_a_partly_built_fleet_is_deleted(books: list[str], cloud: PlaybookCloud)
         assert_only_kept_resources(cloud)
     else:
         assert (run.changed, cloud.writes()) == (0, [])
+
+
+def test_a_rule_or_an_interface_of_others_stops_the_teardown_before_anything_is_deleted(fleet: HealthyFleet) -> None:
+    """AWS deletes no security group that another one names, or that a network interface is in."""
+    ec2, own = fleet.client("ec2"), fleet.security_group()["GroupId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "UserIdGroupPairs": [{"GroupId": own}]}
+    ec2.authorize_security_group_ingress(GroupId=OTHERS, IpPermissions=[rule])
+    subnet = fleet.group()["VPCZoneIdentifier"].split(",")[0]
+    card = ec2.create_network_interface(SubnetId=subnet, Groups=[own])["NetworkInterface"]["NetworkInterfaceId"]
+    fleet.clear_trace()
+    run = teardown(fleet)
+    assert run.returncode != 0
+    assert f"Security group {OTHERS} (default) has a rule that names gh-worker-local-sg ({own})" in run.message
+    assert f"Network interface {card} of no instance is in gh-worker-local-sg" in run.message
+    assert fleet.writes() == []
+
+
+@pytest.mark.parametrize("scaled_in", [False, True])
+def test_a_group_that_terminates_nothing_stops_the_drain_at_once(fleet: HealthyFleet, scaled_in: bool) -> None:
+    fleet.client("autoscaling").suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Terminate"])
+    if scaled_in:
+        fleet.update(MinSize=0, DesiredCapacity=0)
+    fleet.clear_trace()
+    run = teardown(fleet)
+    assert run.returncode != 0
+    assert run.message.startswith(f"{GROUP} has Terminate suspended, so it terminates no instance in service.")
+    assert fleet.writes() == []

@@ -176,3 +176,19 @@ def test_an_option_of_the_instance_reaches_the_template(
     assert not found(data)
     assert fleet.play("playbooks/launch_template.yml", **{option: value}).returncode == 0
     assert found(versions(fleet)[-1]["LaunchTemplateData"])
+
+
+@pytest.mark.parametrize("new_version", ["adopt", "hold"])
+def test_a_template_that_was_deleted_and_made_anew_is_another_one_and_the_group_moves_to_it(
+    fleet: HealthyFleet, new_version: str
+) -> None:
+    fleet.version(lambda data: None)
+    fleet.set_version("2")
+    made = fleet.recreate_template()
+    run = site(fleet, fleet_new_version=new_version)
+    assert run.differs == [("autoscaling_group", "Update the Auto Scaling group")], run
+    used = fleet.group()["LaunchTemplate"]
+    assert (used["LaunchTemplateId"], used["Version"]) == (made, "1")
+    assert site(fleet, fleet_new_version=new_version).differs == []
+    fleet.update(DesiredCapacity=3)
+    assert len(fleet.in_service()) == 3

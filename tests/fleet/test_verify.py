@@ -70,3 +70,22 @@ def test_remedies_run_one_after_the_other_repair_everything(fleet: HealthyFleet)
             if "start-instance-refresh" in command:
                 fleet.finish_refresh()
     assert followed == ["template-metadata", "instances-current"]
+
+
+@pytest.mark.slow
+def test_a_remedy_that_rolls_instances_first_makes_the_template_right(fleet: HealthyFleet) -> None:
+    inputs = Inputs(SHORT_WARMUP)
+    shorten_warmup(fleet)
+    fleet.version(lambda data: data.update(InstanceType="t3.large"))
+    fleet.set_version("2")
+    found = {f.id: f for f in fleet.check(inputs) if not f.ok}
+    assert found.keys() == {"instances-current", "drift-launch-template"}
+    site, roll = found["instances-current"].remedy.commands
+    assert "ansible-playbook site.yml" in site
+    assert "start-instance-refresh" in roll
+    for command in (site, roll):
+        assert fleet.run_command(command).returncode == 0
+    fleet.finish_refresh()
+    assert failed(fleet.check(inputs)) == set()
+    types = fleet.client("ec2").describe_instances(InstanceIds=fleet.in_service())["Reservations"]
+    assert {i["InstanceType"] for r in types for i in r["Instances"]} == {"t3.medium"}

@@ -54,6 +54,7 @@ def _group(raw: Mapping[str, Any]) -> Group:
         suspended_processes=frozenset(p["ProcessName"] for p in raw.get("SuspendedProcesses", [])),
         metrics=bool(raw.get("EnabledMetrics")),
         tags={t["Key"]: Tag(t.get("Value", ""), bool(t.get("PropagateAtLaunch"))) for t in raw.get("Tags", [])},
+        warm_pool=(raw.get("WarmPoolConfiguration") or {}).get("PoolState", ""),
         status=raw.get("Status", ""),
         instances=tuple(map(_instance, sorted(raw["Instances"], key=lambda i: i["InstanceId"]))),
     )
@@ -66,6 +67,7 @@ def _instance(raw: Mapping[str, Any]) -> GroupInstance:
         health=raw["HealthStatus"],
         zone=raw["AvailabilityZone"],
         type=raw.get("InstanceType", ""),
+        template_id=(raw.get("LaunchTemplate") or {}).get("LaunchTemplateId", ""),
         template_version=(raw.get("LaunchTemplate") or {}).get("Version", ""),
         protected=bool(raw.get("ProtectedFromScaleIn")),
     )

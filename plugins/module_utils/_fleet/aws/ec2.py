@@ -112,15 +112,19 @@ def instance_type(call: Call, name: str) -> InstanceType | None:
     raw = _instance_type(call, name)
     if raw is None:
         return None
+    return InstanceType(name, tuple(raw["ProcessorInfo"]["SupportedArchitectures"]), zones(call, name))
+
+
+def zones(call: Call, instance_type: str) -> tuple[str, ...]:
+    """DescribeInstanceTypeOfferings: the region's zones that offer the type."""
     offered = call(
         "ec2",
         "describe_instance_type_offerings",
         "InstanceTypeOfferings",
         LocationType="availability-zone",
-        Filters=filters(instance_type=[name]),
+        Filters=filters(instance_type=[instance_type]),
     )
-    zones = sorted(offering["Location"] for offering in offered)
-    return InstanceType(name, tuple(raw["ProcessorInfo"]["SupportedArchitectures"]), tuple(zones))
+    return tuple(sorted(offering["Location"] for offering in offered))
 
 
 def vcpus(call: Call, instance_type: str) -> int | None:
@@ -199,6 +203,7 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         launched=since_epoch(raw["LaunchTime"]),
         has_profile=bool(raw.get("IamInstanceProfile")),
         addresses=tuple(raw[kind] for kind in ("PublicIpAddress", "PrivateIpAddress") if raw.get(kind)),
+        profile_id=(raw.get("IamInstanceProfile") or {}).get("Id", ""),
     )
 
 
@@ -239,17 +244,40 @@ def security_group_vpcs(call: Call, ids: Iterable[str]) -> dict[str, str]:
     return {raw["GroupId"]: raw["VpcId"] for raw in found}
 
 
+def groups_that_name(call: Call, group_id: str, vpc_id: str) -> dict[str, str]:
+    """DescribeSecurityGroups: the other security groups of the VPC with a rule that names this one, id -> name."""
+    found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(vpc_id=[vpc_id]))
+    return {
+        raw["GroupId"]: raw["GroupName"]
+        for raw in found
+        if raw["GroupId"] != group_id
+        and any(
+            pair.get("GroupId") == group_id
+            for rule in (*raw.get("IpPermissions", []), *raw.get("IpPermissionsEgress", []))
+            for pair in rule.get("UserIdGroupPairs", [])
+        )
+    }
+
+
+def interfaces_in(call: Call, group_id: str) -> dict[str, str]:
+    """DescribeNetworkInterfaces: those in this security group, id -> the instance that has it; empty: none has."""
+    which = filters(group_id=[group_id])
+    found = call("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=which)
+    return {raw["NetworkInterfaceId"]: (raw.get("Attachment") or {}).get("InstanceId", "") for raw in found}
+
+
 def security_groups_by_id(call: Call, ids: Iterable[str]) -> dict[str, SecurityGroup]:
     """DescribeSecurityGroups: those of these groups that exist, with the ports that are open to every address."""
     found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(group_id=list(ids)))
-    return {
-        raw["GroupId"]: SecurityGroup(
-            id=raw["GroupId"],
-            name=raw["GroupName"],
-            open_to_world=tuple(_ports(rule) for rule in raw["IpPermissions"] if _open_to_world(rule)),
-        )
-        for raw in found
-    }
+    return {raw["GroupId"]: security_group(raw) for raw in found}
+
+
+def security_group(raw: Mapping[str, Any]) -> SecurityGroup:
+    return SecurityGroup(
+        id=raw["GroupId"],
+        name=raw["GroupName"],
+        open_to_world=tuple(_ports(rule) for rule in raw["IpPermissions"] if _open_to_world(rule)),
+    )
 
 
 def _open_to_world(rule: Mapping[str, Any]) -> bool:

@@ -12,14 +12,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.authorization_details import (
+    answered_by_details,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import (
     Future,
     Settings,
     group,
     secret,
+    subnets,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import cloud_config
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Fleet,
@@ -56,36 +61,62 @@ def _of_group(read: Callable[..., Any], *arguments: Any) -> Callable[[Call, Sett
 
 def _subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     """Those of the group's subnets that exist."""
-    found = group(call, s)
-    if found is None or not found.subnet_ids:
+    used = group(call, s)
+    if used is None or not used.subnet_ids:
         return ()
-    return ec2.subnets(call, ec2.filters(subnet_id=sorted(found.subnet_ids)))
+    known = tuple(subnet for subnet in subnets(call, s) if subnet.id in used.subnet_ids)
+    if len(known) == len(used.subnet_ids):
+        return known
+    return ec2.subnets(call, ec2.filters(subnet_id=sorted(used.subnet_ids)))
 
 
 def _instances(call: Call, s: Settings) -> dict[str, Instance]:
     return ec2.instances(call, s["fleet_group_name"])
 
 
-def _template(call: Call, s: Settings) -> LaunchTemplate | None:
+def template(call: Call, s: Settings) -> LaunchTemplate | None:
     """The version that the group uses; without a group, the latest of the fleet's template."""
     used = group(call, s)
-    name = used.template_name if used and used.template_name else s["fleet_launch_template_name"]
     stated = used.template_version if used and used.template_version else "$Latest"
-    versions = ec2.launch_template_versions(call, sorted({"$Latest", "$Default", stated}), LaunchTemplateName=name)
+    versions = _versions_in_use(call, s) if used and used.template_id else versions_of_the_fleet(call, s)
     if not versions:
         return None
     latest = max(v["VersionNumber"] for v in versions)
     default = next((v["VersionNumber"] for v in versions if v.get("DefaultVersion")), 0)
     number = int(stated) if stated.isdigit() else latest if stated == "$Latest" else default
     data = next((v["LaunchTemplateData"] for v in versions if v["VersionNumber"] == number), None)
-    return None if data is None else _version(number, latest, data)
+    return None if data is None else _version(versions[0]["LaunchTemplateId"], number, latest, data)
 
 
-def _version(number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
+def _versions_in_use(call: Call, s: Settings) -> list[dict[str, Any]]:
+    """The latest, the default and the group's own version of the template that the group uses, which is found by its
+    id: a template that was deleted and made anew under its name is another one."""
+    used = group(call, s)
+    if used is None or not used.template_id:
+        return []
+    which = sorted({"$Latest", "$Default", used.template_version or "$Default"})
+    return ec2.launch_template_versions(call, which, LaunchTemplateId=used.template_id)
+
+
+def versions_of_the_fleet(call: Call, s: Settings) -> list[dict[str, Any]]:
+    """The latest and the default version, at least, of the template that has the fleet's name."""
+    name, used = s["fleet_launch_template_name"], group(call, s)
+    if used and used.template_name == name and (found := _versions_in_use(call, s)):
+        return found  # it exists, so the name is its
+    return ec2.launch_template_versions(call, ["$Default", "$Latest"], LaunchTemplateName=name)
+
+
+def _template_id(call: Call, s: Settings) -> str | None:
+    found = versions_of_the_fleet(call, s)
+    return str(found[0]["LaunchTemplateId"]) if found else None
+
+
+def _version(id: str, number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
     profile, interfaces = data.get("IamInstanceProfile") or {}, data.get("NetworkInterfaces") or []
     conf, problem = _agent_conf(data.get("UserData", ""))
     groups = {*data.get("SecurityGroupIds", []), *(g for card in interfaces for g in card.get("Groups", []))}
     return LaunchTemplate(
+        id=id,
         version=number,
         latest_version=latest,
         image=data.get("ImageId", ""),
@@ -101,6 +132,7 @@ def _version(number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplat
         security_groups=tuple(sorted(groups)),
         agent_conf=conf,
         agent_conf_problem=problem,
+        more_user_data=_more_user_data(data["UserData"], conf) if conf else "",
     )
 
 
@@ -119,9 +151,19 @@ def _agent_conf(user_data: str) -> tuple[dict[str, str], str]:
     return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line)), ""
 
 
-def _images(call: Call, s: Settings) -> dict[str, Image]:
+def _more_user_data(user_data: str, conf: Mapping[str, str]) -> str:
+    """What user data holds besides the writing of agent.conf, byte for byte."""
+    text = base64.b64decode(user_data).decode()
+    expected = cloud_config("".join(f"{key}={value}\n" for key, value in conf.items()))
+    if text == expected:
+        return ""
+    known = expected.splitlines()
+    return " | ".join(line.strip() for line in text.splitlines() if line not in known) or "the same in another form"
+
+
+def images(call: Call, s: Settings) -> dict[str, Image]:
     """The images of the launch template and of the instances, as far as they exist."""
-    used = _template(call, s)
+    used = template(call, s)
     own = [used.image] if used and used.image else []
     others = sorted({instance.image for instance in _instances(call, s).values()} - set(own))
     which = own + others[: IMAGES_IN_A_FILTER - len(own)]
@@ -134,7 +176,13 @@ def _profile(call: Call, s: Settings) -> Profile | None:
     if raw is None:
         return None
     role: Mapping[str, Any] = next(iter(raw["Roles"]), {})
-    return Profile(name, role.get("RoleName", ""), role.get("Arn", ""), role.get("AssumeRolePolicyDocument") or {})
+    return Profile(
+        name,
+        role.get("RoleName", ""),
+        role.get("Arn", ""),
+        role.get("AssumeRolePolicyDocument") or {},
+        raw.get("InstanceProfileId", ""),
+    )
 
 
 def _permissions(call: Call, s: Settings) -> Permissions | None:
@@ -164,13 +212,19 @@ def _permissions(call: Call, s: Settings) -> Permissions | None:
 
 
 def _security_groups(call: Call, s: Settings) -> dict[str, SecurityGroup]:
-    used = _template(call, s)
-    return ec2.security_groups_by_id(call, used.security_groups) if used and used.security_groups else {}
+    """Those of the launch template, which usually are the one of the fleet's name."""
+    used = template(call, s)
+    if used is None or not used.security_groups:
+        return {}
+    named = ec2.security_groups(call, s["fleet_security_group_name"])
+    if set(used.security_groups) <= {raw["GroupId"] for raw in named}:
+        return {raw["GroupId"]: ec2.security_group(raw) for raw in named if raw["GroupId"] in used.security_groups}
+    return ec2.security_groups_by_id(call, used.security_groups)
 
 
 def _worker_image(call: Call, s: Settings) -> str | None:
     """The digest of the image that instances run; empty where it is not in this account and region."""
-    used = _template(call, s)
+    used = template(call, s)
     image = worker_permissions.ECR_IMAGE.fullmatch(used.agent_conf.get("IMAGE", "")) if used else None
     if image is None or (image["account"], image["region"]) != (_account(call, s), s["fleet_region"]):
         return ""
@@ -180,7 +234,7 @@ def _worker_image(call: Call, s: Settings) -> str | None:
 
 def _key_pairs(call: Call, s: Settings) -> frozenset[str]:
     """The launch template's key pair, if it exists."""
-    used = _template(call, s)
+    used = template(call, s)
     return frozenset([used.key]) if used and used.key and ec2.key_pair(call, used.key) else frozenset()
 
 
@@ -189,9 +243,10 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "account": _account,
     "group": group,
     "hooks": _of_group(autoscaling.hooks),
-    "template": _template,
+    "template": template,
+    "template_id": _template_id,
     "instances": _instances,
-    "images": _images,
+    "images": images,
     "profile": _profile,
     "permissions": _permissions,
     "security_groups": _security_groups,
@@ -205,7 +260,16 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
 }
 
 
-def read_fleet(start: Callable[..., Future], call: Call, s: Settings) -> Fleet:
-    """Read everything at once. A part that could not be read is Unread, with the reason; nothing is raised."""
+def shared_call(call: Call, s: Settings) -> Call:
+    """`call`, for all that is read of IAM in one call."""
+    return answered_by_details(call, users=bool(s["fleet_valet_user_name"]))
+
+
+def start_fleet(start: Callable[..., Future], call: Call, s: Settings) -> Callable[[], Fleet]:
+    """Read everything at once; the function that is returned waits for it.
+
+    A part that could not be read is Unread, with the reason; nothing is raised.
+    """
+    call = shared_call(call, s)
     parts = {name: start(unread_where_refused, read, call, s) for name, read in PARTS.items()}
-    return Fleet(**{name: part.result() for name, part in parts.items()})
+    return lambda: Fleet(**{name: part.result() for name, part in parts.items()})

@@ -41,9 +41,9 @@ def instance_profile(call: Call, name: str) -> Any:
     return call("iam", "get_instance_profile", "InstanceProfile", absent=ABSENT, InstanceProfileName=name)
 
 
-def managed_policy(call: Call, name: str) -> Any:
+def managed_policy(call: Call, name: str, me: Caller | None = None) -> Any:
     """GetPolicy, of a policy of this account, with its default version's `Document` (GetPolicyVersion)."""
-    me = caller(call)
+    me = me or caller(call)
     arn = f"arn:{me.partition}:iam::{me.account}:policy/{name}"
     policy = call("iam", "get_policy", "Policy", absent=ABSENT, PolicyArn=arn)
     if policy is None:

@@ -69,12 +69,17 @@ def image_digest(call: Call, repository: str, image: dict[str, str]) -> str | No
 
 def log_group(call: Call, name: str) -> dict[str, Any] | None:
     """DescribeLogGroups, with its tags as `Tags` (ListTagsForResource)."""
-    found = call("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name)
-    group = next((raw for raw in found if raw["logGroupName"] == name), None)
+    group = described_log_group(call, name)
     if group is None:
         return None
     tags = call("logs", "list_tags_for_resource", "tags", resourceArn=group["arn"].removesuffix(":*"))
     return {**group, "Tags": tags}
+
+
+def described_log_group(call: Call, name: str) -> dict[str, Any] | None:
+    """DescribeLogGroups."""
+    found = call("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name)
+    return next((raw for raw in found if raw["logGroupName"] == name), None)
 
 
 def last_log_event(call: Call, name: str) -> LogGroup | None:

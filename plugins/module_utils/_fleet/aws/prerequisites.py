@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
@@ -30,6 +32,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ne
     way_out,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import (
+    Caller,
     InstanceType,
     KmsKey,
     LaunchKey,
@@ -59,12 +62,18 @@ def launch_template(call: Call, s: Settings) -> Mapping[str, Any] | None:
     return ec2.launch_template(call, s["fleet_launch_template_name"])
 
 
+def _template_id(call: Call, s: Settings) -> str | None:
+    template = launch_template(call, s)
+    return template["LaunchTemplateId"] if template else None
+
+
 def _latest_version(call: Call, s: Settings) -> int | None:
     template = launch_template(call, s)
     return template["Latest"]["VersionNumber"] if template else None
 
 
-def _subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
+def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
+    """Those of the variables that exist; where they name none, the VPC's default subnets."""
     if s["fleet_subnet_ids"]:
         return ec2.subnets(call, ec2.filters(subnet_id=sorted(s["fleet_subnet_ids"])))
     vpc = ec2.filters(vpc_id=[s["fleet_vpc_id"]]) if s["fleet_vpc_id"] else []
@@ -102,20 +111,33 @@ def _image(call: Call, s: Settings) -> tuple[Image | None, str]:
     return newest, newest.id if newest else ""
 
 
+def _has_access_key(call: Call, s: Settings) -> bool:
+    """Whether VALET's user has an access key: that of access-key.env, where this machine has the file.
+
+    A user that was deleted and made anew under its name has other keys than the one in use.
+    """
+    if not s["fleet_valet_access_key"]:
+        return False
+    keys = {key.get("AccessKeyId") for key in iam.access_keys(call, s["fleet_valet_user_name"]) or ()}
+    file = Path(s["fleet_valet_dir"]).expanduser() / "access-key.env"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    written = re.search(r"^AWS_ACCESS_KEY_ID=(\S+)$", text, re.MULTILINE)
+    return written[1] in keys if written else bool(keys)
+
+
 # attribute of Prerequisites -> how to read it; `image` is (the image, the id that was requested)
 PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "image": _image,
     "group": group,
+    "template_id": _template_id,
     "latest_version": _latest_version,
     "instance_type": lambda call, s: ec2.instance_type(call, s["fleet_instance_type"]),
     "vpc": lambda call, s: ec2.vpc(call, s["fleet_vpc_id"]),
-    "subnets": _subnets,
+    "subnets": subnets,
     "key_pair_exists": lambda call, s: bool(s["fleet_key_name"]) and ec2.key_pair(call, s["fleet_key_name"]),
     "secret": secret,
     "role_exists": lambda call, s: iam.role(call, s["fleet_role_name"]) is not None,
-    "user_has_access_key": lambda call, s: bool(
-        s["fleet_valet_access_key"] and iam.access_keys(call, s["fleet_valet_user_name"])
-    ),
+    "user_has_access_key": _has_access_key,
 }
 
 # --- what an operator names, and what a launch uses: no refusal to answer stops a run ---------------------------------
@@ -155,11 +177,11 @@ def _launch_key(call: Call, purpose: str, name: str) -> LaunchKey:
 
 def _routes(call: Call, s: Settings, whole: bool) -> Mapping[str, tuple[Route, ...]] | None:
     """Of the subnets; None where the group uses them already."""
-    used, vpc, subnets = group(call, s), ec2.vpc(call, s["fleet_vpc_id"]), _subnets(call, s)
-    if vpc is None or not (whole or used is None or {subnet.id for subnet in subnets} - used.subnet_ids):
+    used, vpc, wanted = group(call, s), ec2.vpc(call, s["fleet_vpc_id"]), subnets(call, s)
+    if vpc is None or not (whole or used is None or {subnet.id for subnet in wanted} - used.subnet_ids):
         return None
     tables = ec2.routes(call, vpc)
-    known = {subnet.id: tables.get(subnet.id, tables.get("")) for subnet in subnets if subnet.vpc == vpc}
+    known = {subnet.id: tables.get(subnet.id, tables.get("")) for subnet in wanted if subnet.vpc == vpc}
     return {subnet: routes for subnet, routes in known.items() if routes is not None}
 
 
@@ -206,23 +228,30 @@ LAUNCH: Mapping[str, Callable[[Call, Settings, bool], Any]] = {
 
 
 def start_prerequisites(
-    start: Callable[..., Future], call: Call, s: Settings, whole: bool = False
+    start: Callable[..., Future],
+    call: Call,
+    s: Settings,
+    whole: bool = False,
+    parts: Mapping[str, Callable[[Call, Settings], Any]] = PARTS,
+    who: Callable[[Call, Settings], Caller] = lambda call, _s: iam.caller(call),
+    first: Iterable[Callable[[Call, Settings], Any]] = (group, launch_template),
 ) -> Callable[[], Prerequisites]:
     """Read everything at once; the function that is returned waits for it. Raises AwsError.
 
-    What other parts wait for is started first: the caller, the group and the launch template.
-
     :param whole: read what a launch uses also where the group uses it already.
+    :param parts: others than PARTS: NAMES and LAUNCH, which only preflight judges, are not read then.
+    :param first: what other parts wait for, so it is started first, after the caller.
     """
-    caller = start(iam.caller, call)
-    start(group, call, s)
-    start(launch_template, call, s)
-    parts = {name: start(read, call, s) for name, read in PARTS.items()}
-    parts |= {name: start(unread_where_refused, read, call, s) for name, read in NAMES.items()}
-    parts |= {name: start(unread_where_refused, read, call, s, whole) for name, read in LAUNCH.items()}
+    caller = start(who, call, s)
+    for read in first:
+        start(read, call, s)
+    reading = {name: start(read, call, s) for name, read in parts.items()}
+    if parts is PARTS:
+        reading |= {name: start(unread_where_refused, read, call, s) for name, read in NAMES.items()}
+        reading |= {name: start(unread_where_refused, judge, call, s, whole) for name, judge in LAUNCH.items()}
 
     def wait() -> Prerequisites:
-        found = {name: part.result() for name, part in parts.items()}
+        found = {name: part.result() for name, part in reading.items()}
         chosen, requested = found.pop("image")
         if not s["fleet_subnet_ids"]:
             found["subnets"] = _usable(found["subnets"], found["vpc"], found["instance_type"])

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import prerequisites as read
@@ -55,10 +56,39 @@ def _identity(call: Call, s: read.Settings) -> Iterator[Row]:
 
 
 def _security_group(call: Call, s: read.Settings) -> Iterator[Row]:
-    name, vpc = s["fleet_security_group_name"], ec2.vpc(call, s["fleet_vpc_id"])
-    found = next((group for group in ec2.security_groups(call, name) if group.get("VpcId") == vpc), None)
+    found = _own_security_group(call, s)
     state = f"{len(found['IpPermissions'])} ports open" if found else MISSING
-    yield Row("§7", "security group", found["GroupId"] if found else name, state)
+    yield Row("§7", "security group", found["GroupId"] if found else s["fleet_security_group_name"], state)
+
+
+def _own_security_group(call: Call, s: read.Settings) -> Mapping[str, Any] | None:
+    name, vpc = s["fleet_security_group_name"], ec2.vpc(call, s["fleet_vpc_id"])
+    return next((group for group in ec2.security_groups(call, name) if group.get("VpcId") == vpc), None)
+
+
+def prevents_deletion(call: Call, s: read.Settings) -> list[str]:
+    """Why the fleet cannot be deleted whole, a sentence each. Raises AwsError.
+
+    EC2 deletes no security group that another one in its VPC names, or that a network interface is in
+    (API_DeleteSecurityGroup, DependencyViolation), however long one waits.
+    """
+    own, group = _own_security_group(call, s), read.group(call, s)
+    if own is None:
+        return []
+    id, ids = own["GroupId"], {instance.id for instance in group.instances} if group else set()
+    others = ec2.groups_that_name(call, id, own["VpcId"])
+    foreign = {card: at for card, at in ec2.interfaces_in(call, id).items() if at not in ids}
+    return [
+        *(
+            f"Security group {other} ({name}) has a rule that names {own['GroupName']} ({id}): remove that rule first."
+            for other, name in sorted(others.items())
+        ),
+        *(
+            f"Network interface {card} of {at or 'no instance'} is in {own['GroupName']} ({id}) and not the group's: "
+            "give it another security group, or delete it, first."
+            for card, at in sorted(foreign.items())
+        ),
+    ]
 
 
 def _launch_template(call: Call, s: read.Settings) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check, present
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
 
 PLAYBOOK = "autoscaling_group.yml"
@@ -76,15 +76,21 @@ def _subnets(view: View) -> str:
 
 @check("group-template", 4)
 def _template(view: View) -> str:
-    """The group launches from the launch template."""
-    found, desired = view.group.template_name, view.settings["fleet_launch_template_name"]
-    if found != desired:
-        raise Failed(
-            f"The group launches from {found or 'no launch template'}, not from {desired}.",
-            view.run(PLAYBOOK),
-            found=found,
-        )
-    return found
+    """The group launches from the launch template of the fleet's name, compared by id: a name can get another one."""
+    name, group = view.settings["fleet_launch_template_name"], view.group
+    desired = present(view.fleet.template_id, "there is no launch template")
+    if group.template_id == desired:
+        return f"{name} ({desired})"
+    if group.template_name == name:
+        found = f"{group.template_id}, a deleted template of this name"
+        consequence = ": no instance can launch"
+    else:
+        found, consequence = group.template_name or "no launch template", ""
+    raise Failed(
+        f"The group launches from {found}, not from {name} ({desired}){consequence}.",
+        view.run(PLAYBOOK),
+        found=group.template_id,
+    )
 
 
 @check("group-version", 4)
@@ -212,3 +218,20 @@ def _deletion_protection(view: View) -> str:
             f"The group's deletion protection is {found}, but should be {desired}.", view.run(PLAYBOOK), found=found
         )
     return found
+
+
+@check("group-warm-pool", 4, "warning")
+def _warm_pool(view: View) -> str:
+    """The group has no warm pool: its instances wait, billed, and no variable of the fleet describes it.
+
+    DescribeAutoScalingGroups names it (API_AutoScalingGroup, WarmPoolConfiguration).
+    """
+    if view.group.warm_pool:
+        name = view.group.name
+        raise Failed(
+            f"The group has a warm pool, whose instances are {view.group.warm_pool}: they run no worker before they "
+            "are in service, and are billed meanwhile.",
+            view.aws("Unless it is on purpose:", f"autoscaling delete-warm-pool --auto-scaling-group-name {name}"),
+            state=view.group.warm_pool,
+        )
+    return "none"

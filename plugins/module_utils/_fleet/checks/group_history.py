@@ -50,7 +50,11 @@ def _activities(view: View) -> str:
 
 @check("refresh", 4, "warning")
 def _refresh(view: View) -> Passed:
-    """The last instance refresh did not fail."""
+    """The last instance refresh did not fail, and one that is under way can end.
+
+    It replaces nothing while Launch or Terminate is suspended (EC2 Auto Scaling's user guide, "How suspended processes
+    affect other processes").
+    """
     last = max(view.refreshes, key=lambda refresh: refresh.started, default=None)
     if last is None:
         return Passed("none yet")
@@ -61,5 +65,13 @@ def _refresh(view: View) -> Passed:
             view.start_refresh("When the reason is gone, start it again:"),
             refresh=last.id,
             reason=last.reason,
+        )
+    if view.refreshing and (stopped := view.stops_refreshes):
+        raise Failed(
+            f"An instance refresh is under way at {last.percent} % and cannot go on: "
+            f"{' and '.join(stopped)} {'are' if len(stopped) > 1 else 'is'} suspended.",
+            view.resume(stopped),
+            refresh=last.id,
+            suspended=stopped,
         )
     return Passed(f"the last: {last.status}, {last.percent} %", {"refresh": last.id, "status": last.status})

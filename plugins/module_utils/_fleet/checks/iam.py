@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.denials import explained
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, first_of
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
     Denial,
@@ -86,7 +87,7 @@ def _is_iam_playbooks(view: View, denial: Denial) -> bool:
 
 @check("instances-profile", 6)
 def _instances(view: View) -> str:
-    """Every instance of the group has an instance profile."""
+    """Every instance of the group has the instance profile, compared by id: one made anew under its name is another."""
     if not view.template.profile:
         raise Skipped("the launch template has none, which template-profile reports")
     in_group = {instance.id for instance in view.group.instances}
@@ -102,5 +103,14 @@ def _instances(view: View) -> str:
                 *(f"ec2 associate-iam-instance-profile --instance-id {id} {profile}" for id in without[:5]),
             ),
             instances=without,
+        )
+    current = view.profile.id if view.fleet.profile and not isinstance(view.fleet.profile, Unread) else ""
+    instances = [i for i in view.instances.values() if i.id in in_group and i.profile_id and current]
+    if dead := [instance.id for instance in instances if instance.profile_id != current]:
+        raise Failed(
+            f"{count(len(dead), 'instance')} with another instance profile than {view.profile.name} ({current}), "
+            f"such as a deleted one of that name: {first_of(dead)}. Their agents lose their credentials.",
+            view.start_refresh("Replace them:"),
+            instances=dead,
         )
     return "all have one"

@@ -69,11 +69,14 @@ def _serving(view: View) -> str:
 @check("instances-current", 11, "warning")
 def _current(view: View) -> Passed:
     """Every instance was launched from the launch template version that the group uses."""
-    desired = view.template.version
+    desired, template = view.template.version, view.template.id
+    if view.fleet.template_id not in (None, template) and not isinstance(view.fleet.template_id, Unread):
+        raise Skipped("the group uses another launch template, which group-template reports")
     old = {
         instance.id: f"version {instance.template_version or '-'}"
+        + (f" of {instance.template_id or 'no template'}" if instance.template_id != template else "")
         for instance in view.group.in_state("InService", "Standby")
-        if instance.template_version != str(desired)
+        if (instance.template_id, instance.template_version) != (template, str(desired))
     }
     if view.refreshing:
         return Passed(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 
 
@@ -14,6 +14,8 @@ def _exists(view: View) -> str:
     """The launch template has the version that the group uses."""
     if view.fleet.template is None:
         group = view.group  # without a group there is nothing that would launch
+        if view.fleet.template_id not in (None, group.template_id):
+            raise Skipped("the group uses another one, which group-template reports")
         raise Failed(
             f"Launch template {group.template_name} has no version {group.template_version}: no instance can launch.",
             view.run("site.yml"),

@@ -500,8 +500,7 @@ def _sizes(inputs: Inputs) -> None:
 @check("version-pending", severity="info")
 def _version(inputs: Inputs) -> None:
     """The group uses the latest launch template version. Where fleet_new_version is hold, it waits for a rollout."""
-    group, latest = inputs.prerequisites.group, inputs.prerequisites.latest_version
-    version = group.template_version if group else ""
+    version, latest = inputs.prerequisites.pinned_version, inputs.prerequisites.latest_version
     if inputs.settings["fleet_new_version"] == "hold" and version.isdigit() and latest and int(version) < latest:
         raise Failed(
             f"Launch template version {latest} is pending: "

@@ -96,3 +96,38 @@ def _worker_guard(view: View) -> str:
     """agent.conf has fleet_worker_guard. Whether a worker really runs with the guard, host-guard says."""
     desired = view.settings["fleet_worker_guard"]
     return _value(view, "WORKER_GUARD", desired, "workers would boot with another choice than the operator's")
+
+
+@check("agent-launch-hook", 8)
+def _launch_hook(view: View) -> str:
+    """agent.conf names the launch hook exactly where the group should have it, so that an agent completes it."""
+    desired = view.settings["fleet_launch_hook_name"] if view.settings["fleet_launch_hook"] else ""
+    found = view.agent_conf.get("LAUNCH_HOOK", "")
+    if found != desired:
+        hooks = [hook.name for hook in view.hooks]
+        if desired in hooks:
+            consequence = f"nobody completes {desired}, and no instance comes into service"
+        elif found in hooks:
+            consequence = f"agents complete {found}, which the variables do not want"
+        else:
+            consequence = "agents complete a launch hook that the group does not have"
+        raise Failed(
+            f"agent.conf has LAUNCH_HOOK={found or '(none)'}, but should have {desired or 'none'}: {consequence}.",
+            view.run("site.yml"),
+            found=found,
+            wanted=desired,
+        )
+    return found or "none, as the variables say"
+
+
+@check("user-data", 8)
+def _user_data(view: View) -> str:
+    """The user data writes agent.conf and does nothing else: byte for byte what the playbook writes for that file."""
+    more = view.template.more_user_data
+    if view.agent_conf and more:
+        raise Failed(
+            f"The user data does more than write agent.conf, at every boot of an instance: {more}.",
+            view.run("site.yml"),
+            more=more,
+        )
+    return "agent.conf alone"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
     account,
+    drift,
     environment,
     group,
     group_history,
@@ -36,6 +37,7 @@ MODULES = (
     environment,
     instances,
     registry,
+    drift,
 )
 """Imported for the checks that they register."""
 

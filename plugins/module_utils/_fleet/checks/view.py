@@ -160,10 +160,36 @@ class View:
         """A remedy: run that playbook."""
         return Remedy(text, (self.command_line.playbook(playbook, *options),))
 
-    def start_refresh(self, text: str) -> Remedy:
-        """A remedy: replace the group's instances."""
+    @property
+    def template_differs(self) -> bool:
+        """Whether site.yml is known to change the launch template, or which version of it the group uses."""
+        changes = self.fleet.changes
+        return isinstance(changes, tuple) and any(
+            change.module == "ec2_launch_template" or "launch_template" in change.parameters for change in changes
+        )
+
+    @property
+    def stops_refreshes(self) -> list[str]:
+        """The suspended processes of the group without which no refresh replaces an instance."""
+        return sorted({"Launch", "Terminate"} & self.group.suspended_processes)
+
+    def resume(self, processes: list[str]) -> Remedy:
+        """A remedy: resume these processes of the group."""
         name = self.settings["fleet_group_name"]
-        return self.aws(text, f"autoscaling start-instance-refresh --auto-scaling-group-name {name}")
+        resume = f"autoscaling resume-processes --scaling-processes {' '.join(processes)}"
+        return self.aws("Resume:", f"{resume} --auto-scaling-group-name {name}")
+
+    def start_refresh(self, text: str) -> Remedy:
+        """A remedy: replace the group's instances, after what has to come first."""
+        name = self.settings["fleet_group_name"]
+        first: list[str] = []
+        if self.template_differs:
+            text = f"First the launch template, which differs from what site.yml makes, then the instances. {text}"
+            first += [self.command_line.playbook("site.yml")]
+        if stopped := self.stops_refreshes:
+            first += self.resume(stopped).commands
+        start = self.aws(text, f"autoscaling start-instance-refresh --auto-scaling-group-name {name}")
+        return Remedy(start.text, (*first, *start.commands))
 
     def aws(self, text: str, *commands: str) -> Remedy:
         """A remedy: run these commands of the AWS CLI (without `aws`), in the fleet's region."""

@@ -17,6 +17,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ag
     KEYS,
     OPTIONAL_KEYS,
     SCHEMA,
+    cloud_config,
 )
 
 USER_DATA_BYTES = 16384  # RunInstances, UserData: "limited to 16 KB, in raw form"
@@ -48,19 +49,11 @@ def _text(value: Any) -> str:
 
 
 def user_data(conf: str) -> str:
-    """Base64 of the cloud-config that writes `conf` to /etc/ghosthands/agent.conf (root only) and starts nothing.
+    """Base64 of `cloud_config`.
 
     :raises ValueError: it would be more than EC2 takes.
     """
-    indented = "".join(f"      {line}\n" for line in conf.splitlines())
-    text = (
-        "#cloud-config\n"
-        "write_files:\n"
-        "  - path: /etc/ghosthands/agent.conf\n"
-        "    owner: root:root\n"
-        '    permissions: "0600"\n'
-        f"    content: |\n{indented}"
-    )
+    text = cloud_config(conf)
     size = len(text.encode())
     if size > USER_DATA_BYTES:
         raise ValueError(

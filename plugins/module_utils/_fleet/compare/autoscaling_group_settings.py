@@ -18,7 +18,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 
 
 def _template(group: Group, _p: Parameters) -> dict[str, str]:
-    return {"name": group.template_name, "version": group.template_version}
+    # By id: a group keeps the id of a template that was deleted, also where another one got its name.
+    return {"id": group.template_id, "version": group.template_version}
 
 
 def _tags(group: Group, p: Parameters) -> dict[str, str]:
@@ -44,7 +45,7 @@ UPDATES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     **SETTINGS,
     "launch_template": (
         "LaunchTemplate",
-        lambda value: {"LaunchTemplateName": value["name"], "Version": str(value["version"])},
+        lambda value: {"LaunchTemplateId": value["id"], "Version": str(value["version"])},
     ),
     "subnet_ids": ("VPCZoneIdentifier", ",".join),
     "termination_policies": ("TerminationPolicies", list),

@@ -46,7 +46,7 @@ def _profile(found: Mapping[str, str] | None) -> str:
 
 
 def _text(found: str | None) -> str:
-    return base64.b64decode(found or "").decode(errors="replace")
+    return base64.b64decode(found or "").decode(errors="backslashreplace")
 
 
 def _default_version(raw: Mapping[str, Any], _p: Parameters) -> str:
@@ -86,7 +86,10 @@ def _unstated(raw: Mapping[str, Any], p: Parameters) -> Mapping[str, Any]:
 
 def _outputs(raw: Mapping[str, Any], differs: frozenset[str]) -> Mapping[str, Any]:
     new = bool(differs - {"tags", "default_version"})
-    return {"latest_version": raw["Latest"]["VersionNumber"] + new}
+    return {
+        "template": {"launch_template_id": raw["LaunchTemplateId"]},
+        "latest_version": raw["Latest"]["VersionNumber"] + new,
+    }
 
 
 COMPARISON = Comparison(

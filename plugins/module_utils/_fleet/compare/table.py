@@ -52,7 +52,11 @@ COMPARISONS = {
     "amazon.aws.ec2_key": _created("name", "key_material", "tags", "purge_tags"),
     "amazon.aws.ec2_launch_template": ec2_launch_template.COMPARISON,
     "amazon.aws.ec2_security_group": ec2_security_group.COMPARISON,
-    "amazon.aws.iam_access_key": _created("user_name", "state"),
+    # It runs only where the user has not the key that is in use, which another key is not.
+    "amazon.aws.iam_access_key": Comparison(
+        {"user_name": None, "state": None},
+        unstated=lambda keys, p: {"access_key": [key["AccessKeyId"] for key in keys]},
+    ),
     "amazon.aws.iam_instance_profile": iam.INSTANCE_PROFILE,
     "amazon.aws.iam_managed_policy": iam.MANAGED_POLICY,
     "amazon.aws.iam_policy": iam.ROLE_POLICY,

@@ -17,3 +17,16 @@ KEYS = (
 )
 #: Keys whose value may be empty, which means none.
 OPTIONAL_KEYS = ("LAUNCH_HOOK", "ENDPOINT_URL", "REQUIRED_KEYS", "LOG_GROUP")
+
+
+def cloud_config(conf: str) -> str:
+    """The user data's text, which writes `conf` to /etc/ghosthands/agent.conf (root only) and starts nothing."""
+    indented = "".join(f"      {line}\n" for line in conf.splitlines())
+    return (
+        "#cloud-config\n"
+        "write_files:\n"
+        "  - path: /etc/ghosthands/agent.conf\n"
+        "    owner: root:root\n"
+        '    permissions: "0600"\n'
+        f"    content: |\n{indented}"
+    )

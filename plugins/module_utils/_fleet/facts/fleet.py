@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.change import Change
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 
@@ -37,6 +38,7 @@ class GroupInstance:
     """empty: none"""
     protected: bool
     """from scale-in"""
+    template_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Instance:
     """whether it has an instance profile"""
     addresses: tuple[str, ...] = ()
     """the public address, then the private one"""
+    profile_id: str = ""
+    """the id of its instance profile, which stays that of a profile that was deleted; empty: none, or not known"""
 
 
 class Tag(NamedTuple):
@@ -92,6 +96,8 @@ class Group:
     metrics: bool = False
     """whether any of its metrics are collected"""
     tags: Mapping[str, Tag] = field(default_factory=dict)
+    warm_pool: str = ""
+    """the state in which its warm pool holds instances; empty: it has none"""
     status: str = ""
     """empty unless the group is being deleted"""
     instances: tuple[GroupInstance, ...] = ()
@@ -133,6 +139,10 @@ class LaunchTemplate:
     """agent.conf, as the user data writes it"""
     agent_conf_problem: str
     """why there is no agent.conf; empty: there is one"""
+    more_user_data: str = ""
+    """what the user data holds besides agent.conf"""
+    id: str = ""
+    """the template's"""
 
 
 @dataclass(frozen=True)
@@ -176,6 +186,7 @@ class Profile:
     role_arn: str
     trust: Mapping[str, Any]
     """the role's trust policy"""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,6 +259,8 @@ class Fleet:
     group: Group | Unread | None
     hooks: tuple[Hook, ...] | Unread
     template: LaunchTemplate | Unread | None
+    template_id: str | Unread | None
+    """of the launch template that has the fleet's name, whether the group uses it or not"""
     instances: Mapping[str, Instance] | Unread
     images: Mapping[str, Image] | Unread
     profile: Profile | Unread | None
@@ -262,6 +275,8 @@ class Fleet:
     refreshes: tuple[Refresh, ...] | Unread
     subnets: tuple[Subnet, ...] | Unread
     key_pairs: frozenset[str] | Unread
+    changes: tuple[Change, ...] | Unread | None = None
+    """what site.yml would change; None: that was not compared"""
 
 
 def waiting_since(activities: tuple[Activity, ...], instance: str) -> float:

@@ -95,6 +95,8 @@ class Prerequisites:
     role_exists: bool
     user_has_access_key: bool
     group: Group | None
+    template_id: str | None
+    """of the launch template"""
     latest_version: int | None
     """of the launch template"""
     keys: tuple[LaunchKey, ...] | Unread = ()
@@ -111,3 +113,9 @@ class Prerequisites:
     """subnet -> its routes; None: not read, the group uses these subnets already"""
     endpoints: frozenset[str] | Unread = frozenset()
     """the services that have an endpoint in the VPC (ecr.api, ...); read where a subnet has no way out"""
+
+    @property
+    def pinned_version(self) -> str:
+        """How the group states its version of the launch template; empty: there is none, or it uses another one."""
+        group = self.group
+        return group.template_version if group and self.template_id and group.template_id == self.template_id else ""

@@ -1,7 +1,7 @@
 # Copyright: (c) WeKruit
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is left in a group that is drained before it is deleted. Pure."""
+"""What is left in a group that is drained before it is deleted, and why a drain would never end. Pure."""
 
 from __future__ import annotations
 
@@ -29,6 +29,27 @@ class Remaining(NamedTuple):
     def drained(self) -> bool:
         """Nothing is left that the group terminates."""
         return self.instances == len(self.retained)
+
+
+def cannot_end(group: Group, scaled_in: bool = False) -> str:
+    """Why a drain of the group never ends, and what to do; empty: nothing is known that prevents its end.
+
+    While Terminate is suspended the group terminates no instance in service (EC2 Auto Scaling's user guide,
+    "Considerations for suspending processes").
+
+    :param scaled_in: whether desired capacity was set to 0.
+    """
+    if "Terminate" in group.suspended_processes and group.in_state("InService"):
+        return (
+            f"{group.name} has Terminate suspended, so it terminates no instance in service. Resume it: "
+            f"`aws autoscaling resume-processes --scaling-processes Terminate --auto-scaling-group-name {group.name}`"
+        )
+    if scaled_in and group.desired_capacity:
+        return (
+            f"Somebody else set {group.name}'s desired capacity to {group.desired_capacity} meanwhile: stop VALET "
+            "(AUTOSCALE_ASG_ENABLED), or whatever scales the group, then run this again."
+        )
+    return ""
 
 
 def remaining(group: Group | None) -> Remaining:

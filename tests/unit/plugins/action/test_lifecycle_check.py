@@ -26,6 +26,7 @@ ABSENT: dict[str, Any] = {
     "describe_auto_scaling_groups": {"AutoScalingGroups": []},
     "describe_launch_template_versions": None,
     "describe_instances": {"Reservations": []},
+    "get_account_authorization_details": {"RoleDetailList": [], "UserDetailList": [], "Policies": []},
     "get_instance_profile": None,
     "describe_secret": None,
     "describe_log_streams": None,

@@ -24,13 +24,14 @@ ARN = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScaling
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands"
 DIGEST = f"sha256:{'a' * 64}"
 CONF = dict.fromkeys(KEYS[1:], "x") | {"IMAGE": f"{REPOSITORY}:v1"}
+TEMPLATE = {"LaunchTemplateId": "lt-1", "LaunchTemplateName": "gh-worker-lt", "Version": "2"}
 RAW: dict[str, Any] = {
     "AutoScalingGroupName": "gh-worker-asg",
     "AutoScalingGroupARN": ARN,
     "MinSize": 1,
     "MaxSize": 4,
     "DesiredCapacity": 2,
-    "LaunchTemplate": {"LaunchTemplateName": "gh-worker-lt", "Version": "2"},
+    "LaunchTemplate": TEMPLATE,
     "VPCZoneIdentifier": "subnet-b,subnet-a",
     "InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}},
     "Instances": [
@@ -52,17 +53,30 @@ def no_group(answers: Any) -> None:
     answers.on("describe_auto_scaling_groups", {"AutoScalingGroups": []}, AutoScalingGroupNames=["gh-worker-asg"])
 
 
-def versions(answers: Any, *found: dict[str, Any], requested: tuple[str, ...] = ("$Default", "$Latest", "2")) -> None:
+def versions(
+    answers: Any,
+    *found: dict[str, Any],
+    requested: tuple[str, ...] = ("$Default", "$Latest", "2"),
+    template: tuple[str, str] = ("LaunchTemplateId", "lt-1"),
+) -> None:
     answers.on(
         "describe_launch_template_versions",
         {"LaunchTemplateVersions": list(found)} if found else None,
-        LaunchTemplateName="gh-worker-lt",
+        **dict([template]),
         Versions=list(requested),
     )
 
 
-def version(number: int, default: bool = False, **data: Any) -> dict[str, Any]:
-    return {"VersionNumber": number, "DefaultVersion": default, "LaunchTemplateData": data}
+BY_NAME = {"template": ("LaunchTemplateName", "gh-worker-lt"), "requested": ("$Default", "$Latest")}
+
+
+def version(number: int, default: bool = False, id: str = "lt-1", **data: Any) -> dict[str, Any]:
+    return {
+        "LaunchTemplateId": id,
+        "VersionNumber": number,
+        "DefaultVersion": default,
+        "LaunchTemplateData": data,
+    }
 
 
 def template(answers: Any, settings: Settings) -> LaunchTemplate:
@@ -122,7 +136,7 @@ def test_user_data_of_another_kind_says_why_there_is_no_agent_conf(
 def test_the_version_that_the_group_names_is_the_one_that_is_read(
     named: str, number: int, answers: Any, settings: Settings
 ) -> None:
-    group(answers, LaunchTemplate={"LaunchTemplateName": "gh-worker-lt", "Version": named})
+    group(answers, LaunchTemplate={**TEMPLATE, "Version": named})
     found = [version(3, ImageId="ami-3"), version(1, True, ImageId="ami-1"), version(2, ImageId="ami-2")]
     versions(answers, *found, requested=tuple(sorted({"$Default", "$Latest", named})))
     seen = template(answers, settings)
@@ -135,10 +149,31 @@ def test_a_version_that_does_not_exist_is_no_template(answers: Any, settings: Se
     assert read.PARTS["template"](answers.call, settings) is None
 
 
+@pytest.mark.parametrize(("raw", "state"), [({}, ""), ({"WarmPoolConfiguration": {"PoolState": "Stopped"}}, "Stopped")])
+def test_a_group_names_its_warm_pool(raw: dict[str, Any], state: str, answers: Any, settings: Settings) -> None:
+    group(answers, **raw)
+    assert read.PARTS["group"](answers.call, settings).warm_pool == state
+
+
 def test_without_a_group_the_fleets_latest_version_is_read(answers: Any, settings: Settings) -> None:
     no_group(answers)
-    versions(answers, version(5, True), requested=("$Default", "$Latest"))
+    versions(answers, version(5, True), **BY_NAME)
     assert template(answers, settings).version == 5
+
+
+def test_a_template_of_the_same_name_is_not_the_one_that_the_group_uses(answers: Any, settings: Settings) -> None:
+    group(answers)
+    versions(answers)
+    versions(answers, version(1, True, id="lt-2"), **BY_NAME)
+    assert read.PARTS["template"](answers.call, settings) is None
+    assert read.PARTS["template_id"](answers.call, settings) == "lt-2"
+
+
+def test_a_group_with_the_fleets_template_is_read_by_one_call(answers: Any, settings: Settings) -> None:
+    group(answers)
+    versions(answers, version(2, True))
+    assert read.PARTS["template_id"](answers.call, settings) == template(answers, settings).id == "lt-1"
+    assert set(answers.asked) == {"describe_auto_scaling_groups", "describe_launch_template_versions"}
 
 
 def test_what_a_template_does_not_state_is_not_taken_for_right(answers: Any, settings: Settings) -> None:
@@ -220,8 +255,18 @@ def test_only_ports_that_every_address_may_reach_are_open_to_the_world(
     group(answers)
     versions(answers, version(2, True, SecurityGroupIds=["sg-1"]))
     raw = {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": [rule]}]}
-    answers.on("describe_security_groups", raw, Filters=[{"Name": "group-id", "Values": ["sg-1"]}])
+    answers.on("describe_security_groups", raw, Filters=[{"Name": "group-name", "Values": ["gh-worker-sg"]}])
     assert read.PARTS["security_groups"](answers.call, settings)["sg-1"].open_to_world == ((ports,) if ports else ())
+
+
+def test_a_security_group_of_another_name_is_read_by_its_id(answers: Any, settings: Settings) -> None:
+    group(answers)
+    versions(answers, version(2, True, SecurityGroupIds=["sg-2"]))
+    by = "describe_security_groups"
+    answers.on(by, {"SecurityGroups": []}, Filters=[{"Name": "group-name", "Values": ["gh-worker-sg"]}])
+    raw = {"SecurityGroups": [{"GroupId": "sg-2", "GroupName": "other", "IpPermissions": []}]}
+    answers.on(by, raw, Filters=[{"Name": "group-id", "Values": ["sg-2"]}])
+    assert read.PARTS["security_groups"](answers.call, settings)["sg-2"].name == "other"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +341,7 @@ class Refusing:
 
 
 def test_a_part_that_may_not_be_read_is_unread_and_nothing_is_raised(answers: Any, settings: Settings) -> None:
-    seen = read.read_fleet(answers.start, Refusing().call, settings)
-    parts = {name: getattr(seen, name) for name in seen.__dataclass_fields__}
+    seen = read.start_fleet(answers.start, Refusing().call, settings)()
+    parts = {name: getattr(seen, name) for name in read.PARTS}
     assert {name for name, part in parts.items() if not isinstance(part, Unread)} == set()
     assert "may not call logs:describe_log_streams" in parts["log_group"].reason

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -294,6 +295,16 @@ def test_whether_valets_user_has_an_access_key(answers: Any, settings: Settings,
         )
         is found
     )
+
+
+@pytest.mark.parametrize(("key", "found"), [("AKIA1", True), ("AKIA2", False)])
+def test_an_access_key_that_is_not_the_written_one_is_not_the_one_in_use(
+    answers: Any, settings: Settings, key: str, found: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "access-key.env").write_text("AWS_ACCESS_KEY_ID=AKIA1\nAWS_SECRET_ACCESS_KEY=x\n")
+    answers.on("list_access_keys", {"AccessKeyMetadata": [{"AccessKeyId": key}]}, UserName="valet")
+    valet = {"fleet_valet_access_key": True, "fleet_valet_user_name": "valet", "fleet_valet_dir": str(tmp_path)}
+    assert read.PARTS["user_has_access_key"](answers.call, settings | valet) is found
 
 
 @pytest.mark.parametrize(("raw", "found"), [(None, False), ({"Role": {}}, True)])

@@ -31,6 +31,7 @@ NEW = Prerequisites(
     role_exists=False,
     user_has_access_key=False,
     group=None,
+    template_id=None,
     latest_version=None,
 )
 BUILT = replace(NEW, group=Group("gh-worker-asg", "arn:g", 2, 4, 3, template_version="2"))

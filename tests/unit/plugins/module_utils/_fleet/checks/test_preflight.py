@@ -37,7 +37,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
 KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
 IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "3")
 NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a"), Subnet("subnet-b", "vpc-1", "us-east-1b"))
-GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_version="2")
+GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_id="lt-1", template_version="2")
 MET = Prerequisites(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
     vpc="vpc-1",
@@ -50,6 +50,7 @@ MET = Prerequisites(
     role_exists=True,
     user_has_access_key=False,
     group=GROUP,
+    template_id="lt-1",
     latest_version=2,
 )
 NET_A, NET_B = (replace(subnet, free_addresses=4) for subnet in NETS)
@@ -213,6 +214,7 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
         ({"fleet_size_owner": "playbook"}, {"group": replace(GROUP, min_size=2, max_size=5)}),
         ({"fleet_new_version": "adopt"}, {"latest_version": 3}),
         ({"fleet_new_version": "hold"}, {"latest_version": 2}),
+        ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": replace(GROUP, template_id="lt-deleted")}),
         ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": replace(GROUP, template_version="$Latest")}),
         ({"fleet_new_version": "hold"}, {"latest_version": None, "group": replace(GROUP, template_version="")}),
         ({}, {"instance_type": replace(KIND, zones=())}),

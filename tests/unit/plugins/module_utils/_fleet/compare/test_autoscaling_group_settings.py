@@ -21,7 +21,7 @@ DESIRED: dict[str, Any] = {
     "name": "g",
     "min_size": 1,
     "max_size": 10,
-    "launch_template": {"name": "t", "version": 3},
+    "launch_template": {"id": "lt-1", "version": 3},
     "subnet_ids": ["subnet-2", "subnet-1"],
     "health_check_type": "EC2",
     "health_check_grace_seconds": 300,
@@ -39,7 +39,7 @@ DESIRED: dict[str, Any] = {
 SENT: dict[str, dict[str, Any]] = {
     "min_size": {"MinSize": 1},
     "max_size": {"MaxSize": 10},
-    "launch_template": {"LaunchTemplate": {"LaunchTemplateName": "t", "Version": "3"}},
+    "launch_template": {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "3"}},
     "subnet_ids": {"VPCZoneIdentifier": "subnet-2,subnet-1"},
     "health_check_type": {"HealthCheckType": "EC2"},
     "health_check_grace_seconds": {"HealthCheckGracePeriod": 300},
@@ -121,3 +121,12 @@ def test_only_the_tags_that_differ_are_written_and_none_removed() -> None:
         ("c", "3", True),
     ]
     assert {(t["ResourceId"], t["ResourceType"]) for t in request["Tags"]} == {("g", "auto-scaling-group")}
+
+
+def test_a_template_that_was_deleted_and_made_anew_under_its_name_is_another_one() -> None:
+    group = Group("g", "arn:g", 1, 10, 3, template_id="lt-deleted", template_name="t", template_version="3")
+    found = compare(COMPARISON, {"launch_template": {"id": "lt-1", "version": 3}}, group)
+    assert found == (
+        {"launch_template": {"id": "lt-deleted", "version": "3"}},
+        {"launch_template": {"id": "lt-1", "version": "3"}},
+    )

@@ -269,7 +269,7 @@ CASES = [
             "name": "g",
             "min_size": "1",
             "max_size": 10,
-            "launch_template": {"name": "t", "version": 3},
+            "launch_template": {"id": "lt-1", "version": 3},
             "subnet_ids": ["subnet-2", "subnet-1"],
             "health_check_type": "EC2",
             "health_check_grace_seconds": 300,
@@ -339,9 +339,9 @@ CASES = [
 ONLY_CREATED = {
     "amazon.aws.autoscaling_group",
     "amazon.aws.ec2_key",
-    "amazon.aws.iam_access_key",
     "community.aws.secretsmanager_secret",
 }
+ACCESS_KEY = "amazon.aws.iam_access_key"
 
 
 def differing(case: Case, name: str) -> Any:
@@ -354,7 +354,7 @@ by_module = pytest.mark.parametrize("case", [pytest.param(c, id=c.module) for c 
 
 
 def test_every_module_of_the_table_is_tried_here_and_can_be_read() -> None:
-    assert {c.module for c in CASES} | ONLY_CREATED == COMPARISONS.keys() == READERS.keys()
+    assert {c.module for c in CASES} | ONLY_CREATED | {ACCESS_KEY} == COMPARISONS.keys() == READERS.keys()
 
 
 @pytest.mark.parametrize("module", sorted(READERS))
@@ -429,6 +429,12 @@ def test_what_is_only_ever_created_differs_only_where_it_is_missing(module: str)
     p.pop("state", None)
     assert compare(COMPARISONS[module], p, {"any": "answer"}) is None
     assert compare(COMPARISONS[module], p, None) == ({}, p)
+
+
+def test_where_the_access_key_is_not_the_one_in_use_it_differs() -> None:
+    p = {"user_name": "valet", "state": "present"}
+    assert compare(COMPARISONS[ACCESS_KEY], p, [{"AccessKeyId": "AKIA1"}]) == ({"access_key": ["AKIA1"]}, {})
+    assert compare(COMPARISONS[ACCESS_KEY], p, None) == ({}, p)
 
 
 def test_a_security_group_of_that_name_in_another_vpc_is_not_selected() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 
 def answer(default: int = 3, **data: Any) -> dict[str, Any]:
     return {
+        "LaunchTemplateId": "lt-1",
         "DefaultVersionNumber": default,
         "Latest": {"VersionNumber": 3, "LaunchTemplateData": {"ImageId": "ami-1", **data}},
     }
@@ -71,4 +72,7 @@ def test_another_default_version_is_shown_by_its_number() -> None:
     ],
 )
 def test_only_what_is_part_of_a_version_creates_another_one(differs: tuple[str, ...], latest: int) -> None:
-    assert COMPARISON.outputs(answer(), frozenset(differs)) == {"latest_version": latest}
+    assert COMPARISON.outputs(answer(), frozenset(differs)) == {
+        "template": {"launch_template_id": "lt-1"},
+        "latest_version": latest,
+    }

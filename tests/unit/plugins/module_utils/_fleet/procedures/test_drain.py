@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, GroupInstance
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.drain import (
     Remaining,
+    cannot_end,
     remaining,
 )
 
@@ -53,3 +56,24 @@ def test_standby_is_named_since_scale_in_never_chooses_it() -> None:
 def test_the_summary_counts_states() -> None:
     found = left(("i-1", "InService"), ("i-2", "Terminating:Wait"), ("i-3", "InService"))
     assert found.summary == "2 InService, 1 Terminating:Wait"
+
+
+SERVING = (GroupInstance("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "1", protected=False),)
+STOPPED = Group("g", "arn:g", 0, 1, 0, instances=SERVING, suspended_processes=frozenset({"Terminate"}))
+
+
+def test_a_group_that_terminates_nothing_is_named_with_the_command_that_resumes_it() -> None:
+    assert cannot_end(STOPPED).startswith("g has Terminate suspended")
+    assert "resume-processes --scaling-processes Terminate --auto-scaling-group-name g" in cannot_end(STOPPED)
+
+
+def test_suspending_terminate_holds_only_instances_in_service() -> None:
+    leaving = (replace(SERVING[0], state="Terminating:Wait"),)
+    assert cannot_end(replace(STOPPED, instances=leaving)) == ""
+
+
+def test_somebody_who_scales_out_meanwhile_is_named_once_the_write_has_settled() -> None:
+    raised = Group("g", "arn:g", 0, 4, 2, instances=SERVING)
+    assert cannot_end(raised) == ""
+    assert "desired capacity to 2" in cannot_end(raised, scaled_in=True)
+    assert cannot_end(replace(raised, desired_capacity=0), scaled_in=True) == ""
