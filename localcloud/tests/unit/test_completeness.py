@@ -258,6 +258,8 @@ def test_ids_say_what_they_are_of(iam: Any, ec2: Any) -> None:
         "IamInstanceProfileAssociation"
     ]
     assert (made["AssociationId"][:10], made["IamInstanceProfile"]["Id"]) == ("iip-assoc-", profile)
+    (shown,) = ec2.describe_instances(InstanceIds=[ran["InstanceId"]])["Reservations"][0]["Instances"]
+    assert shown["IamInstanceProfile"]["Id"] == profile
 
 
 def test_lists_are_limited_to_a_path(iam: Any) -> None:

@@ -367,6 +367,13 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
             self.launch(instance, reservation.id)
         return reservation
 
+    def associate_iam_instance_profile(self, instance_id: str, *which: Any, **named: Any) -> Any:
+        """AssociateIamInstanceProfile; an instance shows its profile's id (API_IamInstanceProfile), not moto's."""
+        association = super().associate_iam_instance_profile(instance_id, *which, **named)
+        profile = association.iam_instance_profile
+        self.modify_instance_attribute(instance_id, "iam_instance_profile", {"Arn": profile.arn, "Id": profile.id})
+        return association
+
     def _choose_subnet(self, kwargs: dict[str, Any]) -> None:
         """Where nothing names a subnet, the default one of the zone (API, RunInstances, SubnetId)."""
         if kwargs.get("subnet_id") or any(
