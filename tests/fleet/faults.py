@@ -127,11 +127,14 @@ def restore_profile(fleet: HealthyFleet) -> None:
 
 
 def failed_launch(fleet: HealthyFleet) -> None:
-    """A launch that failed because of the missing key pair, which exists again."""
-    ec2 = fleet.client("ec2")
-    ec2.delete_key_pair(KeyName="valet-worker")
+    """A launch that failed because of the missing instance profile, which exists again, also on the instances."""
+    running = fleet.in_service()
+    fleet.drop_profile()
     fleet.update(DesiredCapacity=3)
-    ec2.import_key_pair(KeyName="valet-worker", PublicKeyMaterial=PUBLIC_KEY.encode())
+    restore_profile(fleet)
+    for instance in running:
+        detach_profile(fleet, instance)
+        fleet.client("ec2").associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": PROFILE})
 
 
 def no_instances(fleet: HealthyFleet) -> None:
@@ -208,10 +211,10 @@ def stopped_refresh(fleet: HealthyFleet) -> None:
     aws.start_instance_refresh(AutoScalingGroupName=GROUP)
 
 
-def detach_profile(fleet: HealthyFleet) -> None:
-    """Remove the profile from an instance."""
+def detach_profile(fleet: HealthyFleet, instance: str = "") -> None:
+    """Remove the profile from an instance, the first by default."""
     ec2 = fleet.client("ec2")
-    filters = [{"Name": "instance-id", "Values": fleet.in_service()[:1]}]
+    filters = [{"Name": "instance-id", "Values": [instance or fleet.in_service()[0]]}]
     found = ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"][0]
     ec2.disassociate_iam_instance_profile(AssociationId=found["AssociationId"])
 
