@@ -53,7 +53,7 @@ def _addresses(call: Call, group_name: str) -> dict[str, tuple[str, ...]]:
     """instance -> its addresses, the public one first. Raises AwsError."""
     group = autoscaling.group(call, group_name)
     ids = [i.id for i in group.in_state(*STATES)] if group else []
-    instances = ec2.instances(call, group_name) if ids else {}
+    instances = ec2.instances(call, {ec2.GROUP_TAG: group_name}) if ids else {}
     return {i: instances[i].addresses if i in instances else () for i in ids}
 
 

@@ -605,6 +605,11 @@ def _group() -> Iterator[Change]:
     yield change(
         "no metrics are collected", lambda f: group(f).disable_metrics_collection(AutoScalingGroupName=GROUP), "metrics"
     )
+    yield change(
+        "one metric is not collected",
+        lambda f: group(f).disable_metrics_collection(AutoScalingGroupName=GROUP, Metrics=["GroupMinSize"]),
+        "metrics",
+    )
     yield change("the group's tag has another value", lambda f: f.tag_group("Project", "other"), "tags")
     yield change(
         "the group's tag is not propagated", lambda f: f.tag_group("Project", "wekruit", propagate=False), "tags"

@@ -29,6 +29,7 @@ from tests.fleet.fleet import (
     TEMPLATE,
     TERMINATE,
     TERMINATION,
+    USER,
     VALET_POLICY_ARN,
 )
 from tests.fleet.healthy import DEFAULT_INPUTS, IMAGE, VPC, HealthyFleet, Inputs, doctor_finding, worker
@@ -45,6 +46,10 @@ THE_DATABASE = "the database's owner"
 REPLACE = ("instances-current",)  # a repaired version leaves instances of the faulty one
 READ_AGAIN = ("secret-rotated",)  # running workers have read the old secret
 
+STRANGER = "999999999999"
+STRANGERS_IMAGE = "ami-0999999999999a001"
+SSM = "AmazonSSMManagedInstanceCore"
+LOG_GROUP = {"logGroupName": LOGS}
 JOB = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -211,12 +216,13 @@ def stopped_refresh(fleet: HealthyFleet) -> None:
     aws.start_instance_refresh(AutoScalingGroupName=GROUP)
 
 
-def detach_profile(fleet: HealthyFleet, instance: str = "") -> None:
-    """Remove the profile from an instance, the first by default."""
+def detach_profile(fleet: HealthyFleet, instance: str = "") -> str:
+    """Remove the profile from an instance, the first by default; the instance's id."""
     ec2 = fleet.client("ec2")
     filters = [{"Name": "instance-id", "Values": [instance or fleet.in_service()[0]]}]
     found = ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"][0]
     ec2.disassociate_iam_instance_profile(AssociationId=found["AssociationId"])
+    return str(found["InstanceId"])
 
 
 def another_template(fleet: HealthyFleet) -> None:
@@ -351,6 +357,20 @@ def _images() -> Iterator[Fault]:
         slow=True,
     )
 
+    def publish(fleet: HealthyFleet) -> None:
+        fleet.client("ec2").modify_image_attribute(ImageId=IMAGE, LaunchPermission={"Add": [{"Group": "all"}]})
+
+    yield Fault("everybody may launch the image", "image-public", publish)
+    for whose, image in (("a stranger's", STRANGERS_IMAGE), ("Amazon's own", "ami-0137112412989a002")):
+        yield Fault(
+            f"the image is {whose}",
+            "image-owner",
+            lambda f, image=image: f.relaunch_with(lambda data: data.update(ImageId=image)),  # type: ignore[misc]
+            by_hand=lambda f: f.add_image(),
+            remaining=REPLACE,
+            slow=True,
+        )
+
 
 def _templates() -> Iterator[Fault]:
     def template(description: str, check: str, change: Callable[[dict[str, Any]], Any], **more: Any) -> Fault:
@@ -427,6 +447,20 @@ def _group() -> Iterator[Fault]:
         lambda f: f.recreate_template(),
         remaining=REPLACE,
     )
+    yield group("instances live for a day", "group-lifetime", slow=False, MaxInstanceLifetime=86400)
+    yield group("instances live for a year", "group-lifetime", MaxInstanceLifetime=365 * 86400)
+    for description, metrics in (
+        ("one metric is not collected", ["GroupInServiceInstances"]),
+        ("only the sizes are collected", [f"Group{s}Instances" for s in ("InService", "Pending", "Standby", "Total")]),
+    ):
+        yield Fault(
+            description,
+            "group-metrics",
+            lambda f, metrics=metrics: aws(f).disable_metrics_collection(  # type: ignore[misc]
+                AutoScalingGroupName=GROUP, Metrics=metrics
+            ),
+            slow=True,
+        )
     yield Fault("the group's version is $Latest", "group-version", lambda f: f.set_version("$Latest"), playbook=True)
     yield Fault(
         "AZRebalance runs",
@@ -604,6 +638,61 @@ def _identity() -> Iterator[Fault]:
         slow=True,
     )
 
+    def another_profile(fleet: HealthyFleet) -> None:
+        fleet.client("iam").create_instance_profile(InstanceProfileName="somebody")
+        fleet.client("iam").add_role_to_instance_profile(InstanceProfileName="somebody", RoleName=ROLE)
+        instance = detach_profile(fleet)
+        profile = {"Name": "somebody"}
+        fleet.client("ec2").associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile=profile)
+
+    yield Fault("an instance has another profile", "instances-profile", another_profile)
+
+    ec2, assume = {"Principal": {"Service": "ec2.amazonaws.com"}}, {"Effect": "Allow", "Action": "sts:AssumeRole"}
+
+    def trust(*statements: Mapping[str, Any]) -> Callable[[HealthyFleet], Any]:
+        return lambda f: f.change_trust_policy(*({**assume, **statement} for statement in statements))
+
+    organisation = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-0123456789"}}}
+    for who, statement in (
+        ("another service", {"Principal": {"Service": "lambda.amazonaws.com"}}),
+        ("another account", {"Principal": {"AWS": f"arn:aws:iam::{STRANGER}:root"}}),
+        ("a user of this account", {"Principal": {"AWS": "arn:aws:iam::123456789012:user/somebody"}}),
+        ("everybody of an organisation", {"Principal": {"AWS": "*"}, **organisation}),
+        (
+            "an identity provider",
+            {
+                "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/token.example.org"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+            },
+        ),
+    ):
+        yield Fault(f"{who} may assume the role, too", "role-trust-others", trust(ec2, statement), slow=True)
+    for who, deny in (
+        ("EC2", ec2),
+        ("everybody, without encryption,", {"Principal": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}),
+    ):
+        yield Fault(
+            f"{who} is denied the role", "role-trust", trust(ec2, {**deny, "Effect": "Deny"}), slow=who != "EC2"
+        )
+
+    def more_rights(inline: str = "", attached: str = "") -> Callable[[HealthyFleet], Any]:
+        def give(fleet: HealthyFleet) -> None:
+            iam = fleet.client("iam")
+            if inline:
+                iam.put_role_policy(RoleName=ROLE, PolicyName=inline, PolicyDocument=json.dumps(ANYTHING))
+            if attached == "own":
+                made = iam.create_policy(PolicyName="own", PolicyDocument=json.dumps(ANYTHING))["Policy"]
+                iam.attach_role_policy(RoleName=ROLE, PolicyArn=made["Arn"])
+            elif attached:
+                iam.attach_role_policy(RoleName=ROLE, PolicyArn=f"arn:aws:iam::aws:policy/{attached}")
+
+        return give
+
+    yield Fault("the role has a second inline policy", "role-policies", more_rights("debug"))
+    yield Fault("a managed policy of AWS's is attached to the role", "role-policies", more_rights("", SSM), slow=True)
+    yield Fault("a policy of the account's is attached to the role", "role-policies", more_rights("", "own"), slow=True)
+    yield Fault("the role has other policies of both kinds", "role-policies", more_rights("debug", SSM), slow=True)
+
 
 def _ports() -> Iterator[Fault]:
     everyone, everyone6 = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, {"Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
@@ -615,6 +704,89 @@ def _ports() -> Iterator[Fault]:
         open_to(everyone, protocol="-1", ports=None),
         slow=True,
     )
+
+    def v4(*cidrs: str) -> dict[str, Any]:
+        return {"IpRanges": [{"CidrIp": cidr} for cidr in cidrs]}
+
+    def by_prefix_list(*cidrs: str) -> Callable[[HealthyFleet], Any]:
+        def change(fleet: HealthyFleet) -> None:
+            family = "IPv6" if ":" in cidrs[0] else "IPv4"
+            fleet.open(PrefixListIds=[{"PrefixListId": fleet.prefix_list(*cidrs, family=family)}])
+
+        return change
+
+    def overlapping(fleet: HealthyFleet) -> None:
+        fleet.open(**v4("0.0.0.0/1"), ports=(3000, 3200))
+        fleet.open(**v4("128.0.0.0/1"), ports=(3100, 3100))
+
+    def quarters(fleet: HealthyFleet) -> None:
+        fleet.open(**v4("0.0.0.0/2", "64.0.0.0/2"), protocol="-1", ports=None)
+        fleet.open(**v4("128.0.0.0/2", "192.0.0.0/2"), ports=(22, 22))
+
+    halves6 = {"Ipv6Ranges": [{"CidrIpv6": "2000::/4"}, {"CidrIpv6": "3000::/4"}]}
+    for description, change in (
+        ("two rules add up to the internet", open_to(v4("0.0.0.0/1", "128.0.0.0/1"))),
+        ("two rules add up to IPv6's internet", open_to(halves6)),
+        ("half of the internet may reach a port", open_to(v4("0.0.0.0/1"))),
+        (
+            "rules for every network of the first class add up to the internet",
+            open_to(v4(*(f"{first}.0.0.0/8" for first in range(11, 64)), "128.0.0.0/2", "192.0.0.0/3")),
+        ),
+        ("rules for different ports have one port in common", overlapping),
+        ("a rule for every protocol adds to one for a port", quarters),
+        ("a prefix list adds up to the internet", by_prefix_list("0.0.0.0/1", "128.0.0.0/1")),
+        ("a prefix list holds IPv6's internet", by_prefix_list("::/0")),
+        ("instances answer everybody's pings", open_to(everyone, protocol="icmp", ports=(-1, -1))),
+    ):
+        yield Fault(description, "security-group-open", change, slow=True)
+
+    def only(**rule: Any) -> Callable[[HealthyFleet], Any]:
+        def change(fleet: HealthyFleet) -> None:
+            fleet.close(outbound=True, protocol="-1", ports=None, **everyone)
+            if rule:
+                fleet.open(outbound=True, **rule)
+
+        return change
+
+    for description, change in (
+        ("instances may call nobody", only()),
+        ("instances may call by HTTPS only", only(ports=(443, 443), **everyone)),
+        ("instances may call by TCP only", only(ports=(0, 65535), **everyone)),
+        ("instances may call the account's own networks only", only(protocol="-1", ports=None, **v4("172.28.0.0/16"))),
+    ):
+        yield Fault(description, "security-group-egress", change, slow="nobody" not in description)
+
+    def regroup(*groups: str, keep: bool = True) -> Callable[[HealthyFleet], Any]:
+        def change(fleet: HealthyFleet) -> None:
+            own = [fleet.security_group()["GroupId"]] if keep else []
+            first = fleet.in_service()[0]
+            fleet.client("ec2").modify_instance_attribute(InstanceId=first, Groups=[*own, *groups])
+
+        return change
+
+    yield Fault("an instance is in another security group, too", "instances-security-groups", regroup(OTHERS))
+    yield Fault(
+        "an instance is in another security group alone",
+        "instances-security-groups",
+        regroup(OTHERS, keep=False),
+        slow=True,
+    )
+
+
+def _metadata() -> Iterator[Fault]:
+    for description, options in (
+        ("an instance accepts IMDSv1", {"HttpTokens": "optional"}),
+        ("an instance has no metadata service", {"HttpEndpoint": "disabled"}),
+        ("containers of containers reach an instance's metadata", {"HttpPutResponseHopLimit": 64}),
+    ):
+        yield Fault(
+            description,
+            "instances-metadata",
+            lambda f, options=options: f.client("ec2").modify_instance_metadata_options(  # type: ignore[misc]
+                InstanceId=f.in_service()[0], **options
+            ),
+            slow="IMDSv1" not in description,
+        )
 
 
 def _agents() -> Iterator[Fault]:
@@ -710,6 +882,62 @@ def _environment() -> Iterator[Fault]:
     yield Fault(
         "the log group was deleted", "log-group", lambda f: f.client("logs").delete_log_group(logGroupName=LOGS)
     )
+    for description, change in (
+        ("events are kept for a week", lambda f: f.client("logs").put_retention_policy(**LOG_GROUP, retentionInDays=7)),
+        ("events are kept for ever", lambda f: f.client("logs").delete_retention_policy(**LOG_GROUP)),
+    ):
+        yield Fault(description, "log-group-retention", change, slow="ever" in description)
+
+    def statement(principal: Any, *actions: str, **more: Any) -> dict[str, Any]:
+        return {"Effect": "Allow", "Principal": principal, "Action": list(actions), **more}
+
+    def secret_policy(*statements: dict[str, Any]) -> Callable[[HealthyFleet], Any]:
+        text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        return secret("put_resource_policy", ResourcePolicy=text)
+
+    def repository_policy(*statements: dict[str, Any]) -> Callable[[HealthyFleet], Any]:
+        text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        return lambda f: f.client("ecr").set_repository_policy(repositoryName=REPOSITORY, policyText=text)
+
+    stranger, own = {"AWS": f"arn:aws:iam::{STRANGER}:root"}, {"AWS": "arn:aws:iam::123456789012:role/build"}
+    read = ("secretsmanager:GetSecretValue",)
+    encrypted = {"Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+    for description, statements in (
+        ("another account may read the secret", [statement(stranger, *read, Resource="*")]),
+        ("everybody may read the secret", [statement("*", *read, Resource="*", **encrypted)]),
+        (
+            "this account's role and another account's may read the secret",
+            [
+                statement(own, *read, Resource="*"),
+                statement({"AWS": f"arn:aws:iam::{STRANGER}:role/reader"}, *read, Resource="*"),
+            ],
+        ),
+    ):
+        yield Fault(description, "secret-policy", secret_policy(*statements), slow=len(statements) == 1)
+    pull = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+    push = ("ecr:PutImage", "ecr:UploadLayerPart", "ecr:InitiateLayerUpload", "ecr:CompleteLayerUpload")
+    for description, severity, statements in (
+        ("everybody may pull the worker's image", "error", [statement("*", *pull, **encrypted)]),
+        ("another account may pull the worker's image", "warning", [statement(stranger, *pull)]),
+        ("another account may push workers' images", "error", [statement({"AWS": STRANGER}, *pull, *push)]),
+        (
+            "all accounts but one may do everything",
+            "error",
+            [{"Effect": "Allow", "NotPrincipal": stranger, "Action": "ecr:*"}],
+        ),
+        (
+            "this account's role may push, and another account pull",
+            "warning",
+            [statement(own, *push), statement(stranger, *pull)],
+        ),
+    ):
+        yield Fault(
+            description,
+            "repository-policy",
+            repository_policy(*statements),
+            severity=severity,
+            slow=len(statements) == 1,
+        )
     yield Fault("the log group receives nothing any more", "log-group-receiving", inputs=later(7200), manual=ON_A_HOST)
     yield Fault(
         "the log group has never received anything", "log-group-receiving", no_events, later(7200), manual=ON_A_HOST
@@ -793,6 +1021,77 @@ def _instances() -> Iterator[Fault]:
     yield Fault("an instance is retained: its agent abandoned the hook", "instances-retained", retained, playbook=True)
     yield Fault("a busy worker is not protected", "instances-shielded", inputs=first_row(job_id=JOB))
     yield Fault("an idle worker is protected", "instances-idle-shielded", protect, registry(without_jobs))
+
+
+def _outside() -> Iterator[Fault]:
+    def detach(fleet: HealthyFleet, *, replace: bool = True) -> str:
+        first = fleet.in_service()[0]
+        fleet.client("autoscaling").detach_instances(
+            AutoScalingGroupName=GROUP, InstanceIds=[first], ShouldDecrementDesiredCapacity=not replace
+        )
+        return first
+
+    def by_hand(fleet: HealthyFleet) -> None:
+        made = fleet.client("ec2").run_instances(
+            MinCount=1,
+            MaxCount=1,
+            LaunchTemplate={"LaunchTemplateName": TEMPLATE},
+            SubnetId=fleet.group()["VPCZoneIdentifier"].split(",")[0],
+        )["Instances"][0]["InstanceId"]
+        wait_until(lambda: fleet.instance_state(made) == "running")
+
+    def stopped(fleet: HealthyFleet) -> None:
+        fleet.client("ec2").stop_instances(InstanceIds=[detach(fleet)])
+
+    yield Fault("an instance was detached and replaced", "instances-outside", detach)
+    yield Fault(
+        "an instance was detached, and the fleet is smaller",
+        "instances-outside",
+        lambda f: detach(f, replace=False),
+        slow=True,
+    )
+    yield Fault("an instance was launched by hand", "instances-outside", by_hand, slow=True)
+    yield Fault(
+        "a detached instance is stopped", "instances-outside", stopped, manual="only a running instance can be attached"
+    )
+
+
+def _valet() -> Iterator[Fault]:
+    def user(*calls: Callable[[Any], Any], policy: bool = True) -> Callable[[HealthyFleet], Any]:
+        def change(fleet: HealthyFleet) -> None:
+            iam = fleet.client("iam")
+            iam.create_user(UserName=USER, Tags=[{"Key": "Project", "Value": "wekruit"}])
+            if policy:
+                iam.attach_user_policy(UserName=USER, PolicyArn=VALET_POLICY_ARN)
+            for call in calls:
+                call(iam)
+
+        return change
+
+    def valet(description: str, check: str, change: Callable[[HealthyFleet], Any], **more: Any) -> Fault:
+        return Fault(description, check, change, with_variables(fleet_valet_user_name=USER), slow=True, **more)
+
+    def join(iam: Any) -> None:
+        iam.create_group(GroupName="developers")
+        iam.add_user_to_group(GroupName="developers", UserName=USER)
+
+    def inline(iam: Any) -> None:
+        iam.put_user_policy(UserName=USER, PolicyName="more", PolicyDocument=json.dumps(ANYTHING))
+
+    def attach(iam: Any) -> None:
+        iam.attach_user_policy(UserName=USER, PolicyArn=f"arn:aws:iam::aws:policy/{SSM}")
+
+    def create_keys(iam: Any) -> None:
+        for _ in range(2):
+            iam.create_access_key(UserName=USER)
+
+    yield valet("VALET's user was deleted", "valet-user", lambda f: None)
+    yield valet("VALET's user lacks VALET's policy", "valet-user", user(policy=False))
+    yield valet("VALET's user has an inline policy", "valet-rights", user(inline))
+    yield valet("VALET's user has another managed policy", "valet-rights", user(attach))
+    yield valet("VALET's user is in a group", "valet-rights", user(join))
+    yield valet("VALET's user has too many rights of each kind", "valet-rights", user(inline, attach, join))
+    yield valet("VALET's user has two active keys", "valet-keys", user(create_keys), manual=A_CHOICE)
 
 
 def _registry() -> Iterator[Fault]:
@@ -1002,6 +1301,7 @@ FAULTS: tuple[Fault, ...] = tuple(
         _account,
         _images,
         _templates,
+        _metadata,
         _group,
         _hooks,
         _identity,
@@ -1009,6 +1309,8 @@ FAULTS: tuple[Fault, ...] = tuple(
         _agents,
         _environment,
         _instances,
+        _outside,
+        _valet,
         _registry,
         _hosts,
         _drift,

@@ -220,10 +220,13 @@ class Fleet(PlaybookCloud):
             GroupName=SECURITY_GROUP, Description="another", VpcId="vpc-010ca1c10d0000002"
         )
 
-    def prefix_list(self) -> str:
+    def prefix_list(self, *cidrs: str, family: str = "IPv4") -> str:
         """Create a managed prefix list and return its id."""
         made = self.client("ec2").create_managed_prefix_list(
-            PrefixListName="office", MaxEntries=1, AddressFamily="IPv4"
+            PrefixListName="office",
+            MaxEntries=max(1, len(cidrs)),
+            AddressFamily=family,
+            Entries=[{"Cidr": cidr} for cidr in cidrs],
         )
         return str(made["PrefixList"]["PrefixListId"])
 

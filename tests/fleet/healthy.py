@@ -29,7 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison
 from localcloud.testing import CREDENTIALS, wait_until
 
 from tests.fleet.cloud import ROOT, Run
-from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
+from tests.fleet.fleet import ANYTHING, GROUP, LAUNCH, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
 
 IMAGE = "ami-010ca1c10d000a001"
 VPC = "vpc-010ca1c10d0000001"
@@ -161,6 +161,11 @@ class HealthyFleet(Fleet):
     def _in_state(self, state: str) -> list[str]:
         return sorted(i["InstanceId"] for i in self.group().get("Instances", []) if i["LifecycleState"] == state)
 
+    def instance_state(self, id: str) -> str:
+        """An instance's state in EC2."""
+        found = self.client("ec2").describe_instances(InstanceIds=[id])
+        return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
+
     def registry(self) -> Registry:
         """Workers with a recent heartbeat: idle on instances in service, draining with a job on those that drain."""
         idle = (worker(i) for i in self.in_service())
@@ -181,12 +186,12 @@ class HealthyFleet(Fleet):
 
     # --- changes --------------------------------------------------------------------------------------------------
 
-    def push_image(self) -> None:
-        """Push a worker image to the repository."""
+    def push_image(self, repository: str = REPOSITORY) -> None:
+        """Push a worker image to a repository."""
         empty = hashlib.sha256(b"").hexdigest()
         config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 0, "digest": f"sha256:{empty}"}
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
-        self.client("ecr").put_image(repositoryName=REPOSITORY, imageManifest=json.dumps(manifest), imageTag="latest")
+        self.client("ecr").put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag="latest")
 
     def terminate(self, instance: str, result: str = "CONTINUE") -> None:
         """Terminate an instance of the group and complete its hook as the agent does."""
@@ -195,11 +200,17 @@ class HealthyFleet(Fleet):
         )
         self.complete(instance, result)
 
-    def complete(self, instance: str, result: str = "CONTINUE") -> None:
-        """Complete the termination hook as the agent does."""
+    def complete(self, instance: str, result: str = "CONTINUE", hook: str = TERMINATION) -> None:
+        """Complete a lifecycle hook as the agent does."""
         self.client("autoscaling").complete_lifecycle_action(
-            AutoScalingGroupName=GROUP, LifecycleHookName=TERMINATION, InstanceId=instance, LifecycleActionResult=result
+            AutoScalingGroupName=GROUP, LifecycleHookName=hook, InstanceId=instance, LifecycleActionResult=result
         )
+
+    def complete_launches(self) -> None:
+        """Replace every instance, and complete the launch hook of the new ones as the agent does."""
+        self.replace_instances()
+        for instance in self._in_state("Pending:Wait"):
+            self.complete(instance, hook=LAUNCH)
 
     def replace_instances(self) -> None:
         """Replace every instance by one of the group's launch template version."""

@@ -17,8 +17,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.re
 from localcloud.testing import CREDENTIALS, repeatedly
 
 from tests.fleet.cloud import ROOT, Run
-from tests.fleet.faults import FAULTS, Fault
-from tests.fleet.fleet import GROUP, SECRET, TERMINATION
+from tests.fleet.faults import FAULTS, Fault, with_variables
+from tests.fleet.fleet import GROUP, SECRET, TERMINATION, USER
 from tests.fleet.healthy import VPC, HealthyFleet, Inputs, failed
 
 AT_MOST_CALLS = 20
@@ -239,8 +239,9 @@ READS = {
         "ec2:DescribeImages",
     ),
     *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeKeyPairs"),
-    *("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy"),
-    *("secretsmanager:DescribeSecret", "logs:DescribeLogGroups", "logs:DescribeLogStreams"),
+    *("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy"),
+    *("secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"),
+    *("logs:DescribeLogGroups", "logs:DescribeLogStreams"),
 }
 SIMULATOR, ALL_OF_IAM = "iam:SimulatePrincipalPolicy", "iam:GetAccountAuthorizationDetails"
 
@@ -263,7 +264,20 @@ def test_a_missing_permission_is_one_finding(action: str, enforcing: HealthyFlee
 def test_these_are_all_the_calls(fleet: HealthyFleet) -> None:
     fleet.clear_trace()
     fleet.check(Inputs({}, registry=lambda _: Registry(True, "", (), (), may_write=False), hosts=lambda _: ()))
-    assert {f"{c['service']}:{c['action']}" for c in fleet.calls()} == {*(*READS, SIMULATOR, ALL_OF_IAM)}
+    assert {f"{c['service']}:{c['action']}" for c in fleet.calls()} == {*READS, SIMULATOR, ALL_OF_IAM}
+    print(f"verify.yml reads a fleet in {len(distinct_calls(fleet))} calls, of at most {AT_MOST_CALLS}")
+    assert len(distinct_calls(fleet)) <= AT_MOST_CALLS
+
+
+def test_valets_user_costs_one_call_and_each_prefix_list_one(fleet: HealthyFleet) -> None:
+    for number in (10, 20):
+        fleet.open(ports=(number, number), PrefixListIds=[{"PrefixListId": fleet.prefix_list()}])
+    fleet.client("iam").create_user(UserName=USER)
+    fleet.clear_trace()
+    fleet.check(with_variables(fleet_valet_user_name=USER))
+    more = {f"{c['service']}:{c['action']}" for c in fleet.calls()} - {*READS, SIMULATOR, ALL_OF_IAM}
+    assert more == {"iam:ListAccessKeys", "ec2:GetManagedPrefixListEntries"}
+    assert len(distinct_calls(fleet)) == len(READS) + 2 + 1 + 2
 
 
 def test_without_the_simulator_the_policy_is_read_and_the_finding_says_so(enforcing: HealthyFleet) -> None:

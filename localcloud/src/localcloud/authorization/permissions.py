@@ -57,6 +57,7 @@ _TABLE: dict[str, dict[str, str]] = {
             DescribeInstanceTypeOfferings DescribeInstanceTypes DescribeKeyPairs DescribeLaunchTemplates
             DescribeLaunchTemplateVersions DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules
             DescribeSecurityGroups DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcs""",
+        "prefix-list": "GetManagedPrefixListEntries",
         "*": "CreateTags DeleteTags",
         "image": """DeregisterImage DescribeImageAttribute DisableImageDeprecation EnableImageDeprecation
             ModifyImageAttribute RegisterImage""",

@@ -22,6 +22,7 @@ EC2_PREFIXES = {
     "i": "instance",
     "key": "key-pair",
     "lt": "launch-template",
+    "pl": "prefix-list",
     "sg": "security-group",
     "snap": "snapshot",
     "subnet": "subnet",
@@ -32,6 +33,7 @@ EC2_PREFIXES = {
 EC2_PARAMETERS = {
     "image": ("ImageId",),
     "instance": ("InstanceId", "InstanceIds"),
+    "prefix-list": ("PrefixListId",),
     "security-group": ("GroupId",),
     "snapshot": ("SnapshotId",),
     "vpc": ("VpcId",),

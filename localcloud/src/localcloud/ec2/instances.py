@@ -273,6 +273,16 @@ class InstanceResponse(BaseResponse):
         )
         return ActionResult({"InstanceId": instance.id, "InstanceMetadataOptions": instance.metadata_options})
 
+    def replace_iam_instance_profile_association(self) -> ActionResult:
+        """ReplaceIamInstanceProfileAssociation, which DescribeInstances shows, too (moto forgets it there)."""
+        result: ActionResult = super().replace_iam_instance_profile_association()  # type: ignore[misc]
+        made = self.ec2_backend.iam_instance_profile_associations
+        for id, association in made.items():
+            if association.association_id == self._get_param("AssociationId"):
+                profile = {"Arn": association.iam_instance_profile.arn, "Id": association.association_id}
+                self.ec2_backend.modify_instance_attribute(id, "iam_instance_profile", profile)
+        return result
+
     def delete_snapshot(self) -> ActionResult:
         """DeleteSnapshot: with the last snapshot of a disk, the disk is deleted."""
         super().delete_snapshot()  # type: ignore[misc]

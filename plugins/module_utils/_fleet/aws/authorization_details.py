@@ -100,6 +100,11 @@ def _attached(find: Answer) -> Answer:
     return answer
 
 
+def _groups(details: Details, request: Request) -> Details | None:
+    user = _user(details, request)
+    return user and {"Groups": [{"GroupName": name} for name in user.get("GroupList") or ()]}
+
+
 # operation -> its answer; None: it is not in the details
 ANSWERS: Mapping[str, Answer] = {
     "get_role": _get(_role, "Role"),
@@ -110,6 +115,7 @@ ANSWERS: Mapping[str, Answer] = {
     "get_policy": _get(_policy, "Policy"),
     "get_policy_version": _get_policy_version,
     "get_user": _get(_user, "User"),
+    "list_groups_for_user": _groups,
     "list_user_policies": _names(_user, "UserPolicyList"),
     "list_attached_user_policies": _attached(_user),
 }

@@ -13,12 +13,14 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aw
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Image,
     Instance,
+    Rule,
     SecurityGroup,
     Subnet,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import InstanceType
 
+GROUP_TAG = "aws:autoscaling:groupName"
 AGENT_SCHEMA_TAG = "ghosthands:agent-schema"
 NO_TEMPLATE = ("InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound")
 NO_VERSION = (*NO_TEMPLATE, "InvalidLaunchTemplateId.VersionNotFound")
@@ -27,6 +29,7 @@ NO_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 NO_KEY_PAIR = ("InvalidKeyPair.NotFound",)
 NO_TARGET = ("DestinationPrefixListId", "InstanceOwnerId")  # keys of a route that end in Id
 WORLD = ("0.0.0.0/0", "::/0")
+LAST_PORT = 65535
 
 
 def filters(**values: list[str]) -> list[dict[str, Any]]:
@@ -175,6 +178,7 @@ def _image(raw: Mapping[str, Any]) -> Image:
             disk["SnapshotId"] for disk in disks.values() if disk.get("Encrypted") and disk.get("SnapshotId")
         ),
         plain=any(not disk.get("Encrypted") for disk in disks.values()),
+        public=bool(raw.get("Public")),
     )
 
 
@@ -183,12 +187,9 @@ def key_pair(call: Call, name: str) -> bool:
     return bool(call("ec2", "describe_key_pairs", "KeyPairs", absent=NO_KEY_PAIR, KeyNames=[name]))
 
 
-def instances(call: Call, group_name: str) -> dict[str, Instance]:
-    """DescribeInstances: those of the group that are not terminated.
-
-    Auto Scaling's own tag finds them, which stays on an instance that is retained after it left the group.
-    """
-    which = [{"Name": "tag:aws:autoscaling:groupName", "Values": [group_name]}]
+def instances(call: Call, tags: Mapping[str, str]) -> dict[str, Instance]:
+    """DescribeInstances: those with all of these tags that are not terminated."""
+    which = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
     found = call("ec2", "describe_instances", "Reservations", Filters=which)
     every = [_instance(raw) for reservation in found for raw in reservation["Instances"]]
     return {instance.id: instance for instance in every if instance.state != "terminated"}
@@ -201,10 +202,22 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         image=raw["ImageId"],
         type=raw["InstanceType"],
         launched=since_epoch(raw["LaunchTime"]),
-        has_profile=bool(raw.get("IamInstanceProfile")),
+        profile=(raw.get("IamInstanceProfile") or {}).get("Arn", "").rpartition("/")[2],
         addresses=tuple(raw[kind] for kind in ("PublicIpAddress", "PrivateIpAddress") if raw.get(kind)),
         profile_id=(raw.get("IamInstanceProfile") or {}).get("Id", ""),
+        security_groups=frozenset(
+            group["GroupId"]
+            for place in (raw, *_further_interfaces(raw))
+            for group in place.get("SecurityGroups", place.get("Groups", []))
+        ),
+        metadata=raw.get("MetadataOptions") or {},
+        group=next((tag["Value"] for tag in raw.get("Tags", []) if tag["Key"] == GROUP_TAG), ""),
     )
+
+
+def _further_interfaces(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Network interfaces besides the first, whose groups are the instance's."""
+    return [n for n in raw.get("NetworkInterfaces", []) if n.get("Attachment", {}).get("DeviceIndex")]
 
 
 def launch_template(call: Call, name: str) -> dict[str, Any] | None:
@@ -267,28 +280,41 @@ def interfaces_in(call: Call, group_id: str) -> dict[str, str]:
 
 
 def security_groups_by_id(call: Call, ids: Iterable[str]) -> dict[str, SecurityGroup]:
-    """DescribeSecurityGroups: those of these groups that exist, with the ports that are open to every address."""
+    """DescribeSecurityGroups: those of these groups that exist, with the networks that their rules name.
+
+    What other security groups may reach is not listed: they are the account's own.
+    """
     found = call("ec2", "describe_security_groups", "SecurityGroups", Filters=filters(group_id=list(ids)))
-    return {raw["GroupId"]: security_group(raw) for raw in found}
+    return {raw["GroupId"]: security_group(call, raw) for raw in found}
 
 
-def security_group(raw: Mapping[str, Any]) -> SecurityGroup:
+def security_group(call: Call, raw: Mapping[str, Any]) -> SecurityGroup:
+    """A group as DescribeSecurityGroups returns it."""
     return SecurityGroup(
         id=raw["GroupId"],
         name=raw["GroupName"],
-        open_to_world=tuple(_ports(rule) for rule in raw["IpPermissions"] if _open_to_world(rule)),
+        inbound=tuple(_rule(call, rule) for rule in raw.get("IpPermissions", [])),
+        outbound=tuple(_rule(call, rule) for rule in raw.get("IpPermissionsEgress", [])),
     )
 
 
-def _open_to_world(rule: Mapping[str, Any]) -> bool:
-    sources = {r.get("CidrIp") for r in rule.get("IpRanges", [])} | {
-        r.get("CidrIpv6") for r in rule.get("Ipv6Ranges", [])
-    }
-    return not sources.isdisjoint(WORLD)
+def _rule(call: Call, raw: Mapping[str, Any]) -> Rule:
+    lists = [r["PrefixListId"] for r in raw.get("PrefixListIds", [])]
+    every = raw["IpProtocol"] == "-1" or raw.get("FromPort") is None
+    return Rule(
+        protocol=raw["IpProtocol"],
+        first=0 if every else raw["FromPort"],
+        last=LAST_PORT if every else raw["ToPort"],
+        networks=(
+            *(r["CidrIp"] for r in raw.get("IpRanges", [])),
+            *(r["CidrIpv6"] for r in raw.get("Ipv6Ranges", [])),
+            *(cidr for id in lists for cidr in prefix_list(call, id)),
+        ),
+    )
 
 
-def _ports(rule: Mapping[str, Any]) -> str:
-    if rule["IpProtocol"] == "-1":
-        return "every port"
-    first, last = rule.get("FromPort"), rule.get("ToPort")
-    return f"{rule['IpProtocol']} {first}" if first == last else f"{rule['IpProtocol']} {first} to {last}"
+def prefix_list(call: Call, id: str) -> tuple[str, ...]:
+    """GetManagedPrefixListEntries: the CIDRs of a prefix list, AWS's own ones too; none where it was deleted."""
+    absent = ("InvalidPrefixListID.NotFound", "InvalidPrefixListId.NotFound")
+    found = call("ec2", "get_managed_prefix_list_entries", "Entries", absent=absent, PrefixListId=id)
+    return tuple(entry["Cidr"] for entry in found or ())

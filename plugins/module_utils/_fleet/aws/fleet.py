@@ -33,8 +33,11 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     LaunchTemplate,
     Permissions,
     Profile,
+    ResourcePolicy,
+    RolePolicies,
     SecurityGroup,
     Subnet,
+    User,
 )
 
 ACTIVITIES = 200  # two pages; those in progress come first
@@ -70,8 +73,21 @@ def _subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     return ec2.subnets(call, ec2.filters(subnet_id=sorted(used.subnet_ids)))
 
 
+def _tagged(call: Call, s: Settings) -> dict[str, Instance]:
+    """Instances with the tags that the launch template gives, in the group or not."""
+    return ec2.instances(call, {"Name": s["fleet_name"], "Role": "gh-worker"})
+
+
 def _instances(call: Call, s: Settings) -> dict[str, Instance]:
-    return ec2.instances(call, s["fleet_group_name"])
+    """The group's instances, retained ones too.
+
+    Auto Scaling's own tag finds them, which stays on an instance that is retained after it left the group. It is asked
+    for only where the fleet's tags do not find them all.
+    """
+    name, used, tagged = s["fleet_group_name"], group(call, s), _tagged(call, s)
+    if used and any(instance.id not in tagged for instance in used.instances):
+        return ec2.instances(call, {ec2.GROUP_TAG: name})
+    return {id: instance for id, instance in tagged.items() if instance.group == name}
 
 
 def template(call: Call, s: Settings) -> LaunchTemplate | None:
@@ -123,7 +139,7 @@ def _version(id: str, number: int, latest: int, data: Mapping[str, Any]) -> Laun
         type=data.get("InstanceType", ""),
         key=data.get("KeyName", ""),
         profile=profile.get("Name") or profile.get("Arn", "").rpartition("/")[2],
-        http_tokens=(data.get("MetadataOptions") or {}).get("HttpTokens", "optional"),
+        metadata=data.get("MetadataOptions") or {},
         unencrypted=tuple(
             disk.get("DeviceName", "?")
             for disk in data.get("BlockDeviceMappings", [])
@@ -216,20 +232,47 @@ def _security_groups(call: Call, s: Settings) -> dict[str, SecurityGroup]:
     used = template(call, s)
     if used is None or not used.security_groups:
         return {}
-    named = ec2.security_groups(call, s["fleet_security_group_name"])
-    if set(used.security_groups) <= {raw["GroupId"] for raw in named}:
-        return {raw["GroupId"]: ec2.security_group(raw) for raw in named if raw["GroupId"] in used.security_groups}
+    named = {raw["GroupId"]: raw for raw in ec2.security_groups(call, s["fleet_security_group_name"])}
+    if set(used.security_groups) <= set(named):
+        return {id: ec2.security_group(call, named[id]) for id in used.security_groups}
     return ec2.security_groups_by_id(call, used.security_groups)
+
+
+def _own_image(call: Call, s: Settings) -> re.Match[str] | None:
+    """The image that instances run; None where it is not in a repository of this account and region."""
+    used = template(call, s)
+    image = worker_permissions.ECR_IMAGE.fullmatch(used.agent_conf.get("IMAGE", "")) if used else None
+    return image if image and (image["account"], image["region"]) == (_account(call, s), s["fleet_region"]) else None
 
 
 def _worker_image(call: Call, s: Settings) -> str | None:
     """The digest of the image that instances run; empty where it is not in this account and region."""
-    used = template(call, s)
-    image = worker_permissions.ECR_IMAGE.fullmatch(used.agent_conf.get("IMAGE", "")) if used else None
-    if image is None or (image["account"], image["region"]) != (_account(call, s), s["fleet_region"]):
+    image = _own_image(call, s)
+    if image is None:
         return ""
     tag_or_digest = {"imageDigest": image["digest"]} if image["digest"] else {"imageTag": image["tag"] or "latest"}
     return other_services.image_digest(call, image["repository"], tag_or_digest)
+
+
+def _repository_policy(call: Call, s: Settings) -> ResourcePolicy | None:
+    """That of the repository of the image that instances run, or else of the fleet's."""
+    image = _own_image(call, s)
+    return other_services.repository_policy(call, image["repository"] if image else s["fleet_repository_name"])
+
+
+def _role_policies(call: Call, s: Settings) -> RolePolicies | None:
+    used = _profile(call, s)
+    return iam.role_policies(call, used.role) if used and used.role else None
+
+
+def _valet_user(call: Call, s: Settings) -> User | None:
+    name = s["fleet_valet_user_name"]
+    return iam.policies_of_user(call, name) if name else None
+
+
+def _outsiders(call: Call, s: Settings) -> tuple[Instance, ...]:
+    """Those with the fleet's tags that no group has: detached, or launched by hand."""
+    return tuple(i for i in _tagged(call, s).values() if not i.group and i.state != "shutting-down")
 
 
 def _key_pairs(call: Call, s: Settings) -> frozenset[str]:
@@ -249,14 +292,19 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "images": images,
     "profile": _profile,
     "permissions": _permissions,
+    "role_policies": _role_policies,
+    "valet_user": _valet_user,
     "security_groups": _security_groups,
     "secret": secret,
+    "secret_policy": lambda call, s: other_services.secret_policy(call, s["fleet_secret_name"]),
     "worker_image": _worker_image,
-    "log_group": lambda call, s: other_services.last_log_event(call, s["fleet_log_group_name"]),
+    "repository_policy": _repository_policy,
+    "log_group": lambda call, s: other_services.log_group_in_use(call, s["fleet_log_group_name"]),
     "activities": _of_group(autoscaling.activities, ACTIVITIES),
     "refreshes": _of_group(autoscaling.refreshes, REFRESHES),
     "subnets": _subnets,
     "key_pairs": _key_pairs,
+    "outsiders": _outsiders,
 }
 
 

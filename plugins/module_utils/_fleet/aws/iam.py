@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import RolePolicies, User
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Caller
 
 ABSENT = ("NoSuchEntity",)
@@ -34,6 +35,19 @@ def boundary(call: Call, role_name: str) -> str:
 def role_policy(call: Call, role_name: str, policy_name: str) -> Any:
     """GetRolePolicy."""
     return call("iam", "get_role_policy", absent=ABSENT, RoleName=role_name, PolicyName=policy_name)
+
+
+def role_policies(call: Call, name: str) -> RolePolicies | None:
+    """ListRolePolicies and ListAttachedRolePolicies."""
+    inline = call("iam", "list_role_policies", "PolicyNames", absent=ABSENT, RoleName=name)
+    attached = call("iam", "list_attached_role_policies", "AttachedPolicies", absent=ABSENT, RoleName=name)
+    if inline is None or attached is None:
+        return None
+    return RolePolicies(tuple(inline), _arns(attached))
+
+
+def _arns(policies: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    return tuple(policy["PolicyArn"] for policy in policies)
 
 
 def instance_profile(call: Call, name: str) -> Any:
@@ -63,6 +77,23 @@ def user(call: Call, name: str) -> Any:
     if found is None:
         return None
     return {**found, "Attached": call("iam", "list_attached_user_policies", "AttachedPolicies", UserName=name)}
+
+
+def policies_of_user(call: Call, name: str) -> User | None:
+    """ListAttachedUserPolicies, ListUserPolicies, ListGroupsForUser and ListAccessKeys; None: there is no such user."""
+    attached = call("iam", "list_attached_user_policies", "AttachedPolicies", absent=ABSENT, UserName=name)
+    if attached is None:
+        return None
+    groups = call("iam", "list_groups_for_user", "Groups", absent=ABSENT, UserName=name)
+    return User(
+        name=name,
+        inline=tuple(call("iam", "list_user_policies", "PolicyNames", absent=ABSENT, UserName=name) or ()),
+        attached=_arns(attached),
+        groups=tuple(group["GroupName"] for group in groups or ()),
+        active_keys=tuple(
+            key["AccessKeyId"] for key in access_keys(call, name) or () if key.get("Status", "Active") == "Active"
+        ),
+    )
 
 
 def access_keys(call: Call, user_name: str) -> Any:

@@ -16,7 +16,11 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.seconds import since_epoch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import LogGroup, Secret
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    LogGroup,
+    ResourcePolicy,
+    Secret,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Caller, KmsKey
 
 NO_REPOSITORY = ("RepositoryNotFoundException",)
@@ -47,6 +51,13 @@ def _customers_key(call: Call, secret: Mapping[str, Any]) -> str:
     return "" if raw is None or raw.get("KeyManager") == "AWS" else str(raw["Arn"])
 
 
+def secret_policy(call: Call, name: str) -> ResourcePolicy | None:
+    """GetResourcePolicy; None: the secret has none, or there is no secret."""
+    absent = ("ResourceNotFoundException",)
+    text = call("secretsmanager", "get_resource_policy", "ResourcePolicy", absent=absent, SecretId=name)
+    return ResourcePolicy(name, json.loads(text)) if text else None
+
+
 def repository(call: Call, name: str) -> dict[str, Any] | None:
     """DescribeRepositories, with its lifecycle policy's text as `lifecycle` (GetLifecyclePolicy)."""
     found = call("ecr", "describe_repositories", "repositories", absent=NO_REPOSITORY, repositoryNames=[name])
@@ -55,6 +66,13 @@ def repository(call: Call, name: str) -> dict[str, Any] | None:
     absent = ("LifecyclePolicyNotFoundException", *NO_REPOSITORY)
     lifecycle = call("ecr", "get_lifecycle_policy", "lifecyclePolicyText", absent=absent, repositoryName=name)
     return {**found[0], "lifecycle": lifecycle}
+
+
+def repository_policy(call: Call, name: str) -> ResourcePolicy | None:
+    """GetRepositoryPolicy; None: the repository has none, or there is no repository."""
+    absent = ("RepositoryPolicyNotFoundException", *NO_REPOSITORY)
+    text = call("ecr", "get_repository_policy", "policyText", absent=absent, repositoryName=name)
+    return ResourcePolicy(name, json.loads(text)) if text else None
 
 
 def image_digest(call: Call, repository: str, image: dict[str, str]) -> str | None:
@@ -82,8 +100,11 @@ def described_log_group(call: Call, name: str) -> dict[str, Any] | None:
     return next((raw for raw in found if raw["logGroupName"] == name), None)
 
 
-def last_log_event(call: Call, name: str) -> LogGroup | None:
-    """DescribeLogStreams: the latest stream's. Its lastEventTimestamp lags by up to an hour, the ingestion does not."""
+def log_group_in_use(call: Call, name: str) -> LogGroup | None:
+    """DescribeLogStreams and DescribeLogGroups.
+
+    The latest event is the latest stream's. Its lastEventTimestamp lags by up to an hour, the ingestion does not.
+    """
     found = call(
         "logs",
         "describe_log_streams",
@@ -97,7 +118,8 @@ def last_log_event(call: Call, name: str) -> LogGroup | None:
     if found is None:
         return None
     times = [raw.get(key, 0) for raw in found for key in ("lastEventTimestamp", "lastIngestionTime")]
-    return LogGroup(name, max(times, default=0) / 1000)
+    group = described_log_group(call, name) or {}
+    return LogGroup(name, max(times, default=0) / 1000, group.get("retentionInDays", 0))
 
 
 def kms_key(call: Call, name: str) -> KmsKey | None:

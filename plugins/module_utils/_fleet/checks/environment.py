@@ -5,15 +5,27 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Iterable
+
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Instance
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Instance, ResourcePolicy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,
     duration,
     first_of,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import listed as words
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.principals import (
+    EVERYBODY,
+    Grant,
+    grants,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import listed
 
+SERVICES = (".amazonaws.com", ".amazonaws.com.cn")  # AWS's own principals
 SILENCE_SECONDS = 3600.0  # CloudWatch's own stamps may lag by that (API_LogStream, lastEventTimestamp)
 
 
@@ -32,6 +44,21 @@ def _secret(view: View) -> str:
             view.aws("Keep it:", f"secretsmanager restore-secret --secret-id {name}"),
         )
     return str(name)
+
+
+@check("secret-policy", 9)
+def _secret_policy(view: View) -> str:
+    """The secret's own policy lets no stranger in: nobody but this account and fleet_trusted_account_ids."""
+    policy = view.secret_policy
+    if strangers := _strangers(view, policy):
+        name, kept = policy.resource, _without(policy, strangers)
+        put = f"put-resource-policy --resource-policy {kept}" if kept else "delete-resource-policy"
+        raise Failed(
+            f"The policy of secret {name} lets {_named(strangers)} use it.",
+            view.aws("Remove those statements:", f"secretsmanager {put} --secret-id {name}"),
+            strangers=sorted({grant.principal for grant in strangers}),
+        )
+    return "no stranger"
 
 
 @check("secret-rotated", 9, "warning")
@@ -69,6 +96,48 @@ def _repository(view: View) -> str:
     return found
 
 
+@check("repository-policy", 9, "warning")
+def _repository_policy(view: View) -> str:
+    """The repository's own policy lets no stranger in; an error where it is everybody, or lets strangers push."""
+    policy = view.repository_policy
+    if strangers := _strangers(view, policy):
+        name, kept = policy.resource, _without(policy, strangers)
+        set_policy = f"set-repository-policy --policy-text {kept}" if kept else "delete-repository-policy"
+        push = any(grant.writes for grant in strangers)
+        raise Failed(
+            f"The policy of repository {name} lets {_named(strangers)} {'push to' if push else 'pull from'} it"
+            f"{': workers would run what strangers push' if push else ''}.",
+            view.aws(
+                "Name the account in fleet_trusted_account_ids if it is yours, or remove those statements:",
+                f"ecr {set_policy} --repository-name {name}",
+            ),
+            severity="error" if push or any(grant.principal == EVERYBODY for grant in strangers) else "",
+            strangers=sorted({grant.principal for grant in strangers}),
+        )
+    return "no stranger"
+
+
+def _strangers(view: View, policy: ResourcePolicy) -> list[Grant]:
+    """What a policy allows to others than this account, AWS's services and accounts that the operator trusts."""
+    account = view.fleet.account
+    if not isinstance(account, str):
+        raise Skipped("this account's number could not be read")
+    known = {account, *view.settings["fleet_trusted_account_ids"]}
+    others = (g for g in grants(policy.document) if g.principal not in known and not g.principal.endswith(SERVICES))
+    return [g for g in others if g.principal != EVERYBODY or not g.names_callers]
+
+
+def _without(policy: ResourcePolicy, strangers: Iterable[Grant]) -> str:
+    """The policy less the statements of those grants, quoted for a shell; empty where no statement is left."""
+    bad = [grant.statement for grant in strangers]
+    kept = [statement for statement in listed(policy.document["Statement"]) if statement not in bad]
+    return shlex.quote(json.dumps({**policy.document, "Statement": kept})) if kept else ""
+
+
+def _named(strangers: Iterable[Grant]) -> str:
+    return words(sorted({f"account {p}" if (p := g.principal).isdigit() else p for g in strangers}))
+
+
 @check("log-group", 9)
 def _log_group(view: View) -> str:
     """The log group exists."""
@@ -76,6 +145,21 @@ def _log_group(view: View) -> str:
         name = view.settings["fleet_log_group_name"]
         raise Failed(f"There is no log group {name}: what instances log is lost.", view.run("foundation.yml"))
     return view.log_group.name
+
+
+@check("log-group-retention", 9, "warning")
+def _retention(view: View) -> str:
+    """The log group keeps events for fleet_log_retention_days."""
+    found, desired = view.log_group.retention_days, view.settings["fleet_log_retention_days"]
+    if found != desired:
+        raise Failed(
+            f"{view.log_group.name} keeps events {f'for {found} days' if found else 'for ever'}, "
+            f"but should for {desired} days.",
+            view.run("foundation.yml"),
+            found=found,
+            wanted=desired,
+        )
+    return f"{found} days"
 
 
 @check("log-group-receiving", 9, "warning")

@@ -10,7 +10,8 @@ from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check, present
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import METRICS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, duration
 
 PLAYBOOK = "autoscaling_group.yml"
 
@@ -132,10 +133,35 @@ def _processes(view: View) -> str:
 
 @check("group-metrics", 4, "warning")
 def _metrics(view: View) -> str:
-    """The group's metrics are collected, where fleet_group_metrics says so."""
-    if view.settings["fleet_group_metrics"] and not view.group.metrics:
-        raise Failed("The group's metrics are not collected.", view.run(PLAYBOOK))
-    return "collected" if view.group.metrics else "not collected, as the variables say"
+    """The group's metrics are collected, every one of them, where fleet_group_metrics says so."""
+    if not view.settings["fleet_group_metrics"]:
+        return "collected" if view.group.metrics else "not collected, as the variables say"
+    if missing := sorted(METRICS - view.group.metrics):
+        what = f"not collected: {', '.join(missing)}" if view.group.metrics else "not collected"
+        raise Failed(
+            f"The group's metrics are {what}.",
+            view.run(PLAYBOOK),
+            missing=missing,
+        )
+    return "collected"
+
+
+@check("group-lifetime", 4, "warning")
+def _lifetime(view: View) -> str:
+    """The group has no maximum instance lifetime: it would replace workers by age."""
+    seconds = view.group.max_lifetime_seconds
+    if seconds:
+        raise Failed(
+            f"The group replaces every instance after {duration(seconds)}, one after the other. The variables do not "
+            "say so; rollout.yml replaces instances when there is a reason.",
+            view.aws(
+                "Unless that is on purpose:",
+                f"autoscaling update-auto-scaling-group --max-instance-lifetime 0 "
+                f"--auto-scaling-group-name {view.group.name}",
+            ),
+            seconds=seconds,
+        )
+    return "unlimited"
 
 
 def _setting(view: View, found: Any, desired: Any, what: str) -> str:

@@ -9,7 +9,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.c
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.denials import explained
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, first_of
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
+    count,
+    first_of,
+    listed,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.principals import grants
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
     Denial,
     service_principal,
@@ -43,7 +48,7 @@ def _role(view: View) -> str:
 
 @check("role-trust", 6)
 def _trust(view: View) -> str:
-    """The role's trust policy lets EC2 assume it."""
+    """The role's trust policy lets EC2 assume it, and does not deny it."""
     if not view.profile.role:
         raise Skipped("the instance profile has no role")
     service = service_principal("ec2", view.profile.role_arn.split(":")[1])
@@ -53,6 +58,47 @@ def _trust(view: View) -> str:
             view.run(PLAYBOOK),
         )
     return service
+
+
+@check("role-trust-others", 6)
+def _trust_others(view: View) -> str:
+    """Nobody but EC2 may assume the role: it reads the worker's secret."""
+    if not view.profile.role:
+        raise Skipped("the instance profile has no role")
+    service = service_principal("ec2", view.profile.role_arn.split(":")[1])
+    if not trusts(view.profile.trust, service):
+        raise Skipped("not even EC2 may, which role-trust reports")
+    others = {grant.principal for grant in grants(view.profile.trust)} - {service}
+    if others:
+        raise Failed(
+            f"{view.profile.role} may be assumed by {listed(sorted(others))}, and reads the worker's secret.",
+            view.run(PLAYBOOK),
+            others=sorted(others),
+        )
+    return "nobody else"
+
+
+@check("role-policies", 6, "warning")
+def _policies(view: View) -> str:
+    """The role has the fleet's policy and no other, inline or attached."""
+    own, found = view.settings["fleet_policy_name"], view.role_policies
+    if view.profile.role != view.settings["fleet_role_name"]:
+        raise Skipped("the instance profile has another role, which profile-role reports")
+    inline = sorted(set(found.inline) - {own})
+    if inline or found.attached:
+        role = f"--role-name {view.profile.role}"
+        raise Failed(
+            f"{view.profile.role} has more rights than the agent needs, by {listed([*inline, *found.attached])}: "
+            "whoever takes over a worker has them, too.",
+            view.aws(
+                "Remove them:",
+                *(f"iam delete-role-policy {role} --policy-name {name}" for name in inline),
+                *(f"iam detach-role-policy {role} --policy-arn {arn}" for arn in sorted(found.attached)),
+            ),
+            inline=inline,
+            attached=list(found.attached),
+        )
+    return f"{own} alone"
 
 
 @check("role-actions", 6)
@@ -88,13 +134,12 @@ def _is_iam_playbooks(view: View, denial: Denial) -> bool:
 @check("instances-profile", 6)
 def _instances(view: View) -> str:
     """Every instance of the group has the instance profile, compared by id: one made anew under its name is another."""
-    if not view.template.profile:
-        raise Skipped("the launch template has none, which template-profile reports")
+    name = view.settings["fleet_instance_profile_name"]
+    if view.template.profile != name:
+        raise Skipped("the launch template has not, which template-profile reports")
     in_group = {instance.id for instance in view.group.instances}
-    if without := [
-        instance.id for instance in view.instances.values() if instance.id in in_group and not instance.has_profile
-    ]:
-        profile = f"--iam-instance-profile Name={view.settings['fleet_instance_profile_name']}"
+    profile = f"--iam-instance-profile Name={name}"
+    if without := [i.id for i in view.instances.values() if i.id in in_group and not i.profile]:
         raise Failed(
             f"{count(len(without), 'instance')} without an instance profile: {first_of(without)}. "
             "Their agents can neither protect nor drain.",
@@ -103,6 +148,12 @@ def _instances(view: View) -> str:
                 *(f"ec2 associate-iam-instance-profile --instance-id {id} {profile}" for id in without[:5]),
             ),
             instances=without,
+        )
+    if other := {i.id: i.profile for i in view.current_instances if i.profile != name}:
+        raise Failed(
+            f"{count(len(other), 'instance')} with another instance profile than {name}: {first_of(other)}.",
+            view.aws("Replace it:", *(_replace_profile(view, id, profile) for id in sorted(other)[:5])),
+            instances=other,
         )
     current = view.profile.id if view.fleet.profile and not isinstance(view.fleet.profile, Unread) else ""
     instances = [i for i in view.instances.values() if i.id in in_group and i.profile_id and current]
@@ -113,4 +164,12 @@ def _instances(view: View) -> str:
             view.start_refresh("Replace them:"),
             instances=dead,
         )
-    return "all have one"
+    return f"all have {name}"
+
+
+def _replace_profile(view: View, id: str, profile: str) -> str:
+    """A shell command, as only the association's id identifies what is to be replaced."""
+    first, region = "--query IamInstanceProfileAssociations[0].AssociationId", view.settings["fleet_region"]
+    which = f"--filters Name=instance-id,Values={id} {first} --output text --region {region}"
+    association = f"aws ec2 describe-iam-instance-profile-associations {which}"
+    return f"ec2 replace-iam-instance-profile-association {profile} --association-id $({association})"

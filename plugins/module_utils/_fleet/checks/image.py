@@ -52,11 +52,47 @@ def _exists(view: View) -> str:
 def _origin(view: View) -> str:
     """The image was baked by this kit, so it has an agent."""
     if view.image.agent_schema is None:
+        if view.image.owner not in ("", view.fleet.account):
+            raise Skipped(f"account {view.image.owner} has the image's tags, and shows them to nobody else")
         raise Failed(
             f"Image {view.image.id} ({view.image.name}) was not baked by this kit: nothing says that it has an agent.",
             adopt_newest(view),
         )
     return "baked by this kit"
+
+
+@check("image-owner", 2)
+def _owner(view: View) -> str:
+    """The image is this account's, or one that fleet_image names, or one of fleet_trusted_account_ids."""
+    image, account = view.image, view.fleet.account
+    if not isinstance(account, str):
+        raise Skipped("this account's number could not be read")
+    trusted = view.settings["fleet_trusted_account_ids"]
+    if image.owner in (account, *trusted) or image.id == view.settings["fleet_image"]:
+        return image.owner
+    raise Failed(
+        f"Image {image.id} ({image.name}) belongs to account {image.owner}, and neither fleet_image names it nor "
+        "fleet_trusted_account_ids its owner: instances run somebody else's system.",
+        adopt_newest(view),
+        owner=image.owner,
+    )
+
+
+@check("image-public", 2)
+def _public(view: View) -> str:
+    """The image is not public, where it is this account's."""
+    image = view.image
+    if image.owner != view.fleet.account:
+        raise Skipped("another account's image, which decides on it")
+    if image.public:
+        raise Failed(
+            f"Every AWS account may launch {image.id} ({image.name}) and read its disk.",
+            view.aws(
+                "Make it private:",
+                f"ec2 modify-image-attribute --launch-permission Remove=[{{Group=all}}] --image-id {image.id}",
+            ),
+        )
+    return "private"
 
 
 @check("image-schema", 2)

@@ -230,6 +230,25 @@ def _retained(view: View) -> str:
     return "none"
 
 
+@check("instances-outside", 11, "warning")
+def _outside(view: View) -> str:
+    """No instance of the fleet runs outside of the group: detached ones are never drained, replaced or counted."""
+    if outside := view.outsiders:
+        ids = sorted(instance.id for instance in outside)
+        attach = f"autoscaling attach-instances --auto-scaling-group-name {view.group.name} --instance-ids"
+        raise Failed(
+            f"{count(len(ids), 'instance')} with the fleet's tags in no group: {first_of(ids)}. "
+            "Their workers take jobs, nothing drains or replaces them, and they are billed.",
+            view.aws(
+                "Attach them again (where max size leaves room), so that the group drains them; or terminate them once "
+                "they are idle:",
+                *(f"{attach} {' '.join(ids[first : first + 20])}" for first in range(0, min(len(ids), 100), 20)),
+            ),
+            instances=ids,
+        )
+    return "none"
+
+
 @check("instances-standby", 11, "info")
 def _standby(view: View) -> Passed:
     """Which instances are in standby. It never fails: ATM puts idle instances there and stops them."""

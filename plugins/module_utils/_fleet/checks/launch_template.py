@@ -5,8 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Skipped
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, first_of
+
+#: Options that an agent and its worker depend on, in words.
+METADATA = {"HttpEndpoint": "endpoint", "HttpTokens": "tokens", "HttpPutResponseHopLimit": "hop limit"}
 
 
 @check("template-exists", 3)
@@ -26,12 +33,47 @@ def _exists(view: View) -> str:
 @check("template-metadata", 3)
 def _metadata(view: View) -> str:
     """Instances answer IMDSv2 only."""
-    if view.template.http_tokens != "required":
+    if view.template.metadata.get("HttpTokens") != "required":
         raise Failed(
             "Instances answer IMDSv1: whoever gets a worker to fetch a page gets the role's credentials.",
             view.run("site.yml"),
         )
     return "IMDSv2 only"
+
+
+@check("instances-metadata", 3)
+def _instances_metadata(view: View) -> str:
+    """Running instances have the metadata options of the launch template: anybody may change them on an instance."""
+    desired = view.template.metadata
+    differs = {
+        instance.id: {key: found for key in METADATA if (found := instance.metadata.get(key)) != desired.get(key)}
+        for instance in view.current_instances
+    }
+    if bad := {id: found for id, found in differs.items() if found}:
+        options = f"--http-tokens {desired.get('HttpTokens')} --http-endpoint {desired.get('HttpEndpoint')}"
+        modify = f"ec2 modify-instance-metadata-options {options} --http-put-response-hop-limit"
+        raise Failed(
+            f"{count(len(bad), 'instance')} with other metadata options than the launch template's: "
+            f"{first_of(f'{id} ({_options(found)})' for id, found in bad.items())}. {_consequence(bad.values())}",
+            view.aws(
+                "Set them again:",
+                *(f"{modify} {desired.get('HttpPutResponseHopLimit')} --instance-id {id}" for id in sorted(bad)[:5]),
+            ),
+            differs=bad,
+        )
+    return f"{count(len(differs), 'instance')} as the launch template says"
+
+
+def _options(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{METADATA[key]} {value}" for key, value in found.items())
+
+
+def _consequence(found: Iterable[Mapping[str, Any]]) -> str:
+    if any(one.get("HttpEndpoint") == "disabled" for one in found):
+        return "Without the metadata service their agents know nothing of scale-in, and have no credentials."
+    if any("HttpTokens" in one for one in found):
+        return "By IMDSv1, whoever gets a worker to fetch a page gets the role's credentials."
+    return "Containers reach the metadata service from one hop farther away than the host."
 
 
 @check("template-volumes", 3)

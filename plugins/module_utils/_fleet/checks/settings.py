@@ -121,6 +121,7 @@ FORMATS = {
 }
 # List variable -> format of an element.
 ELEMENTS = {
+    "fleet_trusted_account_ids": Format(r"\d{12}", "12 digits in quotes"),
     "fleet_subnet_ids": Format(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
     "fleet_required_keys": Format(r"[A-Z_][A-Z0-9_]*(\|[A-Z_][A-Z0-9_]*)*", "KEY, or A|B for either of two"),
     **{

@@ -19,6 +19,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks i
     registry,
     security_group,
     user_data,
+    valet,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import from_hosts
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, View
@@ -35,6 +36,7 @@ MODULES = (
     security_group,
     user_data,
     environment,
+    valet,
     instances,
     registry,
     drift,

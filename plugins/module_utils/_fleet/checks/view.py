@@ -24,10 +24,13 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Permissions,
     Profile,
     Refresh,
+    ResourcePolicy,
+    RolePolicies,
     Secret,
     SecurityGroup,
     Subnet,
     Unread,
+    User,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 
@@ -106,7 +109,11 @@ class View:
     template = Part[LaunchTemplate]("there is no launch template")
     profile = Part[Profile]("there is no instance profile")
     permissions = Part[Permissions]("there is no role to ask about")
+    role_policies = Part[RolePolicies]("there is no role")
+    valet_user = Part[User]("the fleet names no IAM user for VALET, or there is none")
     secret = Part[Secret]("there is no secret")
+    secret_policy = Part[ResourcePolicy]("the secret has none")
+    repository_policy = Part[ResourcePolicy]("the worker's repository has none, or is not in this account and region")
     log_group = Part[LogGroup]("there is no log group")
     instances = Part[Mapping[str, Instance]]()
     images = Part[Mapping[str, Image]]()
@@ -115,6 +122,7 @@ class View:
     refreshes = Part[tuple[Refresh, ...]]()
     subnets = Part[tuple[Subnet, ...]]()
     key_pairs = Part[frozenset[str]]()
+    outsiders = Part[tuple[Instance, ...]]()
 
     @property
     def hooks(self) -> tuple[Hook, ...]:
@@ -140,6 +148,16 @@ class View:
         """The launch template's image."""
         name = self.template.image
         return present(self.images.get(name), f"image {name or '-'} does not exist")
+
+    @property
+    def current_instances(self) -> list[Instance]:
+        """The group's instances of the template's version, in service or standby: what the template says, they have.
+
+        instances-current reports others.
+        """
+        version = str(self.template.version)
+        ids = [i.id for i in self.group.in_state("InService", "Standby") if i.template_version == version]
+        return [self.instances[id] for id in ids if id in self.instances]
 
     @property
     def refreshing(self) -> bool:

@@ -14,7 +14,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
     Parameters,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.forms import attribute, camel, tag_map
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import METRICS, Group
 
 
 def _template(group: Group, _p: Parameters) -> dict[str, str]:
@@ -63,7 +63,7 @@ COMPARISON = Comparison(
         "termination_policies": Meaning(list, lambda group, p: list(group.termination_policies)),
         "on_hook_abandon": attribute("on_hook_abandon", str),
         "suspended_processes": Meaning(sorted, lambda group, p: sorted(group.suspended_processes)),
-        "metrics": attribute("metrics", bool),
+        "metrics": Meaning(bool, lambda group, p: group.metrics >= METRICS if p["metrics"] else bool(group.metrics)),
         "tags": Meaning(tag_map, _tags),
     },
 )

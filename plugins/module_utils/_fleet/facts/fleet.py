@@ -15,6 +15,12 @@ from typing import Any, NamedTuple
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.change import Change
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
+#: What a group without warm pool and weights has (API_EnableMetricsCollection).
+METRICS = frozenset(
+    {"GroupMinSize", "GroupMaxSize", "GroupDesiredCapacity", "GroupTotalInstances"}
+    | {f"Group{state}Instances" for state in ("InService", "Pending", "Standby", "Terminating")}
+)
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -50,12 +56,18 @@ class Instance:
     image: str
     type: str
     launched: float
-    has_profile: bool
-    """whether it has an instance profile"""
+    profile: str = ""
+    """its instance profile's name; empty: none"""
     addresses: tuple[str, ...] = ()
     """the public address, then the private one"""
     profile_id: str = ""
     """the id of its instance profile, which stays that of a profile that was deleted; empty: none, or not known"""
+    security_groups: frozenset[str] = frozenset()
+    """ids, those of every network interface"""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """MetadataOptions"""
+    group: str = ""
+    """the Auto Scaling group that its tag names; empty: none"""
 
 
 class Tag(NamedTuple):
@@ -93,8 +105,10 @@ class Group:
     on_hook_abandon: str = "terminate"
     """what happens to an instance whose termination hook was abandoned: terminate or retain"""
     suspended_processes: frozenset[str] = frozenset()
-    metrics: bool = False
-    """whether any of its metrics are collected"""
+    metrics: frozenset[str] = frozenset()
+    """the names of those that are collected"""
+    max_lifetime_seconds: int = 0
+    """after which an instance is replaced; 0: never"""
     tags: Mapping[str, Tag] = field(default_factory=dict)
     warm_pool: str = ""
     """the state in which its warm pool holds instances; empty: it has none"""
@@ -130,8 +144,8 @@ class LaunchTemplate:
     type: str
     key: str
     profile: str
-    http_tokens: str
-    """required: IMDSv2 only"""
+    metadata: Mapping[str, Any]
+    """MetadataOptions"""
     unencrypted: tuple[str, ...]
     """devices whose volume is not encrypted"""
     security_groups: tuple[str, ...]
@@ -158,6 +172,9 @@ class Image:
     deprecated: str = ""
     """since when EC2 lists it as deprecated, ISO 8601; empty: never"""
     owner: str = ""
+    """the account that it belongs to"""
+    public: bool = False
+    """whether every account may launch it"""
     root_device: str = ""
     root_gib: int = 0
     """the size of the root device's snapshot; 0: not known"""
@@ -201,11 +218,57 @@ class Permissions:
 
 
 @dataclass(frozen=True)
+class ResourcePolicy:
+    """The policy of a secret or a repository, which may let other accounts in."""
+
+    resource: str
+    """its name"""
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RolePolicies:
+    """The policies of the worker role, without its boundary."""
+
+    inline: tuple[str, ...]
+    """names"""
+    attached: tuple[str, ...]
+    """ARNs"""
+
+
+@dataclass(frozen=True)
+class User:
+    """VALET's IAM user."""
+
+    name: str
+    inline: tuple[str, ...]
+    """names"""
+    attached: tuple[str, ...]
+    """ARNs"""
+    groups: tuple[str, ...]
+    active_keys: tuple[str, ...]
+    """ids of access keys"""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a security group, for addresses: those of its prefix lists included."""
+
+    protocol: str
+    """-1: every protocol"""
+    first: int
+    """port (ICMP: type)"""
+    last: int
+    networks: tuple[str, ...]
+    """CIDRs"""
+
+
+@dataclass(frozen=True)
 class SecurityGroup:
     id: str
     name: str
-    open_to_world: tuple[str, ...]
-    """the ports that are open to every address, in words"""
+    inbound: tuple[Rule, ...]
+    outbound: tuple[Rule, ...]
 
 
 @dataclass(frozen=True)
@@ -223,6 +286,8 @@ class LogGroup:
     name: str
     last_event: float
     """0: never"""
+    retention_days: int = 0
+    """0: for ever"""
 
 
 @dataclass(frozen=True)
@@ -265,16 +330,25 @@ class Fleet:
     images: Mapping[str, Image] | Unread
     profile: Profile | Unread | None
     permissions: Permissions | Unread | None
+    role_policies: RolePolicies | Unread | None
+    valet_user: User | Unread | None
+    """None also where the fleet names no user"""
     security_groups: Mapping[str, SecurityGroup] | Unread
     secret: Secret | Unread | None
+    secret_policy: ResourcePolicy | Unread | None
+    """None: the secret has none"""
     worker_image: str | Unread | None
     """the digest of the worker's image; empty: the image is not in a repository of this account"""
+    repository_policy: ResourcePolicy | Unread | None
+    """that of the worker's repository; None: it has none, or it is not in this account and region"""
     log_group: LogGroup | Unread | None
     activities: tuple[Activity, ...] | Unread
     """the newest first"""
     refreshes: tuple[Refresh, ...] | Unread
     subnets: tuple[Subnet, ...] | Unread
     key_pairs: frozenset[str] | Unread
+    outsiders: tuple[Instance, ...] | Unread
+    """instances with the fleet's tags that are in no group"""
     changes: tuple[Change, ...] | Unread | None = None
     """what site.yml would change; None: that was not compared"""
 

@@ -145,31 +145,40 @@ def denied_by_documents(documents: Iterable[Mapping[str, Any]], permissions: Ite
 
     Fails closed: a statement with conditions that a permission's context does not meet allows nothing here, and denies.
     """
-    statements = [s for document in documents for s in listed(document.get("Statement", []))]
+    policies = list(documents)
     return tuple(
         needed.action
         for needed in permissions
-        if not any(_covers(s, needed) for s in _of(statements, "Allow")) or _denies(statements, needed)
+        if not any(_covers(s, needed) for s in statements(policies, "Allow"))
+        or any(_denies(s, needed) for s in statements(policies, "Deny"))
     )
 
 
 def trusts(document: Mapping[str, Any], service: str) -> bool:
-    """Whether a trust policy lets a service assume the role."""
-    return any(
-        service in listed((s.get("Principal") or {}).get("Service", []))
-        and _covers({**s, "Resource": "*"}, Permission("sts:AssumeRole", "*"))
-        for s in _of(listed(document.get("Statement", [])), "Allow")
-        if isinstance(s.get("Principal"), Mapping)
-    )
+    """Whether a trust policy lets a service assume the role: a statement allows it, and none may deny it."""
+    assume = Permission("sts:AssumeRole", "*")
+
+    def named(effect: str) -> Iterator[Mapping[str, Any]]:
+        for s in statements([document], effect):
+            principal = s.get("NotPrincipal", s.get("Principal", {}))
+            if principal == "*":  # whether services are meant, too, is not said: they are denied, but not allowed
+                principal = {"Service": service if effect == "Deny" else "", "AWS": "*"}
+            everybody = effect == "Deny" and "*" in listed(principal.get("AWS", []))
+            is_listed = everybody or service in listed(principal.get("Service", []))
+            if is_listed != ("NotPrincipal" in s):
+                yield {**s, "Resource": "*"}
+
+    return any(_covers(s, assume) for s in named("Allow")) and not any(_denies(s, assume) for s in named("Deny"))
 
 
-def _of(statements: Iterable[Mapping[str, Any]], effect: str) -> Iterator[Mapping[str, Any]]:
-    return (s for s in statements if s.get("Effect") == effect)
+def statements(documents: Iterable[Mapping[str, Any]], effect: str) -> Iterator[Mapping[str, Any]]:
+    """The statements of policies that have this effect."""
+    return (s for document in documents for s in listed(document.get("Statement", [])) if s.get("Effect") == effect)
 
 
-def _denies(statements: Iterable[Mapping[str, Any]], needed: Permission) -> bool:
+def _denies(statement: Mapping[str, Any], needed: Permission) -> bool:
     # A condition may or may not hold: it is read as if it did.
-    return any(_covers({k: v for k, v in s.items() if k != "Condition"}, needed) for s in _of(statements, "Deny"))
+    return _covers({k: v for k, v in statement.items() if k != "Condition"}, needed)
 
 
 def _covers(statement: Mapping[str, Any], needed: Permission) -> bool:

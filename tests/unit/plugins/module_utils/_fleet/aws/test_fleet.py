@@ -16,6 +16,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ag
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     LaunchTemplate,
+    LogGroup,
+    Rule,
     Unread,
 )
 
@@ -185,8 +187,8 @@ def test_what_a_template_does_not_state_is_not_taken_for_right(answers: Any, set
     ]
     versions(answers, version(2, True, BlockDeviceMappings=disks))
     seen = template(answers, settings)
-    assert (seen.http_tokens, seen.unencrypted, seen.profile, seen.security_groups) == (
-        "optional",
+    assert (seen.metadata, seen.unencrypted, seen.profile, seen.security_groups) == (
+        {},
         ("/dev/xvda",),
         "",
         (),
@@ -214,7 +216,7 @@ def test_a_group_is_read_with_its_instances_in_order(answers: Any, settings: Set
     assert [m.id for m in seen.instances] == ["i-1", "i-2"]
     assert (seen.on_hook_abandon, seen.metrics, seen.subnet_ids) == (
         "retain",
-        False,
+        frozenset(),
         frozenset({"subnet-a", "subnet-b"}),
     )
 
@@ -231,32 +233,29 @@ def test_the_account_is_the_groups(answers: Any, settings: Settings) -> None:
     assert read.PARTS["account"](answers.call, settings) == "123456789012"
 
 
-@pytest.mark.parametrize(
-    ("rule", "ports"),
-    [
-        ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}, "every port"),
-        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}, "tcp 22"),
-        (
-            {
-                "IpProtocol": "udp",
-                "FromPort": 1,
-                "ToPort": 9,
-                "IpRanges": [{"CidrIp": "10.0.0.0/8"}, {"CidrIp": "0.0.0.0/0"}],
-            },
-            "udp 1 to 9",
-        ),
-        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.7/32"}]}, ""),
-        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": "sg-2"}]}, ""),
-    ],
-)
-def test_only_ports_that_every_address_may_reach_are_open_to_the_world(
-    rule: dict[str, Any], ports: str, answers: Any, settings: Settings
-) -> None:
+def test_rules_are_read_with_the_networks_of_their_prefix_lists(answers: Any, settings: Settings) -> None:
     group(answers)
     versions(answers, version(2, True, SecurityGroupIds=["sg-1"]))
-    raw = {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": [rule]}]}
-    answers.on("describe_security_groups", raw, Filters=[{"Name": "group-name", "Values": ["gh-worker-sg"]}])
-    assert read.PARTS["security_groups"](answers.call, settings)["sg-1"].open_to_world == ((ports,) if ports else ())
+    ingress = [
+        {
+            "IpProtocol": "tcp",
+            "FromPort": 22,
+            "ToPort": 23,
+            "IpRanges": [{"CidrIp": "203.0.113.7/32"}],
+            "Ipv6Ranges": [{"CidrIpv6": "2001:db8::/32"}],
+            "PrefixListIds": [{"PrefixListId": "pl-1"}, {"PrefixListId": "pl-gone"}],
+            "UserIdGroupPairs": [{"GroupId": "sg-2"}],
+        }
+    ]
+    egress = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    raw = {"GroupId": "sg-1", "GroupName": "gh", "IpPermissions": ingress, "IpPermissionsEgress": egress}
+    which = [{"Name": "group-name", "Values": ["gh-worker-sg"]}]
+    answers.on("describe_security_groups", {"SecurityGroups": [raw]}, Filters=which)
+    answers.on("get_managed_prefix_list_entries", {"Entries": [{"Cidr": "198.51.100.0/24"}]}, PrefixListId="pl-1")
+    answers.on("get_managed_prefix_list_entries", None, PrefixListId="pl-gone")
+    seen = read.PARTS["security_groups"](answers.call, settings)["sg-1"]
+    assert seen.inbound == (Rule("tcp", 22, 23, ("203.0.113.7/32", "2001:db8::/32", "198.51.100.0/24")),)
+    assert seen.outbound == (Rule("-1", 0, 65535, ("0.0.0.0/0",)),)
 
 
 def test_a_security_group_of_another_name_is_read_by_its_id(answers: Any, settings: Settings) -> None:
@@ -291,7 +290,14 @@ def test_the_worker_image_is_found_as_docker_finds_it(
     assert read.PARTS["worker_image"](answers.call, settings) == DIGEST
 
 
-@pytest.mark.parametrize("image", ["docker.io/library/busybox:1", REPOSITORY.replace("123456789012", "210987654321")])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "docker.io/library/busybox:1",
+        REPOSITORY.replace("123456789012", "210987654321"),
+        REPOSITORY.replace("us-east-1", "eu-west-1"),
+    ],
+)
 def test_an_image_in_another_registry_is_not_looked_up(image: str, answers: Any, settings: Settings) -> None:
     group(answers)
     versions(answers, version(2, True, UserData=user_data(agent_conf({**CONF, "IMAGE": image}))))
@@ -308,9 +314,55 @@ def test_the_last_event_is_the_latest_of_a_streams_timestamps(answers: Any, sett
         descending=True,
         PaginationConfig={"MaxItems": 1, "PageSize": 1},
     )
-    heard = read.PARTS["log_group"](answers.call, settings)
-    assert heard is not None
-    assert heard.last_event == 5.0
+    names = ("/wekruit/gh-worker-old", "/wekruit/gh-worker")
+    groups = [{"logGroupName": name, "retentionInDays": days} for days, name in enumerate(names, 6)]
+    answers.on("describe_log_groups", {"logGroups": groups}, logGroupNamePrefix="/wekruit/gh-worker")
+    assert read.PARTS["log_group"](answers.call, settings) == LogGroup("/wekruit/gh-worker", 5.0, 7)
+
+
+OUR_TAGS = {"Name": "gh-worker", "Role": "gh-worker"}
+GROUP_TAG = {"aws:autoscaling:groupName": "gh-worker-asg"}
+
+
+def instances(answers: Any, tags: dict[str, str], *found: dict[str, Any]) -> None:
+    which = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+    answers.on("describe_instances", {"Reservations": [{"Instances": list(found)}]}, Filters=which)
+
+
+def instance(id: str, state: str = "running", tags: dict[str, str] = OUR_TAGS, **other: Any) -> dict[str, Any]:
+    named = [{"Key": key, "Value": value} for key, value in tags.items()]
+    one = {"ImageId": "ami-1", "InstanceType": "t3.medium", "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC)}
+    return {"InstanceId": id, "State": {"Name": state}, "Tags": named, **one, **other}
+
+
+def test_one_call_finds_the_groups_instances_and_those_outside_of_any_group(answers: Any, settings: Settings) -> None:
+    group(answers)
+    others = {**OUR_TAGS, "aws:autoscaling:groupName": "another-asg"}
+    mine = [instance(id, tags={**OUR_TAGS, **GROUP_TAG}) for id in ("i-1", "i-2", "i-retained")]
+    outside = [instance("i-detached"), instance("i-going", "shutting-down"), instance("i-gone", "terminated")]
+    instances(answers, OUR_TAGS, *mine, *outside, instance("i-others", tags=others))
+    assert set(read.PARTS["instances"](answers.call, settings)) == {"i-1", "i-2", "i-retained"}
+    assert [i.id for i in read.PARTS["outsiders"](answers.call, settings)] == ["i-detached"]
+
+
+def test_the_groups_own_tag_finds_instances_whose_tags_somebody_removed(answers: Any, settings: Settings) -> None:
+    group(answers)
+    instances(answers, OUR_TAGS, instance("i-1", tags={**OUR_TAGS, **GROUP_TAG}))
+    instances(answers, GROUP_TAG, instance("i-1", tags=GROUP_TAG), instance("i-2", tags=GROUP_TAG))
+    assert set(read.PARTS["instances"](answers.call, settings)) == {"i-1", "i-2"}
+
+
+def test_an_instance_has_the_security_groups_of_all_its_network_interfaces(answers: Any, settings: Settings) -> None:
+    group(answers, Instances=[])
+    cards = [
+        {"Attachment": {"DeviceIndex": 0}, "Groups": [{"GroupId": "sg-1"}]},
+        {"Attachment": {"DeviceIndex": 1}, "Groups": [{"GroupId": "sg-2"}]},
+    ]
+    profile = {"Arn": "arn:aws:iam::123456789012:instance-profile/path/gh"}
+    one = instance("i-1", SecurityGroups=[{"GroupId": "sg-1"}], NetworkInterfaces=cards, IamInstanceProfile=profile)
+    instances(answers, OUR_TAGS, one)
+    (seen,) = read.PARTS["outsiders"](answers.call, settings)
+    assert (seen.security_groups, seen.profile) == ({"sg-1", "sg-2"}, "gh")
 
 
 def test_the_templates_image_is_among_those_that_one_filter_takes(answers: Any, settings: Settings) -> None:
@@ -318,11 +370,8 @@ def test_the_templates_image_is_among_those_that_one_filter_takes(answers: Any, 
     versions(answers, version(2, True, ImageId="ami-zzz"))
     one = {"State": {"Name": "running"}, "InstanceType": "t3.medium", "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC)}
     running = [{**one, "InstanceId": f"i-{n:03}", "ImageId": f"ami-{n:03}"} for n in range(300)]
-    answers.on(
-        "describe_instances",
-        {"Reservations": [{"Instances": running}]},
-        Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": ["gh-worker-asg"]}],
-    )
+    instances(answers, OUR_TAGS)
+    instances(answers, GROUP_TAG, *running)
     first = ["ami-zzz", *(f"ami-{n:03}" for n in range(199))]
     answers.on(
         "describe_images", {"Images": []}, Filters=[{"Name": "image-id", "Values": first}], IncludeDeprecated=True
@@ -341,7 +390,8 @@ class Refusing:
 
 
 def test_a_part_that_may_not_be_read_is_unread_and_nothing_is_raised(answers: Any, settings: Settings) -> None:
-    seen = read.start_fleet(answers.start, Refusing().call, settings)()
+    named = {**settings, "fleet_valet_user_name": "valet"}
+    seen = read.start_fleet(answers.start, Refusing().call, named)()
     parts = {name: getattr(seen, name) for name in read.PARTS}
     assert {name for name, part in parts.items() if not isinstance(part, Unread)} == set()
     assert "may not call logs:describe_log_streams" in parts["log_group"].reason

@@ -15,7 +15,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
     requests,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Tag
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import METRICS, Group, Tag
 
 DESIRED: dict[str, Any] = {
     "name": "g",
@@ -109,7 +109,10 @@ def test_processes_are_suspended_and_resumed(
 def test_metrics_are_turned_on_and_off() -> None:
     on, off = {"name": "g", "metrics": True}, {"name": "g", "metrics": False}
     assert sent(on, BARE) == [("enable_metrics_collection", {**NAME, "Granularity": "1Minute"})]
-    assert sent(off, replace(BARE, metrics=True)) == [("disable_metrics_collection", NAME)]
+    some = replace(BARE, metrics=frozenset({"GroupMinSize"}))
+    assert sent(on, some) == sent(on, BARE)
+    assert sent(off, some) == [("disable_metrics_collection", NAME)]
+    assert sent(on, replace(BARE, metrics=METRICS)) == sent(off, BARE) == []
 
 
 def test_only_the_tags_that_differ_are_written_and_none_removed() -> None:

@@ -16,7 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.modu
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import DATA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Hook, Tag
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import METRICS, Group, Hook, Tag
 
 TAGS = {"tags": {"Project": "wekruit"}, "purge_tags": False}
 FOUND_TAGS = [{"Key": "Owner", "Value": "somebody"}, {"Key": "Project", "Value": "wekruit"}]
@@ -301,7 +301,7 @@ CASES = [
             termination_policies=("Default",),
             maintenance_policy={"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110},
             suspended_processes=frozenset({"AZRebalance"}),
-            metrics=True,
+            metrics=METRICS,
             tags={"Project": Tag("wekruit", True), "Owner": Tag("x", False)},
         ),
         {
@@ -319,7 +319,7 @@ CASES = [
             "deletion_protection": changed(deletion_protection="prevent-all-deletion"),
             "on_hook_abandon": changed(on_hook_abandon="retain"),
             "suspended_processes": changed(suspended_processes=frozenset()),
-            "metrics": changed(metrics=False),
+            "metrics": changed(metrics=METRICS - {"GroupMinSize"}),
             "tags": changed(tags={"Project": Tag("wekruit", False)}),
         },
     ),

@@ -225,5 +225,22 @@ def test_a_service_may_take_a_role(trust: dict[str, Any], takes: bool) -> None:
     assert trusts(document({"Effect": "Allow", **trust}), "ec2.amazonaws.com") is takes
 
 
+@pytest.mark.parametrize(
+    ("deny", "takes"),
+    [
+        ({"Principal": {"Service": "ec2.amazonaws.com"}}, False),
+        ({"Principal": {"Service": "lambda.amazonaws.com"}}, True),
+        ({"Principal": "*"}, False),
+        ({"Principal": {"AWS": "*"}, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}, False),
+        ({"NotPrincipal": {"Service": "lambda.amazonaws.com"}}, False),
+        ({"NotPrincipal": {"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]}}, True),
+    ],
+)
+def test_a_denied_service_does_not_take_a_role(deny: dict[str, Any], takes: bool) -> None:
+    allow = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    policy = document(allow, {"Effect": "Deny", "Action": "sts:AssumeRole", **deny})
+    assert trusts(policy, "ec2.amazonaws.com") is takes
+
+
 def test_a_role_that_trusts_no_service_cannot_be_assumed() -> None:
     assert not trusts({}, "ec2.amazonaws.com")

@@ -37,8 +37,8 @@ GROUP = Group(
         GroupInstance("i-2", "Terminating:Wait", "Healthy", "us-east-1b", "t3.medium", "1", protected=False),
     ),
 )
-TEMPLATE = LaunchTemplate(2, 2, "ami-2", "t3.medium", "", "", "required", (), (), {}, "")
-INSTANCES = {"i-1": Instance("i-1", "running", "ami-2", "t3.medium", NOW - 3600, has_profile=True)}
+TEMPLATE = LaunchTemplate(2, 2, "ami-2", "t3.medium", "", "", {}, (), (), {}, "")
+INSTANCES = {"i-1": Instance("i-1", "running", "ami-2", "t3.medium", NOW - 3600, "gh")}
 
 
 def worker(**other: Any) -> WorkerRow:
