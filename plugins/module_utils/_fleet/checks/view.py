@@ -155,8 +155,9 @@ class View:
 
         instances-current reports others.
         """
-        version = str(self.template.version)
-        ids = [i.id for i in self.group.in_state("InService", "Standby") if i.template_version == version]
+        used = (self.template.id, str(self.template.version))
+        members = self.group.in_state("InService", "Standby")
+        ids = [i.id for i in members if (i.template_id, i.template_version) == used]
         return [self.instances[id] for id in ids if id in self.instances]
 
     @property
