@@ -279,7 +279,7 @@ class InstanceResponse(BaseResponse):
         made = self.ec2_backend.iam_instance_profile_associations
         for id, association in made.items():
             if association.association_id == self._get_param("AssociationId"):
-                profile = {"Arn": association.iam_instance_profile.arn, "Id": association.association_id}
+                profile = {"Arn": association.iam_instance_profile.arn, "Id": association.iam_instance_profile.id}
                 self.ec2_backend.modify_instance_attribute(id, "iam_instance_profile", profile)
         return result
 
