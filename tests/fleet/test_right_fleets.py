@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from tests.fleet.faults import STRANGER, STRANGERS_IMAGE
-from tests.fleet.fleet import ANYTHING, BOUNDARY, GROUP, OTHERS, REPOSITORY, ROLE, SECRET, USER, VALET_POLICY_ARN
+from tests.fleet.fleet import (
+    ANYTHING,
+    BOUNDARY,
+    GROUP,
+    LAUNCH_OPERATIONS,
+    OTHERS,
+    REPOSITORY,
+    ROLE,
+    SECRET,
+    USER,
+    VALET_POLICY_ARN,
+)
 from tests.fleet.healthy import VPC, HealthyFleet, Inputs
 
 Variables = Mapping[str, Any]
@@ -41,7 +52,7 @@ def key(fleet: HealthyFleet) -> str:
     """A customer's KMS key, which Auto Scaling may use."""
     kms = fleet.client("kms")
     arn = str(kms.create_key()["KeyMetadata"]["Arn"])
-    kms.create_grant(KeyId=arn, GranteePrincipal=LAUNCHER, Operations=["Decrypt", "CreateGrant"])
+    kms.create_grant(KeyId=arn, GranteePrincipal=LAUNCHER, Operations=LAUNCH_OPERATIONS)
     return arn
 
 
@@ -51,8 +62,9 @@ def boundary(fleet: HealthyFleet) -> None:
 
 
 def own_subnets(fleet: HealthyFleet) -> Variables:
-    """Private subnets in two zones."""
+    """Private subnets in two zones, which reach the internet through NAT."""
     ec2 = fleet.client("ec2")
+    fleet.route_through_nat()
     ids = [
         ec2.create_subnet(VpcId=VPC, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
         for cidr, zone in (("172.28.64.0/20", "us-east-1a"), ("172.28.80.0/20", "us-east-1b"))

@@ -28,7 +28,6 @@ NO_INSTANCE_TYPE = ("InvalidInstanceType",)
 NO_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 NO_KEY_PAIR = ("InvalidKeyPair.NotFound",)
 NO_TARGET = ("DestinationPrefixListId", "InstanceOwnerId")  # keys of a route that end in Id
-WORLD = ("0.0.0.0/0", "::/0")
 LAST_PORT = 65535
 
 

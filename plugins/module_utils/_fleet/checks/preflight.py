@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from typing import Any, TypeVar
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Failed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.key_policy import Verdict, verdict
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.settings import whole_world
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import SCHEMA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Subnet, Unread
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.internet import is_internet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import (
     DOORS,
     RULES,
@@ -241,7 +240,7 @@ def _source_lists(inputs: Inputs) -> None:
     """The prefix lists that may connect (fleet_*_prefix_list_ids) exist, and SSH's are not the whole internet."""
     found = _sources(inputs, "prefix list", inputs.prerequisites.prefix_lists)
     ssh = [found[id] for id in inputs.settings["fleet_ssh_prefix_list_ids"]]
-    if whole_world([ipaddress.ip_network(cidr) for one in ssh for cidr in one.cidrs]):
+    if is_internet(cidr for one in ssh for cidr in one.cidrs):
         raise Failed(
             f"fleet_ssh_prefix_list_ids holds {', '.join(one.id for one in ssh)}: SSH for the whole world is refused.",
             "Name your own networks, or leave the list empty and use Session Manager.",

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.internet import is_internet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import DOORS
 
 Settings = Mapping[str, Any]
@@ -216,7 +217,7 @@ def _cidrs(s: Settings) -> Iterator[str]:
             if value != str(network):  # AWS returns this spelling: any other would always differ
                 reason = " (it has host bits set)" if _host_bits(value) else ""
                 yield f"{name} holds {value!r}: write {network}{reason}."
-        if name == "fleet_ssh_cidrs" and whole_world(networks):
+        if name == "fleet_ssh_cidrs" and is_internet(map(str, networks)):
             yield (
                 f"{name} holds {', '.join(s[name])}: SSH for the whole world is refused. "
                 "Name your own networks, or leave the list empty and use Session Manager."
@@ -229,13 +230,6 @@ def _host_bits(network: str) -> bool:
     except ValueError:
         return True
     return False
-
-
-def whole_world(networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    """Whether these networks together are all of IPv4 or all of IPv6."""
-    four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
-    six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
-    return any(n.prefixlen == 0 for n in four) or any(n.prefixlen == 0 for n in six)
 
 
 def _tags(s: Settings) -> Iterator[str]:

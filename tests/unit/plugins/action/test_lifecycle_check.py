@@ -29,6 +29,8 @@ ABSENT: dict[str, Any] = {
     "get_account_authorization_details": {"RoleDetailList": [], "UserDetailList": [], "Policies": []},
     "get_instance_profile": None,
     "describe_secret": None,
+    "get_resource_policy": None,
+    "get_repository_policy": None,
     "describe_log_streams": None,
 }
 FAILING = {"group-exists", "profile-exists", "secret-exists", "log-group"}

@@ -24,7 +24,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 
 OLD = GroupInstance("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "1", protected=False, template_id="lt-1")
 GROUP = Group("gh-worker-asg", "arn:g", 0, 4, 1, template_id="lt-1", template_version="2", instances=(OLD,))
-TEMPLATE = LaunchTemplate(2, 2, "ami-1", "t3.medium", "", "", "required", (), (), {}, "none", id="lt-1")
+TEMPLATE = LaunchTemplate(2, 2, "ami-1", "t3.medium", "", "", {"HttpTokens": "required"}, (), (), {}, "none", id="lt-1")
 SITE = "ansible-playbook site.yml -i staging -l stg"
 
 

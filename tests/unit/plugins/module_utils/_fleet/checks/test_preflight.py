@@ -205,7 +205,7 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
         (BOUNDED, {}),
         ({"fleet_permissions_boundary_arn": "arn:aws:iam::aws:policy/PowerUserAccess"}, {}),
         (FROM_GROUP, {"security_groups": {"sg-1": "vpc-1"}}),
-        (FROM_LIST, {"prefix_lists": {"pl-1": PrefixList("pl-1", 2, WORLD[:1])}}),
+        (FROM_LIST, {"prefix_lists": {"pl-1": PrefixList("pl-1", 2, ("0.0.0.0/2",))}}),
         (MANY, {"rules_quota": 61.0}),
         ({}, {"image": replace(IMAGE, root_device="/dev/xvda", root_gib=40)}),
         ({"fleet_key_name": ""}, {"key_pair_exists": False}),
