@@ -1043,14 +1043,16 @@ def _outside() -> Iterator[Fault]:
     def stopped(fleet: HealthyFleet) -> None:
         fleet.client("ec2").stop_instances(InstanceIds=[detach(fleet)])
 
-    yield Fault("an instance was detached and replaced", "instances-outside", detach)
+    # An attached instance has no launch template of its own (localcloud's reading of AttachInstances).
+    yield Fault("an instance was detached and replaced", "instances-outside", detach, remaining=REPLACE)
     yield Fault(
         "an instance was detached, and the fleet is smaller",
         "instances-outside",
         lambda f: detach(f, replace=False),
+        remaining=REPLACE,
         slow=True,
     )
-    yield Fault("an instance was launched by hand", "instances-outside", by_hand, slow=True)
+    yield Fault("an instance was launched by hand", "instances-outside", by_hand, remaining=REPLACE, slow=True)
     yield Fault(
         "a detached instance is stopped", "instances-outside", stopped, manual="only a running instance can be attached"
     )
