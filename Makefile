@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down test lint house guard units artifact fleet agent localcloud report containers chaos chaos-real \
-	real-worker registry molecule packer image image-local image-check docs bench
+	real-worker registry peers molecule packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 parallel := -n 2 --dist loadscope
@@ -27,6 +27,7 @@ down: .venv/ready ## stop the emulated AWS
 
 test: .venv/ready-dev ## everything that CI runs, fastest first
 	@$(MAKE) --no-print-directory lint house guard units agent localcloud
+	@$(MAKE) --no-print-directory peers OPTIONS=--quick
 	@pytest $(fast) tests/fleet
 	@.ci/chromium && .ci/docker && .ci/postgres >/dev/null && .ci/packer-1.6 >/dev/null # apt runs once at a time
 	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-one-core test-docker
@@ -60,6 +61,9 @@ agent: .venv/ready-dev ## the agent: units, schedules in virtual time, real proc
 
 localcloud: .venv/ready-dev ## unit tests of localcloud
 	@cd localcloud && pytest $(parallel)
+
+peers: .venv/ready-dev ## clients that others wrote (moto's tests, aws-cli's examples, Terraform, ...) against localcloud (docs/peers.md)
+	@python -m tools.peers $(OPTIONS)
 
 artifact: .venv/ready-dev ## on the built collection: ansible-test sanity and units, docs lint, galaxy-importer
 	@.ci/artifact

@@ -554,8 +554,9 @@ def _group() -> Iterator[Change]:
     def drop_tag(f: Fleet) -> None:
         group(f).delete_tags(Tags=[{"ResourceId": GROUP, "ResourceType": "auto-scaling-group", "Key": "Project"}])
 
-    def two_subnets(f: Fleet, order: int) -> None:
-        f.update(VPCZoneIdentifier=",".join(["subnet-010ca1c10d00000a1", "subnet-010ca1c10d00000b2"][::order]))
+    def reverse_subnets(f: Fleet) -> None:
+        shown = group(f).describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"][0]
+        f.update(VPCZoneIdentifier=",".join(shown["VPCZoneIdentifier"].split(",")[::-1]))
 
     processes = {"AutoScalingGroupName": GROUP, "ScalingProcesses": ["AZRebalance"]}
     healthy = {"MinHealthyPercentage": 50, "MaxHealthyPercentage": 150}
@@ -567,7 +568,7 @@ def _group() -> Iterator[Change]:
     yield change(
         "the group is in one zone", lambda f: f.update(VPCZoneIdentifier="subnet-010ca1c10d00000a1"), "subnet_ids"
     )
-    yield change("the subnets are in another order", lambda f: two_subnets(f, -1))
+    yield change("the subnets are in another order", reverse_subnets)
     yield change(
         "the health check is the load balancer's", lambda f: f.update(HealthCheckType="ELB"), "health_check_type"
     )

@@ -12,7 +12,7 @@ AMAZON = "137112412989"
 
 @dataclass(frozen=True)
 class SubnetSeed:
-    """A subnet; ``default`` marks its zone's default subnet. None hands out public addresses."""
+    """A subnet; ``default`` marks its zone's default subnet, which hands out public addresses as AWS's does."""
 
     id: str
     zone: str
@@ -62,6 +62,10 @@ VPCS = (
         (
             SubnetSeed("subnet-010ca1c10d00000a1", "us-east-1a", "172.28.1.0/24", default=True),
             SubnetSeed("subnet-010ca1c10d00000b2", "us-east-1b", "172.28.2.0/24", default=True),
+            SubnetSeed("subnet-010ca1c10d00001c3", "us-east-1c", "172.28.3.0/24", default=True),
+            SubnetSeed("subnet-010ca1c10d00001d4", "us-east-1d", "172.28.4.0/24", default=True),
+            SubnetSeed("subnet-010ca1c10d00001e5", "us-east-1e", "172.28.5.0/24", default=True),
+            SubnetSeed("subnet-010ca1c10d00001f6", "us-east-1f", "172.28.6.0/24", default=True),
         ),
         default=True,
         gateway="igw-010ca1c10d0000001",

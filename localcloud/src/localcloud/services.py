@@ -21,6 +21,8 @@ from moto.secretsmanager.exceptions import InvalidRequestException
 from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
 from moto.servicequotas import urls as servicequotas_urls
 from moto.servicequotas.models import ServiceQuotasBackend
+from moto.ssm import urls as ssm_urls
+from moto.ssm.models import SimpleSystemManagerBackend
 from moto.sts import urls as sts_urls
 from moto.sts.models import AssumedRole, STSBackend
 
@@ -30,6 +32,10 @@ from localcloud import seed
 RETENTION_DAYS = frozenset(
     {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
+
+
+#: Where Amazon's parameters name its images (EC2 UG, "Reference AMIs using Systems Manager parameters").
+AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest"
 
 
 class KmsActions(KmsResponse):
@@ -178,6 +184,22 @@ class ServiceQuotas(ServiceQuotasBackend):
             "Adjustable": True,
             "GlobalQuota": False,
         }
+
+
+class Ssm(SimpleSystemManagerBackend):
+    """Systems Manager's parameters; Amazon's that name the newest Amazon Linux 2023 name one that is here."""
+
+    _url_module = ssm_urls
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        if (account_id, region_name) != (seed.ACCOUNT, seed.REGION):
+            return
+        self._parameters._check_loading_status(AMAZON_LINUX)
+        for name, versions in self._parameters.items():
+            ours = [i for i in seed.IMAGES if i.owner == seed.AMAZON and name.endswith(i.architecture)]
+            if name.startswith(f"{AMAZON_LINUX}/al2023-ami-") and ours:
+                versions[-1].value = max(ours, key=lambda image: image.created).id
 
 
 class Session(AssumedRole):

@@ -30,6 +30,7 @@ from moto.kms.models import kms_backends
 from moto.logs.models import logs_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.servicequotas.models import servicequotas_backends
+from moto.ssm.models import ssm_backends
 from moto.sts.models import sts_backends
 
 from localcloud import imds, seed, services
@@ -96,6 +97,7 @@ class World:
                 (logs_backends, services.Logs),
                 (secretsmanager_backends, services.SecretsManager),
                 (servicequotas_backends, services.ServiceQuotas),
+                (ssm_backends, services.Ssm),
                 (sts_backends, services.Sts),
             ]
         )

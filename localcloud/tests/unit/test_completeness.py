@@ -136,6 +136,23 @@ def test_an_instance_without_groups_has_the_default_one_of_its_vpc(ec2: Any) -> 
     assert (ran["SecurityGroups"], ran["NetworkInterfaces"][0]["Groups"]) == (default, default)
 
 
+def test_only_default_subnets_give_public_addresses(ec2: Any) -> None:
+    """EC2 VPC UG, "Default VPCs": a default subnet is public, others are not; a call may say otherwise."""
+    parameters = {"ImageId": IMAGE, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
+    elsewhere = "subnet-010ca1c10d00000c3"
+    private = {"DeviceIndex": 0, "SubnetId": SUBNETS[0], "AssociatePublicIpAddress": False}
+    public = [
+        "PublicIpAddress"
+        in ec2.describe_instances(InstanceIds=[made["Instances"][0]["InstanceId"]])["Reservations"][0]["Instances"][0]
+        for made in (
+            ec2.run_instances(**parameters),
+            ec2.run_instances(**parameters, SubnetId=elsewhere),
+            ec2.run_instances(**parameters, NetworkInterfaces=[private]),
+        )
+    ]
+    assert public == [True, False, False]
+
+
 @pytest.mark.parametrize("direction", ["ingress", "egress"])
 def test_rules_of_a_protocol_by_number_have_no_ports(ec2: Any, direction: str) -> None:
     """EC2 API, IpPermission, IpProtocol: for GRE (47), ESP (50) and others traffic on all ports is allowed."""
@@ -349,6 +366,15 @@ def test_a_secret_shows_the_day_when_it_was_read(cloud: Cloud) -> None:
     for day in shown:
         assert (day.hour, day.minute, day.second) == (0, 0, 0)
         assert now - day < timedelta(days=2)
+
+
+def test_amazons_parameters_name_an_image_that_is_here(cloud: Cloud) -> None:
+    """EC2 UG, "Reference AMIs using Systems Manager parameters": how moto's tests find an image on AWS."""
+    ssm, ec2 = cloud.client("ssm"), cloud.client("ec2")
+    for machine, image in (("x86_64", "ami-0137112412989a002"), ("arm64", "ami-0137112412989a003")):
+        name = f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-{machine}"
+        assert ssm.get_parameters(Names=[name])["Parameters"][0]["Value"] == image
+        assert ec2.describe_images(ImageIds=[image])["Images"][0]["Architecture"] == machine
 
 
 # --- the server -------------------------------------------------------------------------------------------------------

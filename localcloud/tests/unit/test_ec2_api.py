@@ -16,7 +16,7 @@ VPC = "vpc-010ca1c10d0000001"
 # --- seed -----------------------------------------------------------------------------
 
 
-def test_the_seed_has_a_default_vpc_with_two_default_subnets_and_a_second_vpc(ec2: Any) -> None:
+def test_the_seed_has_a_default_vpc_with_a_default_subnet_in_each_zone_and_a_second_vpc(ec2: Any) -> None:
     assert {v["VpcId"]: (v["CidrBlock"], v["IsDefault"]) for v in ec2.describe_vpcs()["Vpcs"]} == {
         VPC: ("172.28.0.0/16", True),
         "vpc-010ca1c10d0000002": ("10.9.0.0/16", False),
@@ -27,9 +27,13 @@ def test_the_seed_has_a_default_vpc_with_two_default_subnets_and_a_second_vpc(ec
     } == {
         SUBNETS[0]: ("1", "us-east-1a", "172.28.1.0/24", True),
         SUBNETS[1]: ("1", "us-east-1b", "172.28.2.0/24", True),
+        "subnet-010ca1c10d00001c3": ("1", "us-east-1c", "172.28.3.0/24", True),
+        "subnet-010ca1c10d00001d4": ("1", "us-east-1d", "172.28.4.0/24", True),
+        "subnet-010ca1c10d00001e5": ("1", "us-east-1e", "172.28.5.0/24", True),
+        "subnet-010ca1c10d00001f6": ("1", "us-east-1f", "172.28.6.0/24", True),
         "subnet-010ca1c10d00000c3": ("2", "us-east-1a", "10.9.1.0/24", False),
     }
-    assert not any(s["MapPublicIpOnLaunch"] for s in subnets)
+    assert all(s["MapPublicIpOnLaunch"] == s["DefaultForAz"] for s in subnets)
     assert {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]} == {
         "sg-010ca1c10d0000001",
         "sg-010ca1c10d0000002",
@@ -274,6 +278,7 @@ def test_an_instance_without_a_subnet_is_launched_into_the_default_one_of_its_zo
     assert (anywhere["SubnetId"], anywhere["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000a1", "172.28.1.")
     there = ec2.run_instances(**parameters, Placement={"AvailabilityZone": "us-east-1b"})["Instances"][0]
     assert (there["SubnetId"], there["PrivateIpAddress"][:9]) == ("subnet-010ca1c10d00000b2", "172.28.2.")
+    ec2.delete_subnet(SubnetId="subnet-010ca1c10d00001f6")
     with refused("MissingInput"):
         ec2.run_instances(**parameters, Placement={"AvailabilityZone": "us-east-1f"})
 

@@ -43,6 +43,7 @@ OURS: list[type] = [
     services.Secret,
     services.SecretsManager,
     services.ServiceQuotas,
+    services.Ssm,
     services.Sts,
 ]
 

@@ -307,7 +307,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
                 None,
                 zone,
                 default_for_az=subnet.default,
-                map_public_ip_on_launch=False,
+                map_public_ip_on_launch=subnet.default,
             )
             self.associate_default_network_acl_with_subnet(subnet.id, vpc.id)
 
@@ -340,6 +340,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
         self._choose_subnet(kwargs)
         _complete_primary_interface(kwargs)
         self._default_group(kwargs, security_group_names)
+        if self.cloud.machines.host.kind != "simulated":  # its public address would lead nowhere
+            kwargs["nics"][0].setdefault("AssociatePublicIpAddress", False)
         if getattr(image, "imds_support", None):  # what AL2023's own images bring along (UG, "Configure the AMI")
             kwargs["metadata_options"] = {"HttpTokens": "required", "HttpPutResponseHopLimit": 2} | (
                 kwargs.get("metadata_options") or {}

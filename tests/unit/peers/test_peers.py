@@ -1,0 +1,51 @@
+"""How `make peers` judges what a client got, and what it counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.peers import cli, report
+
+REFUSED = "An error occurred (InvalidAction) when calling X: localcloud does not model X of ec2"
+
+
+@pytest.mark.parametrize(
+    ("status", "out", "error", "documented", "outcome"),
+    [
+        (0, '{"Vpcs": []}', "", {"Vpcs": [{}], "NextToken": "t"}, "passed"),
+        (0, "", "", None, "passed"),
+        (0, '{"Vpcs": []}', "", {"Subnets": []}, "fault"),
+        (254, "", "An error occurred (InvalidVpcID.NotFound) when calling DescribeVpcs: ...", None, "passed"),
+        (254, "", REFUSED, None, "refused"),
+        (254, "", "An error occurred (InternalFailure) when calling DescribeVpcs: ...", None, "fault"),
+        (252, "", "the following arguments are required: --vpc-id", None, "absent"),
+        (255, "", "KeyError: 'Vpcs'", None, "fault"),
+    ],
+)
+def test_an_answer_of_awss_passes_and_an_error_500_or_a_lack_is_a_fault(
+    status: int, out: str, error: str, documented: object, outcome: str
+) -> None:
+    assert cli._judged(status, out, error, documented)[0] == outcome
+
+
+def test_examples_are_read_with_their_output() -> None:
+    found = {name: (command, output) for name, command, output in cli._examples("sts")}
+    command, output = found["sts get-caller-identity 1"]
+    assert command == "aws sts get-caller-identity"
+    assert set(output) == {"UserId", "Account", "Arn"}
+
+
+def test_the_counts_are_written_between_the_marks(tmp_path: Path) -> None:
+    page = tmp_path / "peers.md"
+    page.write_text("before\n<!-- counts -->\nold\n<!-- end of counts -->\nafter\n")
+    peer = report.Peer("moto", "5", "its tests")
+    for outcome in ("passed", "passed", "refused", "fault", "absent"):
+        peer.add(outcome, outcome)
+    report.write(page, [peer])
+    text = page.read_text()
+    assert "| moto 5 | its tests | 2 | 1 | 1 | 1 |" in text
+    assert (text.startswith("before\n"), text.endswith("\nafter\n"), "old" in text) == (True, True, False)
+    assert [case.name for case in peer.faults()] == ["fault"]
+    assert report.summary([peer]) == "peers: 2 passed, 1 failed, 1 refused by name"

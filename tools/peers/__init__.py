@@ -1,0 +1,1 @@
+"""Runs clients that others wrote against localcloud."""
