@@ -45,8 +45,11 @@ def run(quick: bool) -> report.Peer:
             driver = create_clidriver()
             for service in QUICK if quick else SERVICES:
                 cloud.control("reset")
+                before = len(peer.cases)
                 for name, command, output in _examples(service):
                     _try(peer, driver, name, command, output)
+                here = report.Peer(f"  {service}", "", "", peer.cases[before:])
+                print(here.line(), flush=True)
     return peer
 
 
