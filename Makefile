@@ -27,7 +27,7 @@ down: .venv/ready ## stop the emulated AWS
 
 test: .venv/ready-dev ## everything that CI runs, fastest first
 	@$(MAKE) --no-print-directory lint house guard units agent localcloud
-	@$(MAKE) --no-print-directory peers OPTIONS=--quick
+	@$(MAKE) --no-print-directory peers OPTIONS="--quick metadata moto"
 	@pytest $(fast) tests/fleet
 	@.ci/chromium && .ci/docker && .ci/postgres >/dev/null && .ci/packer-1.6 >/dev/null # apt runs once at a time
 	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-one-core test-docker
