@@ -101,8 +101,9 @@ def test_instances_are_what_their_template_says(cloud: Cloud, ec2: Any) -> None:
     assert [v["Tags"] for v in volumes] == [[{"Key": "Name", "Value": "disk"}]] * 2
 
 
-def test_without_a_word_about_it_an_instance_has_no_public_address(cloud: Cloud, ec2: Any) -> None:
-    make_group(cloud, DesiredCapacity=1)
+def test_without_a_word_about_it_the_subnet_decides_about_a_public_address(cloud: Cloud, ec2: Any) -> None:
+    private = "subnet-010ca1c10d00000c3"
+    make_group(cloud).update_auto_scaling_group(AutoScalingGroupName="fleet", VPCZoneIdentifier=private, MinSize=1)
     assert "PublicIpAddress" not in instances(ec2)[0]
 
 
