@@ -1,7 +1,7 @@
 #!/bin/bash
 # The baseline of bench/image.py: what image.yml does, as a plain script. It is not for making images: it can be run
 # only once, and installs the files beside it, so that both ways install the same bytes.
-# Usage, as root: image.sh COMPOSE_SHA256
+# Usage, as root: image.sh COMPOSE_SHA256 INSTANCE
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -38,6 +38,7 @@ journalctl --relinquish-var
 rm -rf -- $(cat gone)
 find /tmp /var/tmp /root/.ansible /home/*/.ansible -mindepth 1 -maxdepth 1 ! -name '.*-unix' ! -name 'systemd-private-*' \
     ! -name 'ansible*' ! -name tmp -exec rm -rf -- {} + 2>/dev/null || true
+: >/etc/hostname
 : >/etc/machine-id
 
 # Prove.
@@ -52,3 +53,4 @@ output=$(ghosthands-agent boot 2>&1) || [ $? = 2 ] || { echo "$output" && false;
 [ -z "$(ls -d $(cat gone) 2>/dev/null)" ]
 printf '{"compose_version": "2.40.3", "agent_version": "%s", "built_at": "%s"}\n' \
     "$(ghosthands-agent --version)" "$(date -u +%FT%TZ)" >/etc/ghosthands/image.json
+[ -z "$(find / -xdev -type f -exec grep -lsF -e "$2" {} +)" ]

@@ -35,6 +35,11 @@ ONE_KEY = (
     "sudo find /root/.ssh /home -name 'authorized_keys*' -exec cat {} +"
     " | grep -o 'ssh-ed25519 .*' | sort -u | wc -l | grep -x 1"
 )
+ENGINE = """\
+import json, subprocess; found = json.load(open("/etc/ghosthands/image.json"))
+said = json.loads(subprocess.check_output(["docker", "version", "--format", "{{json .Server}}"]))
+parts = {part["Name"]: part["Version"] for part in said["Components"]}
+assert [found["docker_version"], found["containerd_version"]] == [said["Version"], parts["containerd"]], found"""
 OWN_IDS = """\
 [ -s /etc/machine-id ] && [ -z "$(sudo find /etc/ssh -name 'ssh_host_*_key' ! -newer /etc/ghosthands/image.json)" ]"""
 
@@ -62,6 +67,7 @@ def proofs(image_id: str, cloud: ImageCloud) -> list[Proof]:
         Proof("the display is running", DISPLAY),
         Proof("the agent refuses to boot without agent.conf", REFUSES),
         Proof(f"image.json has the values of the tags: {json.dumps(lineage)}", f"python3 -c {shlex.quote(compare)}"),
+        Proof("image.json has the versions of Docker Engine and containerd", f"python3 -c {shlex.quote(ENGINE)}"),
         Proof("the only SSH key is this launch's", ONE_KEY),
         Proof("machine id and host keys are its own", OWN_IDS),
     ]

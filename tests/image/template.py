@@ -13,7 +13,9 @@ def tree(folder: Path, *, template: Path = TEMPLATE) -> Path:
     """Copy the template to `folder`/packer, with the files to which it has relative paths, and return that path."""
     copied = folder / "packer"
     shutil.copytree(template, copied)
-    shutil.copytree(Path(__file__).with_name("playbooks"), folder / "playbooks")
+    for name in ("files", "tasks", "vars"):
+        shutil.copytree(ROOT / "playbooks" / name, folder / "playbooks" / name)
+    shutil.copytree(Path(__file__).with_name("playbooks"), folder / "playbooks", dirs_exist_ok=True)
     shutil.copy(ROOT / "ansible.cfg", folder)
     (folder / "build/image").mkdir(parents=True)
     return copied

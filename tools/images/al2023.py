@@ -2,7 +2,7 @@
 
 Like Amazon's: dnf 4 and rpm with a signed, release-locked repository, os-release (and so Ansible's facts), Python 3.9
 as `python3`, systemd 252, units disabled by preset, ec2-user (uid 1000, wheel), bash as sh, the paths of sshd's and
-dnf's files, cloud-init. Ours: all names and contents of packages.
+dnf's files, cloud-init, what Amazon's agent for Systems Manager writes. Ours: all names and contents of packages.
 """
 
 from __future__ import annotations
@@ -285,19 +285,22 @@ def _units(root: Path) -> None:
     (root / "usr/libexec/openssh").symlink_to("../lib/openssh")
     presets = root / "usr/lib/systemd/system-preset"
     presets.mkdir(parents=True, exist_ok=True)
-    enabled = ["sshd.service", "cloud-*.service", "cloud-*.target"]
+    enabled = ["sshd.service", "amazon-ssm-agent.service", "cloud-*.service", "cloud-*.target"]
     (presets / "90-default.preset").write_text("".join(f"enable {unit}\n" for unit in enabled), encoding="utf-8")
     (presets / "99-default-disable.preset").write_text("disable *\n", encoding="utf-8")
     system = root / "etc/systemd/system"
     (system / "multi-user.target.wants").mkdir(parents=True, exist_ok=True)
     links = {
         "multi-user.target.wants/sshd.service": "/usr/lib/systemd/system/sshd.service",
+        "multi-user.target.wants/amazon-ssm-agent.service": "/usr/lib/systemd/system/amazon-ssm-agent.service",
         "default.target": "/usr/lib/systemd/system/multi-user.target",
     }
     for name in ("sshd.service", "multi-user.target.wants/ssh.service"):
         (system / name).unlink()
     for folder in ("init.d", *(f"rc{level}.d" for level in "0123456S")):
         shutil.rmtree(root / "etc" / folder, ignore_errors=True)
+    # It holds no program of Amazon's, only what such a program writes: see its script.
+    shutil.copytree(HERE / "amazon-ssm-agent", root, dirs_exist_ok=True)
     for name, target in (*links.items(), *((unit, "/dev/null") for unit in MASKED)):
         (system / name).unlink(missing_ok=True)
         (system / name).symlink_to(target)
