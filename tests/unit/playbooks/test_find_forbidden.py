@@ -89,7 +89,7 @@ def test_it_is_found_wherever_it_lies_across_the_chunks_that_are_read(
     chance = random.Random(seed)
     monkeypatch.setattr(program, "CHUNK", 97)
     file = tmp_path / "file"
-    for position in range(400):
+    for position in range(0, 300, 3):
         registry, longer = f"{ACCOUNT}.dkr.ecr.", f"7{ACCOUNT}"
         noise = "".join(chance.choice(["x", registry, longer, "i-0b17de1234567890 "]) for _ in range(30))
         before = noise[:position]
