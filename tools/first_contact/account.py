@@ -322,9 +322,8 @@ def gone(delete: Callable[[], object]) -> bool:
 
 
 def console_output(account: Account, instance: str) -> str:
-    """GetConsoleOutput, of a running Nitro instance."""
-    output = account.client("ec2").get_console_output(InstanceId=instance, Latest=True).get("Output", "")
-    return base64.b64decode(output).decode(errors="replace") if output else ""
+    """GetConsoleOutput, of a running Nitro instance; botocore decodes it."""
+    return str(account.client("ec2").get_console_output(InstanceId=instance, Latest=True).get("Output", ""))
 
 
 @contextlib.contextmanager
