@@ -63,8 +63,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(running: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """The cloud with an empty account, and an environment in which boto3 finds it."""
+    """The cloud with an empty account and trace, and an environment in which boto3 finds it."""
     running.reset()
+    running.clear_trace()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in running.environment.items():
