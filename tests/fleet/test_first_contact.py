@@ -158,11 +158,14 @@ def test_an_interrupt_deletes_what_was_made(cloud: Cloud, tmp_path: Path, signal
     )
     # It waits for the console of an instance, which localcloud does not show.
     wait_until(lambda: cloud.calls("GetConsoleOutput"), timeout=120)
+    cloud.set_latency(200)  # so that the deletion takes some seconds
     for _ in range(signals):
         running.send_signal(signal.SIGINT)
         time.sleep(0.3)
     output, _ = running.communicate(timeout=120)
+    cloud.set_latency(0)
     assert running.returncode == 130, output
+    assert output.count("still deleting") == signals - 1
     assert resources(cloud) == before
     assert json.loads((tmp_path / "facts.json").read_text())["complete"] is False
 

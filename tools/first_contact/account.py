@@ -330,15 +330,22 @@ def console_output(account: Account, instance: str) -> str:
 def cleaned_up(account: Account) -> Iterator[None]:
     """Delete everything at the end of the block, however it ends. A further interrupt does not stop that."""
 
+    def waits(_number: int, _frame: object) -> None:
+        print("first-contact: still deleting what was made", file=sys.stderr)
+
     def interrupted(_number: int, _frame: object) -> None:
+        for number in before:
+            signal.signal(number, waits)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, interrupted)
     try:
         yield
     finally:
         for number in before:
-            signal.signal(number, lambda *_: print("still deleting what was made", file=sys.stderr))
+            signal.signal(number, waits)
         try:
             if account.made:
                 print(f"first-contact: deleting {', '.join(one.what for one in account.made)}", file=sys.stderr)
