@@ -79,8 +79,9 @@ def test_a_build_leaves_a_tagged_image_that_boots_and_nothing_else(
         assert timedelta(days=89, hours=23) < away <= timedelta(days=90)
     assert re.search(r"MB were searched for i-[0-9a-f]{17}, ip-\d+-\d+-\d+-\d+, ", outcome.output), outcome.output
     with boot(cloud, image_id) as booted:
-        files = "/var/lib/amazon/ssm/Vault/Store/EC2RegistrationKey /var/log/amazon/ssm/*.log"
-        holders = booted.read(f"until sudo grep -hs i- {files}; do sleep 0.2; done")
+        key, logs = "/var/lib/amazon/ssm/Vault/Store/EC2RegistrationKey", "/var/log/amazon/ssm/*.log"
+        booted.read(f"until sudo grep -qs i- {key}; do sleep 0.2; done")
+        holders = booted.read(f"sudo sh -c 'cat {key} {logs}'")
         assert set(re.findall(r"i-[0-9a-f]{17}", holders)) == {booted.id}, "the agent for Systems Manager starts anew"
         baked = json.loads(booted.read("cat /etc/baked.json"))
         assert (baked["source_image"], baked["git_revision"], baked["compose"][0]) == (SOURCE, REVISION, "2.40.3")

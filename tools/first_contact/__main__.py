@@ -125,9 +125,9 @@ def plan(chosen: Sequence[Probe]) -> str:
             f"{'':3}{'total':30}{minutes:8.1f}{dollars:7.2f}",
             "",
             "W: makes something, or asks for it, and needs --yes; --read runs the others.",
-            "Made are: a launch template, an Auto Scaling group of up to 2 t3.nano with 8 GiB, 2 roles, an instance",
+            "Made are: a launch template, an Auto Scaling group of up to 2 t3.micro with 8 GiB, 2 roles, an instance",
             "profile, and volumes where EBS accepts more than we believe: all named gh-first-contact-* and tagged so.",
-            "They are deleted at the end, also after Ctrl-C, and instances end after an hour whatever happens.",
+            "They are deleted at the end, also after Ctrl-C; after a power cut, --clean deletes them.",
             "--policy prints the permissions that a caller needs.",
         ]
     )

@@ -25,7 +25,7 @@ T = TypeVar("T")
 NAME = "gh-first-contact"
 TAG = "gh-first-contact"
 REPORT = Path(__file__).with_name("report.sh")
-INSTANCE_TYPE = "t3.nano"  # Nitro: its console can be read while it runs
+INSTANCE_TYPE = "t3.micro"  # Nitro, so its console can be read while it runs; dnf needs more memory than a nano has
 #: Codes that mean that something is not there, or not any more.
 ABSENT = re.compile(r"NotFound|NoSuchEntity|Malformed$|ResourceNotFound|InvalidInstanceID")
 TRUST = {
@@ -188,13 +188,11 @@ class Account:
         return self.name
 
     def template_data(self, **more: Any) -> dict[str, Any]:
-        """LaunchTemplateData of an instance that reports, and powers off by itself after an hour whatever happens."""
-        script = REPORT.read_text(encoding="utf-8").replace("\nseen=", "\nshutdown -P +60 2>/dev/null\nseen=", 1)
+        """LaunchTemplateData of an instance that reports."""
         return {
             "ImageId": self.newest_image["ImageId"],
             "InstanceType": INSTANCE_TYPE,
-            "UserData": base64.b64encode(script.encode()).decode(),
-            "InstanceInitiatedShutdownBehavior": "terminate",
+            "UserData": base64.b64encode(REPORT.read_bytes()).decode(),
             "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
             "TagSpecifications": self.specification("instance", "volume"),
             **more,

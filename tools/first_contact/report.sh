@@ -9,6 +9,12 @@ out=/dev/console
 say() { echo "FIRST-CONTACT $(date +%s) $1 $2" >>"$out"; }
 get() { curl -sf -m 2 -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"; }
 
+# Amazon Linux only; it takes a while.
+if command -v dnf >/dev/null; then
+    for package in docker containerd amazon-ssm-agent; do
+        say "package-$package" "$(dnf -q list --showduplicates $package 2>/dev/null | awk 'END {print $2}')"
+    done &
+fi
 seen= tagged= spot=
 while :; do
     token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$metadata/api/token")
@@ -18,12 +24,6 @@ while :; do
     [ -z "$tag" ] || [ "$tag" = "$tagged" ] || say tag "$tag"
     notice=$(get spot/instance-action | tr -d ' \n')
     [ -z "$notice" ] || [ "$notice" = "$spot" ] || say spot "$notice"
-    # Amazon Linux only, once, and after the first state: it takes a while.
-    if [ -n "$state" ] && [ -z "$seen" ] && command -v dnf >/dev/null; then
-        for package in docker containerd amazon-ssm-agent; do
-            say "package-$package" "$(dnf -q list --showduplicates $package 2>/dev/null | awk 'END {print $2}')"
-        done
-    fi
     seen=${state:-$seen} tagged=${tag:-$tagged} spot=${notice:-$spot}
     sleep "${EVERY:-1}"
 done
