@@ -78,12 +78,13 @@ class Account:
         self.log: list[dict[str, str]] = []
         self._console, self._subnets = console or console_output, subnets
         self._no_group = ""
+        self._session: Any = boto3.session.Session()  # boto3's own keeps the credentials that it found first
 
     @functools.cache  # noqa: B019  # one account for each process
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client. Throttled calls are tried again, but for the group's bucket (`retries=1`)."""
         tries = int(options.pop("retries", 6))
-        make: Any = boto3.client
+        make: Any = self._session.client
         config = Config(retries={"total_max_attempts": tries, "mode": "standard"}, user_agent_extra=NAME)
         return make(service, region_name=options.pop("region", self.region), config=config, **options)
 

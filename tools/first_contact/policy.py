@@ -18,8 +18,11 @@ ALSO = (
     "autoscaling:PutLifecycleHook autoscaling:DeleteWarmPool autoscaling:TerminateInstanceInAutoScalingGroup "
     "sts:GetCallerIdentity"
 ).split()
-#: Deleted only where it has our tag.
-TAGGED = ("ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:DeleteLaunchTemplate", "ec2:CreateLaunchTemplateVersion")
+#: Only on what has our tag; tags also on what is being made.
+TAGGED = (
+    "ec2:TerminateInstances ec2:DeleteVolume ec2:DeleteLaunchTemplate ec2:CreateLaunchTemplateVersion ec2:CreateTags"
+).split()
+MAKING = {"StringEquals": {"ec2:CreateAction": ["RunInstances", "CreateVolume", "CreateLaunchTemplate"]}}
 
 
 def document() -> dict[str, Any]:
@@ -43,7 +46,8 @@ def document() -> dict[str, Any]:
         "Statement": [
             *statements,
             {"Sid": "Make", "Effect": "Allow", "Action": create, "Resource": "*"},
-            {"Sid": "End", "Effect": "Allow", "Action": [*TAGGED], "Resource": "*", "Condition": condition},
+            {"Sid": "Tag", "Effect": "Allow", "Action": "ec2:CreateTags", "Resource": "*", "Condition": MAKING},
+            {"Sid": "OwnEc2", "Effect": "Allow", "Action": TAGGED, "Resource": "*", "Condition": condition},
             {
                 "Sid": "ServiceLinkedRole",
                 "Effect": "Allow",

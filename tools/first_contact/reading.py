@@ -111,6 +111,8 @@ def volume_limits(account: Account) -> Answer:
                 AvailabilityZone=zone, TagSpecifications=account.specification("volume"), **options
             )["VolumeId"]
         except ClientError as error:
+            if not code(error).startswith("InvalidParameter"):  # a permission, or a quota of the account
+                raise NotLookedAt(f"{kind}: {text(error)}") from None
             said[kind] = text(error)
         else:
             account.will_delete(f"volume {volume}", partial(ec2.delete_volume, VolumeId=volume))
