@@ -1,7 +1,8 @@
 """aws-cli's own examples: each documented command as it stands there, answered by localcloud.
 
-Ids in the examples are made up, so that AWS would refuse most of them: an error of AWS's is an answer. What is not:
-an error 500, or an answer without what the example's output has at its top.
+An example's region and its ids of instances, networks and the like become those of resources that are here, put back
+after each command that changes anything. Other names are made up, so that AWS would refuse them: an error of AWS's is
+an answer. What is not: an error 500, or an answer without what the example's output has at its top.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ ELSEWHERE = re.compile(
     r"\bfile(b)?://|<[a-z-]+>|\$[A-Z(]|--cli-input|--outfile|\b(tail|wait|get-login|start-live-tail)\b"
 )
 _COMMAND = re.compile(r"^    (aws (?:.*\\\n)*.*)$", re.MULTILINE)
+_READS = re.compile(r"aws \S+ (describe|get|list|batch-get|search|simulate)-")
+_REGION = re.compile(r"\b(us|eu|ap|sa|ca)-[a-z]+-\d(?=[a-f]?\b)")
+_ID = re.compile(r"\b([a-z]+)-(?=[0-9a-f]*\d)[0-9a-f]{7,17}\b")
 _OUTPUT = re.compile(r"Output:+\s*\n\n((?:    .*\n|\n)+)")
 
 
@@ -45,12 +49,55 @@ def run(quick: bool) -> report.Peer:
             driver = create_clidriver()
             for service in QUICK if quick else SERVICES:
                 cloud.control("reset")
+                ids = _resources(cloud)
+                cloud.control("snapshot")
                 before = len(peer.cases)
                 for name, command, output in _examples(service):
-                    _try(peer, driver, name, command, output)
+                    _try(peer, driver, name, _here(command, ids), output)
+                    if peer.cases[-1].outcome == "passed" and not _READS.match(command):
+                        cloud.control("restore")
                 here = report.Peer(f"  {service}", "", "", peer.cases[before:])
                 print(here.line(), flush=True)
     return peer
+
+
+def _resources(cloud: Cloud) -> dict[str, str]:
+    """What the examples act on, by the prefix of its id: a group with an instance and what belongs to both."""
+    ec2, autoscaling = cloud.client("ec2"), cloud.client("autoscaling")
+    template = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.micro", "KeyName": "valet-worker"}
+    made = ec2.create_launch_template(LaunchTemplateName="my-template", LaunchTemplateData=template)["LaunchTemplate"]
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName="my-asg",
+        LaunchTemplate={"LaunchTemplateId": made["LaunchTemplateId"], "Version": "1"},
+        MinSize=0,
+        MaxSize=5,
+        DesiredCapacity=1,
+        VPCZoneIdentifier=subnet["SubnetId"],
+    )
+    instance = ec2.describe_instances()["Reservations"][0]["Instances"][0]
+    interface = instance["NetworkInterfaces"][0]
+    volume = instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+    return {
+        "acl": ec2.describe_network_acls()["NetworkAcls"][0]["NetworkAclId"],
+        "ami": instance["ImageId"],
+        "eipalloc": ec2.allocate_address(Domain="vpc")["AllocationId"],
+        "eni": interface["NetworkInterfaceId"],
+        "i": instance["InstanceId"],
+        "igw": ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"],
+        "lt": made["LaunchTemplateId"],
+        "rtb": ec2.describe_route_tables()["RouteTables"][0]["RouteTableId"],
+        "sg": interface["Groups"][0]["GroupId"],
+        "snap": ec2.create_snapshot(VolumeId=volume)["SnapshotId"],
+        "subnet": instance["SubnetId"],
+        "vol": volume,
+        "vpc": instance["VpcId"],
+    }
+
+
+def _here(command: str, ids: dict[str, str]) -> str:
+    """The command in the region that is here, about resources that are."""
+    return _ID.sub(lambda found: ids.get(found[1], found[0]), _REGION.sub("us-east-1", command))
 
 
 def _examples(service: str) -> Iterator[tuple[str, str, Any]]:
@@ -100,9 +147,9 @@ def _judged(status: int, out: str, error: str, documented: Any) -> tuple[report.
         return "refused", error
     if "InternalFailure" in error or "InternalError" in error or "(5" in error:
         return "fault", error
-    if status == 252:  # the client itself refuses the command, before it calls
+    if status == 252 or "Parameter validation failed" in error:  # before it calls
         return "absent", f"the client refuses its example: {error}"
-    if status == 254:  # an error of the service
+    if "An error occurred (" in error:
         return "passed", error
     if status:
         return "fault", error

@@ -394,6 +394,38 @@ def test_what_is_not_modelled_is_refused_by_name(cloud: Cloud, service: str, ope
         getattr(cloud.client(service), operation)()
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "code"),
+    [
+        ("ec2", "delete_transit_gateway", {"TransitGatewayId": "tgw-1"}, "InvalidTransitGatewayID.NotFound"),
+        ("ec2", "release_hosts", {"HostIds": ["h-1"]}, "InvalidHostID.NotFound"),
+        ("ec2", "copy_image", {"Name": "copy", "SourceImageId": IMAGE, "SourceRegion": "xx"}, "InvalidParameterValue"),
+        ("ec2", "delete_managed_prefix_list", {"PrefixListId": "pl-1"}, "InvalidPrefixListID.NotFound"),
+        ("ec2", "modify_managed_prefix_list", {"PrefixListId": "pl-1"}, "InvalidPrefixListID.NotFound"),
+        ("ec2", "delete_nat_gateway", {"NatGatewayId": "nat-1"}, "NatGatewayNotFound"),
+        (
+            "ec2",
+            "replace_network_acl_association",
+            {"AssociationId": "aclassoc-1", "NetworkAclId": "acl-1"},
+            "InvalidAssociationID.NotFound",
+        ),
+        ("kms", "revoke_grant", {"KeyId": "missing", "GrantId": "mine"}, "NotFoundException"),
+        ("logs", "get_query_results", {"queryId": "missing"}, "ResourceNotFoundException"),
+    ],
+)
+def test_what_is_not_there_is_the_callers_error_in_every_service(
+    cloud: Cloud, service: str, operation: str, parameters: dict[str, Any], code: str
+) -> None:
+    """Each API's reference, "Errors": AWS never fails because of what a caller names; moto does."""
+    with refused(code):
+        getattr(cloud.client(service), operation)(**parameters)
+
+
+def test_a_call_that_moto_cannot_answer_is_refused_by_name_with_the_reason(cloud: Cloud) -> None:
+    with refused("InvalidAction", ".*: localcloud does not model this call of StartQuery of logs .TypeError: .*"):
+        cloud.client("logs").start_query(startTime=1, endTime=2, queryString="fields @message")
+
+
 @pytest.mark.parametrize("path", ["/moto-api/reset", "/moto-api/", "/latest/meta-data/instance-id"])
 def test_motos_own_controls_are_not_there(cloud: Cloud, path: str) -> None:
     """They would reset moto behind the world's back: its machines would stay."""

@@ -17,10 +17,11 @@ REFUSED = "An error occurred (InvalidAction) when calling X: localcloud does not
         (0, '{"Vpcs": []}', "", {"Vpcs": [{}], "NextToken": "t"}, "passed"),
         (0, "", "", None, "passed"),
         (0, '{"Vpcs": []}', "", {"Subnets": []}, "fault"),
-        (254, "", "An error occurred (InvalidVpcID.NotFound) when calling DescribeVpcs: ...", None, "passed"),
-        (254, "", REFUSED, None, "refused"),
-        (254, "", "An error occurred (InternalFailure) when calling DescribeVpcs: ...", None, "fault"),
+        (255, "", "An error occurred (InvalidVpcID.NotFound) when calling DescribeVpcs: ...", None, "passed"),
+        (255, "", REFUSED, None, "refused"),
+        (255, "", "An error occurred (InternalFailure) when calling DescribeVpcs: ...", None, "fault"),
         (252, "", "the following arguments are required: --vpc-id", None, "absent"),
+        (255, "", "Parameter validation failed: Invalid type for parameter X", None, "absent"),
         (255, "", "KeyError: 'Vpcs'", None, "fault"),
     ],
 )
@@ -35,6 +36,13 @@ def test_examples_are_read_with_their_output() -> None:
     command, output = found["sts get-caller-identity 1"]
     assert command == "aws sts get-caller-identity"
     assert set(output) == {"UserId", "Account", "Arn"}
+
+
+def test_an_examples_ids_become_those_of_what_is_here() -> None:
+    command = "aws ec2 describe-vpcs --region eu-west-1 --vpc-ids vpc-1a2b3c4d tgw-1a2b3c4d --zone us-west-2a"
+    assert cli._here(command, {"vpc": "vpc-1"}) == (
+        "aws ec2 describe-vpcs --region us-east-1 --vpc-ids vpc-1 tgw-1a2b3c4d --zone us-east-1a"
+    )
 
 
 def test_the_counts_are_written_between_the_marks(tmp_path: Path) -> None:

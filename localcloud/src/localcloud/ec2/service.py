@@ -252,6 +252,36 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
         self.network_acls = {id: acl for id, acl in self.network_acls.items() if acl.vpc_id != vpc_id}
         return gone
 
+    def delete_managed_prefix_list(self, prefix_list_id: str) -> Any:
+        """DeleteManagedPrefixList; moto fails on one that is not there."""
+        self._check_prefix_list(prefix_list_id)
+        return super().delete_managed_prefix_list(prefix_list_id)
+
+    def modify_managed_prefix_list(self, *arguments: Any, **named: Any) -> Any:
+        """ModifyManagedPrefixList; likewise."""
+        self._check_prefix_list(named.get("prefix_list_id"))
+        return super().modify_managed_prefix_list(*arguments, **named)
+
+    def _check_prefix_list(self, prefix_list_id: str | None) -> None:
+        if prefix_list_id not in self.managed_prefix_lists:
+            raise EC2ClientError(
+                "InvalidPrefixListID.NotFound", f"The prefix list ID '{prefix_list_id}' does not exist"
+            )
+
+    def delete_nat_gateway(self, nat_gateway_id: str) -> Any:
+        """DeleteNatGateway; likewise."""
+        if nat_gateway_id not in self.nat_gateways:
+            raise EC2ClientError("NatGatewayNotFound", f"NatGateway {nat_gateway_id} was not found")
+        return super().delete_nat_gateway(nat_gateway_id)
+
+    def replace_network_acl_association(self, association_id: str, acl_id: str) -> Any:
+        """ReplaceNetworkAclAssociation; likewise."""
+        if not any(association_id in acl._associations for acl in self.network_acls.values()):
+            raise EC2ClientError(
+                "InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist"
+            )
+        return super().replace_network_acl_association(association_id, acl_id)
+
     def create_key_pair(self, name: str, key_type: str, tags: dict[str, str]) -> KeyPair:
         """CreateKeyPair."""
         return _with_fingerprint(super().create_key_pair(name, key_type, tags))
@@ -480,7 +510,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
         if unknown or max(sizes.values()) > RULES:
             rules[:] = [rule for rule in rules if rule not in added]
         if unknown:
-            raise EC2ClientError("InvalidPrefixListID.NotFound", f"The prefix list ID '{unknown[0]}' does not exist")
+            self._check_prefix_list(unknown[0])
         if max(sizes.values()) > RULES:
             raise RulesPerSecurityGroupLimitExceededError
 

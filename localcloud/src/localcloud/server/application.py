@@ -27,6 +27,7 @@ from localcloud import NAME, page, seed
 from localcloud.authorization.guard import Guard
 from localcloud.calls import read_call
 from localcloud.faults import Faults
+from localcloud.server import failures
 from localcloud.server.faults import Fault, throttled
 from localcloud.server.trace import Trace
 from localcloud.strictness import OBSERVER
@@ -137,9 +138,11 @@ class Application:
                 what = read_call(_request(environ, body))
                 message = f"localcloud does not model {what.action} of {what.service}"
                 return _failure(remember, environ, "400 Bad Request", "InvalidAction", message)
-            except Exception:
+            except Exception as error:
                 what = read_call(_request(environ, body))
                 log.exception("%s %s failed", what.service, what.action)
+                if refusal := failures.answer(error, what):
+                    return _failure(remember, environ, *refusal)
                 message = "localcloud failed to answer this call; its log says why"
                 return _failure(remember, environ, "500 Internal Server Error", "InternalFailure", message)
 
