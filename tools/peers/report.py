@@ -6,7 +6,7 @@ import datetime
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 #: passed: answered as the client expects. refused: by localcloud, saying what it does not model. fault: anything else.
 #: absent: the client is not on this machine, or needs what is not.
@@ -61,19 +61,18 @@ def summary(peers: list[Peer]) -> str:
 
 
 def write(page: Path, peers: list[Peer]) -> None:
-    """Write the counts between the marks of the page."""
-    rows = [
-        f"| {peer.name} {peer.version} | {peer.what} | {peer.count('passed')} | {peer.count('refused')} | "
-        f"{peer.count('fault')} | {peer.count('absent')} |"
-        for peer in peers
-    ]
-    table = [
-        f"Counted on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}:",
-        "",
-        "| peer | what it does | passed | refused by name | faults | not run |",
-        "|---|---|---|---|---|---|",
-        *rows,
-    ]
+    """Write the counts between the marks of the page; those of peers that did not run now stay."""
     head, _, rest = page.read_text().partition("<!-- counts -->\n")
-    _, _, tail = rest.partition("<!-- end of counts -->")
+    counted, _, tail = rest.partition("<!-- end of counts -->")
+    rows = {row.split()[1]: row for row in counted.splitlines() if row.startswith("| ")}
+    rows.pop("peer", None)
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    for peer in peers:
+        counts = " | ".join(str(peer.count(outcome)) for outcome in get_args(Outcome))
+        rows[peer.name] = f"| {peer.name} {peer.version} | {peer.what} | {counts} | {today} |"
+    table = [
+        "| peer | what it does | passed | refused by name | faults | not run | counted on |",
+        "|---|---|---|---|---|---|---|",
+        *(row for _, row in sorted(rows.items())),
+    ]
     page.write_text(f"{head}<!-- counts -->\n" + "\n".join(table) + f"\n<!-- end of counts -->{tail}")

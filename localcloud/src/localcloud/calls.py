@@ -53,9 +53,10 @@ def read_call(request: Request) -> Call:
 
 
 def _service(request: Request) -> str:
-    """The signing name in the credential scope; ``monitoring`` and the like are none of this account's services."""
+    """The signing name in the credential scope; only STS takes calls that are not signed, from other identities."""
     match = re.search(r"Credential=[^/]*/\d+/[^/]*/([^/]+)/aws4_request", request.headers.get("Authorization", ""))
-    return match.group(1) if match else ""
+    unsigned = "sts" if str(request.values.get("Action")).startswith("AssumeRoleWith") else ""
+    return match.group(1) if match else unsigned
 
 
 def _action(service: str, request: Request) -> tuple[str, dict[str, Any]]:

@@ -32,8 +32,8 @@ from localcloud import seed
 RETENTION_DAYS = frozenset(
     {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
-
-
+#: How often a key is rotated where nobody says so (API, EnableKeyRotation, RotationPeriodInDays).
+ROTATION_DAYS = 365
 #: Where Amazon's parameters name its images (EC2 UG, "Reference AMIs using Systems Manager parameters").
 AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest"
 
@@ -54,13 +54,45 @@ class KmsActions(KmsResponse):
         return id
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Answer the call."""
+        """Answer the call; each list says whether it goes on (API, Truncated; moto says so in some)."""
         status, headers, body = super().call_action()
-        if status == 200 and self._get_action() in self.SHOW_ARN:
-            answer = json.loads(body)
+        action = self._get_action()
+        if status != 200 or not (action in self.SHOW_ARN or action.startswith("List")):
+            return status, headers, body
+        answer = json.loads(body)
+        if action in self.SHOW_ARN:
             answer["KeyId"] = self.kms_backend.keys[self.kms_backend.any_id_to_key_id(answer["KeyId"])].arn
-            body = json.dumps(answer)
-        return status, headers, body
+        else:
+            answer.setdefault("Truncated", False)
+        return status, headers, json.dumps(answer)
+
+    def get_key_rotation_status(self) -> str:
+        """GetKeyRotationStatus, with the key's ARN and, if it is rotated, when (moto: only whether it is)."""
+        answer = json.loads(super().get_key_rotation_status())
+        key = self.kms_backend.keys[self.kms_backend.any_id_to_key_id(self._get_param("KeyId"))]
+        answer["KeyId"] = key.arn
+        if answer["KeyRotationEnabled"]:
+            rotated = getattr(key, "rotated_every", ROTATION_DAYS)
+            next_time = (utcnow() + timedelta(days=rotated)).replace(tzinfo=UTC).timestamp()
+            answer |= {"RotationPeriodInDays": rotated, "NextRotationDate": next_time}
+        return json.dumps(answer)
+
+    def enable_key_rotation(self) -> str:
+        """EnableKeyRotation; moto forgets the period."""
+        answer = super().enable_key_rotation()
+        key: Any = self.kms_backend.keys[self.kms_backend.any_id_to_key_id(self._get_param("KeyId"))]
+        key.rotated_every = self._get_param("RotationPeriodInDays") or ROTATION_DAYS
+        return answer
+
+    def get_public_key(self) -> str:
+        """GetPublicKey; a symmetric key has none (API, UnsupportedOperationException; moto shows one)."""
+        id = self.kms_backend.any_id_to_key_id(self._get_param("KeyId"))
+        key = self.kms_backend.keys.get(id)
+        if key is not None and key.key_spec == "SYMMETRIC_DEFAULT":
+            raise JsonRESTError(
+                "UnsupportedOperationException", f"{key.arn} is a symmetric key, which has no public key"
+            )
+        return super().get_public_key()
 
 
 class Kms(KmsBackend):

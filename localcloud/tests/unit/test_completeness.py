@@ -153,6 +153,18 @@ def test_only_default_subnets_give_public_addresses(ec2: Any) -> None:
     assert public == [True, False, False]
 
 
+def test_an_address_says_what_it_belongs_to(ec2: Any) -> None:
+    """EC2 API, AllocateAddress; aws-cli's examples of it."""
+    made = ec2.allocate_address(Domain="vpc")
+    assert (made["NetworkBorderGroup"], made["PublicIpv4Pool"]) == ("us-east-1", "amazon")
+
+
+def test_an_unknown_profile_is_refused_as_at_a_launch(ec2: Any) -> None:
+    ran = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)["Instances"][0]
+    with refused("InvalidParameterValue", ".*Invalid IAM Instance Profile name"):
+        ec2.associate_iam_instance_profile(InstanceId=ran["InstanceId"], IamInstanceProfile={"Name": "missing"})
+
+
 @pytest.mark.parametrize("direction", ["ingress", "egress"])
 def test_rules_of_a_protocol_by_number_have_no_ports(ec2: Any, direction: str) -> None:
     """EC2 API, IpPermission, IpProtocol: for GRE (47), ESP (50) and others traffic on all ports is allowed."""
@@ -344,6 +356,31 @@ def test_a_key_is_the_same_by_id_and_by_arn(cloud: Cloud) -> None:
     assert kms.cancel_key_deletion(KeyId=arn)["KeyId"] == arn
     with refused("NotFoundException"):
         kms.describe_key(KeyId=arn.replace("123456789012", "999999999999"))
+
+
+def test_a_keys_rotation_is_shown_with_its_period_and_a_symmetric_key_has_no_public_one(cloud: Cloud) -> None:
+    """KMS API, GetKeyRotationStatus and GetPublicKey; aws-cli's examples of both."""
+    kms = cloud.client("kms")
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    status = kms.get_key_rotation_status(KeyId=arn)
+    assert (status["KeyId"], status["KeyRotationEnabled"], "RotationPeriodInDays" in status) == (arn, False, False)
+    for given, expected in (({}, 365), ({"RotationPeriodInDays": 180}, 180)):
+        kms.enable_key_rotation(KeyId=arn, **given)
+        status = kms.get_key_rotation_status(KeyId=arn)
+        assert status["RotationPeriodInDays"] == expected
+        assert timedelta(days=expected - 1) < status["NextRotationDate"] - datetime.now(UTC) <= timedelta(days=expected)
+    with refused("UnsupportedOperationException"):
+        kms.get_public_key(KeyId=arn)
+
+
+def test_every_list_says_whether_it_goes_on(cloud: Cloud, iam: Any) -> None:
+    """IAM API, IsTruncated, and KMS API, Truncated, of each list; botocore's model names them."""
+    kms = cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    assert kms.list_resource_tags(KeyId=key)["Truncated"] is False
+    assert kms.list_key_rotations(KeyId=key)["Truncated"] is False
+    assert iam.list_groups()["IsTruncated"] is False
+    assert iam.list_entities_for_policy(PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")["IsTruncated"] is False
 
 
 def test_a_services_own_key_is_awss(cloud: Cloud) -> None:

@@ -8,7 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
@@ -399,9 +399,19 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
             self.launch(instance, reservation.id)
         return reservation
 
-    def associate_iam_instance_profile(self, instance_id: str, *which: Any, **named: Any) -> Any:
+    def associate_iam_instance_profile(
+        self,
+        instance_id: str,
+        iam_instance_profile_name: str | None = None,
+        iam_instance_profile_arn: str | None = None,
+    ) -> Any:
         """AssociateIamInstanceProfile; an instance shows its profile's id (API_IamInstanceProfile), not moto's."""
-        association = super().associate_iam_instance_profile(instance_id, *which, **named)
+        given = {"Arn": iam_instance_profile_arn, "Name": iam_instance_profile_name}
+        if named := {key: value for key, value in given.items() if value}:
+            self.check_profile(named)
+        association = super().associate_iam_instance_profile(
+            instance_id, iam_instance_profile_name, iam_instance_profile_arn
+        )
         profile = association.iam_instance_profile
         self.modify_instance_attribute(instance_id, "iam_instance_profile", {"Arn": profile.arn, "Id": profile.id})
         return association
@@ -636,6 +646,11 @@ class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EncryptionRes
             *("LaunchTemplate", "LaunchTemplates.LaunchTemplate", "Subnets.Subnet", "Volumes.Volume", "Vpcs.Vpc"),
         )
     }
+
+    def allocate_address(self) -> ActionResult:
+        """AllocateAddress, with what the address belongs to (moto leaves it out)."""
+        result = cast(dict[str, Any], super().allocate_address().result)
+        return ActionResult({**result, "NetworkBorderGroup": self.region, "PublicIpv4Pool": "amazon"})
 
     def authorize_security_group_ingress(self) -> ActionResult:
         """AuthorizeSecurityGroupIngress, with all of the new rules (moto shows the last permission's)."""

@@ -49,6 +49,12 @@ class Iam(IamResponse):
             cast(IamBackend, self.backend).recall(self._get_param(name))
         return super().call_action()
 
+    def serialized(self, action_result: ActionResult) -> TYPE_RESPONSE:
+        """The answer; each list says whether it goes on (API, IsTruncated; moto says so in some)."""
+        if self._get_action().startswith("List") and isinstance(action_result.result, dict):
+            action_result = ActionResult({"IsTruncated": False, **action_result.result})
+        return super().serialized(action_result)
+
     def list_policies(self) -> ActionResult:
         """ListPolicies; AWS's own come along unless only the account's are asked for."""
         if self._get_param("Scope") != "Local" and not self._get_param("OnlyAttached"):
