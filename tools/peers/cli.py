@@ -38,6 +38,9 @@ ELSEWHERE = re.compile(
 PAGING = re.compile("[tT]oken|Marker|Truncated")
 #: What an answer has only if the resource is as the example's was.
 DEPENDS = {
+    "create-volume": frozenset({"Tags"}),
+    "delete-key-pair": frozenset({"KeyPairId"}),
+    "describe-volumes-modifications": frozenset({"VolumeModification"}),  # the example's own mistake
     "get-key-rotation-status": frozenset({"NextRotationDate", "RotationPeriodInDays"}),
     "describe-secret": frozenset(
         {"Description", "KmsKeyId", "LastAccessedDate", "LastRotatedDate", "PrimaryRegion", "ReplicationStatus"}

@@ -159,6 +159,14 @@ def test_an_address_says_what_it_belongs_to(ec2: Any) -> None:
     assert (made["NetworkBorderGroup"], made["PublicIpv4Pool"]) == ("us-east-1", "amazon")
 
 
+@pytest.mark.parametrize(("kind", "size", "iops"), [("gp2", 80, 240), ("gp2", 8, 100), ("gp3", 80, 3000)])
+def test_a_volume_shows_the_operations_that_its_type_has(ec2: Any, kind: str, size: int, iops: int) -> None:
+    """EBS UG, "General Purpose SSD volumes"; aws-cli's example of create-volume."""
+    made = ec2.create_volume(AvailabilityZone="us-east-1a", Size=size, VolumeType=kind)
+    assert (made["Iops"], made["SnapshotId"]) == (iops, "")
+    assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]["Iops"] == iops
+
+
 def test_an_unknown_profile_is_refused_as_at_a_launch(ec2: Any) -> None:
     ran = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)["Instances"][0]
     with refused("InvalidParameterValue", ".*Invalid IAM Instance Profile name"):

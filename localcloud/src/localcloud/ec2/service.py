@@ -274,13 +274,13 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
             raise EC2ClientError("NatGatewayNotFound", f"NatGateway {nat_gateway_id} was not found")
         return super().delete_nat_gateway(nat_gateway_id)
 
-    def replace_network_acl_association(self, association_id: str, acl_id: str) -> Any:
+    def replace_network_acl_association(self, association_id: str, network_acl_id: str) -> Any:
         """ReplaceNetworkAclAssociation; likewise."""
         if not any(association_id in acl._associations for acl in self.network_acls.values()):
             raise EC2ClientError(
                 "InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist"
             )
-        return super().replace_network_acl_association(association_id, acl_id)
+        return super().replace_network_acl_association(association_id, network_acl_id)
 
     def create_key_pair(self, name: str, key_type: str, tags: dict[str, str]) -> KeyPair:
         """CreateKeyPair."""
@@ -651,6 +651,15 @@ class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EncryptionRes
         """AllocateAddress, with what the address belongs to (moto leaves it out)."""
         result = cast(dict[str, Any], super().allocate_address().result)
         return ActionResult({**result, "NetworkBorderGroup": self.region, "PublicIpv4Pool": "amazon"})
+
+    def create_volume(self) -> ActionResult:
+        """CreateVolume, with the operations a second that its type has (EBS UG, "General Purpose SSD volumes")."""
+        result: ActionResult = super().create_volume()
+        volume = cast(Any, result.result)
+        volume.snapshot_id = volume.snapshot_id or ""
+        if not volume.iops and volume.volume_type in ("gp2", "gp3"):
+            volume.iops = 3000 if volume.volume_type == "gp3" else min(max(100, 3 * int(volume.size)), 16000)
+        return result
 
     def authorize_security_group_ingress(self) -> ActionResult:
         """AuthorizeSecurityGroupIngress, with all of the new rules (moto shows the last permission's)."""
