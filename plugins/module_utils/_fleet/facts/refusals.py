@@ -28,7 +28,9 @@ PASSING = (
         "fleet_instance_profile_name has to exist and hold a role: run playbooks/iam.yml.",
     ),
     Passing(  # EC2 API Reference, "Eventual consistency"
-        r"no launch template found|launch ?template.*(does not exist|notfound|not be found)",
+        # within one sentence: "... a valid fully-formed launch template. The image id ... does not exist" does not pass
+        r"no launch template found|launch template[^.]*(does not exist|not be found)"
+        r"|launchtemplate\w+\.(version)?notfound",
         "the launch template or its version",
         "fleet_launch_template_name has to exist: run playbooks/launch_template.yml.",
     ),

@@ -26,6 +26,9 @@ FORMED = "You must use a valid fully-formed launch template. "
         ),
         (f"{FORMED}The specified launch template, with template name gh-worker-lt, does not exist.", "template"),
         (f"{FORMED}The launch template version 7 could not be found.", "template"),
+        ("InvalidLaunchTemplateId.VersionNotFound: Could not find the specified version 7", "template"),
+        (f"{FORMED}The image id '[ami-0123456789abcdef0]' does not exist", ""),
+        (f"{FORMED}The key pair 'valet-worker' does not exist", ""),
         ("No launch template found matching: {'launch_template_name': 'gh-worker-lt'}", "template"),
         (
             "Access denied when attempting to assume role arn:aws:iam::123456789012:role/aws-service-role/"
