@@ -31,11 +31,11 @@ SERVICES = ("autoscaling", "ec2", "ecr", "iam", "kms", "logs", "secretsmanager",
 QUICK = ("secretsmanager", "service-quotas", "sts")
 #: Commands of aws-cli's own, which wait, or need a terminal or files that the examples do not contain.
 ELSEWHERE = re.compile(
-    r"\bfile(b)?://|\bhttps?://| [|>^]|<[a-z-]+>|\$[A-Z(]|--cli-input|--outfile"
+    r"\bfile(b)?://|\bhttps?://| [|>^]|<[a-z-]+>|\$[A-Z(]|--cli-input|--outfile|--priv-launch-key"
     r"|\b(tail|wait|get-login|start-live-tail)\b"
 )
-#: What aws-cli drops where it reads all pages itself.
-PAGING = re.compile("[tT]oken|Marker|Truncated")
+#: What aws-cli does not print: where it reads all pages itself, and what every answer has.
+UNPRINTED = re.compile("[tT]oken|Marker|Truncated|RequestID")
 #: What an answer has only if the resource is as the example's was.
 DEPENDS = {
     "create-volume": frozenset({"Tags"}),
@@ -183,4 +183,4 @@ def _judged(operation: str, status: int, out: str, error: str, documented: Any) 
 def _missing(operation: str, documented: dict[str, Any], shown: dict[str, Any]) -> list[str]:
     """What the example's output has at its top and the answer not, though nothing in the world explains that."""
     missing = documented.keys() - shown.keys() - DEPENDS.get(operation, frozenset())
-    return sorted(key for key in missing if not PAGING.search(key))
+    return sorted(key for key in missing if not UNPRINTED.search(key))

@@ -167,6 +167,22 @@ def test_a_volume_shows_the_operations_that_its_type_has(ec2: Any, kind: str, si
     assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]["Iops"] == iops
 
 
+def test_a_volume_is_detached_from_the_instance_that_has_it_but_no_root_at_work(ec2: Any) -> None:
+    """EC2 API, DetachVolume: InstanceId is needed for Multi-Attach volumes only; EBS UG, "Detach an EBS volume"."""
+    ran = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)["Instances"][0]
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=8)["VolumeId"]
+    ec2.attach_volume(VolumeId=volume, InstanceId=ran["InstanceId"], Device="/dev/sdf")
+    assert ec2.detach_volume(VolumeId=volume)["InstanceId"] == ran["InstanceId"]
+    with refused("IncorrectState"):
+        ec2.detach_volume(VolumeId=volume)
+    shown = ec2.describe_instances(InstanceIds=[ran["InstanceId"]])["Reservations"][0]["Instances"][0]
+    root = shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+    with refused("OperationNotPermitted", "Unable to detach root volume"):
+        ec2.detach_volume(VolumeId=root)
+    ec2.stop_instances(InstanceIds=[ran["InstanceId"]])
+    assert ec2.detach_volume(VolumeId=root)["Device"] == shown["RootDeviceName"]
+
+
 def test_an_unknown_profile_is_refused_as_at_a_launch(ec2: Any) -> None:
     ran = ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)["Instances"][0]
     with refused("InvalidParameterValue", ".*Invalid IAM Instance Profile name"):

@@ -268,6 +268,19 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
                 "InvalidPrefixListID.NotFound", f"The prefix list ID '{prefix_list_id}' does not exist"
             )
 
+    def detach_volume(self, volume_id: str, instance_id: str, device_path: str) -> Any:
+        """DetachVolume: from the instance that has it, where none is named (moto fails); never the root at work."""
+        attachment = self.get_volume(volume_id).attachment
+        instance_id = instance_id or (attachment.instance.id if attachment else "")
+        if attachment is None:
+            raise EC2ClientError("IncorrectState", f"Volume '{volume_id}' is in the 'available' state.")
+        instance = attachment.instance
+        if attachment.device == instance.root_device_name and instance.state == "running":
+            raise EC2ClientError(
+                "OperationNotPermitted", f"Unable to detach root volume '{volume_id}' from instance '{instance.id}'"
+            )
+        return super().detach_volume(volume_id, instance_id, device_path)
+
     def delete_nat_gateway(self, nat_gateway_id: str) -> Any:
         """DeleteNatGateway; likewise."""
         if nat_gateway_id not in self.nat_gateways:
