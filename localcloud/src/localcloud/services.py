@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, timedelta
 from typing import Any
@@ -44,6 +45,9 @@ class KmsActions(KmsResponse):
     #: Answers that name the key by its ARN, however the call did (API, each operation's "Response Elements").
     SHOW_ARN = frozenset({"CancelKeyDeletion", "GenerateMac", "ScheduleKeyDeletion", "Sign", "Verify", "VerifyMac"})
 
+    #: Answers that name the material of a symmetric key (API, KeyMaterialId; its rotation here makes no new one).
+    SHOW_MATERIAL = frozenset({"GenerateDataKey", "GenerateDataKeyWithoutPlaintext"})
+
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
         value = super()._get_param(param_name, if_none)
         if param_name not in ("KeyId", "TargetKeyId", "DestinationKeyId") or ":key/" not in str(value):
@@ -57,12 +61,14 @@ class KmsActions(KmsResponse):
         """Answer the call; each list says whether it goes on (API, Truncated; moto says so in some)."""
         status, headers, body = super().call_action()
         action = self._get_action()
-        if status != 200 or not (action in self.SHOW_ARN or action.startswith("List")):
+        if status != 200 or not (action in self.SHOW_ARN | self.SHOW_MATERIAL or action.startswith("List")):
             return status, headers, body
         answer = json.loads(body)
+        if action in self.SHOW_MATERIAL:
+            answer["KeyMaterialId"] = hashlib.sha256(answer["KeyId"].encode()).hexdigest()
         if action in self.SHOW_ARN:
             answer["KeyId"] = self.kms_backend.keys[self.kms_backend.any_id_to_key_id(answer["KeyId"])].arn
-        else:
+        if action.startswith("List"):
             answer.setdefault("Truncated", False)
         return status, headers, json.dumps(answer)
 

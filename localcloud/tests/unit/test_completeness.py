@@ -397,6 +397,15 @@ def test_a_keys_rotation_is_shown_with_its_period_and_a_symmetric_key_has_no_pub
         kms.get_public_key(KeyId=arn)
 
 
+def test_a_data_key_names_the_material_of_its_key(cloud: Cloud) -> None:
+    """KMS API, GenerateDataKey, KeyMaterialId: 64 hexadecimal digits."""
+    kms = cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    whole = kms.generate_data_key(KeyId=key, KeySpec="AES_256")["KeyMaterialId"]
+    assert kms.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")["KeyMaterialId"] == whole
+    assert re.fullmatch("[0-9a-f]{64}", whole)
+
+
 def test_every_list_says_whether_it_goes_on(cloud: Cloud, iam: Any) -> None:
     """IAM API, IsTruncated, and KMS API, Truncated, of each list; botocore's model names them."""
     kms = cloud.client("kms")
