@@ -26,7 +26,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import start_changes
-from localcloud.testing import CREDENTIALS, wait_until
+from localcloud.testing import CREDENTIALS, PROPAGATED, wait_until
 
 from tests.fleet.cloud import ROOT, Run
 from tests.fleet.fleet import ANYTHING, GROUP, LAUNCH, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
@@ -128,6 +128,7 @@ class HealthyFleet(Fleet):
         document = {**ANYTHING, "Statement": [*ANYTHING["Statement"], deny]}
         iam.put_user_policy(UserName=name, PolicyName="but", PolicyDocument=json.dumps(document))
         key = iam.create_access_key(UserName=name)["AccessKey"]
+        self.advance(PROPAGATED)
         return Account("us-east-1", self.url, "", key["AccessKeyId"], key["SecretAccessKey"])
 
     def check(self, inputs: Inputs = DEFAULT_INPUTS, account: Account | None = None) -> list[Finding]:

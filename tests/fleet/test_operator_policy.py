@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from localcloud.testing import PROPAGATED
 
 from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.fleet import GROUP, TERMINATION
@@ -49,6 +50,7 @@ def user() -> Iterator[User]:
         arn = iam.create_policy(PolicyName="theirs", PolicyDocument=json.dumps(policy))["Policy"]["Arn"]
         iam.attach_user_policy(UserName="someone", PolicyArn=arn)
         key = iam.create_access_key(UserName="someone")["AccessKey"]
+        cloud.advance(PROPAGATED)
         cloud.enforce_iam()
         enforced.append(cloud)
         cloud.clear_trace()

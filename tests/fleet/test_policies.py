@@ -16,7 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws impo
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
 from botocore.exceptions import ClientError
-from localcloud.testing import CREDENTIALS
+from localcloud.testing import CREDENTIALS, PROPAGATED
 
 from tests.fleet.cloud import PlaybookCloud
 from tests.fleet.fleet import LOGS, NAME, REPOSITORY, SECRET, VALET_POLICY_ARN
@@ -153,6 +153,7 @@ def create_resources(cloud: PlaybookCloud, suffix: str = "", secret: str = SECRE
     names = Names(f"{NAME}-asg{suffix}", "", secret, f"{REPOSITORY}{suffix}", f"{LOGS}{suffix}")
     template = {"ImageId": "ami-010ca1c10d000a001", "InstanceType": "t3.medium"}
     cloud.client("ec2").create_launch_template(LaunchTemplateName=names.group, LaunchTemplateData=template)
+    cloud.advance(PROPAGATED)
     autoscaling = cloud.client("autoscaling")
     autoscaling.create_auto_scaling_group(
         AutoScalingGroupName=names.group,
@@ -178,6 +179,7 @@ def worker(cloud: PlaybookCloud, policy: Policy) -> Clients:
     iam = cloud.client("iam")
     role = iam.create_role(RoleName=f"{NAME}-role", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     iam.put_role_policy(RoleName=f"{NAME}-role", PolicyName="permissions", PolicyDocument=json.dumps(policy))
+    cloud.advance(PROPAGATED)
     given = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="i-1")["Credentials"]
     return partial(
         cloud.client,
@@ -193,6 +195,7 @@ def valet(cloud: PlaybookCloud, policy: Policy) -> Clients:
     iam.create_user(UserName="valet")
     iam.put_user_policy(UserName="valet", PolicyName="scale", PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName="valet")["AccessKey"]
+    cloud.advance(PROPAGATED)
     return partial(cloud.client, aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from localcloud.testing import PROPAGATED
 
 from tests.image import bake, template
 from tests.image.cloud import ImageCloud
@@ -28,6 +29,7 @@ def builder(cloud: ImageCloud) -> Iterator[Callable[[dict[str, Any]], dict[str, 
 
     def given(document: dict[str, Any]) -> dict[str, str]:
         iam.put_user_policy(UserName="builder", PolicyName="packer", PolicyDocument=json.dumps(document))
+        cloud.advance(PROPAGATED)
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
     cloud.enforce_iam()

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 import yaml
 from ghosthands_agent.containers import LIST
-from localcloud.testing import Cloud, wait_until
+from localcloud.testing import PROPAGATED, Cloud, wait_until
 from model import agent_conf
 from model.file_job_queue import FileJobQueue
 from model.job_queue import Mode
@@ -115,6 +115,7 @@ class Fleet:
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2, "HttpEndpoint": "enabled"},
         }
         self.client("ec2").create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=template)
+        self.cloud.advance(PROPAGATED)
         autoscaling.create_auto_scaling_group(
             AutoScalingGroupName=GROUP,
             LaunchTemplate={"LaunchTemplateName": "workers", "Version": "1"},
@@ -135,6 +136,7 @@ class Fleet:
         """Let the role do this and nothing else."""
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
         self.client("iam").put_role_policy(RoleName=ROLE, PolicyName="worker", PolicyDocument=document)
+        self.cloud.advance(PROPAGATED)
 
     def down(self) -> None:
         """Stop the cloud."""

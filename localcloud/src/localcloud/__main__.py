@@ -17,7 +17,7 @@ from localcloud import seed
 from localcloud.daemon import PROGRESS, Daemon, NotRunning
 from localcloud.instances import process
 from localcloud.instances.docker import HostError
-from localcloud.strictness import Strictness
+from localcloud.strictness import STRICT, Strictness
 from localcloud.throttling import AUTO_SCALING, Limit
 
 if TYPE_CHECKING:
@@ -210,6 +210,22 @@ def parser() -> argparse.ArgumentParser:
         help="the tokens that all calls of Auto Scaling share; default: %(default)s",
     )
     serving.add_argument(
+        "--propagation-seconds",
+        type=_seconds,
+        default=STRICT.propagation_seconds,
+        help="at most so long, in the groups' time, until changes of IAM take effect, and a fifth of it until Auto "
+        "Scaling sees a launch template; 0: at once; default: %(default)s",
+    )
+    serving.add_argument(
+        "--credentials-seconds",
+        type=_seconds,
+        default=STRICT.credentials_seconds,
+        help="at most so long, in the groups' time, a new instance has no credentials; 0: never; default: %(default)s",
+    )
+    serving.add_argument(
+        "--linked-roles", action="store_true", help="the account has Auto Scaling's and Spot's service-linked roles"
+    )
+    serving.add_argument(
         "--instances", choices=list(KINDS), default="simulated", help="what an instance is; default: %(default)s"
     )
     serving.add_argument("--command", dest="run", metavar="COMMAND", help="what each instance runs (process)")
@@ -255,7 +271,13 @@ def conflict(options: argparse.Namespace) -> str | None:
 
 
 def _strictness(options: argparse.Namespace) -> Strictness:
-    return Strictness(throttling=not options.no_throttling, auto_scaling_limit=options.auto_scaling_bucket)
+    return Strictness(
+        throttling=not options.no_throttling,
+        auto_scaling_limit=options.auto_scaling_bucket,
+        propagation_seconds=options.propagation_seconds,
+        credentials_seconds=options.credentials_seconds,
+        linked_roles=options.linked_roles,
+    )
 
 
 def _limit(text: str) -> Limit:
@@ -283,8 +305,10 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     for option in ("stop_seconds", "boot_seconds", "agent_seconds"):
         if (value := getattr(options, option)) is not None:
             given.append(f"--{option.replace('_', '-')}={value}")
-    given += ["--auto-scaling-bucket", str(options.auto_scaling_bucket)]
+    for option in ("auto_scaling_bucket", "propagation_seconds", "credentials_seconds"):
+        given.append(f"--{option.replace('_', '-')}={getattr(options, option)}")
     given += ["--no-throttling"] if options.no_throttling else []
+    given += ["--linked-roles"] if options.linked_roles else []
     given += [f"--command={shlex.join(process.parse_command(options.run))}"] if options.run else []
     given += ["--trace", str(options.trace.absolute())] if options.trace else []
     return [*given, *(["--enforce-iam"] if options.enforce_iam else [])]

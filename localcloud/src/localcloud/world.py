@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -39,7 +40,7 @@ from localcloud.autoscaling.service import AutoScaling
 from localcloud.clock import Clock
 from localcloud.ec2 import metadata
 from localcloud.ec2.service import Ec2, Ec2Backend
-from localcloud.iam.service import Iam, IamBackend, PolicyValidator
+from localcloud.iam.service import LINKED_ROLES, Iam, IamBackend, PolicyValidator
 from localcloud.instances import Cause, Host
 from localcloud.instances.simulated import SimulatedHost
 from localcloud.machines import Machines
@@ -82,6 +83,7 @@ class World:
     def __init__(self, strictness: Strictness = STRICT) -> None:
         install()
         self.strictness = strictness
+        self._random = random.Random(strictness.seed)
         self.lock = threading.RLock()
         self.clock = Clock()
         self.event_numbers: Iterator[int] = itertools.count(1)
@@ -92,7 +94,7 @@ class World:
             [
                 (autoscaling_backends, partial(Groups, cloud=self)),
                 (ec2_backends, partial(Ec2Backend, cloud=self)),
-                (iam_backends, IamBackend),
+                (iam_backends, partial(IamBackend, cloud=self)),
                 (kms_backends, services.Kms),
                 (logs_backends, services.Logs),
                 (secretsmanager_backends, services.SecretsManager),
@@ -143,6 +145,10 @@ class World:
             target = self.groups(ec2.account_id, ec2.region_name).target_state(instance_id)
             return metadata.view(ec2, instance, target, self.metadata.notices.get(instance_id, imds.Notice()))
 
+    def delay(self, longest: float) -> float:
+        """Some seconds, at most so many, by the seed."""
+        return self._random.uniform(0, longest)
+
     # --- time and state ---------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -154,6 +160,17 @@ class World:
                     groups.tick()
                 except Exception:
                     log.exception("a group's timeouts failed")
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time of this world pass at once.
+
+        Raises:
+            ValueError: it is negative.
+        """
+        if seconds < 0:
+            raise ValueError("seconds must not be negative")
+        self.clock.lead += seconds
+        self.tick()
 
     def events_after(self, number: int) -> list[dict[str, Any]]:
         """The events of all groups with a higher number, in order."""
@@ -170,11 +187,15 @@ class World:
             self.machines.clear()
             self.metadata.clear()
             self.backends.clear()
+            self._random.seed(self.strictness.seed)
             self._seed()
 
     def _seed(self) -> None:
         if ec2_backends[seed.ACCOUNT][seed.REGION].default_vpc is None:  # builds the seeds
             raise RuntimeError("the seeded network is missing")
+        iam: Any = iam_backends[seed.ACCOUNT]["aws"]
+        for service in LINKED_ROLES if self.strictness.linked_roles else ():
+            iam.make_linked_role(service)
 
     @property
     def has_snapshot(self) -> bool:

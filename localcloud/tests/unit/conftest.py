@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from localcloud.strictness import Strictness
 from localcloud.testing import Cloud
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Cloud]:
-    """One cloud for all tests of the session."""
-    with Cloud.start_thread() as cloud:
+    """One cloud for all tests of the session, without the delays that test_strictness is about."""
+    with Cloud.start_thread(strictness=Strictness(propagation_seconds=0, credentials_seconds=0)) as cloud:
         yield cloud
 
 

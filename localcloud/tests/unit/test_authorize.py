@@ -415,7 +415,7 @@ def test_a_group_by_a_template_needs_what_launching_needs(enforced: Cloud, user:
     autoscaling = by_user(enforced, user)("autoscaling")
     with refused("AccessDenied", "ec2:RunInstances"):
         autoscaling.create_auto_scaling_group(**create)
-    may(enforced, user, {**ALLOW_ALL, "Action": ["autoscaling:*", "ec2:RunInstances", "ec2:CreateTags"]})
+    may(enforced, user, {**ALLOW_ALL, "Action": ["autoscaling:*", "ec2:RunInstances", "ec2:CreateTags", "iam:Cre*"]})
     autoscaling.create_auto_scaling_group(**create)
 
 

@@ -16,7 +16,7 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from localcloud.iam.policies import Policies, Principal
-from localcloud.iam.principals import policies_of, principal_keys
+from localcloud.iam.principals import principal_keys
 
 #: Access key ids of users and of sessions (reference_identifiers#identifiers-unique-ids). Others are the operator's.
 KEY = re.compile(r"(AKIA|ASIA)[A-Z0-9]{16}")
@@ -74,7 +74,8 @@ def _user(key: str) -> Caller | None:
     for backend in _all(iam_backends):
         if (user := backend.get_user_from_access_key_id(key)) is None:
             continue
-        if next(one for one in user.access_keys if one.access_key_id == key).status != "Active":
+        status = next(one for one in user.access_keys if one.access_key_id == key).status
+        if backend.effective("access key", key, status) != "Active":
             return None
         return _of_user(user, backend)
     return None
@@ -82,7 +83,7 @@ def _user(key: str) -> Caller | None:
 
 def _of_user(user: Any, backend: Any) -> Caller:
     return Caller(
-        Principal(user.arn, user.account_id), policies_of(user, backend), principal_keys(user, backend), user.name
+        Principal(user.arn, user.account_id), backend.effective_policies(user), principal_keys(user, backend), user.name
     )
 
 
@@ -100,7 +101,7 @@ def _session(key: str, token: str | None) -> Caller | None:
         raise BadCredentials("expired")
     return Caller(
         Principal(role.arn, session.account_id, session.arn),
-        policies_of(role, backend, session.policy),
+        backend.effective_policies(role, session.policy),
         _about_session(session, role, backend),
     )
 

@@ -1,8 +1,8 @@
 """Enforces IAM: refuses calls that the caller's policies do not allow, with AWS's error codes and messages.
 
 Off by default. While on, callers with credentials in AWS's format may do what their policies allow; any other
-credentials are the operator's, who may do everything. Policies of secrets, repositories and keys are not evaluated: a
-call about a resource that has one is refused. Policies of organisations and of VPC endpoints do not exist here.
+credentials are the operator's, who may do everything. Policies of secrets and repositories are not evaluated: a call
+about a resource that has one is refused. Policies of organisations and of VPC endpoints do not exist here.
 (moto's own access control supports neither resources nor conditions, boundaries nor expiry.)
 """
 
@@ -20,8 +20,9 @@ from moto.utilities.utils import get_partition
 
 from localcloud.authorization.callers import BadCredentials, Caller, identify
 from localcloud.authorization.permissions import OWN_KEYS, OWN_TAG_KEYS, RequiredPermission, required_permissions
-from localcloud.authorization.resources import CallInAccount, NotModelled
+from localcloud.authorization.resources import CallInAccount, NotModelled, key_of
 from localcloud.calls import Call, read_call
+from localcloud.iam.key_access import decide_key
 from localcloud.iam.policies import Decision, Malformed, Request, decide, decide_trust, parse
 
 #: Condition keys of request and caller that are modelled: if absent here, they are absent in AWS's request as well
@@ -34,7 +35,7 @@ KNOWN_KEYS = (
     multifactorauthpresent principalaccount principalarn principalisawsservice principaltype requestedregion
     resourceaccount securetransport tagkeys tokenissuetime useragent userid username viaawsservice""".split()
     }
-    | {"ec2:sourceinstancearn", "ec2:roledelivery"}
+    | {"ec2:sourceinstancearn", "ec2:roledelivery", "kms:calleraccount"}
 )
 KNOWN_PREFIXES = ("aws:principaltag/", "aws:requesttag/")
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
@@ -151,12 +152,31 @@ def _refusal(sent: Call, caller: Caller | None, request: HttpRequest, region: st
             for note in decision.notes:
                 log.warning("%s on %s for %s: %s", need.action, need.resource, caller.arn, note)
             if not decision.allowed:
-                return _refused("denied", sent.service, json, _sentence(need, caller, decision, json))
+                return _denied(sent, need, _sentence(need, caller, decision, json), json)
     if sent.service == "ec2" and sent.parameters.get("DryRun") is True:
         return Refusal(
             "412 Precondition Failed", "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
         )
     return None
+
+
+def _denied(sent: Call, need: RequiredPermission, sentence: str, json: bool) -> Refusal:
+    """The error of a call that lacks a permission; that of a service-linked role has words of its own."""
+    if need.action != "iam:CreateServiceLinkedRole" or sent.service == "iam":
+        return _refused("denied", sent.service, json, sentence)
+    if sent.service == "ec2":  # EC2 User Guide, service-linked-roles-spot-instance-requests
+        return Refusal(
+            "403 Forbidden",
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+            "The provided credentials do not have permission to create the service-linked role for EC2 Spot Instances.",
+        )
+    message = (  # as field reports have it
+        "The default Service-Linked Role for Auto Scaling could not be created.  "
+        f"com.amazonaws.services.identitymanagement.model.AmazonIdentityManagementException: {sentence} "
+        "(Service: AmazonIdentityManagement; Status Code: 403; Error Code: AccessDenied; Request ID: localcloud; "
+        "Proxy: null)"
+    )
+    return _refused("denied", sent.service, json, message)
 
 
 def _sentence(need: RequiredPermission, caller: Caller, decision: Decision, json: bool) -> str:
@@ -170,15 +190,18 @@ def _sentence(need: RequiredPermission, caller: Caller, decision: Decision, json
 
 def _decided(need: RequiredPermission, caller: Caller, call: CallInAccount, request: HttpRequest) -> Decision:
     policy_request = Request(need.action, need.resource, _context(need, caller, call, request), known_for(need))
+    if need.action.startswith("kms:") and (key := key_of(need.resource) if need.resource != "*" else None):
+        return decide_key(policy_request, key, caller.principal, caller.policies)
     if need.action != "sts:AssumeRole":
         return decide(policy_request, caller.policies)
     backend: Any = iam_backends[call.account][call.partition]
     role = next((one for one in backend.roles.values() if one.arn == need.resource), None)
-    if role is None:  # STS does not say whether there is such a role
+    trust = backend.effective("trust", role.arn, role.assume_role_policy_document) if role else None
+    if role is None or trust is None:  # STS does not say whether there is such a role
         return Decision(False, kind="resource-based policy")
     return decide_trust(
         policy_request,
-        parse(f"trust policy of {role.name}", role.assume_role_policy_document, trust=True),
+        parse(f"trust policy of {role.name}", trust, trust=True),
         caller.principal,
         caller.policies,
     )
@@ -204,6 +227,7 @@ def _context(
         **need.context,
         **{f"aws:resourcetag/{key}".lower(): (value,) for key, value in (need.tags or {}).items()},
         "aws:requestedregion": (call.region,),
+        "kms:calleraccount": (caller.principal.account,),
         "aws:resourceaccount": (call.account,),
         "aws:currenttime": (datetime.fromtimestamp(now, UTC).isoformat(),),
         "aws:epochtime": (str(int(now)),),

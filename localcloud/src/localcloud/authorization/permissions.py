@@ -19,6 +19,7 @@ from localcloud.authorization.resources import (
     ec2_of,
     ec2_target,
     encryption_key,
+    iam_of,
     instance_profile_named,
     role_named,
     simulated,
@@ -90,8 +91,8 @@ _TABLE: dict[str, dict[str, str]] = {
             UntagInstanceProfile""",
         "policy": """CreatePolicy CreatePolicyVersion DeletePolicy DeletePolicyVersion GetPolicy GetPolicyVersion
             ListEntitiesForPolicy ListPolicyTags ListPolicyVersions SetDefaultPolicyVersion TagPolicy UntagPolicy""",
-        "role": """AttachRolePolicy CreateRole DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy
-            DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole
+        "role": """AttachRolePolicy CreateRole CreateServiceLinkedRole DeleteRole DeleteRolePermissionsBoundary
+            DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole
             ListRolePolicies ListRoleTags PassRole PutRolePermissionsBoundary PutRolePolicy TagRole UntagRole
             UpdateAssumeRolePolicy UpdateRole""",
         "role? user? group?": "SimulatePrincipalPolicy",
@@ -162,6 +163,7 @@ _KEYS = {
 #: Condition keys of actions that are modelled: if absent here, they are absent in AWS's request as well.
 OWN_KEYS = {key for keys in _KEYS.values() for key in keys.values()} | {
     "iam:passedtoservice",
+    "iam:awsservicename",
     "kms:viaservice",
     "ec2:createaction",
     "ec2:region",
@@ -180,12 +182,17 @@ def required_permissions(call: CallInAccount) -> list[RequiredPermission]:
     if name not in RESOURCE_TYPES:
         raise NotModelled(f"what {name} needs: it has no row for it")
     if name == "ec2:RunInstances":
-        return list(_launch(call, call.parameters))
+        spot = (_merged(call, call.parameters)[1].get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
+        # A group's Spot Instances are requested by Auto Scaling's own role, which may make Spot's.
+        linked = _linked_role(call, "spot.amazonaws.com", "AWSServiceRoleForEC2Spot") if spot else ()
+        return [*_launch(call, call.parameters), *linked]
     found = [*_of_table(call, name), *_dependent_permissions(call, name)]
     if call.service == "autoscaling" and (template := call.first("LaunchTemplate")):
         subnets = [id for id in str(call.first("VPCZoneIdentifier") or "").replace(" ", "").split(",") if id]
         # Auto Scaling checks them when a group names a launch template (ec2-auto-scaling-launch-template-permissions).
         found += _launch(call, {"LaunchTemplate": template, "SubnetId": subnets})
+    if call.action == "CreateAutoScalingGroup" and not call.first("ServiceLinkedRoleARN"):
+        found += _linked_role(call, "autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling")
     return found
 
 
@@ -282,6 +289,16 @@ def _tagging(
             "ec2:region": (call.region,),
         }
         yield RequiredPermission("ec2:CreateTags", resource.arn, context, {})
+
+
+def _linked_role(call: CallInAccount, service: str, name: str) -> Iterator[RequiredPermission]:
+    """iam:CreateServiceLinkedRole where the service's role is still to be made (id_roles_create-service-linked-role).
+
+    UG, autoscaling-service-linked-role; EC2 User Guide, service-linked-roles-spot-instance-requests.
+    """
+    if iam_of(call).linked_role(service) is None:
+        role = call.arn("iam", f"role/aws-service-role/{service}/{name}", region="")
+        yield RequiredPermission("iam:CreateServiceLinkedRole", role, {"iam:awsservicename": (service,)}, {})
 
 
 def _pass_role(call: CallInAccount, role: Any) -> Iterator[RequiredPermission]:

@@ -215,6 +215,8 @@ def roles(call: CallInAccount) -> Iterator[Resource]:
     """A role by name, or by its ARN in calls of STS."""
     if arn := call.first("RoleArn"):
         yield Resource(arn)
+    elif service := call.first("AWSServiceName"):  # CreateServiceLinkedRole, which makes the name itself
+        yield Resource(call.arn("iam", f"role/aws-service-role/{service}/*", region=""), {})
     elif name := call.first("RoleName"):
         yield _iam("role", role_named(call, name), call, name)
 
@@ -319,16 +321,17 @@ def log_streams(call: CallInAccount) -> Iterator[Resource]:
 
 
 def keys(call: CallInAccount) -> Iterator[Resource]:
-    """A key by id, ARN or alias.
-
-    Raises:
-        NotModelled: its policy is not the one that leaves everything to IAM.
-    """
+    """A key by id, ARN or alias."""
     backend: Any = kms_backends[call.account][call.region]
     id = backend.any_id_to_key_id(str(call.first("KeyId") or "*"))
-    if (key := backend.keys.get(id)) is not None and key.policy != key.generate_default_policy():
-        raise NotModelled(f"what the policy of key {id} says")
     yield Resource(call.arn("kms", f"key/{id}"))
+
+
+def key_of(arn: str) -> Any:
+    """The key of an ARN; None if there is none."""
+    _, _, _, region, account, name = arn.split(":", 5)
+    backend: Any = kms_backends[account][region]
+    return backend.keys.get(name.removeprefix("key/"))
 
 
 def quotas(call: CallInAccount) -> Iterator[Resource]:

@@ -12,12 +12,14 @@ from moto.autoscaling import urls
 from moto.core.base_backend import BaseBackend
 from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 
 from localcloud import fleet
 from localcloud.clock import Clock
 
 if TYPE_CHECKING:
     from localcloud.ec2.service import Ec2Backend
+    from localcloud.iam.service import IamBackend
 
 
 #: The tag of a group's instances in EC2.
@@ -99,6 +101,12 @@ class Groups(BaseBackend):
         backend: Any = ec2_backends[self.account_id][self.region_name]
         return backend  # type: ignore[no-any-return]
 
+    @property
+    def iam(self) -> IamBackend:
+        """IAM of the same account."""
+        backend: Any = iam_backends[self.account_id][self.partition]
+        return backend  # type: ignore[no-any-return]
+
     def by_name(self, name: str | None) -> GroupRecord:
         """The group of that name.
 
@@ -135,6 +143,8 @@ class Groups(BaseBackend):
             )
         now = self.now()
         group = fleet.Group(name, fleet.validated(settings), now, new_id)
+        if settings.service_linked_role is None:
+            self.iam.make_linked_role("autoscaling.amazonaws.com")
         for hook in hooks:
             group.put_hook(hook)
         arn = (
@@ -293,13 +303,18 @@ class Groups(BaseBackend):
                 subnet_id=launch.subnet.id,
                 associate_public_ip=None,
                 tags={"instance": {**tags, GROUP_TAG: group.name}},
+                launcher=group.settings.service_linked_role
+                or self.iam.make_linked_role("autoscaling.amazonaws.com").arn,
             )
         except ServiceException as error:
             group.launch_failed(launch.activity, str(error.message), self.now())
             return []
         instance = reservation.instances[0]
         kind, image, running = instance.instance_type, instance.image_id, instance.state == "running"
-        return group.launched(launch.activity, instance.id, template, kind, image, self.now(), running=running)
+        effects = group.launched(launch.activity, instance.id, template, kind, image, self.now(), running=running)
+        if instance.state == "terminated":
+            group.died_at_launch(instance.id, instance.state_reason.message, self.now())
+        return effects
 
     def _terminate(self, record: GroupRecord, instance_id: str) -> None:
         instance = self.ec2.get_instance_by_id(instance_id)

@@ -14,6 +14,7 @@ from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import get_service_model
+from moto.ec2.exceptions import EC2ClientError
 
 from localcloud import fleet, seed
 from localcloud.autoscaling import constraints, describe
@@ -523,11 +524,11 @@ class AutoScaling(BaseResponse):
         ec2 = self.groups.ec2
         try:
             template = ec2.find_launch_template(name, id)
+            if template.visible_at > self.groups.now():
+                named = f"template name {name}" if name else f"template ID {id}"
+                raise EC2ClientError("", f"The specified launch template, with {named}, does not exist.")
             version = template.get_version(given.get("Version") or "$Default")
-            if image_id := version.data.get("ImageId"):
-                ec2.image(image_id)
-            if profile := version.data.get("IamInstanceProfile"):
-                ec2.check_profile(profile)
+            ec2.check_launch(version.data)
         except ServiceException as error:
             raise fleet.invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
         return fleet.Template(template.id, template.name, str(given.get("Version") or ""))

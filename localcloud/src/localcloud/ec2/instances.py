@@ -17,8 +17,10 @@ from moto.ec2.exceptions import (
 )
 from moto.ec2.models.instances import InstanceState, MetadataOptions, StateReason
 
+from localcloud.clock import Clock
 from localcloud.instances import Cause, Machine
 from localcloud.machines import Machines
+from localcloud.strictness import Strictness
 
 #: EC2 API, InstanceState.
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -51,7 +53,12 @@ class GroupMembership(Protocol):
 class Cloud(Protocol):
     """What EC2 needs of the world that it is in."""
 
+    clock: Clock
     machines: Machines
+    strictness: Strictness
+
+    def delay(self, longest: float) -> float:
+        """Some seconds, at most so many."""
 
     def groups(self, account: str, region: str) -> GroupMembership:
         """The groups of an account and region."""
@@ -93,10 +100,17 @@ class InstanceBackend:
         root = image and next(iter(image.block_device_mappings), None)
         return self.disks.get(root["Ebs"].get("SnapshotId", ""), image_id) if root else image_id
 
-    def launch(self, instance: Any, reservation_id: str) -> None:
-        """Have the machine of a new instance made."""
+    def launch(self, instance: Any, reservation_id: str, problem: tuple[str, str] | None) -> None:
+        """Have the machine of a new instance made; with a problem (code and message) the instance ends at once."""
         instance.reservation_id = reservation_id
         set_state(instance, "pending")
+        now, longest = self.cloud.clock.now(), self.cloud.strictness.credentials_seconds
+        instance.credentials_at = now + self.cloud.delay(longest) if longest else now
+        if problem:
+            instance.terminate()
+            set_state(instance, "terminated", *problem)
+            instance.ended_at = utcnow()
+            return
         self.cloud.machines.launch(self.machine_of(instance))
 
     def start_instances(self, instance_ids: list[str]) -> list[tuple[Any, Any]]:

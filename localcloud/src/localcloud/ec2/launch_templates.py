@@ -15,6 +15,8 @@ from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersi
 from moto.ec2.models.launch_templates import LaunchTemplateBackend as MotoBackend
 from moto.ec2.utils import parse_user_data
 
+from localcloud.ec2.instances import Cloud
+
 #: AWS's words where a call for versions names no template and not only ``$Latest`` and ``$Default`` (moto's tests that
 #: were verified on AWS).
 NAMELESS = re.sub(
@@ -39,6 +41,8 @@ class Template(LaunchTemplate):
         self, backend: MotoBackend, name: str, data: dict[str, Any], description: str, tags: dict[str, str]
     ) -> None:
         self.highest = 0
+        #: When Auto Scaling knows of it.
+        self.visible_at = 0.0
         super().__init__(backend, name, data, description, {"launch-template": tags})
 
     def create_version(self, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
@@ -72,6 +76,8 @@ class Template(LaunchTemplate):
 class LaunchTemplateBackend(MotoBackend):
     """Keeps ``Template`` values."""
 
+    cloud: Cloud
+
     def create_launch_template(
         self, name: str, description: str, template_data: dict[str, Any], tag_spec: dict[str, Any]
     ) -> LaunchTemplate:
@@ -79,7 +85,8 @@ class LaunchTemplateBackend(MotoBackend):
         if name in self.launch_template_name_to_ids:
             raise InvalidLaunchTemplateNameAlreadyExistsError()
         kind: Any = Template  # abstract only for CloudFormation's sake
-        template: LaunchTemplate = kind(self, name, template_data, description, tag_spec.get("launch-template", {}))
+        template: Template = kind(self, name, template_data, description, tag_spec.get("launch-template", {}))
+        template.visible_at = self.cloud.clock.now() + self.cloud.delay(self.cloud.strictness.propagation_seconds / 5)
         self.launch_templates[template.id] = template
         self.launch_template_name_to_ids[name] = template.id
         self.launch_template_insert_order.append(template.id)

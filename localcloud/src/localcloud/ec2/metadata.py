@@ -65,8 +65,8 @@ def _interface(backend: Any, instance: Any, nic: Any) -> dict[str, str]:
 
 def _profile(backend: Any, instance: Any) -> imds.Profile | None:
     association = backend.iam_instance_profile_associations.get(instance.id)
-    if association is None:
-        return None
+    if association is None or backend.cloud.clock.now() < instance.credentials_at:
+        return None  # a new instance has none for some seconds (botocore #2304)
     profile = association.iam_instance_profile
     role = next((role.name for role in profile.roles), None)
     return imds.Profile(profile.arn, profile.id, role, role and _session(backend, instance, role))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from moto.ec2.exceptions import (
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Reservation
 from moto.ec2.models.internet_gateways import InternetGateway
@@ -35,11 +37,15 @@ from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, convert_tag_spec, filter_iam_instance_profiles, get_prefix
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
 
 from localcloud import seed
+from localcloud.ec2.devices import check_performance, check_sizes
 from localcloud.ec2.encryption import EncryptionBackend, EncryptionResponse
 from localcloud.ec2.images import ImageBackend, ImageResponse
 from localcloud.ec2.instances import Cloud, InstanceBackend, InstanceResponse
+from localcloud.ec2.keys import keys_of, launch_problem
 from localcloud.ec2.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
@@ -133,6 +139,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
         #: Every instance by id: moto looks through all of them, each time.
         self.instances_by_id: dict[str, Any] = {}
         self.disks, self.tokens, self.copies = {}, {}, {}
+        #: The volumes of the instances that are being made, one after the other.
+        self._volumes: Iterator[dict[str, Any]] | None = None
         super().__init__(region_name, account_id)
 
     def get_instance_by_id(self, instance_id: str) -> Any:
@@ -372,14 +380,16 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
             if kwargs.get("is_instance_type_default"):
                 kwargs["instance_type"] = data.get("InstanceType") or kwargs["instance_type"]
         image = self._image_to_launch(image_id, kwargs["instance_type"])
-        if profile:
-            self.check_profile(profile)
+        self._check_profile(profile or _named_profile(kwargs))
         _check_tags(kwargs)
         if kwargs.get("key_name"):
             self.describe_key_pairs(key_names=[kwargs["key_name"]])
-        kwargs["block_device_mappings"] = _merged_devices(
-            image.block_device_mappings, kwargs.get("block_device_mappings") or []
-        )
+        devices = _merged_devices(image.block_device_mappings, kwargs.get("block_device_mappings") or [])
+        check_performance(devices)
+        check_sizes(devices, self.snapshots)
+        keys = list(keys_of(devices, self.snapshots, self.default_kms_key_id))
+        problem = launch_problem(keys, kwargs.pop("launcher", None), self.account_id, self.region_name)
+        kwargs["block_device_mappings"] = devices
         self._choose_subnet(kwargs)
         _complete_primary_interface(kwargs)
         self._default_group(kwargs, security_group_names)
@@ -390,6 +400,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
                 kwargs.get("metadata_options") or {}
             )
         try:
+            self._volumes = itertools.cycle(device["Ebs"] for device in devices)
             reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
         except StopIteration as error:  # moto's way to say that a subnet's addresses have run out
             self.reservations = OrderedDict((id, r) for id, r in self.reservations.items() if r.instances)
@@ -398,6 +409,8 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
                 "number of instances."
             )
             raise EC2ClientError("InsufficientFreeAddressesInSubnet", message) from error
+        finally:
+            self._volumes = None
         self.instances_by_id.update((instance.id, instance) for instance in reservation.instances)
         if profile and not (kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn")):
             for instance in reservation.instances:
@@ -406,10 +419,13 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
                     iam_instance_profile_name=profile.get("Name"),
                     iam_instance_profile_arn=profile.get("Arn"),
                 )
+        if kwargs.get("instance_market_options") == "spot":
+            iam: Any = iam_backends[self.account_id][self.partition]
+            iam.make_linked_role("spot.amazonaws.com")
         for instance in reservation.instances:
             for interface in instance.nics.values():
                 interface.add_tags((kwargs.get("tags") or {}).get("network-interface", {}))
-            self.launch(instance, reservation.id)
+            self.launch(instance, reservation.id, problem)
         return reservation
 
     def associate_iam_instance_profile(
@@ -496,10 +512,35 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
             )
         return image
 
-    def check_profile(self, profile: dict[str, str]) -> None:
-        """Refuse an instance profile that is not there, before anything is launched."""
+    def create_volume(self, *arguments: Any, **options: Any) -> Volume:
+        """CreateVolume, and the volumes of instances: their Iops and Throughput, which moto forgets."""
+        ebs = next(self._volumes) if self._volumes else {}
+        own = {"iops": ebs.get("Iops"), "throughput": ebs.get("Throughput")} if ebs else {}
+        return super().create_volume(*arguments, **{**options, **own})
+
+    def check_launch(self, data: dict[str, Any]) -> None:
+        """Refuse a launch template's data as Auto Scaling does when a group is to have it: it tries a launch.
+
+        Raises:
+            ServiceException: as RunInstances would; what only a launch itself shows is not found.
+        """
+        devices = data.get("BlockDeviceMappings") or []
+        if image_id := data.get("ImageId"):
+            devices = _merged_devices(self.image(image_id).block_device_mappings, devices)
+        check_performance(devices)
+        self._check_profile(data.get("IamInstanceProfile") or {})
+
+    def _check_profile(self, profile: dict[str, str]) -> None:
+        """Refuse an instance profile that is not there, or that EC2 does not know of yet."""
+        if not profile:
+            return
+        iam: Any = iam_backends[self.account_id][self.partition]
         try:
-            filter_iam_instance_profiles(self.account_id, self.partition, profile.get("Arn"), profile.get("Name"))
+            found = filter_iam_instance_profiles(
+                self.account_id, self.partition, profile.get("Arn"), profile.get("Name")
+            )
+            if not iam.sees_profile(found):
+                raise NotFoundException("It is not known yet")
         except ServiceException as error:
             key, value = next(iter(profile.items()))
             raise EC2ClientError(
@@ -616,6 +657,12 @@ def _check_tags(kwargs: dict[str, Any]) -> None:
                 f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), "
                 "and must not be a reserved name ('.', '..', '_index')",
             )
+
+
+def _named_profile(kwargs: dict[str, Any]) -> dict[str, str]:
+    """The instance profile that a call of RunInstances names itself."""
+    named = {"Name": kwargs.get("iam_instance_profile_name"), "Arn": kwargs.get("iam_instance_profile_arn")}
+    return {key: str(value) for key, value in named.items() if value}
 
 
 def _merged_devices(image: list[dict[str, Any]], requested: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -188,6 +188,20 @@ class Lifecycle(Capacity):
             message=f"{reason.rstrip('.')}. Launching EC2 instance failed.",
         )
 
+    def died_at_launch(self, instance_id: str, reason: str, now: float) -> None:
+        """EC2 has ended a pending instance that could not start (UG, ts-as-instancelaunchfailure)."""
+        instance = self._drop(instance_id, "Terminated")
+        self._retry_at = now + LAUNCH_RETRY_SECONDS
+        self._note_failure(now, now)
+        self._activity(
+            instance.activity,
+            status="Failed",
+            progress=100,
+            ended_at=now,
+            message="Instance became unhealthy while waiting for instance to be in InService state. "
+            f"Termination Reason: {reason}",
+        )
+
     def terminated(self, instance_id: str, now: float) -> None:
         """EC2 has terminated the instance of a ``Terminate``."""
         instance = self._drop(instance_id, "Terminated")

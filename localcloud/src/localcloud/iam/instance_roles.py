@@ -43,16 +43,18 @@ def role_session(
         role: name of the role.
 
     Raises:
-        LookupError: no such role.
+        LookupError: no such role, or EC2 does not know of it yet.
         NotTrusted: its trust policy does not let ec2.amazonaws.com assume it (id_roles_use_switch-role-ec2).
     """
     partition = get_partition(region)
-    found = next((one for one in iam_backends[account][partition].roles.values() if one.name == role), None)
-    if found is None:
+    iam: Any = iam_backends[account][partition]
+    found = next((one for one in iam.roles.values() if one.name == role), None)
+    text = iam.effective("trust", found.arn, found.assume_role_policy_document) if found else None
+    if found is None or text is None:
         raise LookupError(f"no role {role}")
     instance = f"arn:{partition}:ec2:{region}:{account}:instance/{instance_id}"
     asked = Request("sts:AssumeRole", found.arn, {"ec2:sourceinstancearn": (instance,)})
-    trust = parse(f"trust policy of {role}", found.assume_role_policy_document, trust=True)
+    trust = parse(f"trust policy of {role}", text, trust=True)
     ec2 = Principal("ec2.amazonaws.com", account, service=True)
     if not decide_trust(asked, trust, ec2, Policies(())).allowed:
         raise NotTrusted(f"EC2 cannot assume the role {role}")

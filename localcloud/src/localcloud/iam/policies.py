@@ -192,8 +192,12 @@ class Principal:
 Grant = Literal["itself", "role", "account"]
 
 
-def parse(name: str, text: str, *, trust: bool = False) -> Policy:
-    """Parse a policy document (reference_policies_grammar); a role's ``trust`` policy has principals, others resources.
+def parse(name: str, text: str, *, trust: bool = False, principals: bool = False) -> Policy:
+    """Parse a policy document (reference_policies_grammar).
+
+    Args:
+        trust: it is a role's trust policy, which has principals and no resources.
+        principals: it is a resource's own policy, which has both.
 
     Raises:
         Malformed: it is not valid.
@@ -211,7 +215,11 @@ def parse(name: str, text: str, *, trust: bool = False) -> Policy:
     version = document.get("Version", "2008-10-17")
     if version not in _VERSIONS:
         raise Malformed(f"{name} has the unknown Version {version}")
-    return Policy(name, version, tuple(_statement(name, one, trust) for one in _listed(document["Statement"])))
+    return Policy(
+        name,
+        version,
+        tuple(_statement(name, one, trust, trust or principals) for one in _listed(document["Statement"])),
+    )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -236,13 +244,15 @@ def _either(name: str, given: dict[str, Any], element: str) -> tuple[bool, tuple
     return None if value is None else (other, _texts(name, value))
 
 
-def _statement(name: str, given: Any, trust: bool) -> Statement:
+def _statement(name: str, given: Any, trust: bool, named: bool) -> Statement:
     if not isinstance(given, dict) or given.keys() - _ELEMENTS or given.get("Effect") not in ("Allow", "Deny"):
         raise Malformed(f"{name} has a statement that is not valid: {given!r}")
     actions, resources = _either(name, given, "Action"), _either(name, given, "Resource")
     principals = _principals(name, given)
-    if actions is None or (resources is None) != trust or (principals is not None) != trust:
-        required, excluded = ("Principal", "Resource") if trust else ("Resource", "Principal")
+    if actions is None or (resources is None) != trust or (principals is not None) != named:
+        required, excluded = (
+            ("Principal", "Resource") if trust else ("Resource", "no Principal" if named else "Principal")
+        )
         raise Malformed(f"{name} has a statement that lacks Action, or {required}, or has {excluded}")
     return Statement(
         str(given.get("Sid", "")), given["Effect"] == "Allow", actions, resources, principals, _conditions(name, given)

@@ -17,20 +17,36 @@ def _parsed(name: str, text: str) -> Policy:
     return parse(name, text)
 
 
-def _managed(policies: Iterable[Any]) -> Iterator[Policy]:
+#: A policy's name and text.
+Document = tuple[str, str]
+#: The documents of a user, group or role: of its identity policies, and of its boundary (None: it has none).
+Documents = tuple[tuple[Document, ...], tuple[Document, ...] | None]
+
+
+def _managed(policies: Iterable[Any]) -> Iterator[Document]:
     for policy in policies:
-        document = next(version.document for version in policy.versions if version.is_default)
-        yield _parsed(policy.name, document)
+        yield policy.name, next(version.document for version in policy.versions if version.is_default)
 
 
-def _attached(entity: Any) -> Iterator[Policy]:
+def _attached(entity: Any) -> Iterator[Document]:
     """Inline and managed policies of a user, group or role (access_policies_managed-vs-inline)."""
-    yield from (_parsed(name, text) for name, text in entity.policies.items())
+    yield from entity.policies.items()
     yield from _managed(entity.managed_policies.values())
 
 
-def policies_of(entity: Any, backend: Any, session: str | None = None) -> Policies:
-    """The policies of a user (with those of its groups), a group or a role.
+def documents_of(entity: Any, backend: Any) -> Documents:
+    """The policies of a user (with those of its groups), a group or a role, as they are written."""
+    identity = [*_attached(entity)]
+    if entity in backend.users.values():
+        identity += [policy for group in backend.get_groups_for_user(entity.name) for policy in _attached(group)]
+    bound = (getattr(entity, "permissions_boundary", None) or {}).get("PermissionsBoundaryArn")
+    # A boundary whose policy is gone allows nothing.
+    boundary = tuple(_managed(one for arn, one in backend.managed_policies.items() if arn == bound)) if bound else None
+    return tuple(identity), boundary
+
+
+def policies_of(documents: Documents, session: str | None = None) -> Policies:
+    """The policies in these documents.
 
     Args:
         session: the policy given to AssumeRole (access_policies#policies_session).
@@ -38,13 +54,12 @@ def policies_of(entity: Any, backend: Any, session: str | None = None) -> Polici
     Raises:
         Malformed: one of them is not valid.
     """
-    identity = [*_attached(entity)]
-    if entity in backend.users.values():
-        identity += [policy for group in backend.get_groups_for_user(entity.name) for policy in _attached(group)]
-    bound = (getattr(entity, "permissions_boundary", None) or {}).get("PermissionsBoundaryArn")
-    # A boundary whose policy is gone allows nothing.
-    boundary = tuple(_managed(one for arn, one in backend.managed_policies.items() if arn == bound)) if bound else None
-    return Policies(tuple(identity), boundary, (_parsed("session policy", session),) if session else None)
+    identity, boundary = documents
+    return Policies(
+        tuple(_parsed(*one) for one in identity),
+        None if boundary is None else tuple(_parsed(*one) for one in boundary),
+        (_parsed("session policy", session),) if session else None,
+    )
 
 
 def principal_keys(entity: Any, backend: Any) -> dict[str, tuple[str, ...]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, EmptyResult
@@ -19,9 +20,22 @@ from moto.iam.responses import IamResponse
 from moto.iam.utils import generate_access_key_id_from_account_id
 
 from localcloud import seed
+from localcloud.clock import Clock
 from localcloud.iam import simulation
 from localcloud.iam.policies import ALLOW_ALL, Malformed, Policies, Policy, parse
-from localcloud.iam.principals import policies_of, principal_keys
+from localcloud.iam.principals import documents_of, policies_of, principal_keys
+from localcloud.iam.propagation import Propagation
+from localcloud.strictness import Strictness
+
+_READS = re.compile("Get|List|Simulate")
+#: The services whose own role is made by a first use: the role's name and description.
+LINKED_ROLES = {
+    "autoscaling.amazonaws.com": (
+        "AWSServiceRoleForAutoScaling",
+        "Default Service-Linked Role enables access to AWS Services and Resources used or managed by Auto Scaling",
+    ),
+    "spot.amazonaws.com": ("AWSServiceRoleForEC2Spot", "Default EC2 Spot Service Linked Role"),
+}
 
 
 @cache
@@ -44,10 +58,13 @@ class Iam(IamResponse):
     }
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Answer the call, with those of AWS's managed policies that it names."""
+        """Answer the call, with those of AWS's managed policies that it names; what it changes takes effect later."""
         for name in ("PolicyArn", "PermissionsBoundary"):
             cast(IamBackend, self.backend).recall(self._get_param(name))
-        return super().call_action()
+        answer = super().call_action()
+        if not _READS.match(self._get_action()):
+            cast(IamBackend, self.backend).settle()
+        return answer
 
     def serialized(self, action_result: ActionResult) -> TYPE_RESPONSE:
         """The answer; each list says whether it goes on (API, IsTruncated; moto says so in some)."""
@@ -126,7 +143,7 @@ class Iam(IamResponse):
         ):  # who may do everything, and is not a user in moto
             return self._simulated(Policies((ALLOW_ALL,)), {})
         entity = backend.principal(source)
-        own = policies_of(entity, backend)
+        own = policies_of(documents_of(entity, backend))
         more = self._policies("PolicyInputList") or ()
         boundary = self._policies("PermissionsBoundaryPolicyInputList") or own.boundary
         return self._simulated(
@@ -151,9 +168,10 @@ class Iam(IamResponse):
         if odd := [name for name in simulation.NOT_MODELLED if self._get_param(name)]:
             raise NotImplementedError(f"{odd[0]} of the policy simulator")
         context |= simulation.entries(self._get_param("ContextEntries") or [])
-        results = simulation.simulated(
-            self._get_param("ActionNames"), self._get_param("ResourceArns") or ["*"], policies, context
-        )
+        actions, resources = self._get_param("ActionNames"), self._get_param("ResourceArns") or ["*"]
+        if apart := simulation.apart(actions, resources):
+            raise InvalidInput(apart)
+        results = simulation.simulated(actions, resources, policies, context)
         start, most = int(self._get_param("Marker") or 0), int(self._get_param("MaxItems") or 100)
         left = {"Marker": str(start + most)} if len(results) > start + most else {}
         return ActionResult({"EvaluationResults": results[start : start + most], "IsTruncated": bool(left), **left})
@@ -166,10 +184,77 @@ class PolicyValidator(IAMPolicyDocumentValidator):
         """Any that the grammar knows."""
 
 
+class Cloud(Protocol):
+    """What IAM needs of the world that it is in."""
+
+    clock: Clock
+    strictness: Strictness
+
+    def delay(self, longest: float) -> float:
+        """Some seconds, at most so many."""
+
+
 class IamBackend(IAMBackend):
     """IAM of one account."""
 
     _url_module = urls
+
+    def __init__(self, region_name: str, account_id: str, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self._propagation = Propagation[Any]()
+        super().__init__(region_name, account_id)
+
+    def settle(self) -> None:
+        """Note what has changed: it takes effect some seconds later."""
+        if longest := self.cloud.strictness.propagation_seconds:
+            self._propagation.note(dict(self._facts()), self.cloud.clock.now(), lambda: self.cloud.delay(longest))
+
+    def _facts(self) -> Iterator[tuple[tuple[str, str], Any]]:
+        """Everything here that decides about calls, by what it is about."""
+        entities: list[Any] = [*self.users.values(), *self.roles.values()]
+        for entity in entities:
+            yield ("policies", entity.arn), documents_of(entity, self)
+        for user in self.users.values():
+            for key in user.access_keys:
+                yield ("access key", key.access_key_id), key.status
+        for role in self.roles.values():
+            yield ("trust", role.arn), role.assume_role_policy_document
+        for profile in self.instance_profiles.values():
+            yield ("instance profile", profile.arn), tuple(role.arn for role in profile.roles)
+
+    def effective(self, kind: str, name: str, written: Any) -> Any:
+        """What is in effect of a fact that is written so; None: nothing is yet."""
+        return self._propagation.effective((kind, name), written, self.cloud.clock.now())
+
+    def effective_policies(self, entity: Any, session: str | None = None) -> Policies:
+        """The policies of a user or role that are in effect."""
+        documents = self.effective("policies", entity.arn, documents_of(entity, self))
+        return policies_of(documents or ((), None), session)
+
+    def sees_profile(self, profile: Any) -> bool:
+        """Whether EC2 and Auto Scaling know of an instance profile yet."""
+        return self.effective("instance profile", profile.arn, ()) is not None
+
+    def linked_role(self, service: str) -> Any:
+        """The service's own role in this account (``AWSServiceRoleFor...``); None: it has not been made yet."""
+        return next((role for role in self.roles.values() if role.name == LINKED_ROLES[service][0]), None)
+
+    def make_linked_role(self, service: str) -> Any:
+        """The service's own role, which is made if it is missing (id_roles_create-service-linked-role)."""
+        return self.linked_role(service) or self.create_service_linked_role(service, LINKED_ROLES[service][1], "")
+
+    def create_service_linked_role(self, service_name: str, description: str, suffix: str) -> Role:
+        """CreateServiceLinkedRole; moto makes one that exists a second time, and knows few names."""
+        name = LINKED_ROLES.get(service_name, ("", ""))[0]
+        full = f"{name}_{suffix}" if suffix else name
+        if name and any(role.name == full for role in self.roles.values()):
+            raise InvalidInput(
+                f"Service role name {full} has been taken in this account, please try a different suffix."
+            )
+        role = super().create_service_linked_role(service_name, description, suffix)
+        if name and role.name != full:
+            role.name = full
+        return role
 
     def principal(self, arn: str) -> Any:
         """The user, group or role of that ARN.

@@ -27,6 +27,27 @@ def simulated(
     return [_result(action, resource, policies, context) for action in actions for resource in resources]
 
 
+def apart(actions: Sequence[str], resources: Sequence[str]) -> str | None:
+    """AWS's message about actions that cannot be simulated together; None if they can.
+
+    API_SimulatePrincipalPolicy (InvalidInput) does not say which; derived from what callers of it met: actions of
+    different services, unless the resource is ``*``, and sts:AssumeRole beside any other service's even then.
+    """
+    groups = dict[str, list[str]]()
+    for action in actions:
+        service = action.partition(":")[0].lower()
+        anywhere = set(resources) == {"*"} and service != "sts"
+        groups.setdefault("" if anywhere else service, []).append(action)
+    if len(groups) < 2:
+        return None
+    lists = " and ".join(f"[{','.join(group)}]" for group in groups.values())
+    return (
+        f"Invalid Input Actions: {lists} require different authorization information. Please refer to the "
+        "documentation for more details: "
+        "https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html"
+    )
+
+
 def _result(action: str, resource: str, policies: Policies, context: Context) -> dict[str, Any]:
     missing = list[str]()
 

@@ -176,6 +176,7 @@ class Application:
             ("POST", "enforce-iam"): self.guard.switch,
             ("GET", "imds"): lambda _: self.world.metadata.control({}),
             ("POST", "imds"): self.world.metadata.control,
+            ("POST", "advance"): self._advance,
             ("POST", "speed"): self._set_speed,
             ("POST", "latency"): self._set_latency,
             ("POST", "trace"): self._set_trace,
@@ -229,6 +230,10 @@ class Application:
     def _set_speed(self, values: dict[str, Any]) -> dict[str, Any]:
         self.world.clock.run_at(float(values["speed"]))
         return {"speed": self.world.clock.speed}
+
+    def _advance(self, values: dict[str, Any]) -> dict[str, Any]:
+        self.world.advance(float(values["seconds"]))
+        return {"lead": self.world.clock.lead}
 
     def _set_trace(self, values: dict[str, Any]) -> dict[str, Any]:
         self.trace.redirect(Path(values["file"]) if values["file"] else None)

@@ -40,10 +40,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from localcloud import seed
-from localcloud.strictness import OBSERVER, STRICT, Strictness
+from localcloud.strictness import OBSERVER, PROPAGATED, STRICT, Strictness
 
 if TYPE_CHECKING:
     from localcloud.world import World
+
+__all__ = ["CREDENTIALS", "PROPAGATED", "Cloud", "free_port", "is_write", "repeatedly", "wait_until"]
 
 T = TypeVar("T")
 #: Credentials that localcloud takes for the account owner's, who may do everything; any others would do.
@@ -257,6 +259,10 @@ class Cloud:
     def set_speed(self, speed: float) -> None:
         """Let the time of groups and simulated instances pass so many times as fast as real time."""
         self.control("speed", speed=speed)
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time of groups, simulated instances and IAM's changes pass at once."""
+        self.control("advance", seconds=seconds)
 
     def set_latency(self, milliseconds: float) -> None:
         """Delay the answer to each API call."""
