@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 
-from localcloud.testing import wait_until
+from localcloud.testing import CREDENTIALS, PROPAGATED, repeatedly, wait_until
 
 from tests.fleet.cloud import PlaybookCloud
 from tests.fleet.fleet import PROFILE, ROLE
@@ -18,6 +19,27 @@ NO_SECURITY_GROUPS = {
         {"Effect": "Deny", "Action": "ec2:CreateSecurityGroup", "Resource": "*"},
     ],
 }
+
+
+def test_a_first_run_waits_for_what_takes_effect_late(tmp_path: Path) -> None:
+    """With all of localcloud's delays, which begin only when Auto Scaling has refused the group."""
+    with PlaybookCloud.start_process(tmp_path) as cloud:
+        cloud.set_speed(0.001)
+        key = {
+            "fleet_access_key": CREDENTIALS["aws_access_key_id"],
+            "fleet_secret_key": CREDENTIALS["aws_secret_access_key"],
+        }
+
+        def let_time_pass_once_it_was_refused() -> None:
+            if any(call["error"] for call in cloud.calls("CreateAutoScalingGroup")):
+                cloud.set_speed(1)
+
+        with repeatedly(let_time_pass_once_it_was_refused, 0.5):
+            first = cloud.play("site.yml", inventory="staging", **key)
+        assert first.returncode == 0, first
+        assert "AWS does not see the launch template or its version yet" in first.stdout
+        again = cloud.play("site.yml", inventory="staging", **key)
+        assert (again.returncode, again.changed) == (0, 0), again
 
 
 def create_profile_once_it_was_missed(fleet: HealthyFleet, action: str) -> threading.Thread:
@@ -63,6 +85,7 @@ def test_awss_reason_for_refusing_a_security_group_is_in_the_message(cloud: Play
     iam.create_user(UserName="operator")
     iam.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=json.dumps(NO_SECURITY_GROUPS))
     key = iam.create_access_key(UserName="operator")["AccessKey"]
+    cloud.advance(PROPAGATED)
     cloud.enforce_iam()
     try:
         run = cloud.play(

@@ -152,7 +152,7 @@ class Fleet:
         """Instances of the group by id, as AWS describes them."""
         return {instance["InstanceId"]: instance for instance in self.cloud.group(GROUP)["Instances"]}
 
-    def launch(self, count: int = 1) -> list[str]:
+    def launch(self, count: int = 1, *, wait: bool = True) -> list[str]:
         """Launch so many more instances, wait until their workers are registered, and return their ids."""
         before = self.instances()
         desired = self.cloud.group(GROUP)["DesiredCapacity"] + count
@@ -163,7 +163,7 @@ class Fleet:
             return ids if len(ids) == count else []
 
         new = wait_until(launched)
-        for instance in new:
+        for instance in new if wait else ():
             self.wait_for_log(instance, "event=boot_completed", "event=watch_began")
         return new
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from localcloud.testing import PROPAGATED
 from processes import instance as instance_program
 from processes.fleet import Fleet, iam_statements
 
@@ -81,3 +82,20 @@ def test_a_missing_permission_is_found_by_name(fleet: Fleet, instance: str, acti
         fleet.allow(iam_statements())
     assert bad.keys() == {finding}
     assert "AccessDenied" in bad[finding]
+
+
+def test_a_boot_waits_for_credentials_and_for_a_policy_that_does_not_take_effect_yet(fleet: Fleet) -> None:
+    nothing = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    fleet.allow([nothing])
+    fleet.cloud.set_speed(1e-6)  # so that only this test lets time pass
+    try:
+        new = fleet.launch(1, wait=False)[0]
+        fleet.wait_for_log(new, "NoCredentials")
+        fleet.cloud.advance(PROPAGATED)
+        fleet.wait_for_log(new, "AccessDenied")
+        fleet.allow(iam_statements())
+        fleet.wait_for_log(new, "event=boot_completed", "event=watch_began")
+    finally:
+        fleet.cloud.set_speed(1)
+    fleet.terminate(new)
+    fleet.completion(new)

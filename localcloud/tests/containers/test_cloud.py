@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from containers.machines import TOKEN
 from localcloud.instances.docker import docker
-from localcloud.testing import Cloud, wait_until
+from localcloud.testing import PROPAGATED, Cloud, wait_until
 from localcloud.testing.containers import remaining, ssh_command
 
 AMAZON_LINUX = "ami-0137112412989a002"
@@ -124,6 +124,7 @@ def test_a_group_replaces_a_container_that_crashed(cloud: Cloud) -> None:
     ec2.create_launch_template(
         LaunchTemplateName="workers", LaunchTemplateData={"ImageId": AMAZON_LINUX, "InstanceType": "t3.small"}
     )
+    cloud.advance(PROPAGATED)
     autoscaling.create_auto_scaling_group(
         AutoScalingGroupName="group",
         LaunchTemplate={"LaunchTemplateName": "workers", "Version": "1"},

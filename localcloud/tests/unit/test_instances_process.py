@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from localcloud.instances import Machine
 from localcloud.instances.process import ProcessHost, clean_up, find_processes, metadata_address, parse_command
-from localcloud.testing import Cloud, free_port, wait_until
+from localcloud.testing import PROPAGATED, Cloud, free_port, wait_until
 from unit.resources import IMAGE, SUBNETS
 
 from localcloud import imds
@@ -333,6 +333,8 @@ def test_a_command_is_words_and_its_program_a_path() -> None:
 WORKER = """
 import os, time, boto3
 from botocore.utils import IMDSFetcher
+while not boto3.Session().get_credentials():  # a new instance has none for some seconds
+    time.sleep(0.1)
 print("caller", boto3.client("sts").get_caller_identity()["Arn"], flush=True)
 print("secret", boto3.client("secretsmanager").get_secret_value(SecretId="worker")["SecretString"], flush=True)
 fetch = IMDSFetcher(base_url=os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] + "/")
@@ -388,6 +390,7 @@ def make_group(localcloud: Localcloud, size: int, **template: Any) -> Any:
     """A group of so many instances with a termination hook; its client."""
     data = {"ImageId": IMAGE, "InstanceType": "t3.medium", "MetadataOptions": {"HttpTokens": "required"}, **template}
     localcloud.client("ec2").create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=data)
+    localcloud.advance(PROPAGATED)
     autoscaling = localcloud.client("autoscaling")
     autoscaling.create_auto_scaling_group(
         AutoScalingGroupName="fleet",

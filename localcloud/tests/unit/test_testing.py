@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError
+from localcloud.strictness import Strictness
 from localcloud.testing import Cloud, repeatedly, wait_until
 from unit.resources import make_group, refused
 
@@ -13,7 +14,7 @@ from unit.resources import make_group, refused
 @pytest.fixture
 def other() -> Iterator[Cloud]:
     """A second cloud in this process."""
-    with Cloud.start_thread() as cloud:
+    with Cloud.start_thread(strictness=Strictness.off()) as cloud:
         yield cloud
 
 

@@ -2,10 +2,11 @@
 
 A cloud in a thread of this process, whose instances are simulated::
 
-    from localcloud.testing import Cloud, wait_until
+    from localcloud.testing import PROPAGATED, Cloud, wait_until
 
     with Cloud.start_thread() as cloud:
         cloud.client("ec2").create_launch_template(...)
+        cloud.advance(PROPAGATED)  # Auto Scaling sees it some seconds later
         cloud.client("autoscaling").create_auto_scaling_group(AutoScalingGroupName="workers", ...)
         wait_until(lambda: "InService" in cloud.lifecycle_states("workers").values())
         assert cloud.writes() == ["CreateLaunchTemplate", "CreateAutoScalingGroup"]
