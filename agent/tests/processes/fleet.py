@@ -60,6 +60,7 @@ class Fleet:
     """
 
     program = "processes.instance"  # what an instance runs
+    credentials_seconds: float | None = None  # a new instance has none for so long; None: as by default
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class Fleet:
             instances="process",
             command=command,
             enforce_iam=True,
+            credentials_seconds=self.credentials_seconds,
         )
         self.create()
 

@@ -45,6 +45,7 @@ class RunbookFleet(Fleet):
     """Instances that boot by the runbook's own script. Each worker makes up its name, as nothing configures one."""
 
     program = "processes.runbook_instance"
+    credentials_seconds = 0  # the script does not wait for them
 
     def create(self) -> None:
         super().create()

@@ -132,7 +132,7 @@ class Cloud:
             words = [f"--trace={cloud.trace_file}"]
             for name, value in options.items():
                 option = f"--{name.replace('_', '-')}"
-                words += [option] if value is True else [f"{option}={value}"] if value not in (None, False) else []
+                words += [option] if value is True else [] if value is None or value is False else [f"{option}={value}"]
             cloud.run_localcloud("up", *words, environment=environment)
             cloud._cleanup = cleanup.pop_all()
         return cloud
