@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
-from localcloud.testing import wait_until
+from localcloud.testing import PROPAGATED, wait_until
 
 from tests.fleet.fleet import (
     ANYTHING,
@@ -129,6 +129,7 @@ def restore_profile(fleet: HealthyFleet) -> None:
     """Create the instance profile with its role."""
     fleet.client("iam").create_instance_profile(InstanceProfileName=PROFILE)
     fleet.client("iam").add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
+    fleet.advance(PROPAGATED)
 
 
 def failed_launch(fleet: HealthyFleet) -> None:
@@ -230,6 +231,7 @@ def another_template(fleet: HealthyFleet) -> None:
     made = fleet.client("ec2").create_launch_template(
         LaunchTemplateName="somebody-else", LaunchTemplateData=fleet.template_data()
     )
+    fleet.advance(PROPAGATED)
     fleet.update(LaunchTemplate={"LaunchTemplateId": made["LaunchTemplate"]["LaunchTemplateId"], "Version": "1"})
 
 
