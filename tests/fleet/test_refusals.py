@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 from localcloud.testing import CREDENTIALS, PROPAGATED, repeatedly, wait_until
 
@@ -25,7 +26,7 @@ def test_a_first_run_waits_for_what_takes_effect_late(tmp_path: Path) -> None:
     """With all of localcloud's delays, which begin only when Auto Scaling has refused the group."""
     with PlaybookCloud.start_process(tmp_path) as cloud:
         cloud.set_speed(0.001)
-        key = {
+        key: dict[str, Any] = {
             "fleet_access_key": CREDENTIALS["aws_access_key_id"],
             "fleet_secret_key": CREDENTIALS["aws_secret_access_key"],
         }
