@@ -29,7 +29,7 @@ ON_LOCALCLOUD = {
     "simulate-mixed": REFUTED,
     "volume-limits": REFUTED,
     "prices": NOT_LOOKED_AT,
-    "service-linked-role": REFUTED,
+    "service-linked-role": CONFIRMED,
     "target-state-in-service": CONFIRMED,
     "docker-version": NOT_LOOKED_AT,
     "tags-while-running": CONFIRMED,
