@@ -437,7 +437,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
         """AssociateIamInstanceProfile; an instance shows its profile's id (API_IamInstanceProfile), not moto's."""
         given = {"Arn": iam_instance_profile_arn, "Name": iam_instance_profile_name}
         if named := {key: value for key, value in given.items() if value}:
-            self.check_profile(named)
+            self._check_profile(named)
         association = super().associate_iam_instance_profile(
             instance_id, iam_instance_profile_name, iam_instance_profile_arn
         )
