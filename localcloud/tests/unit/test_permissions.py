@@ -23,6 +23,7 @@ PARAMETERS: dict[str, Any] = {
     "AutoScalingGroupName": "fleet",
     "GroupId": "sg-1",
     "ImageId": "ami-1",
+    "PrefixListId": "pl-1",
     "InstanceId": "i-1",
     "InstanceProfileName": "profile",
     "KeyId": "11111111-1111-1111-1111-111111111111",
