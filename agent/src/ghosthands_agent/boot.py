@@ -5,6 +5,7 @@ It may be run again at any time: files are written only where they differ, and C
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -101,6 +102,7 @@ class _Boot:
         self._phase_began = self.now
         self._next_check = 0.0
         self._first_errors_pass_from = self.now
+        self._login: Task[None]
         self._login_failure = ""
         self._retried: PortError | None = None
         self._retries = 0
@@ -118,14 +120,14 @@ class _Boot:
                 self._first_errors_pass_from = float("-inf")
         yield from self._phase("facts")
         yield from self._wait_for_service((yield from self._withdraw_if_terminating()))
-        secret, login = self.ports.secret.fetch(), self.ports.registry.login()  # both while the metadata is read
+        secret, self._login = self.ports.secret.fetch(), self.ports.registry.login()  # while the metadata is read
         instance = yield from self._until_available(self.ports.metadata.instance)
         yield from self._phase("secret")
         text = yield from self._repeat(self.ports.secret.fetch, secret)
         yield from self._phase("files")
         yield from self._write_files(instance, text, self.settings.image)
         yield from self._phase("image")
-        image = yield from self._ensure_image(login)
+        image = yield from self._ensure_image()
         if image != self.settings.image:
             yield from self._write("environment", self._environment(instance, text, image))
         self.record = replace(self.record, image=image)
@@ -142,6 +144,7 @@ class _Boot:
         yield from self._write_record(replace(self.record, state="completed", reason="", output=""))
         seconds = round(sum(self.record.seconds.values()), 2)
         self.ports.journal.step("boot_completed", image=image, guard=self.record.guard, seconds=seconds)
+        yield from self._login_at_last()
 
     def withdraw(self) -> Procedure[None]:
         self.ports.journal.step("boot_withdrawn", phase=self.record.phase)
@@ -243,7 +246,7 @@ class _Boot:
         if (yield from self._until_available(lambda: self.ports.files.write(name, text))):
             self.ports.journal.step("file_written", file=name)
 
-    def _ensure_image(self, login: Task[None]) -> Procedure[str]:
+    def _ensure_image(self) -> Procedure[str]:
         """Pull the image; the reference to run: the baked one only if the pull fails and the settings allow it."""
         desired = self.settings.image
         baked = None
@@ -251,7 +254,7 @@ class _Boot:
             baked = yield from self._until_available(self.ports.images.baked)
         if "@" in desired and (yield from self._until_available(lambda: self.ports.images.present(desired))):
             return desired  # a digest names one image for ever; a tag may mean another one by now
-        logged_in = yield from self._wait_for_login(login)
+        logged_in = yield from self._wait_for_login()
         tries, back_off = 0, BackOff(self.ports.random, PAUSE)
         while True:
             tries += 1
@@ -277,12 +280,30 @@ class _Boot:
                     raise self._gives_up(error) from None
                 yield from self._pause_after(error, back_off, checks=True)
                 if not logged_in:
-                    logged_in = yield from self._wait_for_login(self.ports.registry.login())
+                    self._login = self.ports.registry.login()
+                    logged_in = yield from self._wait_for_login()
 
-    def _wait_for_login(self, login: Task[None]) -> Procedure[bool]:
+    def _login_at_last(self) -> Procedure[None]:
+        """Log in where the image needed no login and the first one failed: the timer's is four hours away.
+
+        The worker runs by now: what fails here, or the end of the instance, does not concern the boot.
+        """
+        back_off = BackOff(self.ports.random, PAUSE)
+        with contextlib.suppress(Failed, Withdrawn):
+            while True:
+                try:
+                    yield from self._wait_for(self._login)
+                    return
+                except PortError as error:
+                    if not self._passes(error):
+                        return
+                yield back_off.pause()
+                self._login = self.ports.registry.login()
+
+    def _wait_for_login(self) -> Procedure[bool]:
         """Wait for the registry login; whether it worked. A failure is logged: the pull shows if one was needed."""
         try:
-            yield from self._wait_for(login)
+            yield from self._wait_for(self._login)
         except PortError as error:
             if self._login_failure != (failure := str(error)):
                 self._login_failure = failure

@@ -388,6 +388,22 @@ def test_a_failed_login_is_logged_and_the_pull_is_tried() -> None:
     assert instance.steps("registry_login_failed")
 
 
+@pytest.mark.parametrize(
+    ("error", "failures", "logins"),
+    [
+        (Unavailable("ecr:GetAuthorizationToken", "NoCredentials"), 3, 4),
+        (Refused("ecr:GetAuthorizationToken", "AccessDeniedException"), 3, 4),
+        (Refused("ecr:GetAuthorizationToken", "ValidationException"), 1, 1),  # it does not pass
+    ],
+)
+def test_a_login_that_the_image_did_not_need_is_repeated_after_the_boot(
+    error: Refused | Unavailable, failures: int, logins: int
+) -> None:
+    instance = SimulatedInstance(faults={"login": [error] * failures})
+    assert booted(instance) == 0
+    assert (instance.called.count("login"), record(instance).state) == (logins, "completed")
+
+
 def test_a_refused_pull_fails_the_boot() -> None:
     instance = SimulatedInstance(images={BAKED_IMAGE}, pullable=False)
     assert booted(instance) == 1

@@ -194,6 +194,7 @@ class InstanceBackend:
             set_state(instance, "stopped", *why)
         elif cause != "stopped":
             why = (BY_ERROR, reason) if cause == "failed" else _why(instance)
+            set_state(instance, "shutting-down", *why)  # the root volume of a running one is not detached
             instance.terminate()
             set_state(instance, "terminated", *why)
             instance.ended_at = utcnow()
