@@ -643,6 +643,7 @@ def _identity() -> Iterator[Fault]:
     def another_profile(fleet: HealthyFleet) -> None:
         fleet.client("iam").create_instance_profile(InstanceProfileName="somebody")
         fleet.client("iam").add_role_to_instance_profile(InstanceProfileName="somebody", RoleName=ROLE)
+        fleet.advance(PROPAGATED)
         instance = detach_profile(fleet)
         profile = {"Name": "somebody"}
         fleet.client("ec2").associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile=profile)

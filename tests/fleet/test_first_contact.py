@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from localcloud.testing import Cloud, wait_until
+from localcloud.testing import PROPAGATED, Cloud, wait_until
 
 from tests.fleet.cloud import ROOT
 from tools.first_contact import __main__ as first_contact
@@ -206,6 +206,7 @@ def test_the_printed_policy_is_enough(cloud: Cloud, tmp_path: Path, monkeypatch:
     made = iam.create_policy(PolicyName="visitor", PolicyDocument=json.dumps(policy.document()))
     iam.attach_user_policy(UserName="visitor", PolicyArn=made["Policy"]["Arn"])
     key = iam.create_access_key(UserName="visitor")["AccessKey"]
+    cloud.advance(PROPAGATED)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
     before = resources(cloud)

@@ -37,8 +37,9 @@ def test_a_healthy_fleet_exits_with_0_and_three_documents_and_writes_nothing_to_
     assert run.returncode == 0, run
     assert fleet.writes() == []
     assert run.changed == 0
-    # The policy simulator is asked once for each service, as AWS wants it.
-    assert len([call for call in fleet.calls() if call["action"] != "SimulatePrincipalPolicy"]) < AT_MOST_CALLS
+    # The policy simulator is asked once for each service, as AWS wants it; us-east-1e is a default zone without t3.
+    besides = ("SimulatePrincipalPolicy", "DescribeInstanceTypeOfferings")
+    assert len([call for call in fleet.calls() if call["action"] not in besides]) < AT_MOST_CALLS
     assert {file.name for file in folder.iterdir()} == DOCUMENTS
     assert [f for f in findings(folder).values() if not f["ok"]] == []
     suite = ElementTree.parse(folder / "report.xml").getroot()
