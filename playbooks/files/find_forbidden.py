@@ -68,7 +68,7 @@ def builder() -> list[str]:
             if error.code != 404:  # it has none
                 raise
         else:
-            named.append(value.split(".")[0] if path.endswith("hostname") else value)
+            named.append(value.split(".", maxsplit=1)[0] if path.endswith("hostname") else value)
     return [name for name in named if name]
 
 
@@ -143,7 +143,7 @@ def disks(mounts: str) -> list[str]:
     """Where a disk is mounted besides /, of the lines of mountinfo (proc_pid_mountinfo(5)), outermost first."""
     found: dict[tuple[str, str], str] = {}
     for line in mounts.splitlines():
-        fields, _, rest = line.partition(" - ")
+        fields, _dash, rest = line.partition(" - ")
         device, inside, path = fields.split()[2:5]
         path = path.encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
         if path != "/" and rest.split()[1].startswith("/dev/") and os.path.isdir(path):

@@ -108,7 +108,7 @@ class SiteComparison:
 
     :param loader: Ansible's, which reads the playbooks.
     :param templar: Ansible's, which fills in values.
-    :param readers: how to read what each module manages.
+    :param readers: how to read what each module manages; by default all of it.
     :param unread: parameters that these readers do not read and that are therefore not compared, by module.
     """
 
@@ -116,10 +116,11 @@ class SiteComparison:
         self,
         loader: Any,
         templar: Any,
-        readers: Mapping[str, Reader] = READERS,
-        unread: Mapping[str, frozenset[str]] = {},
+        readers: Mapping[str, Reader] | None = None,
+        unread: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
-        self._loader, self._templar, self._readers, self._unread = loader, templar, readers, unread
+        self._loader, self._templar = loader, templar
+        self._readers, self._unread = readers or READERS, unread or {}
 
     def start(
         self, playbook: Path, known: Vars, start: Callable[..., Any], call: Call, local: bool = True

@@ -5,7 +5,6 @@ It may be run again at any time: files are written only where they differ, and C
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -289,16 +288,17 @@ class _Boot:
         The worker runs by now: what fails here, or the end of the instance, does not concern the boot.
         """
         back_off = BackOff(self.ports.random, PAUSE)
-        with contextlib.suppress(Failed, Withdrawn):
-            while True:
-                try:
-                    yield from self._wait_for(self._login)
+        while True:
+            try:
+                yield from self._wait_for(self._login)
+                return
+            except PortError as error:
+                if not self._passes(error):
                     return
-                except PortError as error:
-                    if not self._passes(error):
-                        return
-                yield back_off.pause()
-                self._login = self.ports.registry.login()
+            except (Failed, Withdrawn):
+                return
+            yield back_off.pause()
+            self._login = self.ports.registry.login()
 
     def _wait_for_login(self) -> Procedure[bool]:
         """Wait for the registry login; whether it worked. A failure is logged: the pull shows if one was needed."""

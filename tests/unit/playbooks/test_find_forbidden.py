@@ -91,7 +91,7 @@ def test_it_is_found_wherever_it_lies_across_the_chunks_that_are_read(
     file = tmp_path / "file"
     for position in range(0, 300, 3):
         registry, longer = f"{ACCOUNT}.dkr.ecr.", f"7{ACCOUNT}"
-        noise = "".join(chance.choice(["x", registry, longer, "i-0b17de1234567890 "]) for _ in range(30))
+        noise = "".join(chance.choice(["x", registry, longer, "i-0b17de1234567890 "]) for _number in range(30))
         before = noise[:position]
         file.write_text(f"{before} {INSTANCE} {noise}", encoding="utf-8")
         # A cut may leave the account alone at the end of what stands before: then that is found first.

@@ -232,7 +232,7 @@ def start_prerequisites(
     call: Call,
     s: Settings,
     whole: bool = False,
-    parts: Mapping[str, Callable[[Call, Settings], Any]] = PARTS,
+    parts: Mapping[str, Callable[[Call, Settings], Any]] | None = None,
     who: Callable[[Call, Settings], Caller] = lambda call, _s: iam.caller(call),
     first: Iterable[Callable[[Call, Settings], Any]] = (group, launch_template),
 ) -> Callable[[], Prerequisites]:
@@ -245,8 +245,8 @@ def start_prerequisites(
     caller = start(who, call, s)
     for read in first:
         start(read, call, s)
-    reading = {name: start(read, call, s) for name, read in parts.items()}
-    if parts is PARTS:
+    reading = {name: start(read, call, s) for name, read in (PARTS if parts is None else parts).items()}
+    if parts is None:
         reading |= {name: start(unread_where_refused, read, call, s) for name, read in NAMES.items()}
         reading |= {name: start(unread_where_refused, judge, call, s, whole) for name, judge in LAUNCH.items()}
 

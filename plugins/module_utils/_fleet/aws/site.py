@@ -111,7 +111,7 @@ def _subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
 PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "image": _image,
     "group": group,
-    "template_id": lambda call, s: fleet.PARTS["template_id"](call, s),
+    "template_id": fleet.PARTS["template_id"],
     "vpc": _vpc,
     "subnets": _subnets,
     # It matters to the task that imports a given public key.

@@ -329,8 +329,8 @@ def instances(answers: Any, tags: dict[str, str], *found: dict[str, Any]) -> Non
     answers.on("describe_instances", {"Reservations": [{"Instances": list(found)}]}, Filters=which)
 
 
-def instance(id: str, state: str = "running", tags: dict[str, str] = OUR_TAGS, **other: Any) -> dict[str, Any]:
-    named = [{"Key": key, "Value": value} for key, value in tags.items()]
+def instance(id: str, state: str = "running", tags: dict[str, str] | None = None, **other: Any) -> dict[str, Any]:
+    named = [{"Key": key, "Value": value} for key, value in (OUR_TAGS if tags is None else tags).items()]
     one = {"ImageId": "ami-1", "InstanceType": "t3.medium", "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC)}
     return {"InstanceId": id, "State": {"Name": state}, "Tags": named, **one, **other}
 
