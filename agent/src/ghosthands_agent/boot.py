@@ -293,7 +293,7 @@ class _Boot:
                 yield from self._wait_for(self._login)
                 return
             except PortError as error:
-                if not self._passes(error):
+                if not self._passes(error) or self.now >= self.deadline:
                     return
             except (Failed, Withdrawn):
                 return

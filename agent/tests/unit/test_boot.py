@@ -404,6 +404,15 @@ def test_a_login_that_the_image_did_not_need_is_repeated_after_the_boot(
     assert (instance.called.count("login"), record(instance).state) == (logins, "completed")
 
 
+def test_a_login_that_never_works_ends_with_the_time_of_the_boot_and_does_not_fail_it() -> None:
+    instance = SimulatedInstance()
+    instance.faults["login"] = [Unavailable("ecr:GetAuthorizationToken", "NoCredentials")] * 100_000
+    began = instance.now
+    assert booted(instance) == 0
+    assert instance.now - began <= SETTINGS.boot_timeout_seconds + 60
+    assert record(instance).state == "completed"
+
+
 def test_a_refused_pull_fails_the_boot() -> None:
     instance = SimulatedInstance(images={BAKED_IMAGE}, pullable=False)
     assert booted(instance) == 1

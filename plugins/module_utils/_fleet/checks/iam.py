@@ -133,7 +133,7 @@ def _is_iam_playbooks(view: View, denial: Denial) -> bool:
 
 @check("instances-profile", 6)
 def _instances(view: View) -> str:
-    """Every instance of the group has the instance profile, compared by id: one made anew under its name is another."""
+    """Every instance of the group has the instance profile, compared by id: a re-created one of its name is another."""
     name = view.settings["fleet_instance_profile_name"]
     if view.template.profile != name:
         raise Skipped("the launch template has not, which template-profile reports")
