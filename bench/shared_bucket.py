@@ -69,6 +69,11 @@ SETTINGS = Settings(
     log_group=None,
     worker_guard="preferred",
     protection_linger_seconds=60,
+    launch_hook_timeout_seconds=900,
+    retained_max=3,
+    worker_memory=None,
+    api_memory=None,
+    deploy_memory=None,
 )
 IDLE = WorkerStatus("i", "i", 0, is_running=True, is_draining=False, dispatch_mode="queue")
 BUSY = WorkerStatus("i", "i", 1, is_running=True, is_draining=False, dispatch_mode="queue")

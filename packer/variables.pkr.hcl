@@ -205,7 +205,7 @@ locals {
   # The image's origin, readable without booting it. fleet_drift compares agent-schema with the SCHEMA of agent.conf.
   lineage = merge(var.tags, {
     "Name"                       = "gh-worker-golden"
-    "ghosthands:agent-schema"    = "3"
+    "ghosthands:agent-schema"    = "4"
     "ghosthands:git-revision"    = var.git_revision
     "ghosthands:compose-version" = var.compose.version
     "ghosthands:worker-image"    = var.worker_image != "" ? var.worker_image : "none"

@@ -324,7 +324,7 @@ def _images() -> Iterator[Fault]:
     def older_release(fleet: HealthyFleet) -> None:
         fleet.tag(IMAGE, "ghosthands:agent-schema", "2")
         fleet.relaunch_with_agent_conf(
-            lambda text: text.replace("SCHEMA=3\n", "SCHEMA=2\n").replace("WORKER_GUARD=preferred\n", "")
+            lambda text: text.replace("SCHEMA=4\n", "SCHEMA=2\n").replace("WORKER_GUARD=preferred\n", "")
         )
 
     yield Fault(

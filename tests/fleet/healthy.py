@@ -247,7 +247,7 @@ class HealthyFleet(Fleet):
         made = self.client("ec2").copy_image(
             SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20261101000000"
         )["ImageId"]
-        self.tag(made, "ghosthands:agent-schema", "3")
+        self.tag(made, "ghosthands:agent-schema", "4")
 
     def finish_refresh(self) -> None:
         """Let time pass faster until the instance refresh is over, and drain at once as agents do."""

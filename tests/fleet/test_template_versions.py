@@ -37,7 +37,7 @@ def newer_image(cloud: PlaybookCloud) -> str:
     image = str(
         ec2.copy_image(SourceImageId=IMAGE, SourceRegion="us-east-1", Name="gh-worker-20990101000000")["ImageId"]
     )
-    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "3"}])
+    ec2.create_tags(Resources=[image], Tags=[{"Key": "ghosthands:agent-schema", "Value": "4"}])
     return image
 
 
@@ -149,7 +149,7 @@ def test_user_data_is_configuration_only(fleet: HealthyFleet) -> None:
     assert text.startswith("#cloud-config\nwrite_files:\n  - path: /etc/ghosthands/agent.conf\n")
     assert "runcmd" not in text
     lines = [
-        "SCHEMA=3",
+        "SCHEMA=4",
         "REGION=us-east-1",
         "GROUP=gh-worker-local-asg",
         "TERMINATION_HOOK=gh-worker-local-termination",

@@ -64,7 +64,7 @@ def test_a_build_leaves_a_tagged_image_that_boots_and_nothing_else(
     lineage = {
         "Name": "gh-worker-golden",
         "Project": "wekruit",
-        "ghosthands:agent-schema": "3",
+        "ghosthands:agent-schema": "4",
         "ghosthands:git-revision": REVISION,
         "ghosthands:compose-version": "2.40.3",
         "ghosthands:worker-image": "none",

@@ -11,26 +11,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SCHEMA = "3"
+SCHEMA = "4"
 #: All are required. The plugins that write the file know the same ones, and the same SCHEMA; a test compares them.
 KEYS = (
     *("SCHEMA", "REGION", "GROUP", "TERMINATION_HOOK", "SECRET_ID", "IMAGE", "LAUNCH_HOOK", "ENDPOINT_URL"),
     *("IMAGE_FALLBACK", "DRAIN_POLICY", "DRAIN_LIMIT_SECONDS", "SPOT_LIMIT_SECONDS", "HEARTBEAT_TIMEOUT_SECONDS"),
     *("STOP_GRACE_SECONDS", "BOOT_TIMEOUT_SECONDS", "REQUIRED_KEYS", "WORKER_COMPLETES_HOOK", "LOG_GROUP"),
-    *("WORKER_GUARD", "PROTECTION_LINGER_SECONDS"),
+    *("WORKER_GUARD", "PROTECTION_LINGER_SECONDS", "LAUNCH_HOOK_TIMEOUT_SECONDS", "RETAINED_MAX"),
+    *("WORKER_MEMORY", "API_MEMORY", "DEPLOY_MEMORY"),
 )
-OPTIONAL_KEYS = ("LAUNCH_HOOK", "ENDPOINT_URL", "REQUIRED_KEYS", "LOG_GROUP")  # an empty value means none
+OPTIONAL_KEYS = (  # an empty value means none
+    *("LAUNCH_HOOK", "ENDPOINT_URL", "REQUIRED_KEYS", "LOG_GROUP"),
+    *("WORKER_MEMORY", "API_MEMORY", "DEPLOY_MEMORY"),
+)
 
 #: LifecycleHook, GlobalTimeout: 172800 s or 100 times HeartbeatTimeout, whichever is smaller.
 GLOBAL_TIMEOUT_SECONDS = 48 * 3600
 
-RANGES = {  # seconds, both ends included
+RANGES = {  # whole numbers, both ends included; seconds where the name says so
     "DRAIN_LIMIT_SECONDS": (30, GLOBAL_TIMEOUT_SECONDS),
     "SPOT_LIMIT_SECONDS": (10, 118),  # a notice comes 120 s ahead
     "HEARTBEAT_TIMEOUT_SECONDS": (30, 7200),  # PutLifecycleHook, HeartbeatTimeout
     "STOP_GRACE_SECONDS": (1, 600),
     "BOOT_TIMEOUT_SECONDS": (60, 7200),
     "PROTECTION_LINGER_SECONDS": (0, 3600),
+    "LAUNCH_HOOK_TIMEOUT_SECONDS": (30, 7200),
+    "RETAINED_MAX": (0, 1000),
 }
 CHOICES = {
     "IMAGE_FALLBACK": ("never", "baked"),
@@ -38,6 +44,9 @@ CHOICES = {
     "WORKER_COMPLETES_HOOK": ("false", "true"),
     "WORKER_GUARD": ("off", "preferred", "required"),
 }
+MEMORY = (r"[1-9][0-9]{0,5}[mg]", "a whole number and m or g, such as 3g")
+#: In MiB. The browser's /dev/shm counts into the worker's limit, and is 1 GB in the image's compose file.
+LEAST_MEMORY = {"WORKER_MEMORY": 1024, "API_MEMORY": 64, "DEPLOY_MEMORY": 64}
 SHAPES = {  # key -> the pattern of the whole value, and its description
     "REGION": (r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", "a region such as us-east-1"),
     "GROUP": (r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
@@ -54,6 +63,7 @@ SHAPES = {  # key -> the pattern of the whole value, and its description
         r"{0}(,{0})*".format(r"[A-Z_][A-Z0-9_]*(\|[A-Z_][A-Z0-9_]*)*"),
         "names of the secret's keys with commas between them, A|B for either of two",
     ),
+    **dict.fromkeys(LEAST_MEMORY, MEMORY),
 }
 
 
@@ -69,6 +79,10 @@ class Settings:
         required_keys: keys that the secret must hold; `A|B`: one of them.
         worker_guard: whether the worker runs with the guard; `required`: boot fails without one.
         protection_linger_seconds: how long scale-in protection stays after a job.
+        launch_hook_timeout_seconds: the launch hook's HeartbeatTimeout.
+        retained_max: so many retained instances may the group have before a drain that lost a job retains no more.
+        worker_memory, api_memory, deploy_memory: memory limits of the services, in Compose's form; None: as in the
+            machine image's compose file.
     """
 
     region: str
@@ -90,6 +104,11 @@ class Settings:
     log_group: str | None
     worker_guard: Literal["off", "preferred", "required"]
     protection_linger_seconds: int
+    launch_hook_timeout_seconds: int
+    retained_max: int
+    worker_memory: str | None
+    api_memory: str | None
+    deploy_memory: str | None
 
     @property
     def worker_hook(self) -> str:
@@ -146,10 +165,13 @@ def _invalid(key: str, value: str) -> Iterator[str]:
         yield f"{key} is {value!r}: write {' or '.join(CHOICES[key])}."
     if key in SHAPES and not re.fullmatch(SHAPES[key][0], value):
         yield f"{key} is {value!r}: write {SHAPES[key][1]}."
+    elif key in LEAST_MEMORY and int(value[:-1]) * (1024 if value.endswith("g") else 1) < LEAST_MEMORY[key]:
+        yield f"{key} is {value!r}: write at least {LEAST_MEMORY[key]}m."
     if key in RANGES:
         low, high = RANGES[key]
         if not re.fullmatch(r"[0-9]{1,7}", value) or not low <= int(value) <= high:
-            yield f"{key} is {value!r}: write whole seconds from {low} to {high}."
+            unit = "whole seconds" if key.endswith("_SECONDS") else "a whole number"
+            yield f"{key} is {value!r}: write {unit} from {low} to {high}."
 
 
 def _settings(values: Mapping[str, str]) -> Settings:

@@ -33,6 +33,11 @@ VALUES = {
     "LOG_GROUP": "",
     "WORKER_GUARD": "preferred",
     "PROTECTION_LINGER_SECONDS": "60",
+    "LAUNCH_HOOK_TIMEOUT_SECONDS": "900",
+    "RETAINED_MAX": "3",
+    "WORKER_MEMORY": "",
+    "API_MEMORY": "",
+    "DEPLOY_MEMORY": "",
 }
 
 

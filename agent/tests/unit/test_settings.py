@@ -38,6 +38,11 @@ def test_every_key_becomes_a_value() -> None:
         LOG_GROUP="/a/b",
         WORKER_GUARD="required",
         PROTECTION_LINGER_SECONDS="0",
+        LAUNCH_HOOK_TIMEOUT_SECONDS="600",
+        RETAINED_MAX="0",
+        WORKER_MEMORY="3g",
+        API_MEMORY="600m",
+        DEPLOY_MEMORY="",
     )
     assert parse(text) == Settings(
         region="eu-west-1",
@@ -59,6 +64,11 @@ def test_every_key_becomes_a_value() -> None:
         log_group="/a/b",
         worker_guard="required",
         protection_linger_seconds=0,
+        launch_hook_timeout_seconds=600,
+        retained_max=0,
+        worker_memory="3g",
+        api_memory="600m",
+        deploy_memory=None,
     )
 
 
@@ -91,9 +101,9 @@ def test_an_empty_value_of_another_key_is_refused(key: str) -> None:
     [
         ("COLOUR=red", "COLOUR is not a key"),
         ("REGION=us-east-1", "REGION is given twice"),
-        ("no equals sign", "Line 21"),
-        ("lower=case", "Line 21"),
-        (" LOG_GROUP=x", "Line 21"),
+        ("no equals sign", "Line 26"),
+        ("lower=case", "Line 26"),
+        (" LOG_GROUP=x", "Line 26"),
     ],
 )
 def test_an_invalid_line_is_refused(line: str, expected: str) -> None:
@@ -103,7 +113,13 @@ def test_an_invalid_line_is_refused(line: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("SCHEMA", "2", "SCHEMA is '2', this agent reads 3"),
+        ("SCHEMA", "3", "SCHEMA is '3', this agent reads 4"),
+        ("RETAINED_MAX", "-1", "write a whole number from 0 to 1000"),
+        ("LAUNCH_HOOK_TIMEOUT_SECONDS", "29", "write whole seconds from 30 to 7200"),
+        ("WORKER_MEMORY", "2048", "WORKER_MEMORY is '2048': write a whole number and m or g"),
+        ("API_MEMORY", "1t", "API_MEMORY is '1t'"),
+        ("WORKER_MEMORY", "512m", "WORKER_MEMORY is '512m': write at least 1024m"),
+        ("DEPLOY_MEMORY", "10m", "DEPLOY_MEMORY is '10m': write at least 64m"),
         ("REGION", "here", "REGION is 'here'"),
         ("DRAIN_POLICY", "hope", "DRAIN_POLICY is 'hope'"),
         ("WORKER_COMPLETES_HOOK", "yes", "WORKER_COMPLETES_HOOK"),

@@ -79,7 +79,7 @@ VPCS = (
     ),
 )
 
-_GOLDEN = {"Name": "gh-worker-golden", "Project": "wekruit", "ghosthands:agent-schema": "3"}
+_GOLDEN = {"Name": "gh-worker-golden", "Project": "wekruit", "ghosthands:agent-schema": "4"}
 _AL2023 = "Amazon Linux 2023 AMI (seeded)"
 
 IMAGES = (

@@ -65,7 +65,7 @@ def test_own_images_carry_tags_dates_and_an_encrypted_root_volume(ec2: Any) -> N
         assert {t["Key"]: t["Value"] for t in image["Tags"]} == {
             "Name": "gh-worker-golden",
             "Project": "wekruit",
-            "ghosthands:agent-schema": "3",
+            "ghosthands:agent-schema": "4",
         }
         device = image["BlockDeviceMappings"][0]
         assert (device["DeviceName"], device["Ebs"]["VolumeSize"], device["Ebs"]["Encrypted"]) == ("/dev/xvda", 8, True)

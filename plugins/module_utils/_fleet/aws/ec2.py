@@ -114,7 +114,8 @@ def instance_type(call: Call, name: str) -> InstanceType | None:
     raw = _instance_type(call, name)
     if raw is None:
         return None
-    return InstanceType(name, tuple(raw["ProcessorInfo"]["SupportedArchitectures"]), zones(call, name))
+    architectures = tuple(raw["ProcessorInfo"]["SupportedArchitectures"])
+    return InstanceType(name, architectures, zones(call, name), int(raw["MemoryInfo"]["SizeInMiB"]))
 
 
 def zones(call: Call, instance_type: str) -> tuple[str, ...]:

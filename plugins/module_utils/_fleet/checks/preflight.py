@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Failed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.key_policy import Verdict, verdict
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.settings import LEAST_MEMORY, mebibytes
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import SCHEMA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding, Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Subnet, Unread
@@ -287,6 +288,19 @@ def _instance_type(inputs: Inputs) -> None:
     region, type = inputs.settings["fleet_region"], inputs.settings["fleet_instance_type"]
     if inputs.prerequisites.instance_type is None:
         raise Failed(f"{region} has no instance type {type}.", "Correct fleet_instance_type.")
+
+
+@check("worker-memory", needed_by=LAUNCHES)
+def _worker_memory(inputs: Inputs) -> None:
+    """No memory limit is above the memory of the instance type: such a one limits nothing."""
+    type = inputs.prerequisites.instance_type
+    above = [name for name in LEAST_MEMORY if type and mebibytes(inputs.settings[name]) > type.memory_mib]
+    if type and above:
+        limits = ", ".join(f"{name} ({inputs.settings[name]})" for name in above)
+        raise Failed(
+            f"{limits}: above the {type.memory_mib} MiB of {type.name}, so the kernel ends whatever it likes.",
+            "Lower the limit, or choose another fleet_instance_type.",
+        )
 
 
 def _keys(inputs: Inputs) -> tuple[LaunchKey, ...]:

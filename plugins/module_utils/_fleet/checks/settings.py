@@ -48,6 +48,10 @@ class Format(NamedTuple):
     """The same for an operator: what to write."""
 
 
+# Memory limits of the services -> the least, in MiB. The browser's /dev/shm counts into the worker's, and is 1 GB in
+# the image's compose file. The agent has the same ones (agent/src/ghosthands_agent/settings.py).
+LEAST_MEMORY = {"fleet_worker_memory": 1024, "fleet_api_memory": 64, "fleet_deploy_memory": 64}
+
 # Variable -> format. The limits are those of the API that takes the value (botocore's service models, and the pages
 # that they cite).
 FORMATS = {
@@ -118,6 +122,10 @@ FORMATS = {
         "(disable|require|verify-ca|verify-full)?", "disable, require, verify-ca or verify-full, or nothing"
     ),
     "fleet_ssh_key_file": Format(r"[^\n\0]*", "a file, or empty"),
+    **{
+        name: Format(r"([1-9][0-9]{0,5}[mg])?", "a whole number and m or g, such as 3g, or empty for the image's limit")
+        for name in LEAST_MEMORY
+    },
     "fleet_report_dir": Format(r"[^\n\0]*", "a folder, or empty"),
 }
 # List variable -> format of an element.
@@ -153,6 +161,7 @@ RANGES = {
     "fleet_drain_limit_seconds": (30, GLOBAL_TIMEOUT_SECONDS, "s"),
     "fleet_spot_limit_seconds": (10, 118, "s"),
     "fleet_protection_linger_seconds": (0, 3600, "s"),
+    "fleet_retained_max": (0, 1000, "instances"),
     "fleet_stop_grace_seconds": (1, 600, "s"),
     "fleet_boot_timeout_seconds": (60, 7200, "s"),
     "fleet_maintenance_min_healthy_percent": (0, 100, "%"),
@@ -188,7 +197,17 @@ def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 def problems(s: Settings) -> list[str]:
     """Every rule that `s` (all fleet_* variables, converted to their types) breaks."""
-    return [*_formats(s), *_cidrs(s), *_tags(s), *_volume(s), *_sizes(s), *_times(s), *_sets(s), *_pairs(s)]
+    return [
+        *_formats(s),
+        *_cidrs(s),
+        *_tags(s),
+        *_volume(s),
+        *_memory(s),
+        *_sizes(s),
+        *_times(s),
+        *_sets(s),
+        *_pairs(s),
+    ]
 
 
 def _formats(s: Settings) -> Iterator[str]:
@@ -281,6 +300,18 @@ def _volume(s: Settings) -> Iterator[str]:
             f"fleet_volume_throughput is {throughput}: write {least_throughput} to {most_throughput} MiB/s "
             f"for gp3 with {iops or least} IOPS (fleet_volume_iops)."
         )
+
+
+def mebibytes(limit: str) -> int:
+    """A memory limit in MiB: 3g, 512m. 0: it is empty, or has another form, which `problems` reports."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mg])", limit)
+    return int(found[1]) * (1024 if found[2] == "g" else 1) if found else 0
+
+
+def _memory(s: Settings) -> Iterator[str]:
+    for name, least in LEAST_MEMORY.items():
+        if 0 < mebibytes(s[name]) < least:
+            yield f"{name} is {s[name]!r}: write at least {least}m, or leave it empty for the image's limit."
 
 
 def _sizes(s: Settings) -> Iterator[str]:

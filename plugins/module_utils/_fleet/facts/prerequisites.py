@@ -46,6 +46,7 @@ class InstanceType:
     architectures: tuple[str, ...]
     zones: tuple[str, ...]
     """the region's zones that offer it"""
+    memory_mib: int
 
 
 @dataclass(frozen=True)

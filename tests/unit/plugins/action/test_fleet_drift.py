@@ -23,7 +23,7 @@ from ansible_collections.wekruit.ghosthands.plugins.action import fleet_drift
 SPEC = Path(__file__).resolve().parents[4] / "playbooks" / "vars" / "fleet_spec.yml"
 LOGS = {"amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "{{ fleet_log_group_name }}", "retention": 30}}
 KEEP = {"name": "Create the log group", **LOGS}
-SCHEMA = [{"Key": "ghosthands:agent-schema", "Value": "3"}]
+SCHEMA = [{"Key": "ghosthands:agent-schema", "Value": "4"}]
 LOG_GROUP = {"logGroupName": "/wekruit/gh-worker", "retentionInDays": 30, "arn": "arn:logs:*"}
 
 
@@ -40,7 +40,11 @@ class Account:
                     {"SubnetId": f"subnet-{z}", "VpcId": "vpc-1", "AvailabilityZone": f"us-east-1{z}"} for z in "ab"
                 ]
             },
-            "describe_instance_types": {"InstanceTypes": [{"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}]},
+            "describe_instance_types": {
+                "InstanceTypes": [
+                    {"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}, "MemoryInfo": {"SizeInMiB": 4096}}
+                ]
+            },
             "describe_instance_type_offerings": {
                 "InstanceTypeOfferings": [{"Location": f"us-east-1{z}"} for z in "ab"]
             },

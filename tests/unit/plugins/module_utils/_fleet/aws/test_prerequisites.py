@@ -40,7 +40,7 @@ def one_image(answers: Any, name: str) -> None:
 
 
 def kind(answers: Any) -> None:
-    processor = {"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}}
+    processor = {"ProcessorInfo": {"SupportedArchitectures": ["x86_64"]}, "MemoryInfo": {"SizeInMiB": 4096}}
     answers.on("describe_instance_types", {"InstanceTypes": [processor]}, InstanceTypes=["t3.medium"])
     answers.on(
         "describe_instance_type_offerings",
@@ -125,7 +125,7 @@ def test_subnets_are_sorted_by_zone(
 def test_an_instance_type_has_the_zones_that_offer_it(answers: Any, settings: Settings) -> None:
     kind(answers)
     assert read.PARTS["instance_type"](answers.call, settings) == InstanceType(
-        "t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b")
+        "t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"), 4096
     )
 
 
@@ -190,7 +190,7 @@ def test_an_image_that_does_not_exist_is_none_and_its_id_is_kept(answers: Any, s
 
 
 def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Settings) -> None:
-    tags = [{"Key": "ghosthands:agent-schema", "Value": "3"}]
+    tags = [{"Key": "ghosthands:agent-schema", "Value": "4"}]
     raw = {
         "ImageId": "ami-1",
         "Name": "n",
@@ -201,7 +201,7 @@ def test_an_image_has_the_schema_that_its_agent_reads(answers: Any, settings: Se
     }
     answers.on("describe_images", {"Images": [raw]}, ImageIds=["ami-1"])
     found, _requested = read.PARTS["image"](answers.call, settings | {"fleet_image": "ami-1"})
-    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "3")
+    assert found == Image("ami-1", "n", "x86_64", "available", "2026", "4")
 
 
 def test_an_image_has_its_root_device_and_its_snapshots(answers: Any) -> None:

@@ -34,8 +34,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
     Prerequisites,
 )
 
-KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"))
-IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "3")
+KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"), 4096)
+IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "4")
 NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a"), Subnet("subnet-b", "vpc-1", "us-east-1b"))
 GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_id="lt-1", template_version="2")
 MET = Prerequisites(
@@ -105,6 +105,7 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ({}, {"subnets": NETS[:1]}, "zones", "error", NETWORK),
         ({}, {"subnets": ()}, "zones", "error", NETWORK),
         ({}, {"instance_type": None}, "instance-type", "error", LAUNCHES),
+        ({"fleet_worker_memory": "5g"}, {}, "worker-memory", "error", LAUNCHES),
         (NAMED, {"subnets": (NETS[0], replace(NETS[1], ipv6_only=True))}, "subnet-ipv4", "error", NETWORK),
         ({}, {"subnets": (NET_A, NETS[1])}, "subnet-addresses", "warning", NETWORK),
         ({"fleet_max_size": 9}, {"subnets": (NET_A, NET_B), "group": None}, "subnet-addresses", "warning", NETWORK),

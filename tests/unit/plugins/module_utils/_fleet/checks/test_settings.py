@@ -75,6 +75,9 @@ GOOD = {
     "fleet_registry_sslmode": ["", "disable", "require", "verify-ca", "verify-full"],
     "fleet_ssh_key_file": ["", "~/.ssh/valet-worker.pem"],
     "fleet_report_dir": ["", "build/report"],
+    "fleet_worker_memory": ["", "1024m", "1g", "16g"],
+    "fleet_api_memory": ["", "64m"],
+    "fleet_deploy_memory": ["", "64m"],
     "fleet_valet_dir": ["build/valet", "/a b"],
     "fleet_endpoint_url": ["", "http://127.0.0.1:5566", "https://aws.example/"],
 }
@@ -111,6 +114,9 @@ BAD = {
     "fleet_registry_sslmode": ["prefer", "allow", "VERIFY-FULL", "require "],
     "fleet_ssh_key_file": ["a\nb"],
     "fleet_report_dir": ["a\nb"],
+    "fleet_worker_memory": ["2048", "1.5g", "2G", "1023m", "0"],
+    "fleet_api_memory": ["63m", "1t"],
+    "fleet_deploy_memory": ["1m", "512"],
     "fleet_endpoint_url": ["127.0.0.1:5566", "http://", "ftp://a", "http://a b"],
 }
 

@@ -71,7 +71,7 @@ def instance(**other: Any) -> Instance:
 
 
 def image(**other: Any) -> Image:
-    return Image("ami-1", "gh", "x86_64", "available", "2026-01-01T00:00:00Z", **{"agent_schema": "3", **other})
+    return Image("ami-1", "gh", "x86_64", "available", "2026-01-01T00:00:00Z", **{"agent_schema": "4", **other})
 
 
 # --- running instances ------------------------------------------------------------------------------------------------
