@@ -49,9 +49,8 @@ class ActionModule(FleetAction):
         if last.retained:
             raise AnsibleActionFail(
                 f"{name} retains {len(last.retained)} instances: {', '.join(last.retained)}. "
-                "A job may be lost, or the agent failed: see their journals first "
-                "(journalctl -u ghosthands-watch; event=job_lost, with the job where it is known). "
-                "Then terminate them with the group: -e fleet_force_delete=true"
+                "A job may be lost, or the agent failed: release_retained.yml lists their last jobs and log lines, and "
+                "ends them. Then run this again; or terminate them with the group: -e fleet_force_delete=true"
             )
         if reason:
             raise AnsibleActionFail(reason)

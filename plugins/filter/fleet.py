@@ -12,7 +12,6 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import (
-    group_tags,
     ingress_rules,
     pinned_version,
 )
@@ -34,4 +33,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """name -> function"""
-        return {f.__name__: _failing(f) for f in (agent_conf, user_data, ingress_rules, pinned_version, group_tags)}
+        return {f.__name__: _failing(f) for f in (agent_conf, user_data, ingress_rules, pinned_version)}

@@ -9,14 +9,16 @@ DOCUMENTATION = r"""
 ---
 module: autoscaling_group_settings
 version_added: 0.1.0
-short_description: Set the settings of an Auto Scaling group, and nothing else
+short_description: Create an Auto Scaling group with its hooks, or set its settings and nothing else
 description:
   - Reads the group, compares, and sends only what differs. A group whose settings are right is not written to.
   - Never sends a desired capacity, so that no run can undo the work of a scaler. AWS adjusts the desired capacity where
     O(min_size) or O(max_size) exclude it.
   - Also sets what M(amazon.aws.autoscaling_group) has no options for, such as the instance lifecycle policy, the
     instance maintenance policy, the default instance warmup and deletion protection.
-  - Settings without an option in the task are left alone. The group has to exist.
+  - Settings without an option in the task are left alone.
+  - A group that does not exist is created if there is O(creation), in one call with its lifecycle hooks, so that the
+    hooks hold its first instances too. A hook can otherwise be added only to a group that already launches.
 author:
   - WeKruit (@WeKruit)
 options:
@@ -24,6 +26,27 @@ options:
     description: The group's name.
     type: str
     required: true
+  creation:
+    description: What a new group gets beside the other options. Ignored where the group exists.
+    type: dict
+    suboptions:
+      min_size:
+        description: The minimum number of instances.
+        type: int
+        required: true
+      max_size:
+        description: The maximum number of instances.
+        type: int
+        required: true
+      desired_capacity:
+        description: The number of instances to launch.
+        type: int
+        required: true
+      lifecycle_hooks:
+        description: The hooks, as C(name), C(transition), C(heartbeat_timeout) in seconds, and C(default_result).
+        type: list
+        elements: dict
+        required: true
   min_size:
     description: The minimum number of instances.
     type: int
@@ -57,6 +80,9 @@ options:
     type: int
   warmup_seconds:
     description: The default instance warmup, in seconds.
+    type: int
+  max_lifetime_seconds:
+    description: After how long instances are replaced, in seconds; 0 for never.
     type: int
   termination_policies:
     description: By which policies scale-in chooses an instance, in this order.
@@ -140,6 +166,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.autoscaling import group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
     COMPARISON,
+    creation,
     requests,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
@@ -151,6 +178,15 @@ except ImportError:
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
+    "creation": {
+        "type": "dict",
+        "options": {
+            "min_size": {"type": "int", "required": True},
+            "max_size": {"type": "int", "required": True},
+            "desired_capacity": {"type": "int", "required": True},
+            "lifecycle_hooks": {"type": "list", "elements": "dict", "required": True},
+        },
+    },
     "min_size": {"type": "int"},
     "max_size": {"type": "int"},
     "launch_template": {
@@ -162,6 +198,7 @@ OPTIONS = {
     "health_check_grace_seconds": {"type": "int"},
     "cooldown_seconds": {"type": "int"},
     "warmup_seconds": {"type": "int"},
+    "max_lifetime_seconds": {"type": "int"},
     "termination_policies": {"type": "list", "elements": "str"},
     "new_instances_protected": {"type": "bool"},
     "maintenance_policy": {
@@ -189,10 +226,11 @@ def run(module: AnsibleAWSModule) -> dict[str, Any]:
         return answer.get(key) if key else answer
 
     found = group(call, p["name"])
-    if found is None and not module.check_mode:
+    if found is None and "creation" not in p and not module.check_mode:
         module.fail_json(msg=f"There is no Auto Scaling group {p['name']}: create it first.")
     before, after = compare(COMPARISON, p, found) or ({}, {})
-    calls = requests(p, before, after) if found else []
+    created = creation(p) if "creation" in p else []
+    calls = requests(p, before, after) if found else created
     if not module.check_mode:
         for operation, request in calls:
             call("autoscaling", operation, **request)

@@ -53,7 +53,7 @@ extends_documentation_fragment:
 
 EXAMPLES = r"""
 - name: Create the Auto Scaling group
-  amazon.aws.autoscaling_group: &group
+  wekruit.ghosthands.autoscaling_group_settings: &group
     name: gh-worker-asg
     launch_template: {launch_template_name: gh-worker-lt}
     min_size: 1
@@ -63,7 +63,7 @@ EXAMPLES = r"""
 
 - name: Try again while AWS does not see the template yet, or say why AWS refuses the group
   wekruit.ghosthands.aws_retry:
-    module: amazon.aws.autoscaling_group
+    module: wekruit.ghosthands.autoscaling_group_settings
     arguments: *group
     refusal: "{{ created.msg }}"
   when: created.failed_when_suppressed_exception is defined

@@ -42,8 +42,7 @@ TASKS = {
     "profile": "Create the instance profile",
     "security_group": "Create the security group",
     "template": "Create the launch template",
-    "group": "Create the Auto Scaling group",
-    "settings": "Update the Auto Scaling group",
+    "settings": "Create or update the Auto Scaling group",
     "termination_hook": "Create the termination lifecycle hook",
     "retention": "Set the instance lifecycle policy",
     "launch_hook": "Create or delete the launch lifecycle hook",
@@ -616,11 +615,12 @@ def _group() -> Iterator[Change]:
         "the group's tag is not propagated", lambda f: f.tag_group("Project", "wekruit", propagate=False), "tags"
     )
     yield change("the group lost its tag", drop_tag, "tags")
-    yield Change(
-        "the group was deleted", "autoscaling_group", Fleet.drop_group, {"group": MISSING, "settings": MISSING}
-    )
+    yield Change("the group was deleted", "autoscaling_group", Fleet.drop_group, {"settings": MISSING})
     yield change("an outside scaler raised desired capacity", lambda f: f.update(DesiredCapacity=4), quick=True)
     yield change("the group has a foreign tag", lambda f: f.tag_group("Owner", "x"))
+    yield change(
+        "instances are replaced after a week", lambda f: f.update(MaxInstanceLifetime=604800), "max_lifetime_seconds"
+    )
     yield change("another warmup is desired", lambda f: None, "warmup_seconds", fleet_warmup_seconds=60)
 
 
@@ -644,7 +644,7 @@ def _lifecycle_hook() -> Iterator[Change]:
         yield Change(f"the {key} was deleted", "lifecycle_hook", lambda f: f.drop_hook(name), {key: MISSING})
 
     yield from hook("termination_hook", TERMINATION, 300, launching)
-    yield from hook("launch_hook", LAUNCH, 900, terminating)
+    yield from hook("launch_hook", LAUNCH, 1200, terminating)
     yield Change(
         "the launch hook is no longer desired",
         "lifecycle_hook",

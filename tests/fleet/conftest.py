@@ -17,7 +17,8 @@ from tests.fleet.healthy import HealthyFleet
 @pytest.fixture(scope="session")
 def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HealthyFleet]:
     """A cloud in a process of its own, in whatever state the last test left it."""
-    with HealthyFleet.start_process(tmp_path_factory.mktemp("cloud"), propagation_seconds=3) as cloud:
+    folder = tmp_path_factory.mktemp("cloud")
+    with HealthyFleet.start_process(folder, propagation_seconds=3, complete_launch_hooks=True) as cloud:
         yield cloud
         calls = map(json.loads, cloud.trace_file.read_text().splitlines())
         answered = {call["action"] for call in calls if call["status"] == 200}

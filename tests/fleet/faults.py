@@ -153,6 +153,7 @@ def no_instances(fleet: HealthyFleet) -> None:
 def retained(fleet: HealthyFleet) -> None:
     """An instance whose agent abandoned the hook."""
     fleet.terminate(fleet.in_service()[0], "ABANDON")
+    fleet.wait_for_launches()
 
 
 def pending_drain(fleet: HealthyFleet) -> None:
@@ -170,19 +171,13 @@ def silent_drains(there: Registry) -> Registry:
 
 def pending_launch(fleet: HealthyFleet) -> None:
     """An instance whose worker does not start."""
-    agent_conf("LAUNCH_HOOK", LAUNCH)(fleet)
-    put_launch_hook(fleet)
+    fleet.complete_launches(False)
     fleet.update(DesiredCapacity=3)
 
 
-def put_launch_hook(fleet: HealthyFleet, **other: Any) -> None:
-    """Create the launch hook with its default settings, except `other`."""
-    settings = {
-        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
-        "HeartbeatTimeout": 900,
-        "DefaultResult": "ABANDON",
-    }
-    fleet.hook(LAUNCH, **{**settings, **other})
+def without_launch_hook(fleet: HealthyFleet) -> None:
+    """Agents whose agent.conf names no launch hook."""
+    fleet.relaunch_with_agent_conf(lambda text: text.replace(f"LAUNCH_HOOK={LAUNCH}\n", "LAUNCH_HOOK=\n"))
 
 
 SHORT_WARMUP = {"fleet_warmup_seconds": 10}  # a refresh waits that long for each instance
@@ -450,7 +445,9 @@ def _group() -> Iterator[Fault]:
         remaining=REPLACE,
     )
     yield group("instances live for a day", "group-lifetime", slow=False, MaxInstanceLifetime=86400)
-    yield group("instances live for a year", "group-lifetime", MaxInstanceLifetime=365 * 86400)
+    yield Fault(
+        "instances are not replaced by age", "group-lifetime", inputs=with_variables(fleet_max_lifetime_days=30)
+    )
     for description, metrics in (
         ("one metric is not collected", ["GroupInServiceInstances"]),
         ("only the sizes are collected", [f"Group{s}Instances" for s in ("InService", "Pending", "Standby", "Total")]),
@@ -545,7 +542,6 @@ def _hooks() -> Iterator[Fault]:
             DefaultResult="ABANDON",
         )
 
-    desired = {"fleet_launch_hook": True}
     yield Fault("there is no termination hook", "hook-exists", lambda f: f.drop_hook(TERMINATION), slow=True)
     yield Fault("the hook has another name", "hook-exists", renamed, remaining=("hook-strangers",), slow=True)
     yield Fault("the hook fires at launch", "hook-transition", at_launch, slow=True)
@@ -564,21 +560,19 @@ def _hooks() -> Iterator[Fault]:
         remaining=REPLACE,
         slow=True,
     )
-    yield Fault("a launch hook that nobody completes", "hook-launch", put_launch_hook, slow=True)
     yield Fault(
-        "the desired launch hook is missing",
+        "a launch hook that nobody completes",
         "hook-launch",
-        agent_conf("LAUNCH_HOOK", LAUNCH),
-        Inputs(desired),
+        without_launch_hook,
+        with_variables(fleet_launch_hook=False),
         slow=True,
     )
-
-    def other_launch_hook(fleet: HealthyFleet) -> None:
-        agent_conf("LAUNCH_HOOK", LAUNCH)(fleet)
-        put_launch_hook(fleet, DefaultResult="CONTINUE")
-
+    yield Fault("there is no launch hook", "hook-launch", lambda f: f.drop_hook(LAUNCH), slow=True)
     yield Fault(
-        "the launch hook's default result is CONTINUE", "hook-launch", other_launch_hook, Inputs(desired), slow=True
+        "the launch hook's default result is CONTINUE",
+        "hook-launch",
+        lambda f: f.hook(LAUNCH, DefaultResult="CONTINUE"),
+        slow=True,
     )
     yield Fault(
         "there is a foreign hook",
@@ -822,14 +816,16 @@ def _agents() -> Iterator[Fault]:
     yield conf("agents use another region", "agent-region", "REGION", "eu-west-1")
     yield conf("agents have another drain policy", "agent-drain-policy", "DRAIN_POLICY", "sigterm")
     yield conf("workers boot without the guard", "agent-worker-guard", "WORKER_GUARD", "off")
-    yield conf("agents complete a launch hook that there is not", "agent-launch-hook", "LAUNCH_HOOK", LAUNCH)
     yield Fault(
-        "no agent completes the launch hook",
+        "agents complete a launch hook that there is not",
         "agent-launch-hook",
-        put_launch_hook,
-        with_variables(fleet_launch_hook=True),
+        lambda f: f.drop_hook(LAUNCH),
+        with_variables(fleet_launch_hook=False),
         remaining=REPLACE,
         slow=True,
+    )
+    yield Fault(
+        "no agent completes the launch hook", "agent-launch-hook", without_launch_hook, remaining=REPLACE, slow=True
     )
 
     def run_more(fleet: HealthyFleet) -> None:
@@ -1008,7 +1004,7 @@ def _instances() -> Iterator[Fault]:
         "a launch does not finish",
         "instances-pending",
         pending_launch,
-        later(1200, fleet_launch_hook=True),
+        later(1200),
         manual=ON_A_HOST,
     )
     yield Fault("a drain does not finish", "instances-terminating", pending_drain, later(3000))
@@ -1022,6 +1018,13 @@ def _instances() -> Iterator[Fault]:
         slow=True,
     )
     yield Fault("an instance is retained: its agent abandoned the hook", "instances-retained", retained, playbook=True)
+    yield Fault(
+        "an instance is retained beyond the limit",
+        "instances-retained",
+        retained,
+        with_variables(fleet_retained_max=0),
+        severity="error",
+    )
     yield Fault("a busy worker is not protected", "instances-shielded", inputs=first_row(job_id=JOB))
     yield Fault("an idle worker is protected", "instances-idle-shielded", protect, registry(without_jobs))
 

@@ -29,7 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison
 from localcloud.testing import CREDENTIALS, PROPAGATED, wait_until
 
 from tests.fleet.cloud import ROOT, Run
-from tests.fleet.fleet import ANYTHING, GROUP, LAUNCH, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
+from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
 
 IMAGE = "ami-010ca1c10d000a001"
 VPC = "vpc-010ca1c10d0000001"
@@ -70,6 +70,7 @@ class HealthyFleet(Fleet):
         self.reset()
         made = self.run_command(f"ansible-playbook site.yml -i {self.inventory({})}")
         assert made.returncode == 0, made
+        self.wait_for_launches()
         self.push_image()
         self.client("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
         self.snapshot()
@@ -77,6 +78,7 @@ class HealthyFleet(Fleet):
     def restore(self) -> None:
         """Restore the snapshot, and log a present event: an hour without one would be a finding."""
         super().restore()
+        self.complete_launches()
         event = {"timestamp": int(time.time() * 1000), "message": "the worker is up"}
         self.client("logs").put_log_events(logGroupName=LOGS, logStreamName="worker", logEvents=[event])
         self.clear_trace()
@@ -207,16 +209,15 @@ class HealthyFleet(Fleet):
             AutoScalingGroupName=GROUP, LifecycleHookName=hook, InstanceId=instance, LifecycleActionResult=result
         )
 
-    def complete_launches(self) -> None:
-        """Replace every instance, and complete the launch hook of the new ones as the agent does."""
-        self.replace_instances()
-        for instance in self._in_state("Pending:Wait"):
-            self.complete(instance, hook=LAUNCH)
-
     def replace_instances(self) -> None:
         """Replace every instance by one of the group's launch template version."""
         for instance in self.in_service():
             self.terminate(instance)
+        self.wait_for_launches()
+
+    def wait_for_launches(self) -> None:
+        """Wait until the agents have completed the launch hooks of new instances."""
+        wait_until(lambda: not self._in_state("Pending:Wait"))
 
     def set_version(self, version: str) -> None:
         """Set the launch template version of the group."""

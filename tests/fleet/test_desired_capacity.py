@@ -68,7 +68,7 @@ def test_an_outside_scaler_is_never_reverted(runs: int, fleet: HealthyFleet) -> 
             )
             run = fleet.play(book, **NO_INSTANCES, **change)
             assert run.returncode == 0, run
-            updates += run.changed_tasks.count("Update the Auto Scaling group")
+            updates += run.changed_tasks.count("Create or update the Auto Scaling group")
     assert scaler.reverted == []
     assert (fleet.group()["DesiredCapacity"], fleet.group()["MinSize"], fleet.group()["MaxSize"]) == (
         scaler.desired,
@@ -99,7 +99,7 @@ def test_sizes_that_valet_owns_are_only_reported(fleet: HealthyFleet) -> None:
             "The group's sizes are 1 to 10, fleet_min_size and fleet_max_size say 3 to 4. Left to VALET." in run.stdout
         )
         assert "fleet_size_owner=playbook" in run.stdout
-        assert ("autoscaling_group", "Update the Auto Scaling group") not in run.differs
+        assert ("autoscaling_group", "Create or update the Auto Scaling group") not in run.differs
     assert [action for action in fleet.writes() if action.startswith(("Update", "Set"))] == []
 
 
@@ -114,7 +114,7 @@ def test_sizes_that_the_playbook_owns_are_converged_and_aws_clamps_desired(
         "fleet_desired_capacity": sizes[0],
     }
     run = fleet.play("playbooks/autoscaling_group.yml", **variables)
-    assert run.changed_tasks == ["Update the Auto Scaling group"], run
+    assert run.changed_tasks == ["Create or update the Auto Scaling group"], run
     group = fleet.group()
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (*sizes, clamped)
     assert [c["parameters"] for c in fleet.calls() if "DesiredCapacity" in c["parameters"]] == []

@@ -55,7 +55,9 @@ def running_fleet(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, table: list[str]
 ) -> Iterator[FullFleet]:
     """A fleet with every optional part, built once."""
-    with FullFleet.start_process(tmp_path_factory.mktemp("drift"), propagation_seconds=3) as fleet:
+    with FullFleet.start_process(
+        tmp_path_factory.mktemp("drift"), propagation_seconds=3, complete_launch_hooks=True
+    ) as fleet:
         fleet.build()
         yield fleet
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

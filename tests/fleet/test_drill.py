@@ -24,14 +24,8 @@ DRAIN_SECONDS = 1.0
 
 @pytest.fixture
 def pending(fleet: HealthyFleet) -> HealthyFleet:
-    """A fleet with a launch hook, so that new instances stay pending."""
-    fleet.client("autoscaling").put_lifecycle_hook(
-        AutoScalingGroupName=GROUP,
-        LifecycleHookName=LAUNCH,
-        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
-        HeartbeatTimeout=900,
-    )
-    fleet.clear_trace()
+    """A fleet whose new instances stay pending: no agent completes their launch hook."""
+    fleet.complete_launches(False)
     return fleet
 
 

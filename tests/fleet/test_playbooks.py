@@ -47,7 +47,7 @@ CHANGES = {
     ),
     "autoscaling_group": Change(
         {"fleet_cooldown_seconds": 120},
-        "Update the Auto Scaling group",
+        "Create or update the Auto Scaling group",
         ('"cooldown_seconds": 300', '"cooldown_seconds": 120'),
     ),
     "lifecycle_hook": Change(
@@ -158,10 +158,10 @@ def test_the_whole_site_changes_only_what_differs(cloud: PlaybookCloud) -> None:
     assert cloud.writes() == []
     assert checked.differs == [
         ("launch_template", "Create the launch template"),
-        ("autoscaling_group", "Update the Auto Scaling group"),
+        ("autoscaling_group", "Create or update the Auto Scaling group"),
     ]
     ran = finished(cloud.play("site.yml", **change))
-    assert ran.changed_tasks == ["Create the launch template", "Update the Auto Scaling group"]
+    assert ran.changed_tasks == ["Create the launch template", "Create or update the Auto Scaling group"]
 
     assert_no_change(cloud, "site.yml", ["run"], **change)
 

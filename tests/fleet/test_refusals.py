@@ -78,7 +78,7 @@ def test_an_instance_profile_that_is_not_visible_yet_delays_the_update_of_the_gr
     thread.join()
     assert run.returncode == 0, run
     assert run.stdout.count("AWS does not see the instance profile yet: trying again for ") == 1
-    assert run.changed_tasks == ["Update the Auto Scaling group as soon as AWS sees what it needs"]
+    assert run.changed_tasks == ["Create or update the Auto Scaling group as soon as AWS sees what it needs"]
 
 
 def test_awss_reason_for_refusing_a_security_group_is_in_the_message(cloud: PlaybookCloud) -> None:

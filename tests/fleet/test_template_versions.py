@@ -89,7 +89,7 @@ def test_hold_creates_a_version_that_is_reported_as_pending(fleet: HealthyFleet)
         "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)."
         in again.stdout
     )
-    assert site(fleet, fleet_volume_size_gib=50).changed_tasks == ["Update the Auto Scaling group"], (
+    assert site(fleet, fleet_volume_size_gib=50).changed_tasks == ["Create or update the Auto Scaling group"], (
         "adopting it changes the group only"
     )
     assert group_version(fleet) == "2"
@@ -98,7 +98,7 @@ def test_hold_creates_a_version_that_is_reported_as_pending(fleet: HealthyFleet)
 @pytest.mark.slow
 def test_the_version_latest_stays_and_follows(fleet: HealthyFleet) -> None:
     latest: dict[str, Any] = {"fleet_template_version": "$Latest"}
-    assert site(fleet, **latest).changed_tasks == ["Update the Auto Scaling group"]
+    assert site(fleet, **latest).changed_tasks == ["Create or update the Auto Scaling group"]
     assert group_version(fleet) == "$Latest"
     assert site(fleet, **latest, fleet_volume_size_gib=50).changed_tasks == ["Create the launch template"]
     assert (group_version(fleet), len(versions(fleet))) == ("$Latest", 2)
@@ -109,7 +109,7 @@ def test_keep_never_changes_to_a_newer_image_and_newest_does(fleet: HealthyFleet
     assert site(fleet).changed == 0
     assert site(fleet, fleet_volume_size_gib=50).changed_tasks == [
         "Create the launch template",
-        "Update the Auto Scaling group",
+        "Create or update the Auto Scaling group",
     ]
     assert [v["LaunchTemplateData"]["ImageId"] for v in versions(fleet)] == [IMAGE, IMAGE], (
         "not even with another change"
@@ -186,7 +186,7 @@ def test_a_template_that_was_deleted_and_made_anew_is_another_one_and_the_group_
     fleet.set_version("2")
     made = fleet.recreate_template()
     run = site(fleet, fleet_new_version=new_version)
-    assert run.differs == [("autoscaling_group", "Update the Auto Scaling group")], run
+    assert run.differs == [("autoscaling_group", "Create or update the Auto Scaling group")], run
     used = fleet.group()["LaunchTemplate"]
     assert (used["LaunchTemplateId"], used["Version"]) == (made, "1")
     assert site(fleet, fleet_new_version=new_version).differs == []

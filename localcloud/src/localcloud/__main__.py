@@ -176,7 +176,9 @@ def _host(options: argparse.Namespace, port: int, world: World) -> Host:
                 print(f"{PROGRESS}{line}", flush=True)
 
             return container.open_host(port, world, serve=world.metadata.serve, report=report)
-    return world.simulated(options.boot_seconds or 0.0, options.agent_seconds)
+    host = world.simulated(options.boot_seconds or 0.0, options.agent_seconds)
+    host.completes_launches |= options.complete_launch_hooks
+    return host
 
 
 def parser() -> argparse.ArgumentParser:
@@ -240,6 +242,11 @@ def parser() -> argparse.ArgumentParser:
         type=_seconds,
         help="instances complete their own hooks, after draining for so long in the groups' time (simulated)",
     )
+    serving.add_argument(
+        "--complete-launch-hooks",
+        action="store_true",
+        help="instances complete their launch hooks once they run, as an agent whose worker has started (simulated)",
+    )
     return result
 
 
@@ -250,6 +257,7 @@ def conflict(options: argparse.Namespace) -> str | None:
         ("--stop-seconds", options.stop_seconds, "process"),
         ("--boot-seconds", options.boot_seconds, "simulated"),
         ("--agent-seconds", options.agent_seconds, "simulated"),
+        ("--complete-launch-hooks", options.complete_launch_hooks or None, "simulated"),
     ):
         if value is not None and options.instances != kind:
             return f"{option} is for --instances {kind}, not {options.instances}"
@@ -309,6 +317,7 @@ def _arguments(options: argparse.Namespace) -> list[str]:
         given.append(f"--{option.replace('_', '-')}={getattr(options, option)}")
     given += ["--no-throttling"] if options.no_throttling else []
     given += ["--linked-roles"] if options.linked_roles else []
+    given += ["--complete-launch-hooks"] if options.complete_launch_hooks else []
     given += [f"--command={shlex.join(process.parse_command(options.run))}"] if options.run else []
     given += ["--trace", str(options.trace.absolute())] if options.trace else []
     return [*given, *(["--enforce-iam"] if options.enforce_iam else [])]

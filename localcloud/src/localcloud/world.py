@@ -245,11 +245,18 @@ class World:
         with self.lock:
             self.observers[:] = [host.lifecycle_state_changed] if isinstance(host, SimulatedHost) else []
 
+    def complete_launches(self, complete: bool) -> None:
+        """Whether simulated instances complete their launch hooks once they run. Raises ValueError for other hosts."""
+        host = self.machines.host
+        if not isinstance(host, SimulatedHost):
+            raise ValueError(f"instances are of kind {host.kind}: what runs on them completes their hooks")
+        host.completes_launches = complete
+
     def close(self) -> None:
         """End every machine. Call it without the lock."""
         self.machines.close()
 
-    def simulated(self, boot_seconds: float = 0.0, agent_seconds: float | None = None) -> Host:
+    def simulated(self, boot_seconds: float = 0.0, agent_seconds: float | None = None) -> SimulatedHost:
         """A host of simulated machines: how long they take to boot, and to drain if they have an agent."""
         return SimulatedHost(
             self,

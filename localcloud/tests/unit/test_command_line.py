@@ -152,6 +152,10 @@ def test_simulated_instances_take_the_time_of_the_options(localcloud: Run, cloud
             ("--instances", "container", "--agent-seconds", "3"),
             "--agent-seconds is for --instances simulated, not container",
         ),
+        (
+            ("--instances", "container", "--complete-launch-hooks"),
+            "--complete-launch-hooks is for --instances simulated, not container",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["up", "serve"])

@@ -107,6 +107,15 @@ def test_without_an_agent_no_lifecycle_action_is_completed() -> None:
     assert driver.finished == []
 
 
+def test_launches_can_be_completed_while_terminations_wait() -> None:
+    driver = HostDriver()
+    driver.host.completes_launches = True
+    driver.host.lifecycle_state_changed("i-1", "Terminating:Wait")
+    driver.host.lifecycle_state_changed("i-2", "Pending:Wait")
+    driver.wait(1e6)
+    assert driver.finished == ["i-2"]
+
+
 def test_a_closed_host_has_forgotten_everything() -> None:
     driver = HostDriver(boot_seconds=30, agent_seconds=5)
     driver.launch()

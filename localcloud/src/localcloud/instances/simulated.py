@@ -38,6 +38,9 @@ class SimulatedHost:
         boot_seconds: how long a machine takes to be switched on; 0 is at once.
         agent_seconds: how long an instance drains before it completes its hooks; None: it does not complete them.
         complete_hooks: completes whatever lifecycle actions the instance waits in.
+
+    Attributes:
+        completes_launches: whether an instance completes its launch hooks once it runs, also without `agent_seconds`.
     """
 
     kind = "simulated"
@@ -56,6 +59,7 @@ class SimulatedHost:
         self._boot_seconds = boot_seconds
         self._agent_seconds = agent_seconds
         self._complete_hooks = complete_hooks
+        self.completes_launches = agent_seconds is not None
         #: Machines by id with the number of their present boot; None while they are off.
         self._boots: dict[str, int | None] = {}
         self._numbers = itertools.count()
@@ -99,9 +103,13 @@ class SimulatedHost:
 
     def lifecycle_state_changed(self, instance_id: str, state: str) -> None:
         """In a lifecycle hook, have the instance complete it after its time."""
-        if self._agent_seconds is not None and state.endswith(":Wait"):
-            drain = self._agent_seconds if state.startswith("Terminating") else 0.0
-            self._timetable.after(drain, lambda: self._complete_hooks(instance_id))
+        if not state.endswith(":Wait"):
+            return
+        if not state.startswith("Terminating"):
+            if self.completes_launches:
+                self._timetable.after(0.0, lambda: self._complete_hooks(instance_id))
+        elif self._agent_seconds is not None:
+            self._timetable.after(self._agent_seconds, lambda: self._complete_hooks(instance_id))
 
     def close(self) -> None:
         """Forget every machine and all that was to happen."""

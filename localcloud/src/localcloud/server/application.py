@@ -176,6 +176,7 @@ class Application:
             ("POST", "enforce-iam"): self.guard.switch,
             ("GET", "imds"): lambda _: self.world.metadata.control({}),
             ("POST", "imds"): self.world.metadata.control,
+            ("POST", "launch-hooks"): self._complete_launches,
             ("POST", "advance"): self._advance,
             ("POST", "speed"): self._set_speed,
             ("POST", "latency"): self._set_latency,
@@ -230,6 +231,10 @@ class Application:
     def _set_speed(self, values: dict[str, Any]) -> dict[str, Any]:
         self.world.clock.run_at(float(values["speed"]))
         return {"speed": self.world.clock.speed}
+
+    def _complete_launches(self, values: dict[str, Any]) -> dict[str, Any]:
+        self.world.complete_launches(bool(values["complete"]))
+        return {"complete": bool(values["complete"])}
 
     def _advance(self, values: dict[str, Any]) -> dict[str, Any]:
         self.world.advance(float(values["seconds"]))

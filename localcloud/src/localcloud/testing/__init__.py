@@ -265,6 +265,10 @@ class Cloud:
         """Let so much time of groups, simulated instances and IAM's changes pass at once."""
         self.control("advance", seconds=seconds)
 
+    def complete_launches(self, complete: bool = True) -> None:
+        """Let simulated instances complete their launch hooks once they run, or not."""
+        self.control("launch-hooks", complete=complete)
+
     def set_latency(self, milliseconds: float) -> None:
         """Delay the answer to each API call."""
         self.control("latency", ms=milliseconds)

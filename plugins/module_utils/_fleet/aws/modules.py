@@ -51,7 +51,6 @@ def _key_pair(call: Call, name: str) -> bool | None:
 
 
 READERS = {
-    "amazon.aws.autoscaling_group": Reader(autoscaling.group, ("name",)),
     "amazon.aws.cloudwatchlogs_log_group": Reader(other_services.log_group, ("log_group_name",)),
     "amazon.aws.ec2_key": Reader(_key_pair, ("name",)),
     "amazon.aws.ec2_launch_template": Reader(ec2.launch_template, ("template_name",)),

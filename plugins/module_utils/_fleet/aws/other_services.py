@@ -122,6 +122,20 @@ def log_group_in_use(call: Call, name: str) -> LogGroup | None:
     return LogGroup(name, max(times, default=0) / 1000, group.get("retentionInDays", 0))
 
 
+def last_events(call: Call, group: str, stream: str, most: int) -> tuple[str, ...]:
+    """GetLogEvents: the last messages of a stream, the oldest first; none where there is no such stream."""
+    found = call(
+        "logs",
+        "get_log_events",
+        "events",
+        absent=("ResourceNotFoundException",),
+        logGroupName=group,
+        logStreamName=stream,
+        limit=most,
+    )
+    return tuple(str(event["message"]).rstrip() for event in found or ())
+
+
 def kms_key(call: Call, name: str) -> KmsKey | None:
     """DescribeKey; of a customer's key its policy (GetKeyPolicy) and grants (ListGrants)."""
     raw = call("kms", "describe_key", "KeyMetadata", absent=("NotFoundException",), KeyId=name)

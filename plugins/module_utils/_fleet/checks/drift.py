@@ -65,6 +65,7 @@ REPORTED: Mapping[str, frozenset[str]] = {
         "group-health-check": f"{GROUP}.health_check_type {GROUP}.health_check_grace_seconds",
         "group-cooldown": f"{GROUP}.cooldown_seconds",
         "group-warmup": f"{GROUP}.warmup_seconds",
+        "group-lifetime": f"{GROUP}.max_lifetime_seconds",
         "group-maintenance": f"{GROUP}.maintenance_policy",
         "group-new-instances": f"{GROUP}.new_instances_protected",
         "group-deletion-protection": f"{GROUP}.deletion_protection",

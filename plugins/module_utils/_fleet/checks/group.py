@@ -148,20 +148,17 @@ def _metrics(view: View) -> str:
 
 @check("group-lifetime", 4, "warning")
 def _lifetime(view: View) -> str:
-    """The group has no maximum instance lifetime: it would replace workers by age."""
-    seconds = view.group.max_lifetime_seconds
-    if seconds:
+    """The group replaces instances by age exactly as fleet_max_lifetime_days says."""
+    seconds, desired = view.group.max_lifetime_seconds, view.settings["fleet_max_lifetime_days"] * 86400
+    if seconds != desired:
+        after = f"after {duration(seconds)}" if seconds else "at no age"
         raise Failed(
-            f"The group replaces every instance after {duration(seconds)}, one after the other. The variables do not "
-            "say so; rollout.yml replaces instances when there is a reason.",
-            view.aws(
-                "Unless that is on purpose:",
-                f"autoscaling update-auto-scaling-group --max-instance-lifetime 0 "
-                f"--auto-scaling-group-name {view.group.name}",
-            ),
+            f"The group replaces every instance {after}, but should "
+            f"{f'after {duration(desired)}' if desired else 'not do that'} (fleet_max_lifetime_days).",
+            view.run(PLAYBOOK),
             seconds=seconds,
         )
-    return "unlimited"
+    return f"replaced after {duration(seconds)}" if seconds else "unlimited"
 
 
 def _setting(view: View, found: Any, desired: Any, what: str) -> str:

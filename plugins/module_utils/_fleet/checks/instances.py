@@ -20,6 +20,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fo
     first_of,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prices import hourly
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.retained import STATE as RETAINED
 
 SLACK_SECONDS = 120.0  # between what an agent does last and the state that Auto Scaling shows
 # Jobs run for 30 to 1800 s, and a drain begins somewhere within one: half the limit is more than most have left, and
@@ -208,22 +209,22 @@ def _terminate_now(view: View, ids: Sequence[str], text: str) -> Remedy:
 
 @check("instances-retained", 11, "warning")
 def _retained(view: View) -> str:
-    """No instance is retained: its job may be lost, or its agent failed."""
-    retained = view.group.in_state("Terminating:Retained")
+    """No instance is retained: its job may be lost, or its agent failed. More than fleet_retained_max are an error."""
+    retained, most = view.group.in_state(RETAINED), view.settings["fleet_retained_max"]
     if retained:
         price = 24 * sum(hourly(view.settings["fleet_region"], instance.type) or 0.0 for instance in retained)
         cost = f" They cost {price:.2f} USD a day." if price else ""
-        terminate = (
-            "autoscaling terminate-instance-in-auto-scaling-group --no-should-decrement-desired-capacity --instance-id"
-        )
+        above = f" That is more than fleet_retained_max ({most})." if len(retained) > most else ""
         ids = [instance.id for instance in retained]
+        named, playbook = ",".join(ids), view.command_line.playbook
         raise Failed(
-            f"{count(len(ids), 'instance')} retained, as a job may be lost or the agent failed: {first_of(ids)}.{cost}",
-            view.aws(
-                "See their journals (journalctl -u ghosthands-watch; event=job_lost, with the job where it is known). "
-                "Then terminate them:",
-                *(f"{terminate} {id}" for id in ids[:5]),
+            f"{count(len(ids), 'instance')} retained, as a job may be lost or the agent failed: {first_of(ids)}."
+            f"{above}{cost}",
+            Remedy(
+                "The first command lists their last jobs and log lines. Once you have looked at them, end them:",
+                (playbook("release_retained.yml"), playbook("release_retained.yml", "-e", f"fleet_release={named}")),
             ),
+            "error" if above else "",
             instances=ids,
             usd_a_day=round(price, 2),
         )

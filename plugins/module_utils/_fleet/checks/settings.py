@@ -155,6 +155,7 @@ RANGES = {
     "fleet_health_check_grace_seconds": (0, 86400, "s"),
     "fleet_cooldown_seconds": (0, 86400, "s"),
     "fleet_warmup_seconds": (0, 86400, "s"),
+    "fleet_max_lifetime_days": (0, 365, "days"),
     "fleet_metadata_hop_limit": (1, 64, "hops"),
     "fleet_volume_size_gib": (8, 16384, "GiB"),
     "fleet_repository_keep_images": (1, 1000, "images"),

@@ -36,6 +36,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "health_check_grace_seconds": ("HealthCheckGracePeriod", int),
     "cooldown_seconds": ("DefaultCooldown", int),
     "warmup_seconds": ("DefaultInstanceWarmup", int),
+    "max_lifetime_seconds": ("MaxInstanceLifetime", int),
     "new_instances_protected": ("NewInstancesProtectedFromScaleIn", bool),
     "maintenance_policy": ("InstanceMaintenancePolicy", camel),
     "deletion_protection": ("DeletionProtection", str),
@@ -54,10 +55,12 @@ UPDATES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
         lambda value: {"RetentionTriggers": {"TerminateHookAbandon": value}},
     ),
 }
+TAGGED = {"ResourceType": "auto-scaling-group", "PropagateAtLaunch": True}
 COMPARISON = Comparison(
     {
         **{name: attribute(name, form) for name, (_key, form) in SETTINGS.items()},
         "name": None,
+        "creation": None,
         "launch_template": Meaning(lambda value: {k: str(v) for k, v in value.items()}, _template),
         "subnet_ids": Meaning(sorted, lambda group, p: sorted(group.subnet_ids)),
         "termination_policies": Meaning(list, lambda group, p: list(group.termination_policies)),
@@ -67,6 +70,34 @@ COMPARISON = Comparison(
         "tags": Meaning(tag_map, _tags),
     },
 )
+
+
+def creation(p: Parameters) -> list[tuple[str, dict[str, Any]]]:
+    """The calls that create the group: with its hooks, then what CreateAutoScalingGroup has no parameter for."""
+    new = p["creation"]
+    hooks = [
+        {
+            "LifecycleHookName": hook["name"],
+            "LifecycleTransition": hook["transition"],
+            "HeartbeatTimeout": int(hook["heartbeat_timeout"]),
+            "DefaultResult": hook["default_result"],
+        }
+        for hook in new["lifecycle_hooks"]
+    ]
+    request: dict[str, Any] = {
+        "AutoScalingGroupName": p["name"],
+        **{key: form(p[name]) for name, (key, form) in UPDATES.items() if name in p},
+        "MinSize": new["min_size"],
+        "MaxSize": new["max_size"],
+        "DesiredCapacity": new["desired_capacity"],
+        "LifecycleHookSpecificationList": hooks,
+        "Tags": [{**TAGGED, "ResourceId": p["name"], "Key": k, "Value": v} for k, v in p.get("tags", {}).items()],
+    }
+    if not request.get("MaxInstanceLifetime"):  # 0 removes one, and a new group has none
+        request.pop("MaxInstanceLifetime", None)
+    bare = {"suspended_processes": [], "metrics": False}
+    later = {name: p[name] for name in bare if p.get(name)}
+    return [("create_auto_scaling_group", request), *requests(p, bare, later)]
 
 
 def requests(p: Parameters, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -87,7 +118,7 @@ def requests(p: Parameters, before: Mapping[str, Any], after: Mapping[str, Any])
             else ("disable_metrics_collection", group)
         )
     if "tags" in after:
-        common = {"ResourceId": p["name"], "ResourceType": "auto-scaling-group", "PropagateAtLaunch": True}
+        common = {**TAGGED, "ResourceId": p["name"]}
         missing = {k: v for k, v in after["tags"].items() if before["tags"].get(k) != v}
         calls.append(
             ("create_or_update_tags", {"Tags": [{**common, "Key": k, "Value": v} for k, v in missing.items()]})

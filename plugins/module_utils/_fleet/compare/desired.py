@@ -43,8 +43,3 @@ def pinned_version(latest: Any, template_version: str, new_version: str, current
     if new_version == "hold" and current and current.isdigit():
         return current
     return str(latest)
-
-
-def group_tags(tags: Mapping[str, str], propagate: bool = True) -> list[dict[str, Any]]:
-    """Tags as amazon.aws.autoscaling_group takes them: one map each."""
-    return [{str(key): str(value), "propagate_at_launch": propagate} for key, value in tags.items()]

@@ -5,8 +5,7 @@
 
 A module whose parameters mean nothing here (`_created`) is used in tasks that run only where the thing is missing, as
 their `when` states: the parameters count at creation and never again. On every run, ec2_key would import a temporary
-key, secretsmanager_secret read the secret's value, iam_access_key create another key and autoscaling_group send a
-desired capacity.
+key, secretsmanager_secret read the secret's value, and iam_access_key create another key.
 """
 
 from __future__ import annotations
@@ -31,21 +30,6 @@ def _created(*parameters: str) -> Comparison:
 
 
 COMPARISONS = {
-    "amazon.aws.autoscaling_group": _created(
-        "name",
-        "launch_template",
-        "min_size",
-        "max_size",
-        "desired_capacity",
-        "vpc_zone_identifier",
-        "health_check_type",
-        "health_check_period",
-        "default_cooldown",
-        "termination_policies",
-        "suspend_processes",
-        "wait_for_instances",
-        "tags",
-    ),
     "amazon.aws.cloudwatchlogs_log_group": Comparison(
         {"log_group_name": None, "purge_tags": None, "retention": same("retentionInDays", int), "tags": TAGS}
     ),

@@ -65,6 +65,12 @@ class Registry:
         running = (row for row in self.rows if row.instance_id == instance and row.status != "offline")
         return min(running, key=lambda row: row.heartbeat_age, default=None)
 
+    def last_worker(self, instance: str) -> WorkerRow | None:
+        """The worker that was on an instance last, offline or not."""
+        return min(
+            (row for row in self.rows if row.instance_id == instance), key=lambda row: row.heartbeat_age, default=None
+        )
+
 
 # column -> field of WorkerRow, in the order of a result's row
 COLUMNS = {

@@ -21,7 +21,6 @@ def test_every_filter_is_documented_under_its_name() -> None:
 
 def test_a_filter_does_what_its_function_does() -> None:
     assert FILTERS["pinned_version"](7, "numbered", "adopt", None) == "7"
-    assert FILTERS["group_tags"]({"a": "b"}, propagate=False) == [{"a": "b", "propagate_at_launch": False}]
 
 
 def test_what_a_function_refuses_is_an_error_of_the_template() -> None:

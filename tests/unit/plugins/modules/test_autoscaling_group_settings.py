@@ -50,6 +50,10 @@ class Client:
         """Record it."""
         return self._record("suspend_processes", aws_retry, request)
 
+    def create_auto_scaling_group(self, aws_retry: bool, **request: Any) -> dict[str, Any]:
+        """Record it."""
+        return self._record("create_auto_scaling_group", aws_retry, request)
+
     def _record(self, operation: str, aws_retry: bool, request: dict[str, Any]) -> dict[str, Any]:
         assert aws_retry
         self.sent.append((operation, request))
@@ -126,6 +130,14 @@ def test_check_mode_returns_the_same_and_sends_nothing() -> None:
 def test_a_group_that_does_not_exist_fails_with_its_name() -> None:
     with pytest.raises(Failed, match="no Auto Scaling group g"):
         ran(Client(), min_size=2)
+
+
+def test_a_group_that_does_not_exist_is_created_with_what_the_task_gives_for_that() -> None:
+    sizes = {"min_size": 0, "max_size": 1, "desired_capacity": 1, "lifecycle_hooks": []}
+    client, checked = Client(), Client()
+    found, planned = ran(client, creation=sizes), ran(checked, check_mode=True, creation=sizes)
+    assert [operation for operation, _request in client.sent] == found["calls"] == ["create_auto_scaling_group"]
+    assert (planned, checked.sent) == (found, [])
 
 
 def test_check_mode_on_an_empty_account_returns_what_would_be_set() -> None:

@@ -86,7 +86,9 @@ def test_everything_that_the_playbooks_make_is_missing_from_an_empty_account(
 
 
 def test_what_is_not_configured_is_not_missing(answers: Any, settings: dict[str, Any]) -> None:
-    found = read_status(answers.start, nothing, settings | {"fleet_key_name": ""}, None, NOW)
+    found = read_status(
+        answers.start, nothing, settings | {"fleet_key_name": "", "fleet_launch_hook": False}, None, NOW
+    )
     assert not {"key pair", "launch hook", "VALET's user"} & {row.resource for row in found}
 
 

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.autoscaling_group_settings import (
     COMPARISON,
     UPDATES,
+    creation,
     requests,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
@@ -27,6 +28,7 @@ DESIRED: dict[str, Any] = {
     "health_check_grace_seconds": 300,
     "cooldown_seconds": 300,
     "warmup_seconds": 300,
+    "max_lifetime_seconds": 86400,
     "termination_policies": ["Default"],
     "new_instances_protected": False,
     "maintenance_policy": {"min_healthy_percentage": 100, "max_healthy_percentage": 110},
@@ -45,12 +47,20 @@ SENT: dict[str, dict[str, Any]] = {
     "health_check_grace_seconds": {"HealthCheckGracePeriod": 300},
     "cooldown_seconds": {"DefaultCooldown": 300},
     "warmup_seconds": {"DefaultInstanceWarmup": 300},
+    "max_lifetime_seconds": {"MaxInstanceLifetime": 86400},
     "termination_policies": {"TerminationPolicies": ["Default"]},
     "new_instances_protected": {"NewInstancesProtectedFromScaleIn": False},
     "maintenance_policy": {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 110}},
     "deletion_protection": {"DeletionProtection": "prevent-force-deletion"},
     "on_hook_abandon": {"InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}},
 }
+HOOK = {
+    "name": "drain",
+    "transition": "autoscaling:EC2_INSTANCE_TERMINATING",
+    "heartbeat_timeout": "300",
+    "default_result": "ABANDON",
+}
+CREATION = {"min_size": 2, "max_size": 5, "desired_capacity": 3, "lifecycle_hooks": [HOOK]}
 NAME = {"AutoScalingGroupName": "g"}
 BARE = Group("g", "arn:g", 0, 0, 5, new_instances_protected=True)
 """A group that differs in everything."""
@@ -62,7 +72,7 @@ def sent(desired: dict[str, Any], group: Group) -> list[tuple[str, dict[str, Any
 
 
 def test_every_parameter_is_tried_here() -> None:
-    assert DESIRED.keys() == COMPARISON.parameters.keys()
+    assert {*DESIRED, "creation"} == COMPARISON.parameters.keys()
     assert SENT.keys() == UPDATES.keys()
 
 
@@ -133,3 +143,34 @@ def test_a_template_that_was_deleted_and_made_anew_under_its_name_is_another_one
         {"launch_template": {"id": "lt-deleted", "version": "3"}},
         {"launch_template": {"id": "lt-1", "version": "3"}},
     )
+
+
+def test_a_group_is_created_with_its_hooks_in_one_call() -> None:
+    calls = creation({**DESIRED, "creation": CREATION})
+    assert [operation for operation, _request in calls] == [
+        "create_auto_scaling_group",
+        "suspend_processes",
+        "enable_metrics_collection",
+    ]
+    sizes = {"MinSize": 2, "MaxSize": 5, "DesiredCapacity": 3}
+    hook = {
+        "LifecycleHookName": "drain",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "HeartbeatTimeout": 300,
+        "DefaultResult": "ABANDON",
+    }
+    tag = {"ResourceId": "g", "ResourceType": "auto-scaling-group", "PropagateAtLaunch": True}
+    assert calls[0][1] == {
+        **NAME,
+        **{k: v for part in SENT.values() for k, v in part.items()},
+        **sizes,
+        "LifecycleHookSpecificationList": [hook],
+        "Tags": [{**tag, "Key": "Project", "Value": "wekruit"}],
+    }
+
+
+def test_a_new_group_is_sent_no_lifetime_of_zero_and_what_exists_is_not_created() -> None:
+    bare = {"name": "g", "max_lifetime_seconds": 0, "creation": CREATION}
+    ((_operation, request),) = creation(bare)
+    assert "MaxInstanceLifetime" not in request
+    assert compare(COMPARISON, bare, BARE) is None

@@ -267,6 +267,7 @@ CASES = [
         "wekruit.ghosthands.autoscaling_group_settings",
         {
             "name": "g",
+            "creation": {"min_size": 0, "max_size": 1, "desired_capacity": 0, "lifecycle_hooks": []},
             "min_size": "1",
             "max_size": 10,
             "launch_template": {"id": "lt-1", "version": 3},
@@ -275,6 +276,7 @@ CASES = [
             "health_check_grace_seconds": 300,
             "cooldown_seconds": 300,
             "warmup_seconds": 300,
+            "max_lifetime_seconds": "0",
             "termination_policies": ["Default"],
             "new_instances_protected": False,
             "maintenance_policy": {"min_healthy_percentage": 100, "max_healthy_percentage": 110},
@@ -313,6 +315,7 @@ CASES = [
             "health_check_grace_seconds": changed(health_check_grace_seconds=None),
             "cooldown_seconds": changed(cooldown_seconds=1),
             "warmup_seconds": changed(warmup_seconds=None),
+            "max_lifetime_seconds": changed(max_lifetime_seconds=86400),
             "termination_policies": changed(termination_policies=("OldestInstance",)),
             "new_instances_protected": changed(new_instances_protected=True),
             "maintenance_policy": changed(maintenance_policy=None),
@@ -337,7 +340,6 @@ CASES = [
     ),
 ]
 ONLY_CREATED = {
-    "amazon.aws.autoscaling_group",
     "amazon.aws.ec2_key",
     "community.aws.secretsmanager_secret",
 }

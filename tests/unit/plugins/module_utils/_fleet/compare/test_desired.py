@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import (
-    group_tags,
     ingress_rules,
     pinned_version,
 )
@@ -56,12 +55,3 @@ def test_two_ports_keep_their_own_sources() -> None:
 )
 def test_the_group_pins(template_version: str, new_version: str, current: str | None, pinned: str) -> None:
     assert pinned_version(7, template_version, new_version, current) == pinned
-
-
-def test_group_tags_are_a_map_each_and_passed_on() -> None:
-    assert group_tags({"a": "b", "c": "d"}) == [
-        {"a": "b", "propagate_at_launch": True},
-        {"c": "d", "propagate_at_launch": True},
-    ]
-    assert group_tags({"a": "b"}, propagate=False) == [{"a": "b", "propagate_at_launch": False}]
-    assert group_tags({}) == []
