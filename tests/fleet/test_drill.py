@@ -14,7 +14,7 @@ import pytest
 from localcloud.testing import is_write, repeatedly, wait_until
 
 from tests.fleet.cloud import ROOT, Run
-from tests.fleet.fleet import GROUP, LAUNCH, TERMINATION
+from tests.fleet.fleet import GROUP, TERMINATION
 from tests.fleet.healthy import IMAGE, HealthyFleet, failed
 
 VERIFY = "playbooks/verify.yml"
