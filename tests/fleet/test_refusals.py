@@ -66,7 +66,7 @@ def test_an_instance_profile_that_is_not_visible_yet_delays_the_creation_of_the_
     thread.join()
     assert run.returncode == 0, run
     assert run.stdout.count("AWS does not see the instance profile yet: trying again for ") == 1
-    assert run.changed_tasks[0] == "Create the Auto Scaling group as soon as AWS sees what it needs"
+    assert run.changed_tasks[0] == "Create or update the Auto Scaling group as soon as AWS sees what it needs"
 
 
 def test_an_instance_profile_that_is_not_visible_yet_delays_the_update_of_the_group(fleet: HealthyFleet) -> None:
