@@ -224,7 +224,7 @@ def test_status_shows_missing_and_existing_resources(running_fleet: HealthyFleet
     instances = {instance["InstanceId"] for instance in running_fleet.group()["Instances"]}
     assert len(instances) == 2
     assert whole["§4"] == {GROUP, *instances}
-    assert whole["§5"] == {HOOK}
+    assert whole["§5"] == {HOOK, "gh-worker-local-launch"}
     assert whole["§6"] == {"gh-worker-local-role", "gh-worker-local-permissions", "gh-worker-local-instance-profile"}
     assert whole["§9"] == {"ghosthands/worker/env", "/wekruit/gh-worker"}
     assert whole["§10"] == {"gh-worker-local-valet-autoscale"}
