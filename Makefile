@@ -2,14 +2,14 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down test lint house guard units artifact fleet agent localcloud report containers chaos chaos-real \
-	real-worker registry peers molecule packer image image-local image-check docs bench
+	real-worker registry peers molecule e2e e2e-numbers packer image image-local image-check docs bench
 venv := .venv/bin
 export PATH := $(CURDIR)/$(venv):$(PATH)
 parallel := -n 2 --dist loadscope
 fast := $(parallel) -m "not slow"
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## .venv with what a run and the demo need, pinned
 
@@ -76,7 +76,15 @@ report: .venv/ready-dev ## the HTML report in headless Chromium (installed where
 
 containers: .venv/ready-dev ## localcloud's container instances, and verify.yml on them (root; installs and starts Docker where missing)
 	@.ci/docker && cd localcloud && pytest tests/containers
-	@pytest tests/e2e
+	@pytest tests/e2e/test_doctor.py
+
+e2e: .venv/ready-dev ## an operator's first day on container instances, from README's own commands to chaos (root, Docker, 20 minutes)
+	@.ci/docker && .ci/postgres >/dev/null && .ci/bun >/dev/null
+	@pytest tests/e2e/test_first_day.py tests/e2e/test_chaos.py $(OPTIONS)
+
+e2e-numbers: .venv/ready-dev ## 200 jobs over 30 scale-ins with container instances: lost, doubled, seconds of launches and drains (10 minutes)
+	@.ci/docker && .ci/postgres >/dev/null && .ci/bun >/dev/null
+	@pytest -s tests/e2e/test_numbers.py
 
 registry: .venv/ready-dev ## on a real PostgreSQL (installed where missing): the worker registry, what real-worker counts
 	@pytest tests/registry tests/real_worker

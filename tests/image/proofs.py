@@ -22,12 +22,14 @@ READY = ("ghosthands-boot.service", "ghosthands-watch.service", "ghosthands-stop
 #: Key in image.json -> tag of the image.
 LINEAGE = {"git_revision": "git-revision", "source_image": "source-image", "compose_version": "compose-version"}
 
-#: Nothing is pulled: the container has one program of the machine with its libraries. The limit is set because this
-#: machine may allow fewer open files than Amazon's default for containers.
+#: Nothing is pulled: the container has one program of the machine with its libraries. By Compose, as the worker's are,
+#: with the limits that the image gives to containers.
 CONTAINER = """\
 { echo /usr/bin/id; ldd /usr/bin/id | grep -o '/[^ ]*'; } | tar --dereference --create --files-from - 2>/dev/null |
-docker import - proof >/dev/null &&
-docker run --rm --ulimit nofile=1024 proof /usr/bin/id -u; code=$?; docker rmi --force proof >/dev/null; exit $code"""
+docker import - proof >/dev/null && mkdir -p /tmp/proof && cd /tmp/proof &&
+echo '{"services": {"proof": {"image": "proof", "network_mode": "host", "command": ["/usr/bin/id"]}}}' >compose.yml &&
+docker compose --progress quiet run --rm -T proof; code=$?
+docker rmi --force proof >/dev/null; rm -r /tmp/proof; exit $code"""
 DISPLAY = "test -S /tmp/.X11-unix/X99 && pgrep --full --list-full '^/usr/bin/Xvfb :99'"
 FAILED = 'failed=$(systemctl --failed --plain --no-legend); echo "$failed"; [ -z "$failed" ]'
 REFUSES = "sudo ghosthands-agent boot; [ $? = 2 ]"
@@ -63,7 +65,7 @@ def proofs(image_id: str, cloud: ImageCloud) -> list[Proof]:
         *(Proof(f"{unit} starts at boot", f"systemctl is-enabled -q {unit}") for unit in READY),
         Proof("nothing has failed", FAILED),
         Proof("the Compose plugin is the pinned one", f"docker compose version --short | grep -Ex '{version}(-.*)?'"),
-        Proof("the default user runs a container", CONTAINER),
+        Proof("the default user runs a container by Compose, with the image's own limits", CONTAINER),
         Proof("the display is running", DISPLAY),
         Proof("the agent refuses to boot without agent.conf", REFUSES),
         Proof(f"image.json has the values of the tags: {json.dumps(lineage)}", f"python3 -c {shlex.quote(compare)}"),

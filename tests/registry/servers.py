@@ -94,7 +94,13 @@ class Account:
 
 
 class Server:
-    """PostgreSQL with a certificate for `localhost`, and pgbouncer in transaction mode with one connection to it."""
+    """PostgreSQL with a certificate for `localhost`, and pgbouncer in transaction mode.
+
+    Attributes:
+        pool_size: connections of the pooler to it; one, so that the next client finds what the last one left.
+    """
+
+    pool_size = 1
 
     def __init__(self) -> None:
         programs = subprocess.run([ROOT / ".ci/postgres"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
@@ -220,7 +226,7 @@ class Server:
             configuration.writelines(f"{name} = {value}\n" for name, value in settings.items())
 
     def _start_pooler(self) -> None:
-        """With one server connection for all clients, so that the next client finds what the last one left."""
+        """With a certificate for `localhost`, too."""
         folder = self.folder
         users = folder / "users.txt"
         users.write_text("".join(f'"{user}" "{password}"\n' for user, password in PASSWORDS.items()), encoding="utf-8")
@@ -231,7 +237,7 @@ class Server:
             "auth_type": "scram-sha-256",
             "auth_file": users,
             "pool_mode": "transaction",
-            "default_pool_size": 1,
+            "default_pool_size": self.pool_size,
             "client_tls_sslmode": "require",
             "client_tls_cert_file": folder / "server.crt",
             "client_tls_key_file": folder / "server.key",

@@ -1,4 +1,4 @@
-"""`python -m tools.images al2023|debian12|debian13`: builds a test image if its recipe changed, and prints its name.
+"""`python -m tools.images al2023|debian12|debian13|worker`: builds a test image if its recipe changed; prints its name.
 
 GH_TEST_IMAGE names an existing Docker image to use as al2023 instead, such as Amazon's own.
 """
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.images import al2023, debian, debian_instance
+from tools.images import al2023, debian, debian_instance, worker
 
 HERE = Path(__file__).parent
 
@@ -43,6 +43,7 @@ RECIPES = {
     ),
     "debian12": Recipe("gh-test-debian12", partial(debian_instance.fill, "bookworm"), DEBIAN),
     "debian13": Recipe("gh-test-debian13", partial(debian_instance.fill, "trixie"), DEBIAN),
+    "worker": Recipe("gh-test-worker-base", worker.fill, ("__main__.py", "debian.py", "worker.py")),
 }
 
 
@@ -73,7 +74,7 @@ def seal(root: Path) -> None:
 
 def build(recipe: str, name: str) -> None:
     """Build the image. Raises BuildError, and then leaves no image."""
-    debian.check_tools()
+    debian.install_tools()
     started = time.monotonic()
 
     def log(line: str) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,15 +41,21 @@ def run(*command: str | Path, environment: dict[str, str] | None = None, into: P
     return done.stdout
 
 
-def check_tools() -> None:
-    """Raises BuildError if a command that building needs is missing, or the user is not root."""
+def install_tools() -> None:
+    """Install what building needs and this machine lacks. Raises BuildError if apt cannot, or the user is not root."""
     if os.geteuid() != 0:
         raise BuildError("test images are built by root: sudo .venv/bin/python -m tools.images ...")
     missing = sorted({package for command, package in TOOLS.items() if not shutil.which(command)})
     if not KEYS.exists():
         missing.append("debian-archive-keyring")
-    if missing:
-        raise BuildError(f"building needs more of Debian: apt-get install --no-install-recommends {' '.join(missing)}")
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise BuildError(f"building needs {', '.join(missing)}, and this machine has no apt to install them")
+    print(f"images: installing {' '.join(missing)}", file=sys.stderr, flush=True)
+    run("apt-get", "-qq", "update")
+    words = ["apt-get", "-qq", "--yes", "--no-install-recommends", "install", *missing]
+    run(*words, environment={"DEBIAN_FRONTEND": "noninteractive"})
 
 
 def mirror(*, security: bool = False) -> str:

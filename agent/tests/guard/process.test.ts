@@ -220,7 +220,7 @@ describe.each(MODES)("%s", (mode) => {
 
   test("a status server with routes of its own keeps them", async () => {
     const routes = 'routes: { "/version": Response.json({ version: 7 }) },';
-    const edit: Edit[] = [["main.ts", "  port: 0,", `  port: 0,\n  ${routes}`]];
+    const edit: Edit[] = [["main.ts", "  port,\n", `  port,\n  ${routes}\n`]];
     const worker = await started(mode, { edit });
     expect(await (await worker.get("/version")).json()).toEqual({ version: 7 });
     expect((await worker.status()).drain_guard).toEqual(attached);

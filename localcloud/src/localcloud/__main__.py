@@ -21,6 +21,7 @@ from localcloud.strictness import STRICT, Strictness
 from localcloud.throttling import AUTO_SCALING, Limit
 
 if TYPE_CHECKING:
+    from localcloud.ecr.server import RegistryServer
     from localcloud.instances import Host
     from localcloud.world import World
 
@@ -36,9 +37,16 @@ KINDS = {
 EVENTS_SECONDS = 0.5
 
 
-def up(daemon: Daemon, kind: str, options: Sequence[str]) -> int:
-    """Start localcloud in the background unless it is up."""
+def up(daemon: Daemon, kind: str, owner: str, options: Sequence[str]) -> int:
+    """Start localcloud in the background unless this owner's is up."""
     status = daemon.status()
+    if status and status["owner"] != owner:
+        print(
+            f"the localcloud on port {daemon.port} was started in {status['owner']} and is not shared: choose another "
+            f"--port, stop it with `localcloud down --port {daemon.port}`, or share it with --owner {status['owner']}",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
     if status and status["instances"] != kind:
         print(f"localcloud is up with {status['instances']} instances; run `localcloud down` first", file=sys.stderr)
         return EXIT_FAILED
@@ -84,6 +92,7 @@ def status(daemon: Daemon) -> int:
     uptime, calls = f"{status['uptime_seconds']:.0f} s", status["calls"]
     iam = "enforced" if status["enforce_iam"] else "not enforced"
     print(f"localcloud is up: {daemon.url}, pid {status['pid']}, for {uptime}, {calls} calls")
+    print(f"started in {status['owner']}")
     print(f"account {status['account']}, region {status['region']}")
     print(f"latency {status['latency_ms']:g} ms, trace {status['trace'] or 'off'}, IAM {iam}")
     print(f"instances are {KINDS[status['instances']]}")
@@ -127,13 +136,15 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from localcloud.ecr.server import RegistryServer
     from localcloud.server import application  # imports moto: one to two seconds that the other commands need not take
     from localcloud.world import World
 
+    registry: RegistryServer | None = None
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     world = World(_strictness(options))
     world.clock.run_at(options.speed)
-    httpd = application.make(options.port, options.latency_ms, options.trace, options.enforce_iam, world)
+    httpd = application.make(options.port, options.latency_ms, options.trace, options.enforce_iam, world, options.owner)
 
     def end(*_: object) -> None:
         raise SystemExit(0)
@@ -142,7 +153,9 @@ def _serve(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, end)
     try:
         # After the port is ours, because a host begins by ending what an earlier one of its port has left.
-        world.use(_host(options, httpd.server_port, world))
+        if options.instances == "container":
+            registry = RegistryServer(httpd.app, Daemon(httpd.server_port).registry_folder)
+        world.use(_host(options, httpd.server_port, world, registry))
         print(f"localcloud serves http://127.0.0.1:{httpd.server_port}", flush=True)
         httpd.serve_forever()
     except (OSError, HostError) as problem:
@@ -153,10 +166,12 @@ def _serve(options: argparse.Namespace) -> int:
             signal.signal(number, signal.SIG_IGN)
         httpd.server_close()
         world.close()
+        if registry:
+            registry.close()
     return 0
 
 
-def _host(options: argparse.Namespace, port: int, world: World) -> Host:
+def _host(options: argparse.Namespace, port: int, world: World, registry: RegistryServer | None) -> Host:
     """What runs instances, by the options."""
     match options.instances:
         case "process":
@@ -175,7 +190,15 @@ def _host(options: argparse.Namespace, port: int, world: World) -> Host:
             def report(line: str) -> None:
                 print(f"{PROGRESS}{line}", flush=True)
 
-            return container.open_host(port, world, serve=world.metadata.serve, report=report)
+            surroundings = container.Surroundings(
+                registry.access if registry else None,
+                bool(options.operator_registry),
+                options.forward or (),
+                options.disk_gib,
+            )
+            return container.open_host(
+                port, world, serve=world.metadata.serve, report=report, surroundings=surroundings
+            )
     host = world.simulated(options.boot_seconds or 0.0, options.agent_seconds)
     host.completes_launches |= options.complete_launch_hooks
     return host
@@ -193,6 +216,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     serving = result.add_argument_group("up and serve")
+    serving.add_argument(
+        "--owner",
+        default=str(Path.cwd()),
+        help="who may use it by `up`: two that know nothing of each other spoil each other's work; default: the "
+        "working directory",
+    )
     serving.add_argument("--latency-ms", type=float, default=0, help="delay of each API call")
     serving.add_argument("--trace", type=Path, metavar="FILE", help="append each API call to a file, as a line of JSON")
     serving.add_argument(
@@ -247,6 +276,25 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="instances complete their launch hooks once they run, as an agent whose worker has started (simulated)",
     )
+    serving.add_argument(
+        "--forward",
+        type=_ports,
+        metavar="PORT,...",
+        help="ports of this machine's loopback that instances reach at their network's gateway, such as a database's "
+        "(container)",
+    )
+    serving.add_argument(
+        "--disk-gib",
+        type=_size,
+        help="at most so large is the disk of an instance's Docker, whatever its volume; default: not limited "
+        "(container)",
+    )
+    serving.add_argument(
+        "--operator-registry",
+        action="store_true",
+        default=None,
+        help="this machine, too, reaches the registry under ECR's name, by a line in /etc/hosts (container)",
+    )
     return result
 
 
@@ -258,6 +306,9 @@ def conflict(options: argparse.Namespace) -> str | None:
         ("--boot-seconds", options.boot_seconds, "simulated"),
         ("--agent-seconds", options.agent_seconds, "simulated"),
         ("--complete-launch-hooks", options.complete_launch_hooks or None, "simulated"),
+        ("--forward", options.forward, "container"),
+        ("--disk-gib", options.disk_gib, "container"),
+        ("--operator-registry", options.operator_registry, "container"),
     ):
         if value is not None and options.instances != kind:
             return f"{option} is for --instances {kind}, not {options.instances}"
@@ -295,6 +346,19 @@ def _limit(text: str) -> Limit:
         raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
+def _ports(text: str) -> tuple[int, ...]:
+    ports = tuple(int(word) for word in text.split(","))
+    if not all(0 < port < 65536 for port in ports):
+        raise argparse.ArgumentTypeError("ports are 1 to 65535")
+    return ports
+
+
+def _size(text: str) -> int:
+    if (size := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return size
+
+
 def _speed(text: str) -> float:
     if (speed := float(text)) <= 0:
         raise argparse.ArgumentTypeError("must be above 0")
@@ -309,13 +373,24 @@ def _seconds(text: str) -> float:
 
 def _arguments(options: argparse.Namespace) -> list[str]:
     """The options as arguments of the server in the background."""
-    given = ["--latency-ms", str(options.latency_ms), "--speed", str(options.speed), "--instances", options.instances]
+    given = [
+        f"--owner={options.owner}",
+        "--latency-ms",
+        str(options.latency_ms),
+        "--speed",
+        str(options.speed),
+        "--instances",
+        options.instances,
+    ]
     for option in ("stop_seconds", "boot_seconds", "agent_seconds"):
         if (value := getattr(options, option)) is not None:
             given.append(f"--{option.replace('_', '-')}={value}")
     for option in ("auto_scaling_bucket", "propagation_seconds", "credentials_seconds"):
         given.append(f"--{option.replace('_', '-')}={getattr(options, option)}")
     given += ["--no-throttling"] if options.no_throttling else []
+    given += [f"--forward={','.join(map(str, options.forward))}"] if options.forward else []
+    given += [f"--disk-gib={options.disk_gib}"] if options.disk_gib else []
+    given += ["--operator-registry"] if options.operator_registry else []
     given += ["--linked-roles"] if options.linked_roles else []
     given += ["--complete-launch-hooks"] if options.complete_launch_hooks else []
     given += [f"--command={shlex.join(process.parse_command(options.run))}"] if options.run else []
@@ -333,7 +408,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve(options)
     daemon = Daemon(options.port)
     if options.command == "up":
-        return up(daemon, options.instances, _arguments(options))
+        return up(daemon, options.instances, options.owner, _arguments(options))
     return {"down": down, "status": status, "events": events}[options.command](daemon)
 
 

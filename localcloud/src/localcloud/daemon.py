@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,6 +50,8 @@ class Daemon:
         self.pid_file = folder / f"{port}.pid"
         self.log_file = folder / f"{port}.log"
         self.machines_folder = folder / str(port)
+        #: Layers of images in its registry.
+        self.registry_folder = folder / f"{port}-registry"
         #: Exists while there may be containers, also after a crash.
         self.containers_file = folder / f"{port}.containers"
 
@@ -160,6 +163,7 @@ class Daemon:
         """End the processes and containers that a server which was killed has left, and remove its pid file."""
         self.pid_file.unlink(missing_ok=True)
         process.clean_up(self.machines_folder)
+        shutil.rmtree(self.registry_folder, ignore_errors=True)
         if self.containers_file.exists():
             from localcloud.instances import container  # looks for Docker's tools, which nobody else needs
 

@@ -18,12 +18,15 @@ from functools import cache, partial
 from typing import Any
 
 import moto.core.responses
+import moto.ecr.models
 import moto.iam.models
 import moto.secretsmanager.models
 from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
+from moto.ecr import urls as ecr_urls
+from moto.ecr.models import ecr_backends
 from moto.iam import urls as iam_urls
 from moto.iam.models import iam_backends
 from moto.kms import urls as kms_urls
@@ -40,6 +43,8 @@ from localcloud.autoscaling.service import AutoScaling
 from localcloud.clock import Clock
 from localcloud.ec2 import metadata
 from localcloud.ec2.service import Ec2, Ec2Backend
+from localcloud.ecr import service as ecr
+from localcloud.ecr.tokens import Tokens
 from localcloud.iam.service import LINKED_ROLES, Iam, IamBackend, PolicyValidator
 from localcloud.instances import Cause, Host
 from localcloud.instances.simulated import SimulatedHost
@@ -59,8 +64,10 @@ def install() -> None:
     """Put our classes where moto looks for its own; once per process."""
     autoscaling_urls.url_paths = {"{0}/$": AutoScaling.dispatch}
     ec2_urls.url_paths = {"{0}/": Ec2.dispatch}
+    ecr_urls.url_paths = {"{0}/$": ecr.Ecr.dispatch}
     iam_urls.url_paths = {"{0}/$": Iam.dispatch}
     kms_urls.url_paths = {"{0}/$": services.KmsActions.dispatch}
+    vars(moto.ecr.models)["Image"] = ecr.Image
     vars(moto.secretsmanager.models)["FakeSecret"] = services.Secret
     vars(moto.iam.models)["IAMPolicyDocumentValidator"] = PolicyValidator
     vars(moto.core.responses)["XFormedAttributePicker"] = Picker
@@ -90,10 +97,12 @@ class World:
         self.observers: list[Callable[[str, str], None]] = []
         self.machines = Machines(self, self.clock.now, self.lock)
         self.metadata = imds.Service(self.view_of)
+        self.registry_tokens = Tokens()
         self.backends = Backends(
             [
                 (autoscaling_backends, partial(Groups, cloud=self)),
                 (ec2_backends, partial(Ec2Backend, cloud=self)),
+                (ecr_backends, partial(ecr.EcrBackend, cloud=self)),
                 (iam_backends, partial(IamBackend, cloud=self)),
                 (kms_backends, services.Kms),
                 (logs_backends, services.Logs),

@@ -115,6 +115,26 @@ def test_docker_inside_runs_on_overlay2(with_docker: Instance) -> None:
     assert with_docker.ssh("sudo docker info --format '{{.Driver}}'") == "overlay2"
 
 
+def test_dockers_limits_that_this_machine_cannot_set_are_fitted_to_it_and_others_stay(with_docker: Instance) -> None:
+    """As Amazon Linux's package has them: in a file that its unit reads."""
+    with_docker.ssh(
+        r"""sudo sh -c 'mkdir -p /etc/sysconfig /run/systemd/system/docker.service.d
+        echo OPTIONS=\"--default-ulimit nofile=1024:2000000000 --default-ulimit core=0:0\" >/etc/sysconfig/docker
+        printf "[Service]\nEnvironmentFile=/etc/sysconfig/docker\nExecStart=\n" >/tmp/unit
+        echo "ExecStart=/usr/sbin/dockerd -H fd:// \$OPTIONS" >>/tmp/unit
+        mv /tmp/unit /run/systemd/system/docker.service.d/as-amazons.conf
+        systemctl daemon-reload && systemctl restart docker'"""
+    )
+    try:
+        soft, hard, core = with_docker.ssh("sudo docker run --rm box sh -c 'ulimit -Sn; ulimit -Hn; ulimit -c'").split()
+        assert (int(soft), int(hard), int(core)) == (1024, int(with_docker.ssh("ulimit -Hn")), 0)
+    finally:
+        with_docker.ssh(
+            "sudo sh -c 'rm -r /etc/sysconfig/docker /run/systemd/system/docker.service.d/as-amazons.conf;"
+            " systemctl daemon-reload && systemctl restart docker'"
+        )
+
+
 def test_stop_and_start_keep_disk_and_address_and_run_no_user_data_again(shared: Instance) -> None:
     shared.wait_for_boot()
     ran, host_key = shared.ssh("sudo cat /root/ran"), shared.ssh("cat /etc/ssh/ssh_host_ed25519_key.pub")

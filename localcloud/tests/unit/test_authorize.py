@@ -356,8 +356,8 @@ def test_tags_that_localcloud_cannot_see_never_allow_by_their_absence(enforced: 
 def test_an_action_without_a_row_is_refused_by_name(enforced: Cloud, user: str) -> None:
     may(enforced, user, ALLOW_ALL)
     to = by_user(enforced, user)
-    with refused("InvalidAction", "localcloud cannot tell what ec2:DescribeVpcEndpoints needs: it has no row for it"):
-        to("ec2").describe_vpc_endpoints()
+    with refused("InvalidAction", "localcloud cannot tell what ec2:DescribeDhcpOptions needs: it has no row for it"):
+        to("ec2").describe_dhcp_options()
     with refused("InvalidAction", "lambda:ListFunctions"):
         to("lambda").list_functions()
 

@@ -34,9 +34,9 @@ def localcloud(cloud: Cloud) -> Iterator[Run]:
     """Runs the command for that cloud's port; what it has started is stopped after the test."""
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(cloud.folder)}
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, cwd: Path = cloud.folder) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, *arguments, "--port", str(cloud.port)]
-        return subprocess.run(command, env=environment, cwd=cloud.folder, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=60)
 
     yield run
     run("down")
@@ -70,6 +70,18 @@ def test_a_port_that_another_program_uses_is_refused(localcloud: Run, cloud: Clo
         refused = localcloud("up")
     assert refused.returncode == 1
     assert f"port {cloud.port} is taken by something that is not localcloud" in refused.stderr
+
+
+def test_a_second_owner_is_refused_by_name_until_it_says_that_it_shares(localcloud: Run, cloud: Cloud) -> None:
+    elsewhere = cloud.folder / "elsewhere"
+    elsewhere.mkdir()
+    assert localcloud("up").returncode == 0
+    refused = localcloud("up", cwd=elsewhere)
+    assert refused.returncode == 1
+    assert f"port {cloud.port} was started in {cloud.folder} and is not shared" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert localcloud("up", "--owner", str(cloud.folder), cwd=elsewhere).returncode == 0
+    assert f"started in {cloud.folder}" in localcloud("status").stdout
 
 
 def test_serve_listens_in_the_foreground_on_loopback_only(cloud: Cloud) -> None:

@@ -49,12 +49,12 @@ export class Boss {
     const id = options.id ?? crypto.randomUUID();
     const key = options.singletonKey ?? null;
     const open = "state IN ('created', 'active') AND name = $1 AND singleton_key = $2";
-    if (this.store.run("SELECT id FROM pgboss_job WHERE id = $1", [id]).length > 0) return null;
-    const same = this.store.run(`SELECT id FROM pgboss_job WHERE ${open}`, [name, key]);
+    if ((await this.store.run("SELECT id FROM pgboss_job WHERE id = $1", [id])).length > 0) return null;
+    const same = await this.store.run(`SELECT id FROM pgboss_job WHERE ${open}`, [name, key]);
     if (this.exclusive && same.length > 0) return null;
     const at = Date.now() + Number(options.startAfter ?? 0) * 1000;
     const values = [id, name, JSON.stringify(data), options.priority ?? 0, at, key];
-    this.store.run("INSERT INTO pgboss_job VALUES ($1, $2, $3, 'created', $4, $5, $6, $7, $8)", [
+    await this.store.run("INSERT INTO pgboss_job VALUES ($1, $2, $3, 'created', $4, $5, $6, $7, $8)", [
       ...values,
       options.retryLimit ?? 2,
       options.expireInSeconds ?? 900,
@@ -64,11 +64,11 @@ export class Boss {
   }
 
   async fail(name: string, id: string): Promise<void> {
-    this.end(name, id, "failed");
+    await this.end(name, id, "failed");
   }
 
   async getJobById(name: string, id: string): Promise<Row | null> {
-    const [row] = this.store.run("SELECT * FROM pgboss_job WHERE name = $1 AND id = $2", [name, id]);
+    const [row] = await this.store.run("SELECT * FROM pgboss_job WHERE name = $1 AND id = $2", [name, id]);
     return row ? { ...row, data: JSON.parse(row.data), singletonKey: row.singleton_key } : null;
   }
 
@@ -76,12 +76,12 @@ export class Boss {
     for (const loop of this.loops) loop.stopping = true;
     const ended = Promise.all(this.loops.map((loop) => loop.ended));
     if (options.graceful) await Promise.race([ended, Bun.sleep(options.timeout ?? 30_000)]);
-    for (const loop of this.loops) if (loop.active) this.end(loop.name, loop.active, "failed");
+    for (const loop of this.loops) if (loop.active) await this.end(loop.name, loop.active, "failed");
   }
 
-  private end(name: string, id: string, state: string): void {
+  private async end(name: string, id: string, state: string): Promise<void> {
     const open = "state IN ('created', 'active')";
-    this.store.run(`UPDATE pgboss_job SET state = $3 WHERE name = $1 AND id = $2 AND ${open}`, [name, id, state]);
+    await this.store.run(`UPDATE pgboss_job SET state = $3 WHERE name = $1 AND id = $2 AND ${open}`, [name, id, state]);
   }
 
   private async run(loop: Loop, handler: Handler): Promise<void> {
@@ -89,9 +89,9 @@ export class Boss {
       await Bun.sleep(this.interval);
       try {
         if (this.failFetches) throw new Error("connection lost");
-        const [row] = this.store.run(
+        const [row] = await this.store.run(
           `UPDATE pgboss_job SET state = 'active' WHERE id = (SELECT id FROM pgboss_job WHERE name = $1 AND
-           state = 'created' AND start_after <= NOW() ORDER BY rowid LIMIT 1) RETURNING *`,
+           state = 'created' AND start_after <= NOW() ORDER BY rowid LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *`,
           [loop.name],
         );
         await this.fetchGate;

@@ -54,6 +54,12 @@ export class Store {
     return this.sqlite.query(translate(text)).all(...values) as Row[];
   }
 
+  /** A worker is inside a job from now on; what to call when it has finished it. */
+  began(id: string, worker: string): () => void {
+    this.run("UPDATE gh_automation_jobs SET runs = runs || $2 WHERE id = $1", [id, `${worker} `]);
+    return () => {};
+  }
+
   job(id: string): Row {
     return this.run("SELECT * FROM gh_automation_jobs WHERE id = $1", [id])[0]!;
   }

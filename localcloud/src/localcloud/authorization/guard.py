@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -120,10 +121,26 @@ class Guard:
         if scope is None:
             return _refused("unsigned", "", json)
         key, region, service = scope.groups()
+        token = request.headers.get("X-Amz-Security-Token")
+        return self._refuse(lambda: read_call(request), request, key, token, region, service, json)
+
+    def refuse(self, call: Call, request: HttpRequest, key: str, token: str | None, region: str) -> Refusal | None:
+        """The error of what is no request of the API, but amounts to a call of the caller with this key and token."""
+        return self._refuse(lambda: call, request, key, token, region, call.service, json=True) if self.on else None
+
+    @staticmethod
+    def _refuse(
+        read: Callable[[], Call],
+        request: HttpRequest,
+        key: str,
+        token: str | None,
+        region: str,
+        service: str,
+        json: bool,
+    ) -> Refusal | None:
         try:
-            caller = identify(key, request.headers.get("X-Amz-Security-Token"))
-            sent = read_call(request)
-            return _refusal(sent, caller, request, region, json)
+            caller = identify(key, token)
+            return _refusal(read(), caller, request, region, json)
         except BadCredentials as bad:
             return _refused(bad.fault, service, json)
         except (NotModelled, Malformed) as problem:

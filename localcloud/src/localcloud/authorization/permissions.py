@@ -56,8 +56,9 @@ _TABLE: dict[str, dict[str, str]] = {
     "ec2": {
         "": """DescribeAddresses DescribeAvailabilityZones DescribeImages DescribeInstances DescribeInstanceStatus
             DescribeInstanceTypeOfferings DescribeInstanceTypes DescribeKeyPairs DescribeLaunchTemplates
-            DescribeLaunchTemplateVersions DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules
-            DescribeSecurityGroups DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcs""",
+            DescribeLaunchTemplateVersions DescribeManagedPrefixLists DescribeNetworkInterfaces DescribeRegions
+            DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSnapshots DescribeSubnets
+            DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs""",
         "prefix-list": "GetManagedPrefixListEntries",
         "*": "CreateTags DeleteTags",
         "image": """DeregisterImage DescribeImageAttribute DisableImageDeprecation EnableImageDeprecation

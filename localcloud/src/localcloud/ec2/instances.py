@@ -92,7 +92,13 @@ class InstanceBackend:
             user_data=user_data_of(instance),
             public_keys={key.key_name: key.public_key} if key else {},
             hop_limit=instance.metadata_options.http_put_response_hop_limit,
+            disk_gib=self._root_gib(instance),
         )
+
+    def _root_gib(self, instance: Any) -> int:
+        """The size of its root volume; Amazon's default where it has none."""
+        root = instance.block_device_mapping.get(instance.root_device_name)
+        return int(self.get_volume(root.volume_id).size) if root else 8  # type: ignore[attr-defined]
 
     def disk_of(self, image_id: str) -> str:
         """The image whose disk this one boots: itself, unless it was registered from a snapshot of another one."""

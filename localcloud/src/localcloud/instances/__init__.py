@@ -27,6 +27,7 @@ class Machine:
         user_data: as RunInstances got it, decoded from base64; None without any.
         public_keys: OpenSSH public keys by key pair name.
         hop_limit: HttpPutResponseHopLimit, 1 to 64.
+        disk_gib: size of its root volume.
     """
 
     id: str
@@ -38,6 +39,22 @@ class Machine:
     user_data: bytes | None = None
     public_keys: Mapping[str, str] = field(default_factory=dict)
     hop_limit: int = 1
+    disk_gib: int = 8
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry of container images as machines reach it.
+
+    Attributes:
+        host: its name, under which it answers on port 443.
+        port: of this machine's loopback, where it really listens.
+        authority: the certificate of the authority that they have to trust, in PEM.
+    """
+
+    host: str
+    port: int
+    authority: bytes
 
 
 class Listener(Protocol):

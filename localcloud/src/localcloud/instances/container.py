@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from localcloud import imds
-from localcloud.instances import Host, Listener, Machine, disks, nocloud
+from localcloud.instances import Host, Listener, Machine, Registry, disks, hosts_file, nocloud
 from localcloud.instances.base_image import base_image
 from localcloud.instances.docker import HostError, docker, inspect, list_by_label
 from localcloud.instances.network import Network, check_iptables, drop_redirections, make_network, redirect_metadata
@@ -43,13 +43,40 @@ FLAGS = (
     *("--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
     *("--stop-signal", "SIGRTMIN+3", "--env", "container=docker", "--pull", "never"),
 )
+#: Where clients look for a registry whose name has no port.
+REGISTRY_PORT = 443
 REBOOTED, SWITCHED_OFF = 128 + 1, 128 + 2
 
 #: EC2's words for why an instance is not running (EC2 API Reference, StateReason).
 BY_USER, FROM_WITHIN = "User initiated shutdown", "Instance initiated shutdown"
 
 
-def open_host(port: int, listener: Listener, *, serve: imds.Serve, report: Callable[[str], None]) -> Host:
+@dataclass(frozen=True)
+class Surroundings:
+    """What machines find beside the API and their metadata.
+
+    Attributes:
+        registry: of container images.
+        for_operator: this machine itself reaches the registry under its name, too.
+        forward: ports of this machine's loopback that answer at the network's gateway, such as a database's.
+        disk_gib: at most so large is the disk of Docker in a machine, or as its volume if that is smaller; None: it is
+            this machine's own.
+    """
+
+    registry: Registry | None = None
+    for_operator: bool = False
+    forward: tuple[int, ...] = ()
+    disk_gib: int | None = None
+
+
+def open_host(
+    port: int,
+    listener: Listener,
+    *,
+    serve: imds.Serve,
+    report: Callable[[str], None],
+    surroundings: Surroundings = Surroundings(),
+) -> Host:
     """A host for the localcloud of this port; what an earlier one of the port has left is removed first.
 
     Raises:
@@ -58,7 +85,7 @@ def open_host(port: int, listener: Listener, *, serve: imds.Serve, report: Calla
     check()
     base = base_image(report)
     clean_up(label_of(port))
-    return ContainerHost(port, base, listener, serve)
+    return ContainerHost(port, base, listener, serve, surroundings)
 
 
 def check() -> None:
@@ -84,12 +111,13 @@ def check() -> None:
 
 
 def clean_up(label: str) -> None:
-    """Remove every container, volume, network, rule and image of a label, by force.
+    """Remove every container, volume, network, rule, name, image and disk of a label, by force.
 
     Raises:
         HostError: Docker would not.
     """
     drop_redirections(label)
+    hosts_file.drop_names(label)
     for listing, removal in (
         (("ps", "--all"), ("rm", "--force", "--volumes")),
         (("volume", "ls"), ("volume", "rm", "--force")),
@@ -102,6 +130,7 @@ def clean_up(label: str) -> None:
         except HostError:  # one may go with another: an image with the last that is made of it
             if list_by_label(*listing, label=label):
                 raise
+    disks.drop_disks(label)
 
 
 def label_of(port: int) -> str:
@@ -114,7 +143,7 @@ class VpcNetwork:
     """A VPC's network with what answers at its gateway."""
 
     network: Network
-    api: Relay
+    relays: tuple[Relay, ...]
     metadata: imds.Endpoint
 
 
@@ -123,9 +152,11 @@ class ContainerHost:
 
     kind = "container"
 
-    def __init__(self, port: int, base: str, listener: Listener, serve: imds.Serve) -> None:
+    def __init__(self, port: int, base: str, listener: Listener, serve: imds.Serve, surroundings: Surroundings) -> None:
         self._port, self._base, self._listener, self._serve = port, base, listener, serve
+        self._surroundings = surroundings
         self._label = label_of(port)
+        self._for_operator = self._open_for_operator()
         self._queues = TaskQueues(WORKERS)
         self._lock = threading.Lock()
         self._networks: dict[str, VpcNetwork] = {}
@@ -174,8 +205,11 @@ class ContainerHost:
         self._queues.close()
         self._watcher.join()
         for place in self._networks.values():
-            place.api.close()
+            for relay in place.relays:
+                relay.close()
             place.metadata.close()
+        if self._for_operator:
+            self._for_operator.close()
         clean_up(self._label)
 
     def _cut_power(self) -> None:
@@ -207,7 +241,9 @@ class ContainerHost:
     def _launch(self, machine: Machine) -> None:
         place = self._network(machine.vpc_cidr)
         self._create(machine, place)
-        docker("cp", "-", f"{machine.id}:/", stdin=nocloud.seed(machine))
+        registry = self._surroundings.registry
+        trust = {f"etc/docker/certs.d/{registry.host}/ca.crt": registry.authority} if registry else {}
+        docker("cp", "-", f"{machine.id}:/", stdin=nocloud.seed(machine, trust))
         self._machines[machine.vpc_cidr, machine.address] = machine.id
         self._start(machine.id)
 
@@ -222,20 +258,40 @@ class ContainerHost:
         with contextlib.ExitStack() as undo:
             network = make_network(self._label, vpc_cidr)
             undo.callback(docker, "network", "rm", network.name)
-            api = Relay((network.gateway, self._port), ("127.0.0.1", self._port))
-            undo.callback(api.close)
+            ports = {port: port for port in (self._port, *self._surroundings.forward)}
+            if self._surroundings.registry:
+                ports[REGISTRY_PORT] = self._surroundings.registry.port
+            relays = []
+            for port, target in ports.items():
+                relays.append(_relay(network.gateway, port, target))
+                undo.callback(relays[-1].close)
             metadata = self._serve(network.gateway, 0, lambda address: self._machines.get((vpc_cidr, address)))
             undo.callback(metadata.close)
             redirect_metadata(self._label, network, metadata.port)
             undo.pop_all()
-        return VpcNetwork(network, api, metadata)
+        return VpcNetwork(network, tuple(relays), metadata)
+
+    def _open_for_operator(self) -> Relay | None:
+        """The registry under its name on this machine itself."""
+        registry = self._surroundings.registry
+        if registry is None or not self._surroundings.for_operator:
+            return None
+        hosts_file.add_name(self._label, registry.host)
+        try:
+            return _relay(hosts_file.ADDRESS, REGISTRY_PORT, registry.port)
+        except HostError:
+            hosts_file.drop_names(self._label)
+            raise
 
     def _create(self, machine: Machine, place: VpcNetwork) -> None:
+        registry, limit = self._surroundings.registry, self._surroundings.disk_gib
+        device = disks.make_disk(self._label, machine.id, min(limit, machine.disk_gib)) if limit else None
         docker(
             *("create", "--name", machine.id, "--hostname", machine.host_name, "--label", self._label),
             *("--network", place.network.name, "--ip", machine.address),
             *FLAGS,
-            *disks.volumes(self._label),
+            *(("--add-host", f"{registry.host}:{place.network.gateway}") if registry else ()),
+            *disks.volumes(self._label, device),
             *("--entrypoint", "/bin/sh", self._image(machine.image)),
             *("-c", POWER_ON, "power_on", place.network.gateway, str(self._port), disks.ARCHIVE),
         )
@@ -280,6 +336,7 @@ class ContainerHost:
         except HostError as problem:
             if "No such container" not in str(problem):
                 log.warning("%s is still there, to be swept up at the end: %s", instance_id, problem)
+        disks.drop_disks(self._label, instance_id)
         if self._dropped:
             self._prune()
 
@@ -357,3 +414,15 @@ class ContainerHost:
                 self._listener.ended(instance_id, "stopped", FROM_WITHIN)
             case code:
                 self._failed(instance_id, f"its container ended with {code}")
+
+
+def _relay(address: str, port: int, target: int) -> Relay:
+    """A port of an address leads to another one of loopback.
+
+    Raises:
+        HostError: another program has it.
+    """
+    try:
+        return Relay((address, port), ("127.0.0.1", target))
+    except OSError as problem:
+        raise HostError(f"port {port} of {address} is needed for instances: {problem.strerror or problem}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 
 from localcloud.instances import Machine
 
@@ -16,14 +17,19 @@ locale: false
 """
 
 
-def seed(machine: Machine) -> bytes:
-    """A tar archive to unpack at the root of the machine's disk. Cloud-init acts on it once per instance id."""
+def seed(machine: Machine, others: Mapping[str, bytes] | None = None) -> bytes:
+    """A tar archive to unpack at the root of the machine's disk. Cloud-init acts on it once per instance id.
+
+    Args:
+        others: further files, by their paths from the root.
+    """
     facts = {"instance-id": machine.id, "local-hostname": machine.host_name, "public-keys": dict(machine.public_keys)}
     folder = "var/lib/cloud/seed/nocloud/"
     files = {
         folder + "meta-data": json.dumps(facts).encode(),  # JSON is YAML
         folder + "user-data": machine.user_data or b"",
         "etc/cloud/cloud.cfg.d/99-localcloud.cfg": CONFIGURATION.encode(),
+        **(others or {}),
     }
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:

@@ -12,6 +12,33 @@ if [ -e "$3" ]; then
     rm "$3"
 fi
 
+# Amazon's package asks dockerd for containers with 32768:65536 open files. Where this machine allows fewer, nobody in it may
+# raise the limit (setrlimit(2): CAP_SYS_RESOURCE), and no container would start: dockerd gets what the machine allows.
+cat >/run/localcloud-docker-options <<'END'
+limit=$(ulimit -H -n) fitted=
+[ -r /etc/sysconfig/docker ] && [ "$limit" != unlimited ] || exit 0
+. /etc/sysconfig/docker
+for word in ${OPTIONS-}; do
+    case $word in
+    *nofile=*)
+        numbers=${word##*nofile=}
+        soft=${numbers%%:*} hard=${numbers##*:}
+        [ "$hard" -le "$limit" ] || hard=$limit
+        [ "$soft" -le "$hard" ] || soft=$hard
+        word=${word%"$numbers"}$soft:$hard
+        ;;
+    esac
+    fitted="$fitted $word"
+done
+echo "OPTIONS=\"${fitted# }\"" >/run/localcloud-docker.env
+END
+mkdir -p /run/systemd/system/docker.service.d
+cat >/run/systemd/system/docker.service.d/localcloud.conf <<'END'
+[Service]
+ExecStartPre=/bin/sh /run/localcloud-docker-options
+EnvironmentFile=-/run/localcloud-docker.env
+END
+
 # The API listens on the host's loopback; under the same address and port it answers here too.
 units=/run/systemd/system
 mkdir -p "$units/sockets.target.wants"

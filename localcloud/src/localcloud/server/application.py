@@ -55,14 +55,16 @@ class Application:
         latency_ms: delay of every API call.
         trace: file to append calls to.
         enforce_iam: whether calls of users and roles need to be allowed by their policies.
+        owner: who started it.
     """
 
     debug = True
 
     def __init__(
-        self, world: World, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False
+        self, world: World, latency_ms: float = 0, trace: Path | None = None, enforce_iam: bool = False, owner: str = ""
     ) -> None:
         self.world = world
+        self.owner = owner
         self.faults = Faults(Fault)
         self.guard = Guard(enforce_iam)
         self.throttle = Throttle(world.strictness.throttling, world.strictness.auto_scaling_limit)
@@ -200,6 +202,7 @@ class Application:
         return {
             "name": NAME,
             "pid": os.getpid(),
+            "owner": self.owner,
             "account": seed.ACCOUNT,
             "region": seed.REGION,
             "uptime_seconds": round(time.time() - self.started, 1),
@@ -336,6 +339,7 @@ def make(
     trace: Path | None = None,
     enforce_iam: bool = False,
     world: World | None = None,
+    owner: str = "",
 ) -> BaseWSGIServer:
     """A server bound to loopback, not yet serving; port 0 takes a free one.
 
@@ -345,7 +349,7 @@ def make(
     Raises:
         SystemExit: the port is taken (werkzeug's way to say so).
     """
-    application = Application(world or World(), latency_ms, trace, enforce_iam)
+    application = Application(world or World(), latency_ms, trace, enforce_iam, owner)
     server = make_server(HOST, port, application, threaded=True, request_handler=Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
     server.service_actions = application.world.tick  # type: ignore[method-assign]

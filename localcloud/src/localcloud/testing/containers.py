@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.instances import disks, hosts_file
 from localcloud.instances.docker import docker
 
 #: The default user of Amazon Linux, which localcloud's base image has too.
@@ -39,11 +40,13 @@ def ssh_command(private_key: Path, address: str, script: str) -> list[str]:
 
 
 def remaining(port: int) -> list[str]:
-    """Return the ids of all containers, volumes, networks, images and NAT rules of the localcloud on a port."""
+    """Return what there is of the localcloud on a port: containers, volumes, networks, images, rules, names, disks."""
     label = f"localcloud.port={port}"
     listings = (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("images", "--all"))
     found = [
         id for listing in listings for id in docker(*listing, "--quiet", "--filter", f"label={label}").splitlines()
     ]
     rules = subprocess.run(["iptables", "--wait", "-t", "nat", "-S"], capture_output=True, text=True, check=True).stdout
+    names = [line for line in hosts_file.HOSTS.read_text().splitlines() if label in line.split()]
+    found += [*names, *map(str, (disks.FOLDER / label.replace("=", "-")).glob("*"))]
     return [*found, *(rule for rule in rules.splitlines() if label in rule.replace('"', "").split())]

@@ -18,26 +18,27 @@ export class JobExecutor {
 
   async execute(job: { id: string; task_description: string }): Promise<void> {
     const [word, rest = ""] = job.task_description.split(" ");
-    this.write(job.id, "running");
-    this.store.run("UPDATE gh_automation_jobs SET runs = runs || $2 WHERE id = $1", [job.id, `${this.workerId} `]);
-    if (word === "review") this.write(job.id, "awaiting_review");
+    await this.write(job.id, "running");
+    const ended = await this.store.began(job.id, this.workerId);
+    if (word === "review") await this.write(job.id, "awaiting_review");
     const event = "INSERT INTO gh_job_events VALUES ($1, 'awaiting_user_review', NOW())";
-    if (word === "event") this.store.run(event, [job.id]);
-    if (word === "pause") this.write(job.id, "paused");
+    if (word === "event") await this.store.run(event, [job.id]);
+    if (word === "pause") await this.write(job.id, "paused");
     if (word === "sleep") await Bun.sleep(Number(rest));
     else if (word === "until") await this.finished.promise;
     else if (word === "file") while (!existsSync(rest)) await Bun.sleep(5);
     else if (word !== "done") await new Promise(() => {});
-    this.write(job.id, "completed");
+    await ended();
+    await this.write(job.id, "completed");
   }
 
   finish(): void {
     this.finished.resolve();
   }
 
-  write(id: string, status: string): void {
+  async write(id: string, status: string): Promise<void> {
     const started = status === "running" ? ", started_at = NOW()" : "";
     const set = `status = $2, last_heartbeat = NOW()${started}`;
-    this.store.run(`UPDATE gh_automation_jobs SET ${set} WHERE id = $1`, [id, status]);
+    await this.store.run(`UPDATE gh_automation_jobs SET ${set} WHERE id = $1`, [id, status]);
   }
 }

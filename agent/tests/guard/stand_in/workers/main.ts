@@ -1,10 +1,12 @@
 /**
  * A stand-in of the worker's program (workers/main.ts at commit 6264ad3): drain and the first signal stop the
  * processor, the second signal releases its job and exits with 1 (284-303, 344), an uncaught error exits with 1 soon
- * afterwards (352-356), the status server starts after the processor (498-630). STAND_IN_DATABASE: its database.
+ * afterwards (352-356), the status server starts after the processor (498-630), it says in the registry that it is
+ * active, drains, has gone (205-262, 305-340). STAND_IN_DATABASE: its database.
  */
 import { Boss } from "../boss.ts";
 import { Connection, Store } from "../database.ts";
+import { details, port, register } from "../identity.ts";
 import { JobExecutor } from "./JobExecutor.ts";
 import { JobPoller } from "./JobPoller.ts";
 import { PgBossConsumer } from "./PgBossConsumer.ts";
@@ -38,11 +40,15 @@ async function shutdown(): Promise<void> {
   shuttingDown = true;
   await stopJobProcessor();
   await boss?.stop({ graceful: true, timeout: 100 });
+  await register("offline").catch(() => {});
   process.exit(0);
 }
 
 process.on("SIGTERM", shutdown);
-process.on("uncaughtException", () => setTimeout(() => process.exit(1), 50));
+process.on("uncaughtException", (error) => {
+  console.error(error);
+  setTimeout(() => process.exit(1), 50);
+});
 process.on("SIGUSR2", () => {
   throw new Error("the connection to the database broke");
 });
@@ -56,16 +62,18 @@ if (process.env.JOB_DISPATCH_MODE === "queue") {
   await poller.start();
 }
 
+await register("active");
 const server = Bun.serve({
-  port: 0,
+  port,
   fetch(request: Request) {
     const { pathname } = new URL(request.url);
     if (pathname === "/worker/status") {
-      const status = { active_jobs: getActiveJobCount(), is_draining: draining || shuttingDown };
+      const status = { ...details(), active_jobs: getActiveJobCount(), is_draining: draining || shuttingDown };
       return Response.json(status, { headers: { "x-worker": workerId } });
     }
     if (pathname === "/worker/drain") {
       draining = true;
+      register("draining").catch(() => {});
       stopJobProcessor().then(() => console.log("drained"));
       return Response.json({ status: "draining" });
     }
