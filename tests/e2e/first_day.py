@@ -58,6 +58,7 @@ fleet_key_name: ""
 fleet_registry_dsn: "{registry}"
 fleet_protection_linger_seconds: 5
 fleet_stop_grace_seconds: 10
+fleet_warmup_seconds: 1
 """
 WORKER = """\
 SUPABASE_URL=http://supabase.invalid
