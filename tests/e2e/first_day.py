@@ -34,7 +34,7 @@ RETAINED = "Terminating:Retained"
 WORKER_CONTAINER = "docker ps --quiet --filter label=com.docker.compose.service=worker"
 ACCESS = f'{{session_manager=false,cidrs=["{GATEWAY}/32"]}}'
 #: The policies of docs/iam that the steps need. Together they are too long for one.
-POLICIES = ("read", "operator", "teardown", "verify", "packer", "packer-options")
+POLICIES = ("read", "operator", "secret", "teardown", "verify", "packer", "packer-options")
 #: docs/iam has no policy for pushing the worker's image, which its own repository's pipeline does
 #: (ECR UG, "IAM permissions for pushing an image").
 PUSH = {
