@@ -411,7 +411,8 @@ class FirstDay:
 
     def page(self) -> str:
         """What localcloud's page shows: each group with its instances, and their lives as a picture."""
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.cloud.url, timeout=30) as answer:
+        asked = urllib.request.Request(self.cloud.url, headers={"Accept": "text/html"})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=30) as answer:
             return str(answer.read().decode())
 
     def resources(self) -> dict[str, list[str]]:
