@@ -175,6 +175,15 @@ def pending_launch(fleet: HealthyFleet) -> None:
     fleet.update(DesiredCapacity=3)
 
 
+def given_up_boot(fleet: HealthyFleet) -> None:
+    """An instance whose agent gave up, and one that takes its place and boots."""
+    fleet.complete_launches(False)
+    fleet.update(DesiredCapacity=3)
+    (booting,) = fleet.in_state("Pending:Wait")
+    fleet.complete(booting, "ABANDON", LAUNCH)
+    fleet.complete(booting)
+
+
 def without_launch_hook(fleet: HealthyFleet) -> None:
     """Agents whose agent.conf names no launch hook."""
     fleet.relaunch_with_agent_conf(lambda text: text.replace(f"LAUNCH_HOOK={LAUNCH}\n", "LAUNCH_HOOK=\n"))
@@ -1007,6 +1016,7 @@ def _instances() -> Iterator[Fault]:
         later(1200),
         manual=ON_A_HOST,
     )
+    yield Fault("an instance was given up while it booted", "boots", given_up_boot, manual=ON_A_HOST)
     yield Fault("a drain does not finish", "instances-terminating", pending_drain, later(3000))
     yield Fault("a drain lasts longer than usual", "instances-draining", pending_drain, later(1200))
     yield Fault(

@@ -159,9 +159,10 @@ class HealthyFleet(Fleet):
 
     def in_service(self) -> list[str]:
         """Ids of the group's instances in service."""
-        return self._in_state("InService")
+        return self.in_state("InService")
 
-    def _in_state(self, state: str) -> list[str]:
+    def in_state(self, state: str) -> list[str]:
+        """Ids of the group's instances in that lifecycle state."""
         return sorted(i["InstanceId"] for i in self.group().get("Instances", []) if i["LifecycleState"] == state)
 
     def instance_state(self, id: str) -> str:
@@ -174,7 +175,7 @@ class HealthyFleet(Fleet):
         idle = (worker(i) for i in self.in_service())
         draining = (
             worker(i, status="draining", job_id=f"0f8fad5b-d9cb-469f-a165-{number:012d}")
-            for number, i in enumerate(self._in_state("Terminating:Wait"))
+            for number, i in enumerate(self.in_state("Terminating:Wait"))
         )
         return Registry(True, "", (*idle, *draining), (), may_write=False)
 
@@ -217,7 +218,7 @@ class HealthyFleet(Fleet):
 
     def wait_for_launches(self) -> None:
         """Wait until the agents have completed the launch hooks of new instances."""
-        wait_until(lambda: not self._in_state("Pending:Wait"))
+        wait_until(lambda: not self.in_state("Pending:Wait"))
 
     def set_version(self, version: str) -> None:
         """Set the launch template version of the group."""
