@@ -64,6 +64,12 @@ WORKER: dict[str, Call] = {
     "autoscaling:SetInstanceProtection": lambda to, its: to("autoscaling").set_instance_protection(
         AutoScalingGroupName=its.group, InstanceIds=[its.instance], ProtectedFromScaleIn=True
     ),
+    "autoscaling:DescribeAutoScalingGroups": lambda to, its: to("autoscaling").describe_auto_scaling_groups(),
+    "autoscaling:DescribeAutoScalingInstances": lambda to, its: to("autoscaling").describe_auto_scaling_instances(),
+    "autoscaling:DescribeLifecycleHooks": lambda to, its: to("autoscaling").describe_lifecycle_hooks(
+        AutoScalingGroupName=its.group
+    ),
+    "autoscaling:DescribeScalingActivities": lambda to, its: to("autoscaling").describe_scaling_activities(),
     "ecr:GetAuthorizationToken": lambda to, its: to("ecr").get_authorization_token(),
     "ecr:BatchGetImage": lambda to, its: to("ecr").batch_get_image(
         repositoryName=its.repository, imageIds=[{"imageTag": "latest"}]
@@ -107,6 +113,8 @@ WITHOUT_RESOURCE = {
     "ecr:GetAuthorizationToken",
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances",
+    "autoscaling:DescribeLifecycleHooks",
+    "autoscaling:DescribeScalingActivities",
     "ec2:DescribeInstances",
 }
 

@@ -20,7 +20,10 @@ THREADS = ("asyncio", "concurrent", "multiprocessing", "threading")
 AWS = ("boto3", "botocore")
 
 #: The agent's procedures, and the values and rules that they share.
-PROCEDURES = ("boot", "watch", "monitor", "scale_in_protection", "drain", "termination", "stop")
+PROCEDURES = (
+    *("boot", "watch", "monitor", "fitness", "replacement", "retention", "scale_in_protection", "drain", "termination"),
+    *("stop", "unconfigured"),
+)
 AGENT_VALUES = (
     *("ports", "passing_errors", "settings", "paths", "environment", "compose_override", "containers", "log_shipper"),
 )

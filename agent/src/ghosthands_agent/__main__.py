@@ -21,7 +21,7 @@ from .settings import BadSettings, Settings, parse
 T = TypeVar("T")
 VERBS = {
     "boot": "bring the worker up; systemd starts it once per boot",
-    "watch": "protect and drain the worker; systemd keeps it running",
+    "watch": "protect and drain the worker, replace an instance that cannot serve; systemd keeps it running",
     "drain": "have watch drain and stop the worker, and wait for that",
     "stop": "stop the worker and the other services, for a shutdown or a reboot",
     "refresh-registry-login": "write a fresh login for the image's registry",
@@ -88,7 +88,12 @@ def run_verb(options: argparse.Namespace, paths: Paths) -> int:
         from .doctor import doctor
 
         return doctor(options.config or paths.config, paths, as_json=options.json)
-    settings = read(options.config or paths.config)
+    try:
+        settings = read(options.config or paths.config)
+    except BadSettings as problem:
+        if options.verb != "watch":
+            raise
+        return run(watch_unconfigured(str(problem), paths))
     try:
         ports = wiring.ports(settings, paths, wiring.journal())
     except ValueError as problem:
@@ -115,6 +120,23 @@ def procedure(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Proc
 
         return stop(ports, settings)
     return refresh_registry_login(ports, settings)
+
+
+def watch_unconfigured(problem: str, paths: Paths) -> Procedure[int]:
+    """`watch` where agent.conf is missing or refused: the instance is replaced."""
+    from .unconfigured import find_settings, without_configuration
+    from .watch import watch
+
+    journal = wiring.journal()
+    journal.step("misconfigured", "error", verb="watch", reason=problem)
+    try:
+        ports, region = wiring.ports(without_configuration(), paths, journal), wiring.metadata().region
+    except ValueError as wrong:
+        raise BadSettings(str(wrong)) from None
+    settings = yield from find_settings(
+        ports, region, lambda region: wiring.account(without_configuration(region)).call
+    )
+    return (yield from watch(wiring.ports(settings, paths, journal), settings, problem))
 
 
 def refresh_registry_login(ports: Ports, settings: Settings) -> Procedure[int]:

@@ -9,12 +9,22 @@ code, without text, request or response.
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from .background import Background
 from .passing_errors import ALWAYS
-from .ports import NO_ACTIVE_ACTION, NO_CREDENTIALS, PortError, Refused, Result, Task, Unavailable
+from .ports import (
+    NO_ACTIVE_ACTION,
+    NO_CREDENTIALS,
+    GroupState,
+    Member,
+    PortError,
+    Refused,
+    Result,
+    Task,
+    Unavailable,
+)
 
 T = TypeVar("T")
 CALL_SECONDS = 5.0
@@ -22,6 +32,12 @@ CALL_SECONDS = 5.0
 CONNECT_SECONDS, READ_SECONDS = 2.0, 2.5
 #: GetSecretValue and GetAuthorizationToken are tasks, so they may take longer.
 SLOW_READ_SECONDS = 10.0
+
+#: DescribeScalingActivities: "The maximum value is 100".
+PAGE_RECORDS = 100
+#: How the description of a launch begins, whether it succeeded or not (Auto Scaling User Guide, "Verify a scaling
+#: activity for an Auto Scaling group").
+LAUNCHES = "Launching a new EC2 instance"
 
 #: Codes after which a client's credentials are not trusted any more: the next call reads them again.
 BAD_CREDENTIALS = frozenset(
@@ -107,6 +123,31 @@ def _port_error(call: str, response: Any) -> PortError:
     return (Unavailable if code in ALWAYS or status >= 500 or status == 429 else Refused)(call, code or str(status))
 
 
+def _template(specification: Mapping[str, str]) -> str:
+    """A launch template and its version; empty if that is no number: what $Latest is now, the instance cannot see."""
+    version = specification.get("Version", "")
+    return f"{specification.get('LaunchTemplateId', '')}:{version}" if version.isdecimal() else ""
+
+
+def _group_state(raw: Mapping[str, Any]) -> GroupState:
+    """A group in AWS's form. Raises LookupError, TypeError, ValueError."""
+    mixed = raw.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
+    members = [
+        Member(
+            id=str(each["InstanceId"]),
+            state=str(each["LifecycleState"]),
+            healthy=each["HealthStatus"] == "Healthy",
+            template=_template(each.get("LaunchTemplate") or {}),
+        )
+        for each in raw.get("Instances", [])
+    ]
+    return GroupState(
+        desired=int(raw["DesiredCapacity"]),
+        template=_template(raw.get("LaunchTemplate") or mixed or {}),
+        members=sorted(members, key=lambda each: each.id),
+    )
+
+
 class OwnGroup:
     """ports.Group: the calls that this instance may make for its Auto Scaling group."""
 
@@ -115,6 +156,7 @@ class OwnGroup:
         # A thread each: a call that hangs ends before the next one of its kind is made, so none arrives out of order,
         # and a heartbeat or a completion never waits for a protection.
         self._background, self._protections = Background("autoscaling"), Background("protection")
+        self._readings = Background("group")
 
     def heartbeat(self, hook: str) -> None:
         """See ports.Group."""
@@ -154,13 +196,41 @@ class OwnGroup:
             ShouldRespectGracePeriod=False,
         )
 
+    def state(self) -> GroupState:
+        """See ports.Group. AutoScalingGroup and Instance in the API Reference have these members."""
+        operation = "describe_auto_scaling_groups"
+        answer = self._call_in(self._readings, operation, AutoScalingGroupNames=[self._group])
+        if not (found := answer.get("AutoScalingGroups")):
+            raise Refused(f"autoscaling:{operation}", "NotFound")
+        try:
+            return _group_state(found[0])
+        except (LookupError, TypeError, ValueError):
+            raise Unavailable(f"autoscaling:{operation}", "wrong shape") from None
+
+    def launches(self, since: float) -> list[float]:
+        """See ports.Group."""
+        operation, begins, page = "describe_scaling_activities", list[float](), dict[str, str]()
+        while True:
+            answer = self._call_in(
+                self._readings, operation, AutoScalingGroupName=self._group, MaxRecords=PAGE_RECORDS, **page
+            )
+            try:
+                found = [(each["Description"], each["StartTime"].timestamp(), each) for each in answer["Activities"]]
+            except (LookupError, TypeError, ValueError, AttributeError):
+                raise Unavailable(f"autoscaling:{operation}", "wrong shape") from None
+            begins += [began for text, began, _ in found if began >= since and text.startswith(LAUNCHES)]
+            is_old = any(began < since and "EndTime" in each for _, began, each in found)
+            if is_old or not answer.get("NextToken"):
+                return begins
+            page = {"NextToken": answer["NextToken"]}
+
     def _call(self, operation: str, **parameters: Any) -> None:
         self._call_in(self._background, operation, **parameters)
 
-    def _call_in(self, background: Background, operation: str, **parameters: Any) -> None:
+    def _call_in(self, background: Background, operation: str, **parameters: Any) -> Any:
         future = background.begin(lambda: self._account.call("autoscaling", operation, **parameters))
         try:
-            future.result(CALL_SECONDS)
+            return future.result(CALL_SECONDS)
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise Unavailable(f"autoscaling:{operation}", "Timeout") from None

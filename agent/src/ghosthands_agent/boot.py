@@ -51,9 +51,9 @@ POOL_HOOK_SECONDS = 30.0
 ANSWER_SECONDS = 10.0  # a worker that docker has just started answers within a few seconds
 ATTEMPTS = 4  # a deployment in progress starts a worker once more
 TAKEOVER_SECONDS = 30.0  # what boot needs after it has waited for somebody else's worker
-# A bad secret fails every new instance at once. The wait keeps the group from replacing them faster than anybody can
-# act.
-BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 60.0, 900.0
+#: From a failure to the next try, with systemd's RestartSec and the start of the process: what was wrong may be put
+#: right outside at any time, and a minute later the worker should run. Whether the instance is replaced, watch decides.
+RETRY_SECONDS = 20.0
 
 
 class Failed(Exception):
@@ -71,7 +71,7 @@ class Withdrawn(Exception):
 def boot(ports: Ports, settings: Settings, paths: Paths) -> Procedure[int]:
     """Bring the worker up; the exit code.
 
-    0: registered, or nothing to start. 1: failed, after the back-off and the request to replace the instance.
+    0: registered, or nothing to start. 1: failed, and it is time for the next try, which systemd starts.
     """
     attempt = _Boot(ports, settings, paths)
     try:
@@ -82,11 +82,6 @@ def boot(ports: Ports, settings: Settings, paths: Paths) -> Procedure[int]:
     except (Failed, PortError) as failure:
         return (yield from attempt.fail(str(failure), failure.output))
     return 0
-
-
-def back_off(failures: int) -> float:
-    """Seconds to wait after that many failed boots in a row."""
-    return float(min(BACK_OFF_SECONDS * 2 ** (failures - 1), LONGEST_BACK_OFF_SECONDS))
 
 
 class _Boot:
@@ -114,7 +109,12 @@ class _Boot:
     def run(self) -> Procedure[None]:
         before = yield from self._until_available(self.ports.records.boot)
         if before is not None and before.state != "completed":
-            self.record = replace(self.record, failures=before.failures)
+            self.record = replace(
+                self.record,
+                failures=before.failures,
+                failure=before.failure,
+                failing_since=before.failing_since,
+            )
             if before.failures:
                 self._first_errors_pass_from = float("-inf")
         yield from self._phase("facts")
@@ -140,7 +140,7 @@ class _Boot:
         yield from self._phase("launch_hook")
         yield from self._complete_launch_hook()
         yield from self._phase("")
-        yield from self._write_record(replace(self.record, state="completed", reason="", output=""))
+        yield from self._write_record(replace(self.record, state="completed", reason="", output="", tries=0))
         seconds = round(sum(self.record.seconds.values()), 2)
         self.ports.journal.step("boot_completed", image=image, guard=self.record.guard, seconds=seconds)
         yield from self._login_at_last()
@@ -154,32 +154,33 @@ class _Boot:
             self.ports.journal.step("boot_record_failed", "error", reason=str(failure))
 
     def fail(self, reason: str, output: str) -> Procedure[int]:
-        """Record the reason, wait, have the instance replaced; the exit code."""
-        failures = self.record.failures + 1
-        wait = back_off(failures)
+        """Record the reason, and wait; the exit code."""
+        failures, failure = self.record.failures + 1, f"{self.record.phase}: {reason}"
+        said = {} if failures > 1 and failure == self.record.failure else _said(output)  # once, however often it fails
         self._end_retries()
         self.ports.journal.step(
-            "boot_failed",
-            "error",
-            phase=self.record.phase,
-            reason=reason,
-            failures=failures,
-            back_off=wait,
-            **_said(output),
+            "boot_failed", "error", phase=self.record.phase, reason=reason, failures=failures, **said
         )
         if self.record.phase in ("start", "registration") and self.settings.worker_guard != "off":
             self._note_guard(self.record.guard or f"absent: no worker answers: {reason}")
         self.deadline = self.now + REPORT_SECONDS
         try:
             yield from self._write_record(
-                replace(self.record, state="failed", reason=reason, output=output, failures=failures)
+                replace(
+                    self.record,
+                    state="failed",
+                    reason=reason,
+                    output=output,
+                    tries=0,
+                    failures=failures,
+                    failure=failure,
+                    failing_since=self.record.failing_since or self.now,
+                )
             )
-            over = self.now + wait
+            over = self.now + RETRY_SECONDS
             while self.now < over:
                 yield CHECK_SECONDS
                 self._check_termination()
-            self.deadline = self.now + REPORT_SECONDS
-            yield from self._request_replacement()
         except Withdrawn:
             yield from self.withdraw()
             return 0
@@ -197,7 +198,10 @@ class _Boot:
             self.ports.journal.step("boot_phase", phase=ended, seconds=seconds)
             self.record = replace(self.record, seconds={**self.record.seconds, ended: seconds})
         if name:
-            yield from self._write_record(replace(self.record, phase=name, reason="", output=""))
+            began = self.ports.clock.wall()
+            yield from self._write_record(
+                replace(self.record, phase=name, phase_began=began, reason="", output="", tries=0)
+            )
 
     def _wait_for_service(self, target: str | None) -> Procedure[None]:
         """Wait until a worker may be started: not in a warm pool, and not while the root volume is replaced.
@@ -444,16 +448,6 @@ class _Boot:
         self.ports.journal.step("launch_hook_completed", hook=hook, result="CONTINUE" if done else "already")
         return done
 
-    def _request_replacement(self) -> Procedure[None]:
-        """Have the group replace this instance: by the launch hook while it waits, else by the health status."""
-        if (hook := self.settings.launch_hook) is not None and (
-            yield from self._complete_action(hook, lambda: self.ports.group.complete(hook, "ABANDON"))
-        ):
-            self.ports.journal.step("launch_hook_completed", hook=hook, result="ABANDON")
-            return
-        yield from self._until_answered(self.ports.group.report_unhealthy)
-        self.ports.journal.step("reported_unhealthy")
-
     # --- waits ---
 
     def _complete_action(self, hook: str, complete: Callable[[], None]) -> Procedure[bool]:
@@ -508,8 +502,8 @@ class _Boot:
                 code=error.code,
                 **_said(error.output),
             )
-            self._show_in_record(error)
         self._retries += 1
+        self._show_in_record(error)
         until = min(self.now + back_off.pause(), max(self.deadline, self.now + POLL_SECONDS))
         while self.now < until:
             yield min(until - self.now, CHECK_SECONDS)
@@ -546,7 +540,7 @@ class _Boot:
 
     def _show_in_record(self, error: PortError) -> None:
         """Show in the record what a running boot retries; if that fails, the journal has it."""
-        self.record = replace(self.record, reason=str(error), output=error.output)
+        self.record = replace(self.record, reason=str(error), output=error.output, tries=self._retries)
         try:
             self.ports.records.write_boot(self.record)
         except PortError as failure:

@@ -47,6 +47,19 @@ class DockerCompose:
         """See ports.Compose."""
         return self._by_service(self._docker.run(*LIST, seconds=ANSWER_SECONDS))
 
+    def restarts(self, service: str) -> int:
+        """See ports.Compose."""
+        found = self.services().get(service)
+        if found is None or not found.container:
+            return 0
+        try:
+            count = self._docker.run("inspect", "--format", "{{.RestartCount}}", found.container).strip()
+        except Refused:  # it was removed meanwhile
+            return 0
+        if not count.isdecimal():
+            raise Unavailable("docker inspect", "wrong shape")
+        return int(count)
+
     def up(self, services: Collection[str] = SERVICES) -> PolledTask[None]:
         """See ports.Compose."""
         return PolledTask(self._up(() if set(services) == set(SERVICES) else ("--no-deps", *sorted(services))))

@@ -29,6 +29,10 @@ def compose_override(settings: Settings, paths: Paths) -> str:
             "command": ["bun", "--preload", guard, LAUNCHER],
             "volumes": [_mount(paths.worker_guard.parent, GUARD_IN_CONTAINER)],
         }
+    limits = {WORKER: settings.worker_memory, API: settings.api_memory, DEPLOY_SERVER: settings.deploy_memory}
+    for name, memory in limits.items():
+        if memory is not None:
+            services[name]["deploy"] = {"resources": {"limits": {"memory": memory}}}
     return json.dumps({"services": services}, indent=2, sort_keys=True) + "\n"
 
 

@@ -19,6 +19,16 @@ KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
     (r"(?i)cannot connect to the docker daemon|is the docker daemon running", "DockerDown", False),
     (r"(?i)no space left on device", "DiskFull", False),
     (r"(?i)toomanyrequests|rate exceeded", "Throttling", False),
+    (r"(?i)i/o timeout|context deadline exceeded|tls handshake timeout", "Timeout", False),
+    (
+        r"(?i)no such host|connection refused|connection reset|server misbehaving|no route to host"
+        r"|network is unreachable|unexpected EOF|http status: 5\d\d",
+        "NoConnection",
+        False,
+    ),
+    # What runc or the kernel refuses to the container: an entrypoint that is not there, a limit above the machine's, a
+    # device that is missing.
+    (r"(?i)OCI runtime|failed to create (shim )?task|unable to start container process", "CannotStart", True),
     (
         r"(?i)no such image|manifest unknown|manifest for \S+ not found|repository .{1,300}(not found|not exist)",
         "NoSuchImage",
@@ -36,15 +46,16 @@ KNOWN_ERRORS: Sequence[tuple[str, str, bool]] = (
         "NotRunning",
         True,
     ),
-    (r"(?i)address already in use|port is already allocated", "AddressInUse", False),
-    (r"(?i)i/o timeout|context deadline exceeded|tls handshake timeout", "Timeout", False),
-    (r"(?i)no such host|connection refused|connection reset", "NoConnection", False),
+    (r"(?i)address already in use|port is already allocated", "AddressInUse", True),
     (r"(?i)no configuration file provided|no such file or directory|env file \S+ not found", "NoSuchFile", True),
     (r"container ([\w.-]{1,80}) is unhealthy", r"unhealthy \1", False),
     (r"container ([\w.-]{1,80}) exited \((\d{1,3})\)", r"\1 exited \2", False),
     (r"required variable ([A-Z_]{1,40}) is missing a value", r"no \1", True),  # VNC_PW of a project with a desktop
     (r"(?i)range of CPUs is from", "TooFewCPUs", True),  # a limit above what the instance has
 )
+#: Every other answer of the daemon to an order to create or start a container is its refusal of that container.
+REFUSES = re.compile(r"(?i)error response from daemon")
+CREATING = re.compile(r"docker (compose )?(up|create|start|run)$")
 
 
 class Docker:
@@ -78,6 +89,8 @@ def docker_error(completed: CompletedCommand, call: str) -> PortError:
     for pattern, code, permanent in KNOWN_ERRORS:
         if found := re.search(pattern, completed.errors):
             return (Refused if permanent else Unavailable)(call, found.expand(code), completed.said)
+    if CREATING.match(call) and REFUSES.search(completed.errors):
+        return Refused(call, "CannotStart", completed.said)
     return Unavailable(call, f"exit {completed.code}", completed.said)
 
 

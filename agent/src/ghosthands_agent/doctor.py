@@ -19,9 +19,11 @@ from .docker import Docker
 from .environment import INSTANCE_KEYS, BadSecret, environment
 from .files import error_name
 from .paths import Paths
-from .ports import SERVICES, WORKER, PortError, Ports, Refused, Service, Task, Unavailable
+from .ports import SERVICES, WAITING_PHASE, WORKER, PortError, Ports, Refused, Service, Task, Unavailable
 from .registry import ecr_region
 from .registry import host as registry_of
+from .replacement import WINDOW_SECONDS
+from .retention import RETAINED
 from .settings import BadSettings, Settings, parse
 from .worker import api_health
 
@@ -65,7 +67,11 @@ class Host:
 
 
 class CheckFailed(Exception):
-    """A check that failed; the text is its detail."""
+    """A check that failed; the text is its detail. `remedy` is another one than the check's."""
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        super().__init__(detail)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ class Check:
         try:
             return Finding(self.id, self.severity, True, self.run(host), "")
         except (CheckFailed, PortError) as problem:
-            return Finding(self.id, self.severity, False, str(problem), self.remedy)
+            remedy = problem.remedy if isinstance(problem, CheckFailed) and problem.remedy else self.remedy
+            return Finding(self.id, self.severity, False, str(problem), remedy)
 
 
 CHECKS: list[Check] = []
@@ -195,6 +202,18 @@ def _health(host: Host) -> str:
     if record is not None and record.state == "failed":
         return "not tried: this instance may have been reported unhealthy, and the call would take that back"
     return _allowed(host, "set_instance_health", InstanceId=host.ports.metadata.instance().id, HealthStatus="Healthy")
+
+
+@check("describe_auto_scaling_groups", PERMISSION)
+def _group_state(host: Host) -> str:
+    retained = sum(each.state == RETAINED for each in host.ports.group.state().members)
+    return f"allowed; {retained} retained, {host.settings.retained_max} at most"
+
+
+@check("describe_scaling_activities", PERMISSION)
+def _launches(host: Host) -> str:
+    launches = host.ports.group.launches(time.time() - WINDOW_SECONDS)
+    return f"allowed; {len(launches)} launches in the last hour"
 
 
 # --- what boot needs ---
@@ -318,27 +337,72 @@ def _environment_file(host: Host) -> str:
     return str(file)
 
 
-@check("boot", "journalctl -u ghosthands-boot; remove the reason, then start boot again.")
+@check(
+    "cloud_init",
+    "cloud-init status --long; journalctl -u cloud-init. Correct the launch template (launch_template.yml).",
+    "warning",
+)
+def _cloud_init(host: Host) -> str:
+    if errors := host.ports.system.setup_errors():
+        raise CheckFailed("; ".join(errors))
+    return "no errors"
+
+
+@check(
+    "replacement",
+    "Remove the reason: boot tries again within half a minute, and no new instance is needed.",
+    "warning",
+)
+def _replacement(host: Host) -> str:
+    if (found := host.ports.records.replacement()) is None:
+        return "not needed"
+    raise CheckFailed(f"needed, {found.status}. Reason: {found.reason}")
+
+
+@check("boot", "journalctl -u ghosthands-boot; remove the reason: boot tries again by itself, within half a minute.")
 def _boot(host: Host) -> str:
     record = host.ports.records.boot()
     if record is None:
         raise CheckFailed("boot has not run since the system started")
     # The last line first: it has the cause, and a report may cut off the others.
     said = f"; last lines, the last one first: {' | '.join(reversed(record.output.splitlines()))}" * bool(record.output)
+    times = f", {record.failures} times in a row" if record.failures > 1 else ""
     if record.state == "failed":
-        raise CheckFailed(f"failed in {record.phase}: {record.reason}{said}")
-    if record.state == "running" and record.reason and time.time() - record.began > RETRYING_SECONDS:
-        raise CheckFailed(f"since {time.time() - record.began:.0f} s in {record.phase}, retries {record.reason}{said}")
-    return f"{record.state}, {sum(record.seconds.values()):.1f} s"
+        raise CheckFailed(f"failed in {record.phase}{times}: {record.reason}{said}; the next try follows")
+    if record.state != "running":
+        return f"{record.state}, {sum(record.seconds.values()):.1f} s"
+    since, phase_since = time.time() - record.began, time.time() - (record.phase_began or record.began)
+    progress = f"running since {since:.0f} s, {phase_since:.0f} s of them in {record.phase or 'no phase yet'}"
+    if record.reason:
+        progress += f", retries {record.reason} ({record.tries} times)"
+    if record.failures:
+        raise CheckFailed(f"{progress}; it has failed{times} before, in {record.failure}{said}")
+    if since > RETRYING_SECONDS and record.phase != WAITING_PHASE and (record.reason or record.phase != "image"):
+        raise CheckFailed(f"{progress}{said}")
+    return progress
 
 
 @check("containers", "docker ps --all, and docker logs NAME of the one that does not run; start boot again.")
 def _containers(host: Host) -> str:
     services = host.ports.compose.services()
     down = [name for name in SERVICES if name not in services or services[name].state != "running"]
+    never = [services[name] for name in down if name in services and services[name].state == "created"]
+    errors = {each.name: _error(host, each) for each in never}
+    reasons = [f"{name} was created and never started: {error}" for name, error in errors.items() if error]
+    if reasons:
+        raise CheckFailed(
+            f"not running: {', '.join(down)}; {'; '.join(reasons)}",
+            "Docker refuses to start it, so it has no log. Remove what Docker names (a limit, a device, an entrypoint, "
+            "a port) by the role's options and a new image, or by fleet_*_memory. Boot tries again by itself.",
+        )
     if down:
         raise CheckFailed(f"not running: {', '.join(down)}")
     return ", ".join(f"{name} ({_described(service)})" for name, service in sorted(services.items()))
+
+
+def _error(host: Host, container: Service) -> str:
+    """Docker's own reason for a container that it could not start; empty if it has none."""
+    return host.docker.run("inspect", "--format", "{{.State.Error}}", container.container).strip()
 
 
 @check(

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .plain_http import NoResponse, PlainHttp, Response
 from .ports import Instance, Unavailable
+from .settings import REGION
 
 ENDPOINT = "http://169.254.169.254"
 TOKEN_SECONDS = 21600  # the maximum (EC2 User Guide, "Use the Instance Metadata Service")
@@ -54,6 +55,10 @@ class Imds:
             local_ip=_address("local-ipv4", self._required("local-ipv4")),
             public_ip=None if public is None else _address("public-ipv4", public),
         )
+
+    def region(self) -> str:
+        """The instance's region. Raises Unavailable."""
+        return _validated("placement/region", self._required("placement/region"), re.compile(REGION))
 
     def target_state(self) -> str | None:
         """See ports.Metadata."""

@@ -78,6 +78,21 @@ class Paths:
         return self.run / "flags.json"
 
     @property
+    def replacement(self) -> Path:
+        """The record of that name, for operators."""
+        return self.run / "replacement.json"
+
+    @property
+    def cloud_init_result(self) -> Path:
+        """What cloud-init writes when it is done: docs.cloud-init.io, "Exported errors" and "result.json"."""
+        return self.root / "run/cloud-init/result.json"
+
+    @property
+    def docker_data(self) -> Path:
+        """Docker's images and containers."""
+        return self.root / "var/lib/docker"
+
+    @property
     def worker_guard(self) -> Path:
         """The guard that boot writes. Its directory is mounted into the worker."""
         return self.project / "worker-guard/drain_guard.ts"

@@ -141,11 +141,41 @@ class Metadata(Protocol):
         """spot/instance-action's `action`: `terminate`, `stop`, `hibernate`. None: 404, no notice."""
 
 
+@dataclass(frozen=True)
+class Member:
+    """An instance of the group.
+
+    Attributes:
+        state: its lifecycle state: `Pending:Wait`, `InService`, `Terminating:Retained`, ...
+        healthy: whether its health status is Healthy.
+        template: the launch template and version that it was launched with; empty: not known.
+    """
+
+    id: str
+    state: str
+    healthy: bool
+    template: str
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """The group, as last described.
+
+    Attributes:
+        template: the launch template and version that it launches with; empty where it names none by number.
+        members: its instances, ordered by id; also those that terminate or are retained.
+    """
+
+    desired: int
+    template: str
+    members: Sequence[Member]
+
+
 class Group(Protocol):
     """The Auto Scaling group of this instance. Each call: at most 5 s, without a retry.
 
-    The instance's role, which playbooks/iam.yml writes, allows these calls and no Describe*. The adapter knows the
-    instance id and the group's name. Raises Unavailable, Refused (`NO_ACTIVE_ACTION`, `ValidationError`,
+    The instance's role, which playbooks/iam.yml writes, allows these calls. The adapter knows the instance id and the
+    group's name. Raises Unavailable, Refused (`NO_ACTIVE_ACTION`, `ValidationError`,
     `AccessDenied`, ...).
     """
 
@@ -160,6 +190,15 @@ class Group(Protocol):
 
     def report_unhealthy(self) -> None:
         """SetInstanceHealth Unhealthy with ShouldRespectGracePeriod=False."""
+
+    def state(self) -> GroupState:
+        """DescribeAutoScalingGroups. Refused (`NotFound`) if there is no such group."""
+
+    def launches(self, since: float) -> Sequence[float]:
+        """DescribeScalingActivities, all pages: when each launch since that moment began, as seconds since 1970.
+
+        Also those that failed. API Reference: activities are sorted by start time, those in progress come first.
+        """
 
 
 class Secret(Protocol):
@@ -276,6 +315,9 @@ class Compose(Protocol):
         Then those with a process, and the one that listened last before others that have exited.
         """
 
+    def restarts(self, service: str) -> int:
+        """How often docker has started the process of the service's container again (RestartCount); 0 without one."""
+
 
 #: Of a job's row: its work is over. `failed` is not among them: VALET also writes it for a job that still runs.
 FINAL_STATUSES = frozenset({"completed", "cancelled", "expired", "needs_human"})
@@ -390,8 +432,12 @@ class BootRecord:
         phase: the phase in progress, or the last one.
         reason: why it failed, or what a running boot retries, in names and codes; else empty.
         output: the last lines of the command in `reason`, with secrets masked; else empty.
-        failures: failed boots so far, this one included.
+        tries: how often a running boot has met what `reason` names.
+        failures: failed boots in a row so far, this one included.
+        failure: why the last of them failed; else empty.
+        failing_since: when the first of them failed, as `Clock.monotonic`; 0: none has.
         began: wall time of the start of this attempt.
+        phase_began: wall time of the start of `phase`.
         seconds: how long each finished phase took.
         image: the image that was started, by digest or tag; empty until known.
         guard: `attached`, `off`, or `absent: <reason>`, of the worker that was started; empty until known.
@@ -406,6 +452,27 @@ class BootRecord:
     image: str = ""
     guard: str = ""
     output: str = ""
+    tries: int = 0
+    failure: str = ""
+    failing_since: float = 0.0
+    phase_began: float = 0.0
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """/run/ghosthands/replacement.json: that this instance should be replaced. Only watch writes it.
+
+    Attributes:
+        reason: why.
+        status: whether it has asked for that, or what it waits for.
+        until: wall time before which it does not ask; 0: that is not known.
+        asked: wall time at which it asked; 0: it has not.
+    """
+
+    reason: str
+    status: str = ""
+    until: float = 0.0
+    asked: float = 0.0
 
 
 Flag = Literal["terminated", "spot", "requested", "stopping", "guarded", "unclean"]
@@ -434,6 +501,22 @@ class Records(Protocol):
 
     def clear_flag(self, flag: Flag) -> None:
         """Remove a flag, if it is set."""
+
+    def replacement(self) -> Replacement | None:
+        """The record of that name; None if there is none or it is not valid."""
+
+    def write_replacement(self, replacement: Replacement | None) -> None:
+        """Replace it; None removes it."""
+
+
+class System(Protocol):
+    """The system's disks and how its start went. Each call: at most 1 s. Raises Unavailable."""
+
+    def full_disk(self) -> str | None:
+        """The directory, of those that the agent and docker write to, whose file system is full; None: none is."""
+
+    def setup_errors(self) -> Sequence[str]:
+        """cloud-init's errors in this boot of the system, those that it recovered from left out."""
 
 
 class Logs(Protocol):
@@ -477,6 +560,7 @@ class Ports:
     worker: Worker
     files: Files
     records: Records
+    system: System
     logs: Logs
     journal: Journal
     supervisor: Supervisor

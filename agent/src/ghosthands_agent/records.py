@@ -1,4 +1,4 @@
-"""State until the next boot of the system: two JSON files in /run/ghosthands, each with the boot's id."""
+"""State until the next boot of the system: JSON files in /run/ghosthands, each with the boot's id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from .files import PUBLIC, error_name, replace
 from .paths import Paths
-from .ports import BootRecord, Flag, Unavailable
+from .ports import BootRecord, Flag, Replacement, Unavailable
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 LOCK_SECONDS = 0.8
@@ -29,7 +29,7 @@ class RunRecords:
     """
 
     def __init__(self, paths: Paths, boot_id: str | None = None) -> None:
-        self._boot, self._flags = paths.boot_record, paths.flags
+        self._boot, self._flags, self._replacement = paths.boot_record, paths.flags, paths.replacement
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
 
     def boot(self) -> BootRecord | None:
@@ -46,6 +46,10 @@ class RunRecords:
                 image=str(data["image"]),
                 guard=str(data.get("guard", "")),
                 output=str(data.get("output", "")),
+                tries=int(data.get("tries", 0)),
+                failure=str(data.get("failure", "")),
+                failing_since=float(data.get("failing_since", 0.0)),
+                phase_began=float(data.get("phase_began", 0.0)),
             )
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
@@ -71,6 +75,20 @@ class RunRecords:
             flags = self.flags()
             if flags.pop(flag, None) is not None:
                 self._write(self._flags, flags)
+
+    def replacement(self) -> Replacement | None:
+        """See ports.Records."""
+        data = self._read(self._replacement)
+        try:
+            return Replacement(
+                str(data["reason"]), str(data["status"]), until=float(data["until"]), asked=float(data["asked"])
+            )
+        except (LookupError, TypeError, ValueError):
+            return None
+
+    def write_replacement(self, replacement: Replacement | None) -> None:
+        """See ports.Records."""
+        self._write(self._replacement, {} if replacement is None else asdict(replacement))
 
     def _read(self, path: Path) -> dict[str, Any]:
         """The file's content, or {} if there is no such file, another boot wrote it, or it is not valid."""

@@ -44,11 +44,12 @@ CHOICES = {
     "WORKER_COMPLETES_HOOK": ("false", "true"),
     "WORKER_GUARD": ("off", "preferred", "required"),
 }
+REGION = r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}"
 MEMORY = (r"[1-9][0-9]{0,5}[mg]", "a whole number and m or g, such as 3g")
 #: In MiB. The browser's /dev/shm counts into the worker's limit, and is 1 GB in the image's compose file.
 LEAST_MEMORY = {"WORKER_MEMORY": 1024, "API_MEMORY": 64, "DEPLOY_MEMORY": 64}
 SHAPES = {  # key -> the pattern of the whole value, and its description
-    "REGION": (r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", "a region such as us-east-1"),
+    "REGION": (REGION, "a region such as us-east-1"),
     "GROUP": (r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
     "TERMINATION_HOOK": (r"[A-Za-z0-9_/-]{1,255}", "letters, digits and - _ /, 255 at most"),
     "LAUNCH_HOOK": (r"[A-Za-z0-9_/-]{1,255}", "letters, digits and - _ /, 255 at most"),

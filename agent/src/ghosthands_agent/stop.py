@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .boot import LONGEST_BACK_OFF_SECONDS, REPORT_SECONDS
+from .boot import REPORT_SECONDS, RETRY_SECONDS
 from .ports import API, DEPLOY_SERVER, Flag, Level, PortError, Ports, Procedure, Unavailable
 from .settings import Settings
 from .termination import (
@@ -40,7 +40,7 @@ class UnitLimits(NamedTuple):
 
 def unit_limits(settings: Settings) -> UnitLimits:
     """Limits within which the procedures finish by themselves."""
-    start = settings.boot_timeout_seconds + LONGEST_BACK_OFF_SECONDS + 2 * REPORT_SECONDS + MARGIN_SECONDS
+    start = settings.boot_timeout_seconds + RETRY_SECONDS + REPORT_SECONDS + MARGIN_SECONDS
     worker = _requeue_seconds(settings) + settings.stop_grace_seconds + SECOND_SIGNAL_SECONDS + 4 * MARGIN_SECONDS
     stop = SIGNAL_SHOWS_SECONDS + worker + OTHERS_GRACE_SECONDS + MARGIN_SECONDS
     return UnitLimits(round(start), round(stop), WATCHDOG_SECONDS)

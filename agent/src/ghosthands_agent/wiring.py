@@ -19,6 +19,7 @@ from .ports import Journal, Ports
 from .records import RunRecords
 from .registry import EcrRegistry
 from .settings import Settings
+from .system import LinuxSystem
 from .worker import HttpWorker
 
 
@@ -51,6 +52,7 @@ def ports(settings: Settings, paths: Paths, log: Journal) -> Ports:
         worker=HttpWorker(paths.worker_port),
         files=ProjectFiles(paths),
         records=RunRecords(paths),
+        system=LinuxSystem(paths),
         logs=CloudWatchShipper(enabled=settings.log_group is not None),
         journal=log,
         supervisor=Systemd(),

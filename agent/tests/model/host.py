@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from ghosthands_agent.ports import BootRecord, Flag
+from ghosthands_agent.ports import BootRecord, Flag, Replacement
 
 from model.job_queue import MemoryJobQueue
 from model.timeline import Timeline
@@ -60,6 +60,7 @@ class Container:
         exited_at: when that was, by the wall clock.
         life: counts starts and exits, so that what was meant for one life of it does not affect the next.
         starts: how often it was started.
+        restarts: how often Docker did so by itself.
         signals: how many SIGTERMs its process has received in this life.
         acts_at: when its process acts next by itself.
     """
@@ -74,6 +75,7 @@ class Container:
         self.stopped_by_hand = True
         self.life = 0
         self.starts = 0
+        self.restarts = 0
         self.signals = 0
         self.acts_at = math.inf
 
@@ -127,6 +129,8 @@ class Host:
         self.files: dict[str, str] = {}
         self.boot_record: BootRecord | None = None
         self.flags: dict[Flag, float] = {}
+        self.replacement: Replacement | None = None
+        self.setup_errors: list[str] = []
         self.images: set[str] = set()
         self.baked_image: str | None = None
         self.compose_stops = 0
@@ -185,7 +189,7 @@ class Host:
         if not self.alive or boot != self._boots:
             return
         self.up, self.shutting_down = True, ""
-        self.boot_record, self.flags = None, {}
+        self.boot_record, self.flags, self.replacement = None, {}, None
         self._start_docker()
         self.start_units()
 
@@ -364,6 +368,7 @@ class Host:
             return
         container.state = "exited"
         if self.docker_up and not container.stopped_by_hand:
+            container.restarts += 1
             self._start_container(container)
 
     def _container_exited(self, container: Container, code: int) -> None:

@@ -20,10 +20,12 @@ from ghosthands_agent.ports import (
     BootRecord,
     FileName,
     Flag,
+    GroupState,
     Instance,
     Level,
     PortError,
     Ports,
+    Replacement,
     Result,
     Scalar,
     Service,
@@ -47,6 +49,11 @@ CallName = Literal[
     "complete",
     "protect",
     "report_unhealthy",
+    "group_state",
+    "launches",
+    "restarts",
+    "full_disk",
+    "setup_errors",
     "present",
     "baked",
     "terminate",
@@ -163,6 +170,12 @@ class GroupApi(Protocol):
     def report_unhealthy(self, host: Any) -> None:
         """SetInstanceHealth."""
 
+    def group_state(self, host: Any) -> GroupState:
+        """DescribeAutoScalingGroups."""
+
+    def launches(self, since: float) -> list[float]:
+        """DescribeScalingActivities, launches only."""
+
 
 class Port:
     """What all ports share."""
@@ -204,6 +217,12 @@ class SimulatedGroup(Port):
 
     def report_unhealthy(self) -> None:
         self.caller.call("report_unhealthy", lambda: self._api.report_unhealthy(self.host))
+
+    def state(self) -> GroupState:
+        return self.caller.call("group_state", lambda: self._api.group_state(self.host))
+
+    def launches(self, since: float) -> list[float]:
+        return self.caller.call("launches", lambda: self._api.launches(since))
 
 
 class SimulatedSecret(Port):
@@ -297,6 +316,13 @@ class SimulatedCompose(Port):
 
     def services(self) -> Mapping[str, Service]:
         return {service: found[0] for service, found in self.containers().items()}
+
+    def restarts(self, service: str) -> int:
+        def restarts() -> int:
+            self._check_docker("inspect")
+            return self.host.container.restarts
+
+        return self.caller.call("restarts", restarts)
 
     def containers(self) -> Mapping[str, Sequence[Service]]:
         host = self.host
@@ -445,9 +471,26 @@ class SimulatedRecords(Port):
 
         self.caller.call("clear_flag", clear_flag)
 
+    def replacement(self) -> Replacement | None:
+        return self.host.replacement
+
+    def write_replacement(self, replacement: Replacement | None) -> None:
+        self.host.replacement = replacement
+
     def _check_disk(self) -> None:
         if self.host.now < self.host.disk_full_until:
             raise Unavailable("write records", "ENOSPC")
+
+
+class SimulatedSystem(Port):
+    def full_disk(self) -> str | None:
+        def full_disk() -> str | None:
+            return "/opt/ghosthands" if self.host.now < self.host.disk_full_until else None
+
+        return self.caller.call("full_disk", full_disk)
+
+    def setup_errors(self) -> list[str]:
+        return self.caller.call("setup_errors", lambda: list(self.host.setup_errors))
 
 
 class SimulatedLogs(Port):
@@ -481,6 +524,7 @@ def simulated_ports(host: Host, caller: Caller, api: GroupApi, *, secret: str, p
         worker=SimulatedWorker(host, caller),
         files=SimulatedFiles(host, caller),
         records=SimulatedRecords(host, caller),
+        system=SimulatedSystem(host, caller),
         logs=SimulatedLogs(host, caller),
         journal=SimulatedJournal(host, caller),
         supervisor=SimulatedSupervisor(),

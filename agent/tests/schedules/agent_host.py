@@ -152,6 +152,8 @@ class AgentHost(FleetHost):
             or self.now <= max(faults, api) + AFTER_FAULT_SECONDS
         ):
             return 0.0
+        if self.boot_record is None or self.boot_record.state != "completed" or self.replacement is not None:
+            return 0.0 if service.name == "watch" else CALM_WAIT_SECONDS if self.target == "InService" else 0.0
         if service.name == "boot" or not self.flags:
             if self.target != "InService":
                 return 0.0

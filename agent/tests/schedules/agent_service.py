@@ -30,6 +30,8 @@ API_CALLS: Mapping[str, str] = {
     "complete": "autoscaling:CompleteLifecycleAction",
     "protect": "autoscaling:SetInstanceProtection",
     "report_unhealthy": "autoscaling:SetInstanceHealth",
+    "group_state": "autoscaling:DescribeAutoScalingGroups",
+    "launches": "autoscaling:DescribeScalingActivities",
 }
 WRITING_CALLS = frozenset({"drain", "write", "write_boot", "set_flag", "clear_flag"})
 
@@ -311,5 +313,11 @@ class AgentService:
         fleet = self.host.fleet
         if task == "secret" and fleet.timeline.now < fleet.conditions.secret_denied:
             raise Refused("secretsmanager:GetSecretValue", "AccessDenied")
+        if task == "secret" and fleet.timeline.now < fleet.conditions.secret_missing:
+            raise Refused("secretsmanager:GetSecretValue", "ResourceNotFoundException")
+        if task == "pull" and fleet.timeline.now < fleet.conditions.image_missing:
+            raise Refused("docker pull", "NoSuchImage")
+        if task == "up" and fleet.timeline.now < fleet.conditions.container_refused:
+            raise Refused("docker compose up", "CannotStart")
         if task in ("secret", "login") and fleet.api_conditions()[1]:
             raise Unavailable(f"aws:{task}", "Timeout")

@@ -34,6 +34,7 @@ Fault = Literal[
     "rebooted",
     "disk full",
     "secret denied",
+    "secret missing",
     "late jobs",
 ]
 Kind = Operation | Fault
@@ -49,6 +50,7 @@ DURATIONS: dict[Kind, tuple[float, float]] = {
     "database down": (1, 60),
     "disk full": (5, 200),
     "secret denied": (30, 400),
+    "secret missing": (300, 9000),
     "late jobs": (900, 2400),
     "agent killed in drains": (900, 2400),
     "standby": (30, 400),

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ghosthands_agent.ports import GroupState, Member
+from ghosthands_agent.replacement import LAUNCHES, WINDOW_SECONDS
 from model.agent_conf import LAUNCH_HOOK, TERMINATION_HOOK
 from model.host import Container
 from model.job_queue import Job, JobEvent, MemoryJobQueue
@@ -30,6 +32,7 @@ RACE_SECONDS = 12.0  # a job taken no longer ago than this may have been taken a
 SWEEP_SECONDS = 60.0  # VALET's instance discovery
 IN_VIEW = ("InService", "Pending", "Standby")  # the instances that it sees
 POST_SECONDS = 20.0  # an agent that is able has posted `drain` by then: a check of it, and two calls that time out
+REPLACEMENT_MARGIN_SECONDS = 10.0  # between the reading of the group and the request
 SEEN_SECONDS = 2.0  # an agent has seen a job that its worker had for so long
 
 Log = Callable[[str], None]
@@ -44,6 +47,9 @@ class Conditions:
     throttled: float = -math.inf
     answers_lost: float = -math.inf
     secret_denied: float = -math.inf
+    secret_missing: float = -math.inf
+    image_missing: float = -math.inf
+    container_refused: float = -math.inf
     late_jobs: float = -math.inf
     kills_in_drains: float = -math.inf
     wall_jump: float = 0.0
@@ -59,6 +65,7 @@ class Counts:
     defaulted: int = 0
     retained: int = 0
     called_clean: int = 0
+    replacements: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -281,6 +288,8 @@ class SimulatedFleet:
     def complete(self, host: FleetHost, hook: str, result: fleet.Result) -> None:
         """CompleteLifecycleAction by the agent."""
         self.log(host, f"the agent completes {hook} with {result}")
+        if hook == LAUNCH_HOOK and result == "ABANDON":
+            self._check_replacement(host)
         instance = self.group.instances.get(host.id)
         waits = instance is not None and any(wait.hook.name == hook for wait in instance.waits)
         if hook == TERMINATION_HOOK and waits:
@@ -301,8 +310,41 @@ class SimulatedFleet:
     def report_unhealthy(self, host: FleetHost) -> None:
         """SetInstanceHealth."""
         self.log(host, "the agent reports it unhealthy")
+        self._check_replacement(host)
         if host.id in self.group.instances:
             self.apply(self.group.set_health(host.id, False, False, self.timeline.now))
+
+    def group_state(self, host: FleetHost) -> GroupState:
+        """DescribeAutoScalingGroups."""
+        settings = self.group.settings
+        return GroupState(
+            settings.desired,
+            _template(settings.template),
+            [
+                Member(each.id, each.state, each.healthy, _template(each.template))
+                for each in sorted(self.group.instances.values(), key=lambda each: each.id)
+            ],
+        )
+
+    def launches(self, since: float) -> list[float]:
+        """DescribeScalingActivities: those that are launches. Its pages are in test_aws.py."""
+        return [
+            each.started_at
+            for each in self.group.activities.values()
+            if each.description.startswith("Launching a new EC2 instance") and each.started_at >= since
+        ]
+
+    def _check_replacement(self, host: FleetHost) -> None:
+        """An agent asks for a replacement only within the limit of launches, and of no busy worker."""
+        if self.conditions.wall_jump:
+            return  # a clock that is wrong by an hour counts other launches
+        recent = len(self.launches(self.timeline.now - WINDOW_SECONDS + REPLACEMENT_MARGIN_SECONDS))
+        own = self.group.instances.get(host.id)
+        if own is not None and recent >= LAUNCHES and own.template == self.group.settings.template:
+            self.rule_broken(host, f"a replacement is asked for although the group launched {recent} in the last hour")
+        if host.worker is not None and host.worker.job is not None:
+            self.rule_broken(host, "a replacement is asked for of an instance whose worker has a job")
+        self.counts.replacements += 1
 
     def worker_completes_hook(self, host: FleetHost) -> None:
         """The worker's own CompleteLifecycleAction at SIGTERM; its errors are only logged."""
@@ -489,6 +531,10 @@ def _group(schedule: Schedule, *, with_agent: bool) -> fleet.Group:
         if schedule.launch_hook:
             group.put_hook(fleet.Hook(LAUNCH_HOOK, fleet.LAUNCHING, 900, "ABANDON"))
     return group
+
+
+def _template(template: fleet.Template | None) -> str:
+    return f"{template.id}:{template.version}" if template else ""
 
 
 def _target_state(state: str) -> str | None:

@@ -127,6 +127,8 @@ class Simulation(SimulatedFleet):
                 conditions.answers_lost = until
             case "secret denied":
                 conditions.secret_denied = until
+            case "secret missing":
+                conditions.secret_missing = until
             case "database down":
                 self.jobs.down_until = until
             case "late jobs":
@@ -275,6 +277,7 @@ class Simulation(SimulatedFleet):
             self.conditions.throttled,
             self.conditions.answers_lost,
             self.conditions.secret_denied,
+            self.conditions.secret_missing,
             *of_hosts,
         )
 

@@ -16,6 +16,8 @@ from ghosthands_agent.ports import (
     NO_ACTIVE_ACTION,
     BootRecord,
     Flag,
+    GroupState,
+    Member,
     Ports,
     Procedure,
     Refused,
@@ -61,6 +63,11 @@ class SimulatedInstance:
         protected: whether scale-in spares it.
         protection_calls: all values that this was set to.
         unhealthy: how often it was reported unhealthy.
+        state: its lifecycle state in the group.
+        others: the group's other instances.
+        desired: the group's desired capacity.
+        template: the launch template with which the group launches; instances have `lt:1`.
+        began_launches: when the group's launches began, by the wall clock.
         called: the calls and tasks of the agent, in order.
         call_count: how many of them since the last `kill`.
     """
@@ -95,6 +102,10 @@ class SimulatedInstance:
         self.protected = protected
         self.protection_calls: list[bool] = []
         self.unhealthy = 0
+        self.state = "InService"
+        self.others: list[Member] = []
+        self.desired = 1
+        self.template = "lt:1"
         self.faults = dict(faults or {})
         self.lost_answers = dict(lost_answers or {})
         self.called: list[str] = []
@@ -105,6 +116,7 @@ class SimulatedInstance:
         self.wall_jump = 0.0
         self.host = Host(self, INSTANCE_ID)
         self.timeline.run_until(self.now)  # the system is up
+        self.began_launches = [self.wall()]
         self.host.target = target
         self.host.images = {IMAGE, BAKED_IMAGE} if images is None else set(images)
         self.host.baked_image = baked_image
@@ -282,6 +294,13 @@ class SimulatedInstance:
     def report_unhealthy(self, host: Host) -> None:
         self.unhealthy += 1
 
+    def group_state(self, host: Host) -> GroupState:
+        own = Member(INSTANCE_ID, self.state, healthy=not self.unhealthy, template="lt:1")
+        return GroupState(self.desired, self.template, sorted([own, *self.others], key=lambda each: each.id))
+
+    def launches(self, since: float) -> list[float]:
+        return [began for began in self.began_launches if began >= since]
+
     def _check_wait(self, hook: str) -> None:
         if hook not in self.hooks:
             raise Refused("autoscaling", NO_ACTIVE_ACTION)
@@ -292,7 +311,7 @@ class SimulatedInstance:
         return self.now
 
     def wall(self) -> float:
-        return 1.7e9
+        return 1.7e9 + self.now
 
     def call(self, name: CallName, effect: Callable[[], T]) -> T:
         """One call: it may fail, kill the agent before or after it took effect, or lose its answer."""

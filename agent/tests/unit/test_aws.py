@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from ghosthands_agent import aws
 from ghosthands_agent.aws import Account, OwnGroup, WorkerSecret
-from ghosthands_agent.ports import NO_ACTIVE_ACTION, PortError, Refused, Unavailable
+from ghosthands_agent.ports import NO_ACTIVE_ACTION, GroupState, Member, PortError, Refused, Unavailable
 from unit.fake_http import FakeServer, Reply, Request, fake_server
 from unit.tasks import result_of
 
@@ -214,3 +215,88 @@ def test_an_unreadable_secret_is_an_error_with_its_code_only(code: str, status: 
     with pytest.raises(kind) as caught:
         secret(Reply(status, body, headers={"x-amzn-ErrorType": code}))
     assert str(caught.value) == f"secretsmanager:get_secret_value: {code}"
+
+
+def described(*instances: tuple[str, str, str], version: str = "7") -> Reply:
+    """DescribeAutoScalingGroups."""
+    members = "".join(
+        f"<member><InstanceId>{id}</InstanceId><LifecycleState>{state}</LifecycleState><HealthStatus>{health}"
+        "</HealthStatus><LaunchTemplate><LaunchTemplateId>lt-1</LaunchTemplateId><Version>6</Version></LaunchTemplate>"
+        "</member>"
+        for id, state, health in instances
+    )
+    template = f"<LaunchTemplateId>lt-1</LaunchTemplateId><Version>{version}</Version>"
+    group = (
+        f"<member><DesiredCapacity>2</DesiredCapacity><LaunchTemplate>{template}</LaunchTemplate>"
+        f"<Instances>{members}</Instances></member>"
+    )
+    result = f"<AutoScalingGroups>{group}</AutoScalingGroups>"
+    return Reply(
+        body=f"<R><DescribeAutoScalingGroupsResult>{result}</DescribeAutoScalingGroupsResult></R>", headers=XML
+    )
+
+
+def test_a_group_has_its_members_by_id_with_their_states_and_templates() -> None:
+    reply = described(("i-2", "Terminating:Retained", "Unhealthy"), ("i-1", "InService", "Healthy"))
+    with fake_server(lambda _: reply) as server:
+        found = group(server).state()
+    assert found == GroupState(
+        2,
+        "lt-1:7",
+        [
+            Member("i-1", "InService", healthy=True, template="lt-1:6"),
+            Member("i-2", "Terminating:Retained", healthy=False, template="lt-1:6"),
+        ],
+    )
+
+
+def test_a_template_version_that_is_no_number_is_not_known() -> None:
+    with fake_server(lambda _: described(version="$Latest")) as server:
+        assert group(server).state().template == ""
+
+
+def test_a_group_that_does_not_exist_is_refused() -> None:
+    with fake_server(lambda _: xml("DescribeAutoScalingGroups")) as server, pytest.raises(Refused, match="NotFound"):
+        group(server).state()
+
+
+def activities(*found: tuple[str, str, bool], token: str = "") -> Reply:
+    """DescribeScalingActivities: description, start, whether it has ended."""
+    members = "".join(
+        f"<member><Description>{description}</Description><StartTime>{start}</StartTime>"
+        f"{f'<EndTime>{start}</EndTime>' if ended else ''}</member>"
+        for description, start, ended in found
+    )
+    result = f"<Activities>{members}</Activities>" + (f"<NextToken>{token}</NextToken>" if token else "")
+    return Reply(
+        body=f"<R><DescribeScalingActivitiesResult>{result}</DescribeScalingActivitiesResult></R>", headers=XML
+    )
+
+
+def test_launches_of_all_pages_count_failed_ones_too_and_nothing_older() -> None:
+    launch = "Launching a new EC2 instance"
+    pages = iter(
+        [
+            activities(
+                (f"{launch}: i-4", "2026-08-01T11:10:00Z", False),  # in progress, and older than what follows
+                (f"{launch}.  Status Reason: no capacity", "2026-08-01T12:50:00Z", True),
+                ("Terminating EC2 instance: i-3", "2026-08-01T12:40:00Z", True),
+                token="more",
+            ),
+            activities(
+                (f"{launch}: i-2", "2026-08-01T12:00:00Z", True),
+                (f"{launch}: i-1", "2026-08-01T11:59:59Z", True),
+                token="older",
+            ),
+        ]
+    )
+    noon = datetime(2026, 8, 1, 12, tzinfo=UTC).timestamp()
+    with fake_server(lambda _: next(pages)) as server:
+        assert group(server).launches(noon) == [noon + 3000, noon]
+        assert ["NextToken=more" in request.body for request in server.requests] == [False, True]
+
+
+def test_a_page_that_fails_leaves_nothing_known() -> None:
+    pages = iter([activities(("Launching a new EC2 instance: i-1", "2026-08-01T12:00:00Z", True), token="more")])
+    with fake_server(lambda _: next(pages, refusal("Throttling"))) as server, pytest.raises(Unavailable):
+        group(server).launches(0.0)

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from ghosthands_agent.boot import back_off, boot
+from ghosthands_agent.boot import RETRY_SECONDS, boot
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import BootRecord, Refused, Service, Unavailable
 from ghosthands_agent.settings import Settings
@@ -153,8 +153,8 @@ def test_a_missing_secret_fails_the_boot_at_once_and_says_why() -> None:
         "secret",
         str(MISSING),
     )
-    assert (instance.container.starts, instance.host.files, instance.unhealthy) == (0, {}, 1)
-    assert back_off(1) <= instance.now - began < back_off(1) + 10
+    assert (instance.container.starts, instance.host.files, instance.unhealthy) == (0, {}, 0)
+    assert RETRY_SECONDS <= instance.now - began < RETRY_SECONDS + 10
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_denied_secret_fails_the_boot_after_two_minutes_and_says_how_often_it_
     instance = SimulatedInstance(faults={"secret": [DENIED] * 1000})
     began = instance.now
     assert booted(instance) == 1
-    assert 120 <= instance.now - began - back_off(1) < 120 + 45
+    assert 120 <= instance.now - began - RETRY_SECONDS < 120 + 45
     assert re.fullmatch(re.escape(str(DENIED)) + r" \(\d+ times in 1\d\d s\)", record(instance).reason)
     assert len(instance.steps("boot_waits")) == 1
 
@@ -312,32 +312,40 @@ def test_an_incomplete_secret_fails_the_boot_by_name_and_leaves_no_file() -> Non
     assert "canary" not in repr(instance.journal) + repr(record(instance))
 
 
-def test_the_back_off_grows_with_each_failure_in_a_row_and_ends_with_a_success() -> None:
+def test_failures_in_a_row_are_counted_with_the_first_ones_time_until_a_boot_succeeds() -> None:
     instance = SimulatedInstance(faults={"secret": [MISSING, MISSING, MISSING]})
-    waits = []
     for _ in range(3):
-        began = instance.now
         assert booted(instance) == 1
-        waits.append(instance.now - began)
-    assert (record(instance).failures, instance.unhealthy) == (3, 3)
-    assert waits == sorted(waits)
-    assert waits[2] > 3 * waits[0]
+    assert (record(instance).failures, record(instance).failure) == (3, f"secret: {MISSING}")
+    assert instance.now - record(instance).failing_since >= 3 * RETRY_SECONDS - 1
     assert booted(instance) == 0
-    assert record(instance).failures == 3
     instance.faults["secret"] = [MISSING]
     assert booted(instance) == 1
     assert record(instance).failures == 1
 
 
-def test_the_back_off_has_a_ceiling() -> None:
-    assert back_off(50) == 900
+def test_a_command_s_output_is_logged_once_however_often_it_fails_in_the_same_way() -> None:
+    refused = Refused("docker compose up", "CannotStart", "exec: no such program")
+    instance = SimulatedInstance(faults={"up": [refused] * 3})
+    for _ in range(3):
+        assert booted(instance) == 1
+    assert [step.get("output") for step in instance.steps("boot_failed")] == ["exec: no such program", None, None]
+    assert record(instance).output == "exec: no such program"
 
 
-def test_a_failed_boot_does_not_report_an_instance_that_terminates() -> None:
+def test_a_retry_is_counted_in_the_record_of_the_running_boot() -> None:
+    instance = SimulatedInstance(faults={"secret": [DOWN] * 100})
+    instance.follow(boot(instance.ports(), SETTINGS, Paths()), 60)
+    assert (record(instance).state, record(instance).reason) == ("running", str(DOWN))
+    assert record(instance).tries > 2
+    assert record(instance).phase_began <= instance.wall() - 55
+
+
+def test_a_failed_boot_does_not_wait_for_another_try_on_an_instance_that_terminates() -> None:
     instance = SimulatedInstance(faults={"secret": [MISSING]})
-    instance.after(30, instance.terminate)
+    instance.after(10, instance.terminate)
     assert booted(instance) == 0
-    assert (instance.unhealthy, record(instance).state) == (0, "withdrawn")
+    assert record(instance).state == "withdrawn"
 
 
 def test_a_boot_that_takes_too_long_fails() -> None:
@@ -353,12 +361,6 @@ def test_a_worker_that_never_answers_is_not_registered() -> None:
     instance.faults["status"] = [Unavailable("worker:status", "ConnectionRefused")] * 100_000
     assert booted(instance) == 1
     assert (record(instance).phase, record(instance).reason) == ("registration", "worker status: ConnectionRefused")
-
-
-def test_a_report_is_repeated_until_it_succeeds() -> None:
-    instance = SimulatedInstance(faults={"secret": [MISSING], "report_unhealthy": [DOWN] * 5})
-    assert booted(instance) == 1
-    assert instance.unhealthy == 1
 
 
 # --- image ------------------------------------------------------------------------------------------------------------
@@ -462,16 +464,10 @@ def test_a_completion_whose_answer_was_lost_counts() -> None:
     assert instance.completions == [(LAUNCH_HOOK, "CONTINUE")]
 
 
-def test_a_failed_boot_abandons_its_launch_hook() -> None:
+def test_a_failed_boot_leaves_its_launch_hook_and_its_replacement_to_watch() -> None:
     instance = SimulatedInstance(hooks=(LAUNCH_HOOK,), faults={"secret": [MISSING]})
     assert booted(instance, WITH_LAUNCH_HOOK) == 1
-    assert (instance.completions, instance.unhealthy) == ([(LAUNCH_HOOK, "ABANDON")], 0)
-
-
-def test_a_failed_boot_after_its_launch_hook_reports_the_instance_unhealthy() -> None:
-    instance = SimulatedInstance(faults={"secret": [MISSING]})
-    assert booted(instance, WITH_LAUNCH_HOOK) == 1
-    assert instance.unhealthy == 1
+    assert (instance.completions, instance.unhealthy) == ([], 0)
 
 
 # --- again ------------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from ghosthands_agent.ports import PortError, Refused, Unavailable
         ("dial tcp: lookup r.example on 10.0.0.2:53: no such host", Unavailable, "NoConnection"),
         ("dependency failed to start: container gh-api-1 is unhealthy", Unavailable, "unhealthy gh-api-1"),
         ("container gh-worker-1 exited (137)", Unavailable, "gh-worker-1 exited 137"),
-        ("listen tcp 0.0.0.0:3100: bind: address already in use", Unavailable, "AddressInUse"),
+        ("listen tcp 0.0.0.0:3100: bind: address already in use", Refused, "AddressInUse"),
         ("open /opt/ghosthands/docker-compose.prod.yml: no such file or directory", Refused, "NoSuchFile"),
         (
             "env file /opt/ghosthands/.env not found: stat /opt/ghosthands/.env: no such file or directory",
@@ -74,3 +74,41 @@ def test_a_message_of_docker_becomes_a_code(message: str, kind: type[PortError],
 )
 def test_no_message_of_docker_is_quoted(message: str) -> None:
     assert "canary" not in repr(docker_error(CompletedCommand(1, "canary", message), "docker compose up"))
+
+
+OCI = (
+    "Error response from daemon: failed to create task for container: failed to create shim task: "
+    "OCI runtime create failed: "
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f'{OCI}runc create failed: unable to start container process: exec: "/no": stat /no: no such file or directory',
+        f'{OCI}runc create failed: unable to start container process: exec: "/etc": permission denied: unknown',
+        f"{OCI}runc create failed: error setting rlimit type 7: operation not permitted: unknown",
+        'Error response from daemon: error gathering device information while adding custom device "/dev/kvm": none',
+        'Error response from daemon: Conflict. The container name "/gh-worker-1" is already in use by container "ab"',
+        'Error response from daemon: could not select device driver "nvidia" with capabilities: [[gpu]]',
+        "Error response from daemon: something that docker says tomorrow",
+    ],
+)
+def test_a_container_that_docker_refuses_to_start_is_refused_for_good(message: str) -> None:
+    problem = docker_error(CompletedCommand(1, "", message, message), "docker compose up")
+    assert (type(problem), problem.code, problem.output) == (Refused, "CannotStart", message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Error response from daemon: Get https://r/v2/: dial tcp: lookup r on 10.0.0.2:53: server misbehaving",
+        "Error response from daemon: Get https://r/v2/: dial tcp 10.0.0.9:443: connect: no route to host",
+        "Error response from daemon: received unexpected HTTP status: 503 Service Unavailable",
+        "Error response from daemon: Get https://r/v2/: unexpected EOF",
+        f"{OCI}context deadline exceeded",
+        f"{OCI}write /run/runc: no space left on device",
+    ],
+)
+def test_what_is_away_passes_also_where_docker_reports_it_of_a_start(message: str) -> None:
+    assert type(docker_error(CompletedCommand(1, "", message), "docker compose up")) is Unavailable

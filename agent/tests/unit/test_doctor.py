@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import os
+import re
 import socket
 import stat
 import time
@@ -15,10 +16,11 @@ from pathlib import Path
 import pytest
 from ghosthands_agent.doctor import CHECKS, NO_HOOK, NO_INSTANCE, Finding, doctor, examine, table
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER, BootRecord
+from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER, BootRecord, Replacement
 from ghosthands_agent.records import RunRecords
 from model.agent_conf import conf
 from unit.fake_http import Reply, Request, fake_server
+from unit.test_aws import activities, described
 from unit.test_containers import by_compose, row
 from unit.test_imds import Service
 from unit.test_worker import STATUS
@@ -43,6 +45,7 @@ case "$*" in
 "version --format {{.Server.Version}}") echo 26.1.0 ;;
 "compose version --short") echo 2.40.3 ;;
 "image inspect --format {{.Id}} -- registry.internal:5000/ghosthands:1") echo sha256:00 ;;
+"inspect --format {{.State.Error}} "*) echo "error setting rlimit" ;;
 "ps --all --no-trunc --format "*) cat "${0%/*}/containers" ;;
 *) echo "unexpected command: $*" >&2; exit 64 ;;
 esac
@@ -87,6 +90,10 @@ class Aws:
                 return Reply(body=json.dumps({"SecretString": self.secret}))
             case "SetInstanceHealth":
                 return Reply(body="<R/>")
+            case "DescribeAutoScalingGroups":
+                return described(("i-1", "Terminating:Retained", "Healthy"), (INSTANCE, "InService", "Healthy"))
+            case "DescribeScalingActivities":
+                return activities()
             case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" | "SetInstanceProtection":
                 assert NO_HOOK in request.body or NO_INSTANCE in request.body, "the call could have had an effect"
                 return Reply(400, error("ValidationError"))
@@ -185,6 +192,8 @@ def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_reme
         ("SetInstanceProtection", "set_instance_protection"),
         ("SetInstanceHealth", "set_instance_health"),
         ("GetSecretValue", "secret"),
+        ("DescribeAutoScalingGroups", "describe_auto_scaling_groups"),
+        ("DescribeScalingActivities", "describe_scaling_activities"),
     ],
 )
 def test_a_permission_that_is_missing_is_named(host: HealthyHost, action: str, id: str) -> None:
@@ -196,7 +205,7 @@ def test_a_permission_that_is_missing_is_named(host: HealthyHost, action: str, i
 
 def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(host: HealthyHost) -> None:
     RunRecords(host.paths).write_boot(BootRecord("failed", "secret", "AccessDenied", 1, 0.0, {}))
-    assert host.bad() == {"boot": "failed in secret: AccessDenied"}
+    assert host.bad() == {"boot": "failed in secret: AccessDenied; the next try follows"}
     assert not [request for request in host.aws.requests if request.startswith("SetInstanceHealth")]
 
 
@@ -207,7 +216,7 @@ def test_a_boot_that_failed_in_a_command_quotes_it_the_last_line_first(host: Hea
     )
     assert host.bad() == {
         "boot": "failed in start: docker compose up: exit 1 (57 times in 880 s); last lines, the last one first: "
-        "failed to create task: cpu.max: invalid argument | creating worker"
+        "failed to create task: cpu.max: invalid argument | creating worker; the next try follows"
     }
 
 
@@ -217,6 +226,52 @@ def test_a_boot_that_retries_something_for_long_is_found(host: HealthyHost, seco
     RunRecords(host.paths).write_boot(BootRecord("running", "start", "docker compose up: exit 1", 0, began, {}))
     found = host.bad().get("boot", "")
     assert ("in start, retries docker compose up: exit 1" in found) == bad
+
+
+def test_a_boot_that_is_stuck_says_where_since_when_and_how_often_it_tried(host: HealthyHost) -> None:
+    now = time.time()
+    record = BootRecord(
+        "running", "start", "docker compose up: exit 1", 0, now - 460, {}, tries=9, phase_began=now - 450
+    )
+    RunRecords(host.paths).write_boot(record)
+    assert re.fullmatch(
+        r"running since 46\d s, 45\d s of them in start, retries docker compose up: exit 1 \(9 times\)",
+        host.bad()["boot"],
+    )
+
+
+def test_a_boot_that_waits_without_an_error_is_stuck_too_unless_it_pulls_an_image(host: HealthyHost) -> None:
+    for phase, stuck in (("registration", True), ("image", False), ("service", False)):
+        RunRecords(host.paths).write_boot(BootRecord("running", phase, "", 0, time.time() - 460, {}))
+        assert ("boot" in host.bad()) == stuck, phase
+
+
+def test_a_boot_that_runs_after_failures_says_what_failed(host: HealthyHost) -> None:
+    record = BootRecord("running", "secret", "", 4, time.time(), {}, failure="secret: AccessDenied")
+    RunRecords(host.paths).write_boot(record)
+    assert host.bad()["boot"].endswith("it has failed, 4 times in a row before, in secret: AccessDenied")
+
+
+def test_a_replacement_that_waits_for_the_limit_is_named_with_its_reason(host: HealthyHost) -> None:
+    status = "3 of 3 launches in the last hour; next replacement at 21:14 UTC"
+    RunRecords(host.paths).write_replacement(Replacement("boot fails in secret: AccessDenied", status))
+    assert host.bad() == {"replacement": f"needed, {status}. Reason: boot fails in secret: AccessDenied"}
+    RunRecords(host.paths).write_replacement(None)
+    assert host.bad() == {}
+
+
+def test_cloud_inits_errors_are_a_warning(host: HealthyHost) -> None:
+    host.paths.cloud_init_result.parent.mkdir(parents=True)
+    host.paths.cloud_init_result.write_text('{"v1": {"errors": ["(\'write_files\', no space)"]}}')
+    assert host.bad() == {"cloud_init": "('write_files', no space)"}
+    assert host.findings()["cloud_init"].severity == "warning"
+
+
+def test_a_container_that_never_started_is_named_with_dockers_reason_and_not_with_its_log(host: HealthyHost) -> None:
+    host.run_containers(*map(by_compose, (API, DEPLOY_SERVER)), by_compose(WORKER, state="created", status="Created"))
+    finding = host.findings()["containers"]
+    assert finding.detail.endswith("ghosthands-worker-1 was created and never started: error setting rlimit")
+    assert "docker logs" not in finding.remedy
 
 
 def test_a_key_missing_in_the_secret_is_named_without_any_value(host: HealthyHost) -> None:

@@ -97,6 +97,15 @@ def needed(
                 "SetInstanceProtection",
             )
         ),
+        *(
+            Permission(f"autoscaling:{action}", "*")
+            for action in (
+                "DescribeAutoScalingGroups",
+                "DescribeAutoScalingInstances",
+                "DescribeLifecycleHooks",
+                "DescribeScalingActivities",
+            )
+        ),
         Permission("ecr:GetAuthorizationToken", "*"),
         *(
             Permission(f"ecr:{action}", image)

@@ -60,8 +60,9 @@ def test_no_unit_waits_for_cloud_final_which_waits_for_it(unit: str) -> None:
 
 
 def test_what_needs_agent_conf_does_not_start_without_it() -> None:
-    for unit in ("boot", "watch", "stop", "registry-login"):
+    for unit in ("boot", "stop", "registry-login"):
         assert option(f"{unit}.service", "ConditionPathExists") == "{{ __ghosthands_conf }}"
+    assert "ConditionPathExists" not in (ROLE / "templates/ghosthands-watch.service.j2").read_text()
 
 
 def test_every_verb_that_a_unit_starts_is_one_of_the_agents() -> None:
