@@ -12,6 +12,7 @@ from unit.fake_http import Reply, Request, fake_server
 METADATA = {
     "instance-id": "i-0123456789abcdef0",
     "local-ipv4": "172.28.1.5",
+    "placement/region": "us-east-1",
     "public-ipv4": "203.0.113.7",
     "autoscaling/target-lifecycle-state": "InService",
     "iam/security-credentials/": "gh-worker-role",
@@ -43,6 +44,11 @@ class Service:
 def test_the_instances_id_and_addresses_are_read() -> None:
     with fake_server(Service()) as server:
         assert Imds(server.url).instance() == Instance("i-0123456789abcdef0", "172.28.1.5", "203.0.113.7")
+
+
+def test_the_region_is_read() -> None:
+    with fake_server(Service()) as server:
+        assert Imds(server.url).region() == "us-east-1"
 
 
 def test_an_instance_without_a_public_address_has_none() -> None:

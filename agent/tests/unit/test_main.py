@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import ghosthands_agent
 import pytest
@@ -18,8 +20,8 @@ from ghosthands_agent.__main__ import FAILED, FAULT, MISCONFIGURED, TERMINATED, 
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Procedure, Refused, Unavailable
 from model.agent_conf import conf
-from unit.fake_http import FakeServer, fake_server
-from unit.test_imds import Service
+from unit.fake_http import FakeServer, Reply, Request, fake_server
+from unit.test_imds import METADATA, Service
 
 CONF = conf()
 SOURCES = Path(ghosthands_agent.__file__).parents[1]
@@ -191,6 +193,46 @@ def test_under_systemd_lines_have_priorities_and_readiness_is_notified(paths: Pa
             assert agent.wait(10) == 0
             assert agent.stderr is not None
             assert {line[:3] for line in agent.stderr.read().splitlines()} <= {"<6>", "<4>", "<3>"}
+
+
+@pytest.mark.parametrize("conf", [None, "SCHEMA=3\n"], ids=["missing", "refused"])
+def test_watch_has_an_instance_without_a_valid_agent_conf_replaced(paths: Paths, conf: str | None) -> None:
+    """It finds its group by the metadata service and the API, as systemd starts it."""
+    paths.config.unlink()
+    if conf is not None:
+        paths.config.write_text(conf)
+    answers = {
+        "DescribeAutoScalingInstances": "<AutoScalingInstances><member><AutoScalingGroupName>g</AutoScalingGroupName>"
+        "</member></AutoScalingInstances>",
+        "DescribeLifecycleHooks": "<LifecycleHooks/>",
+        "DescribeAutoScalingGroups": "<AutoScalingGroups><member><DesiredCapacity>1</DesiredCapacity><Instances>"
+        f"<member><InstanceId>{METADATA['instance-id']}</InstanceId><LifecycleState>InService</LifecycleState>"
+        "<HealthStatus>Healthy</HealthStatus></member></Instances></member></AutoScalingGroups>",
+        "DescribeScalingActivities": "<Activities/>",
+        "SetInstanceHealth": "",
+    }
+    unhealthy = threading.Event()
+
+    def aws(request: Request) -> Reply:
+        action = parse_qs(request.body)["Action"][0]
+        if action == "SetInstanceHealth":
+            unhealthy.set()
+        body = f"<R><{action}Result>{answers[action]}</{action}Result></R>"
+        return Reply(body=body, headers={"Content-Type": "text/xml"})
+
+    keys = {"AWS_ACCESS_KEY_ID": "a-key-for-tests", "AWS_SECRET_ACCESS_KEY": "a-secret-for-tests"}
+    with (
+        fake_server(aws) as api,
+        fake_server(Service()) as imds,
+        start(paths, "watch", imds, AWS_ENDPOINT_URL=api.url, **keys) as agent,
+    ):
+        assert unhealthy.wait(60)
+        agent.terminate()
+        assert agent.wait(10) == 0
+        assert agent.stderr is not None
+        error = agent.stderr.read()
+    assert "event=misconfigured verb=watch" in error
+    assert "event=replacement_requested" in error
 
 
 def test_watch_imports_only_what_it_needs(paths: Paths) -> None:

@@ -55,6 +55,19 @@ def test_the_override_gives_a_worker_the_time_to_finish_or_release_its_job(tmp_p
     assert worker["stop_grace_period"] == "40s"
 
 
+def test_memory_limits_replace_the_images_and_none_leaves_them_and_the_cpus(tmp_path: Path) -> None:
+    for name in SERVICES:
+        SERVICES[name]["deploy"] = {"resources": {"limits": {"memory": "512m", "cpus": "1.0"}}}
+    limited = replace(SETTINGS, worker_memory="3g", deploy_memory="300m")
+    services = merged(tmp_path, compose_override(limited, Paths()))
+    found = {name: service["deploy"]["resources"]["limits"] for name, service in services.items()}  # type: ignore[index]
+    assert found == {
+        "worker": {"memory": str(3 << 30), "cpus": 1},
+        "api": {"memory": str(512 << 20), "cpus": 1},
+        "deploy-server": {"memory": str(300 << 20), "cpus": 1},
+    }
+
+
 def test_the_deploy_server_sees_the_directory_of_logins_and_cannot_write_there(tmp_path: Path) -> None:
     server = merged(tmp_path, compose_override(SETTINGS, Paths()))["deploy-server"]
     assert server["environment"] == {"DOCKER_CONFIG": DOCKER_CONFIG_IN_CONTAINER}
