@@ -216,6 +216,16 @@ def _launches(host: Host) -> str:
     return f"allowed; {len(launches)} launches in the last hour"
 
 
+@check("describe_auto_scaling_instances", PERMISSION)
+def _own_group(host: Host) -> str:
+    return _allowed(host, "describe_auto_scaling_instances", InstanceIds=[host.ports.metadata.instance().id])
+
+
+@check("describe_lifecycle_hooks", PERMISSION)
+def _hooks(host: Host) -> str:
+    return _allowed(host, "describe_lifecycle_hooks", AutoScalingGroupName=host.settings.group)
+
+
 # --- what boot needs ---
 
 

@@ -16,7 +16,7 @@ from .replacement import Replacing
 CHECK_SECONDS = 5.0
 #: A boot that fails is tried again twice within that time: what passes by then needs no new instance.
 FAILING_SECONDS = 60.0
-NO_BOOT_SECONDS = 300.0  # systemd starts boot within seconds, once docker runs
+NO_BOOT_SECONDS = 300.0  # of watch; systemd starts boot within seconds, once docker runs
 #: disk-guard frees space every five minutes; a deployment replaces a worker within a minute.
 LASTING_SECONDS = 600.0
 #: Docker waits twice as long before each start of a process that ends within 10 s, a minute at most.
@@ -86,7 +86,7 @@ class Fitness:
     def _boot_problem(self, boot: BootRecord | None) -> str:
         now = self.monitor.now
         if boot is None:
-            return f"boot has not run{self._setup_errors()}" if now >= NO_BOOT_SECONDS else ""
+            return f"boot has not run{self._setup_errors()}" if now >= self._began + NO_BOOT_SECONDS else ""
         if not boot.failures or now < boot.failing_since + FAILING_SECONDS:
             return ""
         return f"boot fails in {boot.failure}"

@@ -70,6 +70,11 @@ class Container:
         return int(self._read("pid") or 0)
 
     @property
+    def restarts(self) -> int:
+        """RestartCount."""
+        return int(self._read("restarts") or 0)
+
+    @property
     def state(self) -> str:
         if self.has_process and self.pid:
             return "running"
@@ -108,6 +113,7 @@ class Container:
             if stopped or not (policy == "unless-stopped" or (policy == "on-failure" and code)):
                 break
             self._exited("restarting", code)
+            _write(self.folder / "restarts", str(self.restarts + 1))
             if _wait(lambda: not self.folder.exists() or (self.folder / "stopped").exists(), RESTART_SECONDS):
                 break
         if self.folder.exists():
@@ -187,6 +193,8 @@ def main(own: Path, words: list[str]) -> int:
         case ["ps", "--all", "--no-trunc", "--format", _]:
             print(*(json.dumps(container.row()) for container in containers(own)), sep="\n")
             return 0
+        case ["inspect", "--format", "{{.RestartCount}}", id]:
+            return _of_each(own, [id], "No such container", lambda each: print(each.restarts))
         case ["kill", "--signal", "TERM", *ids]:
             return _of_each(own, ids, "Cannot kill container: container X is not running", Container.signal)
         case ["stop", "-t", grace, *ids]:

@@ -1,4 +1,6 @@
-"""What a process instance runs in place of an operating system: `boot` once, then `watch`, restarted whenever it exits.
+"""What a process instance runs in place of an operating system: `boot`, then `watch`, restarted whenever it exits.
+
+A boot that fails is tried again beside it, as its unit has it.
 
 `python -m processes.instance FOLDER` expects FOLDER/agent.conf and FOLDER/worker.json. All files of the instance are in
 FOLDER/INSTANCE_ID.
@@ -13,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -22,6 +25,7 @@ from localcloud.testing import free_port
 
 AGENT = Path(ghosthands_agent.__file__).parents[1]
 RESTART_SECONDS = 0.1  # systemd's default RestartSec
+BOOT_RESTART_SECONDS = 5.0  # that of the boot unit
 
 
 def main(folder: Path) -> int:
@@ -29,14 +33,26 @@ def main(folder: Path) -> int:
     own = folder / os.environ["INSTANCE_ID"]
     command = agent_command(own) if own.exists() else install(folder, own)
     signal.signal(signal.SIGTERM, _exit)
-    with (own / "boot.log").open("a") as log:
-        subprocess.run([*command, "boot"], env=environment(own), stderr=log, check=False)
+    if boot(command, own):
+        threading.Thread(target=boot_again, args=(command, own), daemon=True).start()
     while True:
         with (own / "watch.log").open("a") as log:
             watch = subprocess.Popen([*command, "watch"], env=environment(own), stderr=log)
         (own / "watch.pid").write_text(str(watch.pid))
         watch.wait()
         time.sleep(RESTART_SECONDS)
+
+
+def boot(command: list[str], own: Path) -> int:
+    with (own / "boot.log").open("a") as log:
+        return subprocess.run([*command, "boot"], env=environment(own), stderr=log, check=False).returncode
+
+
+def boot_again(command: list[str], own: Path) -> None:
+    """Restart=on-failure."""
+    time.sleep(BOOT_RESTART_SECONDS)
+    while boot(command, own):
+        time.sleep(BOOT_RESTART_SECONDS)
 
 
 def install(folder: Path, own: Path) -> list[str]:

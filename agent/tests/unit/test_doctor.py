@@ -92,6 +92,8 @@ class Aws:
                 return Reply(body="<R/>")
             case "DescribeAutoScalingGroups":
                 return described(("i-1", "Terminating:Retained", "Healthy"), (INSTANCE, "InService", "Healthy"))
+            case "DescribeAutoScalingInstances" | "DescribeLifecycleHooks":
+                return Reply(body="<R/>")
             case "DescribeScalingActivities":
                 return activities()
             case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" | "SetInstanceProtection":
@@ -194,6 +196,8 @@ def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_reme
         ("GetSecretValue", "secret"),
         ("DescribeAutoScalingGroups", "describe_auto_scaling_groups"),
         ("DescribeScalingActivities", "describe_scaling_activities"),
+        ("DescribeAutoScalingInstances", "describe_auto_scaling_instances"),
+        ("DescribeLifecycleHooks", "describe_lifecycle_hooks"),
     ],
 )
 def test_a_permission_that_is_missing_is_named(host: HealthyHost, action: str, id: str) -> None:
