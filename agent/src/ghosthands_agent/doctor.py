@@ -198,8 +198,8 @@ def _protection(host: Host) -> str:
 @check("set_instance_health", PERMISSION)
 def _health(host: Host) -> str:
     # AWS finds the group by the instance, so it has to be this one. Healthy for a healthy instance changes nothing.
-    record = host.ports.records.boot()
-    if record is not None and record.state == "failed":
+    record, replacement = host.ports.records.boot(), host.ports.records.replacement()
+    if replacement is not None or (record is not None and record.state != "completed" and record.failures):
         return "not tried: this instance may have been reported unhealthy, and the call would take that back"
     return _allowed(host, "set_instance_health", InstanceId=host.ports.metadata.instance().id, HealthStatus="Healthy")
 

@@ -213,6 +213,14 @@ def test_a_call_that_could_bring_an_unhealthy_instance_back_is_not_made(host: He
     assert not [request for request in host.aws.requests if request.startswith("SetInstanceHealth")]
 
 
+def test_nor_while_a_failed_boot_is_tried_again_or_a_replacement_is_asked_for(host: HealthyHost) -> None:
+    RunRecords(host.paths).write_boot(BootRecord("running", "secret", "", 1, time.time(), {}))
+    assert host.findings()["set_instance_health"].detail.startswith("not tried")
+    RunRecords(host.paths).write_boot(BootRecord("completed", "", "", 0, 0.0, {}))
+    RunRecords(host.paths).write_replacement(Replacement("the disk is full", "asked for it", asked=1.0))
+    assert host.findings()["set_instance_health"].detail.startswith("not tried")
+
+
 def test_a_boot_that_failed_in_a_command_quotes_it_the_last_line_first(host: HealthyHost) -> None:
     said = "creating worker\nfailed to create task: cpu.max: invalid argument"
     RunRecords(host.paths).write_boot(
