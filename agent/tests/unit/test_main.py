@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from ghosthands_agent import __main__ as program
 from ghosthands_agent.__main__ import FAILED, FAULT, MISCONFIGURED, TERMINATED, main, run
 from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Procedure, Refused, Unavailable
+from ghosthands_agent.records import RunRecords
 from model.agent_conf import conf
 from unit.fake_http import FakeServer, Reply, Request, fake_server
 from unit.test_imds import METADATA, Service
@@ -210,13 +210,14 @@ def test_watch_has_an_instance_without_a_valid_agent_conf_replaced(paths: Paths,
         "<HealthStatus>Healthy</HealthStatus></member></Instances></member></AutoScalingGroups>",
         "DescribeScalingActivities": "<Activities/>",
         "SetInstanceHealth": "",
+        "SetInstanceProtection": "",
     }
-    unhealthy = threading.Event()
+    asked: list[str] = []
 
     def aws(request: Request) -> Reply:
-        action = parse_qs(request.body)["Action"][0]
-        if action == "SetInstanceHealth":
-            unhealthy.set()
+        parameters = parse_qs(request.body)
+        action = parameters["Action"][0]
+        asked.extend(parameters.get("HealthStatus", []))
         body = f"<R><{action}Result>{answers[action]}</{action}Result></R>"
         return Reply(body=body, headers={"Content-Type": "text/xml"})
 
@@ -226,11 +227,15 @@ def test_watch_has_an_instance_without_a_valid_agent_conf_replaced(paths: Paths,
         fake_server(Service()) as imds,
         start(paths, "watch", imds, AWS_ENDPOINT_URL=api.url, **keys) as agent,
     ):
-        assert unhealthy.wait(60)
+        until = time.monotonic() + 60
+        while not ((found := RunRecords(paths).replacement()) and found.asked):
+            assert time.monotonic() < until
+            time.sleep(0.1)
         agent.terminate()
         assert agent.wait(10) == 0
         assert agent.stderr is not None
         error = agent.stderr.read()
+    assert asked == ["Unhealthy"]
     assert "event=misconfigured verb=watch" in error
     assert "event=replacement_requested" in error
 
