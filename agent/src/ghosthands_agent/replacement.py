@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from .passing_errors import BackOff
-from .ports import GroupState, Member, PortError, Ports, Replacement
+from .ports import GroupState, Level, Member, PortError, Ports, Replacement
 from .settings import Settings
 
 LAUNCHES, WINDOW_SECONDS = 3, 3600.0
@@ -161,7 +161,7 @@ class Replacing:
             return
         self.record = record
         if record is not None:
-            level = "error" if record.asked else "warning"
+            level: Level = "error" if record.asked else "warning"
             event = "replacement_requested" if record.asked else "replacement_waits"
             self.ports.journal.step(event, level, reason=record.reason, status=record.status)
             self.ports.supervisor.status(f"replacement: {record.status}")

@@ -93,7 +93,7 @@ class Aws:
             case "DescribeAutoScalingGroups":
                 return described(("i-1", "Terminating:Retained", "Healthy"), (INSTANCE, "InService", "Healthy"))
             case "DescribeAutoScalingInstances" | "DescribeLifecycleHooks":
-                return Reply(body="<R/>")
+                return Reply(body=f"<R><{action}Result/></R>")
             case "DescribeScalingActivities":
                 return activities()
             case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" | "SetInstanceProtection":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from ghosthands_agent.boot import boot
 from ghosthands_agent.fitness import FAILING_SECONDS, LASTING_SECONDS, NO_BOOT_SECONDS, RESTARTS
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import GroupState, Member, Refused, Unavailable
+from ghosthands_agent.ports import GroupState, Member, Procedure, Refused, Unavailable
 from ghosthands_agent.replacement import LAUNCHES, SLOT_SECONDS, WINDOW_SECONDS, coming, slot_wait, verdict
 from ghosthands_agent.settings import Settings
 from ghosthands_agent.watch import watch
@@ -23,7 +22,7 @@ HOOKED = replace(SETTINGS, launch_hook=LAUNCH_HOOK)
 MINUTE, HOUR = 60.0, 3600.0
 
 
-def under_systemd(instance: SimulatedInstance, settings: Settings) -> Iterator[float]:
+def under_systemd(instance: SimulatedInstance, settings: Settings) -> Procedure[None]:
     """`boot` as its unit runs it: again after each failure."""
     while (yield from boot(instance.ports(), settings, Paths())):
         yield RESTART_SECONDS
