@@ -8,7 +8,6 @@ and boot goes on trying: a cause that is removed outside needs no new instance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from .passing_errors import BackOff
@@ -83,7 +82,8 @@ def verdict(launches: Sequence[float], launching: int, wall: float) -> Verdict:
 
 def clock_time(wall: float) -> str:
     """A wall time as an operator writes it: 21:14 UTC."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%H:%M UTC")
+    hours, minutes = divmod(int(wall // 60) % (24 * 60), 60)
+    return f"{hours:02}:{minutes:02} UTC"
 
 
 class Replacing:
