@@ -40,7 +40,7 @@ def inventory(folder: Path) -> str:
             "fleet_repository_name": f"ghosthands-{host}",
             "fleet_secret_name": f"ghosthands/worker/{host}",
             "fleet_log_group_name": f"/wekruit/gh-bench-{host}",
-            "fleet_secret_create": True,
+            "fleet_launch_unready": True,  # nothing boots
             "fleet_access_key": CREDENTIALS["aws_access_key_id"],
             "fleet_secret_key": CREDENTIALS["aws_secret_access_key"],
         }

@@ -1,7 +1,7 @@
 """`python tools/demo_image.py ENDPOINT_URL REPOSITORY` pushes a worker image to an ECR repository of localcloud.
 
-It has the tag latest and no layers: the simulated instances of `make demo` pull nothing, but `verify.yml` looks for the
-image that a real instance would pull.
+It has the tag latest and no layers: the simulated instances of `make demo` pull nothing, but `site.yml` and
+`verify.yml` look for the image that a real instance would pull.
 """
 
 from __future__ import annotations

@@ -21,19 +21,21 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.launch import start_launch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import (
     start_forecast,
     start_prerequisites,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, path, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch import Launch
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     CONNECTION,
     FleetAction,
     Vars,
+    command_line,
     sentence,
 )
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import (
@@ -96,35 +98,42 @@ class ActionModule(FleetAction):
     ) -> tuple[list[Compared], str, list[Finding], Vars]:
         """(the tasks, this play's section, the findings, what the tasks use of the reading). Raises AwsError."""
         prerequisites = start_prerequisites(account.start, account.call, s, args["forecast"])
+        line = command_line(known)
         forecast = None
         if args["forecast"]:
             policy = json.loads(OPERATOR_POLICY.read_text(encoding="utf-8"))
             forecast = start_forecast(account.start, account.call, s, policy)
         site = SiteComparison(self._loader, self._templar)
         tasks = site.start(Path(known["playbook_dir"]) / args["playbook"], known, account.start, account.call)
-        secret_is_created_elsewhere = self._check_other_fleets(known, account, s)
+        self._check_other_fleets(known, account, s)
         mine = next((t.section for t in tasks if t.play == known["ansible_play_name"]), "")
         found = prerequisites()
-        more = creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
-        findings = self._findings(s, found, mine, more)
-        secret_exists = found.secret is not None or secret_is_created_elsewhere
-        drift: Vars = {"ids": site_ids(s, found, secret_exists)}
+        launching = not mine or mine in preflight.LAUNCHES
+        ahead = launching and launch.is_first(s, found)
+        read = self._read_launch(account, s) if ahead or forecast else None
+        if forecast and read:
+            self._show_steps(known["inventory_hostname"], path.steps(s, found, read, line))
+        fly = shutil.which("fly") is not None or shutil.which("flyctl") is not None
+        others = preflight.before_anything(s, found, fly)
+        others += creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
+        findings = [*others, *launch.before_launch(launch.Inputs(s, found, read, ahead, line))]
+        self._stop(findings, mine)
+        drift: Vars = {"ids": site_ids(s, found)}
         site.compare(known, tasks, drift)
+        if launching and found.group and any(t.difference and t.section == "launch_template" for t in tasks):
+            read = read or self._read_launch(account, s)
+            findings = [*others, *launch.before_launch(launch.Inputs(s, found, read, True, line))]
+            self._stop(findings, mine)
         return tasks, mine, findings, drift
 
-    def _check_other_fleets(self, known: Vars, account: Account, s: Vars) -> bool:
-        """Whether another fleet of this run creates the secret that both use.
+    @staticmethod
+    def _read_launch(account: Account, s: Vars) -> Launch:
+        return start_launch(account.start, account.call, account.call_now, s)()
 
-        Fails where another fleet of this run has a resource of this fleet.
-        """
-        me, hosts, created = known["inventory_hostname"], known.get("ansible_play_hosts_all", []), False
-        names = (
-            "fleet_region",
-            "fleet_secret_name",
-            "fleet_secret_create",
-            *(f"fleet_{c}" for c in CONNECTION),
-            *rules.UNIQUE,
-        )
+    def _check_other_fleets(self, known: Vars, account: Account, s: Vars) -> None:
+        """Fails where another fleet of this run has a resource of this fleet."""
+        me, hosts = known["inventory_hostname"], known.get("ansible_play_hosts_all", [])
+        names = ("fleet_region", *(f"fleet_{c}" for c in CONNECTION), *rules.UNIQUE)
         for host in hosts:
             if host == me:
                 continue
@@ -133,16 +142,9 @@ class ActionModule(FleetAction):
             except AnsibleError:  # one of that fleet's variables cannot be filled in, which its own run reports
                 continue
             shared = rules.shared_names(s, other)
-            same_secret = s["fleet_secret_create"] and all(
-                other[name] == s[name] for name in ("fleet_region", "fleet_secret_name")
-            )
-            if not (shared or same_secret) or not self._same_account(account, other, s):
-                continue
-            if shared:
+            if shared and self._same_account(account, other, s):
                 what = f"{me} and {host} are in one account and share {', '.join(shared)}."
                 raise AnsibleActionFail(f"{what} Give one of them another fleet_name.")
-            created = created or (hosts.index(host) < hosts.index(me) and bool(other["fleet_secret_create"]))
-        return created
 
     @staticmethod
     def _same_account(account: Account, other: Vars, s: Vars) -> bool:
@@ -159,13 +161,10 @@ class ActionModule(FleetAction):
     # --- what is shown ----------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _findings(s: Vars, found: Prerequisites, mine: str, more: list[Finding]) -> list[Finding]:
-        """Every finding. Fails with the errors that stop this playbook; any error stops preflight and site.yml."""
-        fly = shutil.which("fly") is not None or shutil.which("flyctl") is not None
-        findings = [*preflight.before_anything(s, found, fly), *more]
+    def _stop(findings: list[Finding], mine: str) -> None:
+        """Fails with the errors that stop this playbook; any error stops preflight and site.yml."""
         if errors := [str(f) for f in findings if f.severity == "error" and (not mine or mine in f.needed_by)]:
             raise AnsibleActionFail(sentence(errors))
-        return findings
 
     @staticmethod
     def _require_other_sections(tasks: list[Compared], mine: str) -> None:
@@ -186,6 +185,12 @@ class ActionModule(FleetAction):
             show(f"[{host}]   {one.section}: {one.name}: {what}", color=C.COLOR_CHANGED)
         for f in findings:
             show(f"[{host}] {f.severity}: {f}", color=C.COLOR_WARN if f.severity == "warning" else None)
+
+    def _show_steps(self, host: str, steps: list[path.Step]) -> None:
+        """README's path, and the next step's commands."""
+        lines = [str(step) for step in steps]
+        lines += [f"next: {command}" for step in steps if step.state == path.NEXT for command in step.commands]
+        self._display.display("\n".join(f"[{host}] {line}" for line in lines))
 
     def _show_diffs(self, diffs: list[Vars]) -> None:
         """As a callback shows a changed task: this task changes nothing, it runs before those that do."""

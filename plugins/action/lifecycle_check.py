@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from dataclasses import replace
@@ -18,7 +17,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks i
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import (
     CHECKS,
-    CommandLine,
     Host,
     View,
 )
@@ -28,7 +26,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedur
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.console import table
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.report.summary import summary
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils import fleet_report
-from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars, sentence
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
+    FleetAction,
+    Vars,
+    command_line,
+    sentence,
+)
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import start_changes
 
 ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
@@ -91,7 +94,7 @@ class ActionModule(FleetAction):
         fleet = replace(reading(), changes=changes())
         registry = None if args["registry"] is None else from_result(args["registry"])
         hosts = None if args["hosts"] is None else tuple(_host(host) for host in args["hosts"])
-        view = View(settings, fleet, time.time(), _command_line(variables), registry, hosts)
+        view = View(settings, fleet, time.time(), command_line(variables), registry, hosts)
         findings = verify(view)
         return Round(view, findings, _awaited(findings, args["wait_for"], args["fail_on"]), calls + account.calls)
 
@@ -149,26 +152,9 @@ def _awaited(findings: list[Finding], wait_for: list[str], fail_on: str) -> list
     return [f.id for f in findings if f.id in wait_for and not (f.ok and f.evidence.get("looked", True))]
 
 
-def _command_line(variables: Vars) -> CommandLine:
-    playbooks = Path(variables["playbook_dir"])
-    site = playbooks.parent / "site.yml"
-    return CommandLine(
-        playbooks=_relative(playbooks),
-        site=_relative(site if site.is_file() else playbooks / "site.yml"),
-        inventory=_relative(variables.get("inventory_file") or variables.get("inventory_dir") or "inventory"),
-        fleet=variables["inventory_hostname"],
-    )
-
-
 def _host(result: Vars) -> Host:
     findings = tuple(result.get("findings") or ())
     return Host(str(result.get("instance", "?")), str(result.get("problem") or ""), findings)
-
-
-def _relative(path: str | Path) -> str:
-    """The path as an operator would type it: relative where it is below the working directory."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def _write(folder: Path, documents: dict[str, str]) -> str:

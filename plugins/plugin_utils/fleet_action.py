@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.acco
     Account,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 
 Vars = dict[str, Any]
@@ -115,3 +117,21 @@ def sentence(problems: list[str]) -> str:
 def _names_any(value: object, names: Collection[str]) -> bool:
     """Whether a value is a template that uses one of these variables, as the default of an option may."""
     return isinstance(value, str) and any(re.search(rf"\b{name}\b", value) for name in names)
+
+
+def command_line(variables: Vars) -> CommandLine:
+    """How the operator runs this collection's playbooks for this fleet."""
+    playbooks = Path(variables["playbook_dir"])
+    site = playbooks.parent / "site.yml"
+    return CommandLine(
+        playbooks=_relative(playbooks),
+        site=_relative(site if site.is_file() else playbooks / "site.yml"),
+        inventory=_relative(variables.get("inventory_file") or variables.get("inventory_dir") or "inventory"),
+        fleet=variables["inventory_hostname"],
+    )
+
+
+def _relative(path: str | Path) -> str:
+    """The path as an operator would type it: relative where it is below the working directory."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

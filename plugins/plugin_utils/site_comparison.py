@@ -29,6 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.wo
     repositories,
     service_principal,
     through_secrets_manager,
+    worker_image,
 )
 
 Vars = dict[str, Any]
@@ -236,7 +237,7 @@ def start_changes(
     def wait() -> tuple[Change, ...] | Unread:
         try:
             found = prerequisites()
-            comparison.compare(known, tasks, {"ids": site_ids(settings, found, found.secret is not None)})
+            comparison.compare(known, tasks, {"ids": site_ids(settings, found)})
         except AwsError as error:
             return Unread(str(error))
         return tuple(task.change() for task in tasks if task.difference)
@@ -244,10 +245,9 @@ def start_changes(
     return wait
 
 
-def site_ids(s: Vars, found: Prerequisites, secret_exists: bool) -> Vars:
+def site_ids(s: Vars, found: Prerequisites) -> Vars:
     """What the tasks use as __fleet_drift.ids.*"""
     me = found.caller
-    registry = f"{me.account}.dkr.ecr.{s['fleet_region']}.{me.dns_suffix}"
     return {
         "account": me.account,
         "partition": me.partition,
@@ -262,13 +262,12 @@ def site_ids(s: Vars, found: Prerequisites, secret_exists: bool) -> Vars:
         "secret_key": found.secret.key if found.secret else "",
         "secret_services": list(through_secrets_manager(me.partition, s["fleet_region"])),
         "ec2_service": service_principal("ec2", me.partition),
-        "worker_image": s["fleet_worker_image"] or f"{registry}/{s['fleet_repository_name']}:latest",
+        "worker_image": worker_image(s, me.account, me.dns_suffix),
         "pinned_version": found.pinned_version,
         "group_exists": found.group is not None,
         "role_exists": found.role_exists,
         "key_pair_exists": found.key_pair_exists,
         "user_has_key": found.user_has_access_key,
-        "secret_exists": secret_exists,
     }
 
 

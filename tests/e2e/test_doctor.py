@@ -111,6 +111,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         with PlaybookCloud.start_process(folder, instances="container") as cloud:
+            cloud.prepare()
             cloud.route_through_nat()
             made = cloud.play("site.yml", fleet_key_public=key.public_key, **VARIABLES)
             assert made.returncode == 0, made

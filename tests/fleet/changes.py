@@ -34,7 +34,6 @@ from tests.fleet.fleet import (
 # key -> the name of a task
 TASKS = {
     "repository": "Create the ECR repository for the worker image",
-    "secret": "Create the worker's secret with a placeholder",
     "log_group": "Create the log group",
     "key_pair": "Import the key pair",
     "role": "Create the worker role",
@@ -162,17 +161,6 @@ def _foundation() -> Iterator[Change]:
     )
 
     secret: Callable[[Fleet], Any] = lambda f: f.client("secretsmanager")  # noqa: E731
-    yield change(
-        "the secret was deleted for good",
-        lambda f: secret(f).delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True),
-        quick=True,
-        secret=MISSING,
-    )
-    yield change(
-        "an operator filled in the secret",
-        lambda f: secret(f).put_secret_value(SecretId=SECRET, SecretString='{"A": "b"}'),
-        quick=True,
-    )
     yield change(
         "an operator described the secret and tagged it",
         lambda f: (

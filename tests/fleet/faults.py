@@ -870,6 +870,7 @@ def _environment() -> Iterator[Fault]:
         "secret-exists",
         secret("delete_secret", ForceDeleteWithoutRecovery=True),
         remaining=READ_AGAIN,
+        manual="the file with the worker's keys is the operator's",
         slow=True,
     )
     yield Fault("the secret is being deleted", "secret-exists", secret("delete_secret"), playbook=True)

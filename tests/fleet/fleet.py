@@ -238,6 +238,7 @@ class FullFleet(Fleet):
 
     def build(self) -> None:
         """Build the fleet on an empty account and make a snapshot. Raises AssertionError with the run's output."""
+        self.prepare()
         iam, kms = self.client("iam"), self.client("kms")
         for name in ("boundary", "other"):
             iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(ANYTHING))

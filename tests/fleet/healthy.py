@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -29,11 +28,10 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison
 from localcloud.testing import CREDENTIALS, PROPAGATED, wait_until
 
 from tests.fleet.cloud import ROOT, Run
-from tests.fleet.fleet import ANYTHING, GROUP, LOGS, REPOSITORY, TEMPLATE, TERMINATION, Fleet
+from tests.fleet.fleet import ANYTHING, GROUP, LOGS, TEMPLATE, TERMINATION, Fleet
 
 IMAGE = "ami-010ca1c10d000a001"
 VPC = "vpc-010ca1c10d0000001"
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class ReusableAccount(Account):
@@ -63,15 +61,15 @@ DEFAULT_INPUTS = Inputs({})
 
 
 class HealthyFleet(Fleet):
-    """The fleet of inventories/local as `site.yml` builds it, with a worker image and a log stream."""
+    """The fleet of inventories/local as `site.yml` builds it, with a log stream."""
 
     def build(self) -> None:
         """Build the fleet on an empty account and make a snapshot. Raises AssertionError with the run's output."""
         self.reset()
+        self.prepare()
         made = self.run_command(f"ansible-playbook site.yml -i {self.inventory({})}")
         assert made.returncode == 0, made
         self.wait_for_launches()
-        self.push_image()
         self.client("logs").create_log_stream(logGroupName=LOGS, logStreamName="worker")
         self.snapshot()
 
@@ -189,13 +187,6 @@ class HealthyFleet(Fleet):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     # --- changes --------------------------------------------------------------------------------------------------
-
-    def push_image(self, repository: str = REPOSITORY) -> None:
-        """Push a worker image to a repository."""
-        empty = hashlib.sha256(b"").hexdigest()
-        config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 0, "digest": f"sha256:{empty}"}
-        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
-        self.client("ecr").put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag="latest")
 
     def terminate(self, instance: str, result: str = "CONTINUE") -> None:
         """Terminate an instance of the group and complete its hook as the agent does."""

@@ -10,6 +10,7 @@ import socket
 from typing import Any, NamedTuple
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import SCHEMA
 
 from tests.fleet.cloud import PlaybookCloud, Run
 from tests.fleet.healthy import HealthyFleet
@@ -67,7 +68,9 @@ CASES = {
         ("fleet_permissions_boundary_arn", "arn:aws:iam::123456789012:policy/name"),
     ),
     "a role name beyond IAM's limit": Case({"fleet_role_name": "r" * 65}, ("fleet_role_name", "1 to 64")),
-    "user data over 16 KB": Case({"fleet_required_keys": many_keys()}, ("16384", "fleet_required_keys")),
+    "user data over 16 KB": Case(
+        {"fleet_required_keys": many_keys(), "fleet_launch_unready": True}, ("16384", "fleet_required_keys")
+    ),
     "no credentials": Case(
         {"fleet_access_key": "", "fleet_secret_key": ""}, ("No AWS credentials found", "fleet_profile", "AWS_PROFILE")
     ),
@@ -76,7 +79,9 @@ CASES = {
     ),
     "an unknown region": Case({"fleet_region": "us-esat-1"}, ("fleet_region 'us-esat-1'", "us-east-1")),
     "a region without a default VPC": Case(
-        {"fleet_region": "eu-west-1"}, ("eu-west-1 has no default VPC", "fleet_region"), 3
+        {"fleet_region": "eu-west-1"},
+        ("eu-west-1 has no default VPC", "fleet_region", "no repository ghosthands", "no secret ghosthands/worker/env"),
+        5,
     ),
     "an endpoint that is down": Case(
         {"fleet_endpoint_url": "DOWN"}, ("fleet_endpoint_url is DOWN", "python -m localcloud up")
@@ -102,7 +107,7 @@ CASES = {
         ("arm64", "fleet_image"),
     ),
     "an image whose agent reads another schema": Case(
-        {"fleet_image": "SCHEMA_1"}, ("schema 1", "agent.conf", "Bake an image")
+        {"fleet_image": "SCHEMA_1"}, ("schema 1", "agent.conf", "make image")
     ),
     "an unknown instance type": Case({"fleet_instance_type": "t3.gigantic"}, ("t3.gigantic", "fleet_instance_type")),
     "a key pair that does not exist": Case(
@@ -243,7 +248,8 @@ def create_wrong_resources(cloud: PlaybookCloud) -> dict[str, str]:
     placeholders["BIG_IMAGE"] = ec2.register_image(
         Name="big", Architecture="x86_64", RootDeviceName="/dev/xvda", BlockDeviceMappings=devices
     )["ImageId"]
-    ec2.create_tags(Resources=[placeholders["SCHEMA_1"]], Tags=[{"Key": "ghosthands:agent-schema", "Value": "1"}])
+    for name, schema in (("SCHEMA_1", "1"), ("FOREIGN_KEY_IMAGE", SCHEMA), ("BIG_IMAGE", SCHEMA)):
+        ec2.create_tags(Resources=[placeholders[name]], Tags=[{"Key": "ghosthands:agent-schema", "Value": schema}])
     secrets.create_secret(Name="ghosthands/worker/leaving", SecretString="{}")
     secrets.delete_secret(SecretId="ghosthands/worker/leaving")
     return placeholders
@@ -263,6 +269,7 @@ def filled(variables: dict[str, Any], placeholders: dict[str, str]) -> dict[str,
 def result(running_cloud: PlaybookCloud) -> tuple[Run, list[str], dict[str, str]]:
     """One run of the site on all cases: the run, its writes, and the values of the cases' placeholders."""
     running_cloud.reset()
+    running_cloud.prepare()
     placeholders = create_wrong_resources(running_cloud)
     hosts = {
         host: {"fleet_name": f"gh-{host}"} | filled(CASES[name].variables, placeholders) for name, host in HOSTS.items()

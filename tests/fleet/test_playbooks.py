@@ -66,6 +66,12 @@ def empty_account(cloud: PlaybookCloud) -> None:
     cloud.reset()
 
 
+def prepared_account(cloud: PlaybookCloud) -> None:
+    """Reset to an account with a worker image and a secret."""
+    cloud.reset()
+    cloud.prepare()
+
+
 def no_group(cloud: PlaybookCloud) -> None:
     """Restore all but the group."""
     cloud.restore()
@@ -207,8 +213,8 @@ def test_a_playbook_alone_on_an_empty_account_names_the_playbooks_it_needs(
 
 @pytest.mark.parametrize("book", ["playbooks/preflight.yml", "playbooks/status.yml"])
 def test_a_playbook_that_only_reads_never_writes_and_never_fails(book: str, running_fleet: HealthyFleet) -> None:
-    for state in (running_fleet.reset, running_fleet.restore):
-        state()
+    for state in (prepared_account, HealthyFleet.restore):
+        state(running_fleet)
         for how in ([], ["--check"]):
             run = finished(running_fleet.play(book, *how))
             assert (run.changed, running_fleet.writes()) == (0, []), run

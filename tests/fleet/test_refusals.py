@@ -25,6 +25,7 @@ NO_SECURITY_GROUPS = {
 def test_a_first_run_waits_for_what_takes_effect_late(tmp_path: Path) -> None:
     """With all of localcloud's delays, which begin only when Auto Scaling has refused the group."""
     with PlaybookCloud.start_process(tmp_path) as cloud:
+        cloud.prepare()
         cloud.set_speed(0.001)
         key: dict[str, Any] = {
             "fleet_access_key": CREDENTIALS["aws_access_key_id"],

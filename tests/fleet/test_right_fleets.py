@@ -127,8 +127,8 @@ def scaled(size: int) -> Callable[[HealthyFleet], None]:
 
 def adopted(fleet: HealthyFleet) -> None:
     """The pipeline pushes to the other repository."""
+    fleet.client("ecr").create_repository(repositoryName=ADOPTED["fleet_repository_name"])
     fleet.push_image(ADOPTED["fleet_repository_name"])
-    fleet.replace_instances()
 
 
 ADOPTED = {
@@ -174,7 +174,7 @@ SHAPES = (
         "the worker's image in another region",
         {"fleet_worker_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ghosthands:1"},
     ),
-    Shape("adopted names", ADOPTED, after=adopted),
+    Shape("adopted names", ADOPTED, adopted),
     Shape(
         "other settings of the group",
         {

@@ -1,7 +1,8 @@
-"""Secrets are never read, never printed and never created twice."""
+"""Secrets are read where they must be, written on request, and never printed."""
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -9,42 +10,124 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import PlaybookCloud
+from tests.fleet.cloud import HIDDEN, WORKER_SECRET, PlaybookCloud
 from tests.fleet.healthy import HealthyFleet
 
 USER: dict[str, Any] = {"fleet_valet_user_name": "gh-valet", "fleet_valet_access_key": True}
-SECRET = "ghosthands/worker/env"
 
 
-def secrets(cloud: PlaybookCloud) -> list[str]:
-    """The names of the account's secrets."""
-    return [s["Name"] for s in cloud.client("secretsmanager").list_secrets()["SecretList"]]
+NAME = "ghosthands/worker/env"
+PLAYBOOK = "playbooks/secret.yml"
 
 
-def test_without_fleet_secret_create_no_secret_is_created_and_a_warning_is_printed(cloud: PlaybookCloud) -> None:
-    for how in (["--check"], []):
-        run = cloud.play("playbooks/foundation.yml", *how, fleet_secret_create=False)
-        assert run.returncode == 0, run
-        assert f"warning: There is no secret {SECRET}: instances cannot boot a worker until it exists." in run.stdout
-    assert secrets(cloud) == []
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file with every key that a worker needs."""
+    there = tmp_path / "worker.env"
+    there.touch(0o600)
+    there.write_text("".join(f"{key}={value}\n" for key, value in WORKER_SECRET.items()))
+    return there
 
 
-def test_an_existing_secret_is_neither_read_nor_written(cloud: PlaybookCloud) -> None:
-    cloud.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"DATABASE_URL": "the operators own"}')
+def values(cloud: PlaybookCloud) -> dict[str, str]:
+    """The secret's keys and values."""
+    return dict(json.loads(cloud.secret_value(NAME)))
+
+
+def versions(cloud: PlaybookCloud) -> int:
+    """How many values the secret has had."""
+    found = cloud.client("secretsmanager").list_secret_version_ids(SecretId=NAME, IncludeDeprecated=True)
+    return len(found["Versions"])
+
+
+def test_a_secret_is_created_once_from_a_file_with_tags(empty_cloud: PlaybookCloud, file: Path) -> None:
+    cloud = empty_cloud
+    checked = cloud.play(PLAYBOOK, "--check", "--diff", fleet_secret_file=str(file))
+    assert (checked.returncode, checked.changed, cloud.writes()) == (0, 1, []), checked
+    assert "+DATABASE_URL" in checked.stdout
+    made = cloud.play(PLAYBOOK, "--diff", "-vvvv", fleet_secret_file=str(file))
+    assert (made.returncode, made.changed) == (0, 1), made
+    assert values(cloud) == WORKER_SECRET
+    found = cloud.client("secretsmanager").describe_secret(SecretId=NAME)
+    assert found["Tags"] == [{"Key": "Project", "Value": "wekruit"}]
     cloud.clear_trace()
-    for force in (False, True):
-        run = cloud.play("playbooks/foundation.yml", "--diff", "-vvv", fleet_secret_create=True, fleet_force=force)
+    for how in ([], ["--check"]):
+        again = cloud.play(PLAYBOOK, *how, fleet_secret_file=str(file))
+        assert (again.returncode, again.changed, cloud.writes()) == (0, 0, []), again
+    assert versions(cloud) == 1
+
+
+def test_one_changed_key_is_a_new_version_and_loses_no_other(cloud: PlaybookCloud, file: Path) -> None:
+    file.write_text(json.dumps({"GH_ENVIRONMENT": f"{HIDDEN}-new", "REDIS_URL": f"{HIDDEN}-redis"}))
+    run = cloud.play(PLAYBOOK, "--diff", "-vvvv", fleet_secret_file=str(file))
+    assert run.changed == 1, run
+    assert f"{NAME}: adds REDIS_URL; changes GH_ENVIRONMENT. Running workers see it at their next boot." in run.stdout
+    assert values(cloud) == WORKER_SECRET | {"GH_ENVIRONMENT": f"{HIDDEN}-new", "REDIS_URL": f"{HIDDEN}-redis"}
+    assert versions(cloud) == 2
+
+
+def test_replacing_removes_what_the_file_does_not_have(cloud: PlaybookCloud, file: Path) -> None:
+    with_more = json.dumps(WORKER_SECRET | {"REDIS_URL": "x"})
+    cloud.client("secretsmanager").put_secret_value(SecretId=NAME, SecretString=with_more)
+    assert cloud.play(PLAYBOOK, fleet_secret_file=str(file)).changed == 0
+    run = cloud.play(PLAYBOOK, fleet_secret_file=str(file), fleet_secret_replace=True)
+    assert (run.changed, values(cloud)) == (1, WORKER_SECRET), run
+
+
+def test_the_environment_of_this_shell_gives_the_keys(
+    empty_cloud: PlaybookCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in WORKER_SECRET.items():
+        monkeypatch.setenv(key, value)
+    run = empty_cloud.play(PLAYBOOK, "-vvvv", fleet_secret_from="environment")
+    assert (run.returncode, values(empty_cloud)) == (0, WORKER_SECRET), run
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        (f"DATABASE_URL={HIDDEN}\n", 0o640, "Others than its owner may read or change it: `chmod 600 "),
+        (
+            f"NOT_KNOWN={HIDDEN}\n",
+            0o600,
+            "NOT_KNOWN is not a key of the worker; if it is, name it in fleet_secret_keys.",
+        ),
+        (f"GH_WORKER_ID={HIDDEN}\n", 0o600, "GH_WORKER_ID is each instance's own: take it out."),
+        (f"DATABASE_URL={HIDDEN}\nbroken line {HIDDEN}\n", 0o600, "line 2 is not KEY=value"),
+        ("DATABASE_URL=\n", 0o600, "DATABASE_URL is missing or empty."),
+    ],
+)
+def test_what_cannot_be_the_secret_is_refused_by_name_before_anything_is_written(
+    cloud: PlaybookCloud, file: Path, text: str, mode: int, words: str
+) -> None:
+    file.write_text(text)
+    file.chmod(mode)
+    run = cloud.play(PLAYBOOK, "-vvvv", fleet_secret_file=str(file))
+    assert run.returncode != 0
+    assert "Nothing was written. " in run.stdout
+    assert words in run.stdout, run
+    assert cloud.writes() == []
+
+
+def test_a_secret_that_is_to_be_deleted_is_not_written(cloud: PlaybookCloud, file: Path) -> None:
+    cloud.client("secretsmanager").delete_secret(SecretId=NAME)
+    run = cloud.play(PLAYBOOK, fleet_secret_file=str(file))
+    assert "scheduled for deletion. Keep it: `aws secretsmanager restore-secret --region us-east-1" in run.message, run
+
+
+def test_a_run_reads_the_secret_only_before_a_launch_and_never_writes_it(fleet: HealthyFleet) -> None:
+    changes: list[tuple[dict[str, Any], int]] = [
+        ({}, 0),
+        ({"fleet_cooldown_seconds": 60}, 0),
+        ({"fleet_volume_size_gib": 60}, 1),
+    ]
+    for variables, reads in changes:
+        fleet.clear_trace()
+        run = fleet.play("site.yml", "--diff", "-vvv", **variables)
         assert run.returncode == 0, run
-        assert "the operators own" not in run.stdout + run.stderr
-    assert {c["action"] for c in cloud.calls() if c["service"] == "secretsmanager"} == {"DescribeSecret"}
-    value = cloud.secret_value(SECRET)
-    assert value == '{"DATABASE_URL": "the operators own"}'
-
-
-def test_the_placeholder_says_what_to_fill_in(cloud: PlaybookCloud) -> None:
-    assert cloud.play("playbooks/foundation.yml").returncode == 0
-    value = cloud.secret_value(SECRET)
-    assert "fill in the keys of runbook section 9" in value
+        called = [call["action"] for call in fleet.calls() if call["service"] == "secretsmanager"]
+        assert called.count("GetSecretValue") == reads, variables
+        assert set(called) <= {"DescribeSecret", "GetSecretValue"}
 
 
 def test_valets_access_key_is_created_once_readable_by_its_owner_and_never_printed(cloud: PlaybookCloud) -> None:

@@ -58,7 +58,9 @@ def written_for(cloud: PlaybookCloud) -> list[tuple[str, frozenset[str]]]:
     return found
 
 
-def test_one_run_converges_both_and_neither_alone_has_anything_to_do(cloud: PlaybookCloud) -> None:
+def test_one_run_converges_both_and_neither_alone_has_anything_to_do(empty_cloud: PlaybookCloud) -> None:
+    cloud = empty_cloud
+    cloud.prepare(*SHARED, *(own["fleet_secret_name"] for own in OWN.values()))
     first = cloud.play_hosts("site.yml", hosts=hosts())
     assert first.returncode == 0, first
     written = written_for(cloud)
@@ -82,15 +84,3 @@ def test_one_run_converges_both_and_neither_alone_has_anything_to_do(cloud: Play
     cloud.clear_trace()
     assert cloud.play_hosts("site.yml", hosts=change).changed == 0
     assert cloud.writes() == []
-
-
-def test_two_fleets_that_share_a_missing_secret_create_it_once_and_never_read_it(cloud: PlaybookCloud) -> None:
-    one_secret = {
-        host: {**values, "fleet_secret_name": "ghosthands/worker/env", "fleet_secret_create": True}
-        for host, values in hosts().items()
-    }
-    both = cloud.play_hosts("playbooks/foundation.yml", hosts=one_secret)
-    assert both.returncode == 0, both
-    actions = [call["action"] for call in cloud.calls()]
-    assert actions.count("CreateSecret") == 1
-    assert "GetSecretValue" not in actions

@@ -17,11 +17,12 @@ from tools.iam.permissions import ALSO, CONDITIONS, NOT_DEPENDENT, OURS, Task, o
 STOCK = sorted(table())
 #: Which documents an operator of a phase has.
 DOCUMENTS = {
-    "Build": ("read", "operator"),
+    "Build": ("read", "operator", "secret"),
     "Drill": ("read", "operator"),
     "Delete": ("read", "operator", "teardown"),
     "Verify": ("verify",),
     "Hosts": ("verify", "hosts"),
+    "Secret": ("read", "secret"),
 }
 #: What Packer's plugin calls beyond a plain build, in its source at v1.8.2 (github.com/hashicorp/packer-plugin-amazon):
 #: common/step_iam_instance_profile.go, common/ssm/session.go, common/step_run_spot_instance.go. tests/image tries a

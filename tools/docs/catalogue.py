@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import ASKED, SECTION
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import MODULES
@@ -42,7 +42,7 @@ def hosts() -> list[Row]:
 
 def preconditions() -> list[Row]:
     """The checks of preflight.yml."""
-    return [*map(_row, preflight.CHECKS), *map(_row, creation.CHECKS)]
+    return [_row(check) for module in (preflight, launch, creation) for check in module.CHECKS]
 
 
 def ids() -> set[str]:

@@ -38,6 +38,7 @@ def policies() -> dict[str, dict[str, Any]]:
         "operator": part("Build", "Drill"),
         "teardown": part("Delete"),
         "hosts": part("Hosts"),
+        "secret": part("Secret"),
         "verify": document(verifying),
     }
 

@@ -18,8 +18,8 @@ TAG = ("aws:ResourceTag/Project", "wekruit")
 MAX_LENGTH = 6144  # characters of a managed policy without whitespace (IAM and AWS STS quotas)
 
 
-#: Reading; building and changing a fleet; drilling it; deleting it; asking its instances.
-PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Verify")
+#: Reading; building and changing a fleet; drilling it; deleting it; asking its instances; its secret's value.
+PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Secret", "Verify")
 
 
 class Used(NamedTuple):

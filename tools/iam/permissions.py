@@ -23,7 +23,10 @@ PHASES = {
     "verify.yml": "Verify",
     f"{OURS}fleet_drill": "Drill",
     f"{OURS}fleet_hosts": "Hosts",
+    "secret.yml": "Secret",
 }
+#: Reading the secret is no part of reading the account: these are in a policy of their own.
+SECRET = {"secretsmanager:GetSecretValue"}
 #: Actions beside those that the reference calls dependent.
 ALSO = {
     # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html: who makes
@@ -162,7 +165,7 @@ def _permissions(phase: str, name: str, made_by: str = "") -> Iterator[Used]:
     named = TAGGED[made_by] if made_by else (*sorted(action.required), *optional.get(action.name, ()))
     if not named and action.optional and not made_by:
         raise ValueError(f"{action.name} has types of resources: which of them do our calls name?")
-    phase = "Read" if action.reads and phase != "Hosts" else phase
+    phase = "Secret" if action.name in SECRET else "Read" if action.reads and phase != "Hosts" else phase
     service = name.partition(":")[0]
     for type in named or ([] if made_by else [""]):
         conditions = dict(CONDITIONS.get((action.name, type), {}))

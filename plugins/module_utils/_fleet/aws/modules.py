@@ -67,6 +67,5 @@ READERS = {
         autoscaling.hook, ("autoscaling_group_name", "lifecycle_hook_name")
     ),
     "community.aws.ecs_ecr": Reader(other_services.repository, ("name",)),
-    "community.aws.secretsmanager_secret": Reader(other_services.secret, ("name",)),
     "wekruit.ghosthands.autoscaling_group_settings": Reader(autoscaling.group, ("name",)),
 }

@@ -35,6 +35,33 @@ def secret(call: Call, name: str) -> Secret | None:
     return Secret(raw["ARN"], bool(raw.get("DeletedDate")), since_epoch(changed), _customers_key(call, raw))
 
 
+def secret_text(call: Call, name: str) -> str | None:
+    """GetSecretValue: the secret itself. Callers keep its keys' names alone, and hand in a call that keeps no answer.
+
+    None: it has no value yet, or a binary one, which no worker reads.
+    """
+    absent = ("ResourceNotFoundException",)
+    found: str | None = call("secretsmanager", "get_secret_value", "SecretString", absent=absent, SecretId=name)
+    return found
+
+
+def create_secret(call: Call, name: str, text: str, tags: Mapping[str, str]) -> None:
+    """CreateSecret, under AWS's own key."""
+    call(
+        "secretsmanager",
+        "create_secret",
+        Name=name,
+        Description="Environment of the GhostHands workers (runbook section 9)",
+        SecretString=text,
+        Tags=[{"Key": key, "Value": str(value)} for key, value in tags.items()],
+    )
+
+
+def put_secret(call: Call, name: str, text: str) -> None:
+    """PutSecretValue: a new version, which is the current one."""
+    call("secretsmanager", "put_secret_value", SecretId=name, SecretString=text)
+
+
 def _customers_key(call: Call, secret: Mapping[str, Any]) -> str:
     """The ARN of the key in DescribeSecret's KmsKeyId: an ARN, an id, or an alias (then DescribeKey).
 

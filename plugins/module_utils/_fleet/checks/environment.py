@@ -36,7 +36,7 @@ def _secret(view: View) -> str:
     if view.fleet.secret is None:
         raise Failed(
             f"There is no secret {name}: no worker can boot.",
-            view.run("foundation.yml", "-e fleet_secret_create=true", text="Create it, then fill it in (§9):"),
+            view.run("secret.yml", "-e fleet_secret_file=worker.env", text="Write it from a file (§9):"),
         )
     if view.secret.deletion_scheduled:
         raise Failed(

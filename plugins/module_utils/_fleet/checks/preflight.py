@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import path
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Failed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.key_policy import Verdict, verdict
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.settings import LEAST_MEMORY, mebibytes
@@ -378,7 +379,7 @@ def _image(inputs: Inputs) -> None:
         fits = f" for {'/'.join(type.architectures)}" if type else ""
         raise Failed(
             f"This account has no image {settings['fleet_image_name_pattern']}{fits} in {settings['fleet_region']}.",
-            "Bake one (§2, make image), or name one in fleet_image.",
+            Remedy("Bake one (§2), or name one in fleet_image:", path.bake(settings)),
         )
 
 
@@ -428,17 +429,6 @@ def _volume_size(inputs: Inputs) -> None:
         )
 
 
-@check("image-origin", severity="warning", needed_by=LAUNCHES)
-def _image_origin(inputs: Inputs) -> None:
-    """The image was baked by this kit, so it has an agent."""
-    image = inputs.prerequisites.image
-    if image and image.agent_schema is None:
-        raise Failed(
-            f"Image {image.id} ({image.name}) does not say which agent.conf it reads: it was not baked by this kit.",
-            "Its instances may not boot a worker. Bake one (§2, make image).",
-        )
-
-
 @check("image-schema", needed_by=LAUNCHES)
 def _image_schema(inputs: Inputs) -> None:
     """The image's agent reads the schema of agent.conf that these playbooks write."""
@@ -447,8 +437,11 @@ def _image_schema(inputs: Inputs) -> None:
         raise Failed(
             f"The agent in image {image.id} reads schema {image.agent_schema} of agent.conf, "
             f"but these playbooks write {SCHEMA}.",
-            "Bake an image with this release (make image) and adopt it (-e fleet_image=newest), "
-            "or use the release that the image was baked with.",
+            Remedy(
+                "Use the release that the image was baked with, or bake one with this release and add "
+                "-e fleet_image=newest:",
+                path.bake(inputs.settings),
+            ),
         )
 
 
@@ -473,17 +466,6 @@ def _secret_deleted(inputs: Inputs) -> None:
         raise Failed(
             f"Secret {name} is scheduled for deletion: no instance can boot with it.",
             Remedy("Keep it:", (f"aws secretsmanager restore-secret --region {region} --secret-id {name}",)),
-        )
-
-
-@check("secret", severity="warning")
-def _secret(inputs: Inputs) -> None:
-    """The secret exists, or fleet_secret_create is true."""
-    name = inputs.settings["fleet_secret_name"]
-    if inputs.prerequisites.secret is None and not inputs.settings["fleet_secret_create"]:
-        raise Failed(
-            f"There is no secret {name}: instances cannot boot a worker until it exists.",
-            "Create it (§9), or let -e fleet_secret_create=true make a placeholder for you to fill in.",
         )
 
 

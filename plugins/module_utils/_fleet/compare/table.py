@@ -5,7 +5,7 @@
 
 A module whose parameters mean nothing here (`_created`) is used in tasks that run only where the thing is missing, as
 their `when` states: the parameters count at creation and never again. On every run, ec2_key would import a temporary
-key, secretsmanager_secret read the secret's value, and iam_access_key create another key.
+key, and iam_access_key create another key.
 """
 
 from __future__ import annotations
@@ -66,9 +66,6 @@ COMPARISONS = {
             "scan_on_push": Meaning(bool, lambda raw, p: raw["imageScanningConfiguration"]["scanOnPush"]),
             "lifecycle_policy": Meaning(document, lambda raw, p: document(raw["lifecycle"] or "null")),
         }
-    ),
-    "community.aws.secretsmanager_secret": _created(
-        "name", "description", "json_secret", "overwrite", "tags", "purge_tags"
     ),
     "wekruit.ghosthands.autoscaling_group_settings": autoscaling_group_settings.COMPARISON,
 }

@@ -35,7 +35,7 @@ NAMES = {
     "user/": ("valet*", "fleet_valet_user_name"),
 }
 #: prefix of an ARN's last part -> the variable without which a fleet creates none
-OPTIONAL = {"key-pair/": "fleet_key_public", "secret:": "fleet_secret_create", "user/": "fleet_valet_user_name"}
+OPTIONAL = {"key-pair/": "fleet_key_public", "user/": "fleet_valet_user_name"}
 
 
 def needed(document: Mapping[str, Any], s: Mapping[str, Any], account: str, partition: str) -> tuple[Permission, ...]:

@@ -63,6 +63,16 @@ def through_secrets_manager(partition: str, region: str) -> tuple[str, ...]:
     return (name, f"{name}.cn") if partition == "aws-cn" else (name,)
 
 
+def worker_image(s: Mapping[str, Any], account: str, dns_suffix: str) -> str:
+    """The full name of the image that workers run.
+
+    :param s: every fleet_* variable.
+    :param dns_suffix: the partition's domain.
+    """
+    registry = f"{account}.dkr.ecr.{s['fleet_region']}.{dns_suffix}"
+    return str(s["fleet_worker_image"] or f"{registry}/{s['fleet_repository_name']}:latest")
+
+
 def repositories(partition: str, region: str, account: str, repository: str, image: str) -> tuple[str, ...]:
     """ARNs of the ECR repositories that instances pull from.
 

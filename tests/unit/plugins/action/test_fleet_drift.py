@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,6 +26,13 @@ LOGS = {"amazon.aws.cloudwatchlogs_log_group": {"log_group_name": "{{ fleet_log_
 KEEP = {"name": "Create the log group", **LOGS}
 SCHEMA = [{"Key": "ghosthands:agent-schema", "Value": "4"}]
 LOG_GROUP = {"logGroupName": "/wekruit/gh-worker", "retentionInDays": 30, "arn": "arn:logs:*"}
+
+
+WORKER_SECRET = dict.fromkeys(
+    "SUPABASE_URL SUPABASE_SECRET_KEY SUPABASE_PUBLISHABLE_KEY DATABASE_URL DATABASE_DIRECT_URL GH_SERVICE_SECRET "
+    "GH_CREDENTIAL_KEY GH_DEPLOY_SECRET GH_ENVIRONMENT ANTHROPIC_API_KEY".split(),
+    "hidden",
+)
 
 
 class Account:
@@ -49,7 +57,8 @@ class Account:
                 "InstanceTypeOfferings": [{"Location": f"us-east-1{z}"} for z in "ab"]
             },
             "describe_images": {
-                "Images": [{"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "Tags": SCHEMA}]
+                "Images": [{"ImageId": "ami-1", "Architecture": "x86_64", "State": "available", "Tags": SCHEMA}],
+                "imageDetails": [{"imageDigest": "sha256:1"}],  # ECR's
             },
             "describe_auto_scaling_groups": {"AutoScalingGroups": []},
             "describe_route_tables": {"RouteTables": []},
@@ -58,6 +67,9 @@ class Account:
             "describe_launch_template_versions": None,
             "describe_key_pairs": {"KeyPairs": [{"KeyName": "valet-worker"}]},
             "describe_secret": {"ARN": "arn:s"},
+            "get_secret_value": {"SecretString": json.dumps(WORKER_SECRET)},
+            "describe_repositories": {"repositories": [{}]},
+            "get_lifecycle_policy": None,
             "get_role": None,
             "describe_log_groups": {"logGroups": [LOG_GROUP]},
             "list_tags_for_resource": {"tags": {}},
@@ -72,6 +84,8 @@ class Account:
         assert operation in self.answers, f"unexpected request: {operation}"
         answer = self.answers[operation]
         return answer.get(key) if key and answer is not None else answer
+
+    call_now = call
 
     def start(self, question: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """As Account.start, at once."""

@@ -154,11 +154,9 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ),
         ({}, {"image": replace(IMAGE, state="pending")}, "image-state", "error", LAUNCHES),
         ({}, {"image": replace(IMAGE, architecture="arm64")}, "image-architecture", "error", LAUNCHES),
-        ({}, {"image": replace(IMAGE, agent_schema=None)}, "image-origin", "warning", LAUNCHES),
         ({}, {"image": replace(IMAGE, agent_schema="1")}, "image-schema", "error", LAUNCHES),
         ({}, {"key_pair_exists": False}, "key-pair", "error", LAUNCHES),
         ({}, {"secret": Secret("arn:s", deletion_scheduled=True)}, "secret-deleted", "error", GROUP_ONLY),
-        ({}, {"secret": None}, "secret", "warning", NONE),
         (
             {},
             {"group": replace(GROUP, min_size=2)},
@@ -211,7 +209,6 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
         ({}, {"image": replace(IMAGE, root_device="/dev/xvda", root_gib=40)}),
         ({"fleet_key_name": ""}, {"key_pair_exists": False}),
         ({"fleet_key_public": "ssh-rsa AAAA"}, {"key_pair_exists": False}),
-        ({"fleet_secret_create": True}, {"secret": None}),
         ({"fleet_size_owner": "playbook"}, {"group": replace(GROUP, min_size=2, max_size=5)}),
         ({"fleet_new_version": "adopt"}, {"latest_version": 3}),
         ({"fleet_new_version": "hold"}, {"latest_version": 2}),
@@ -242,5 +239,5 @@ def test_the_remedy_of_a_missing_grant_is_the_command_that_creates_it(settings: 
 
 
 def test_all_problems_are_reported(settings: dict[str, Any]) -> None:
-    prerequisites = replace(MET, image=None, key_pair_exists=False, instance_type=None, secret=None)
-    assert {f.id for f in findings(settings, prerequisites)} == {"instance-type", "image", "key-pair", "secret"}
+    prerequisites = replace(MET, image=None, key_pair_exists=False, instance_type=None)
+    assert {f.id for f in findings(settings, prerequisites)} == {"instance-type", "image", "key-pair"}

@@ -341,7 +341,6 @@ CASES = [
 ]
 ONLY_CREATED = {
     "amazon.aws.ec2_key",
-    "community.aws.secretsmanager_secret",
 }
 ACCESS_KEY = "amazon.aws.iam_access_key"
 

@@ -65,7 +65,6 @@ def test_only_what_builds_is_needed_to_build(settings: dict[str, Any]) -> None:
     [
         ("arn:aws:iam::*:user/valet*", {"fleet_valet_user_name": "valet"}),
         ("arn:aws:ec2:*:*:key-pair/*", {"fleet_key_public": "ssh-ed25519 A"}),
-        ("arn:aws:secretsmanager:*:*:secret:ghosthands/worker/*", {"fleet_secret_create": True}),
     ],
 )
 def test_what_a_fleet_does_not_make_needs_no_permission(
