@@ -34,8 +34,8 @@ def interrupted(cloud: PlaybookCloud, writes: int, pause: float) -> tuple[int, i
 
 def converges_after(cloud: PlaybookCloud, seed: int) -> None:
     dice = random.Random(seed)
-    # Of the 17 writes of a first run, two are still to come after the 15th: it does not end within the pause.
-    writes, pause = dice.randrange(1, 16), dice.random()
+    # Of the 15 writes of a first run, two are still to come after the 13th: it does not end within the pause.
+    writes, pause = dice.randrange(1, 14), dice.random()
     print(f"seed {seed}: Ctrl-C {pause:.2f} s after write {writes}")
     code, made = interrupted(cloud, writes, pause)
     assert code != 0, "the first run was cut short"
