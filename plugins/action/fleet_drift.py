@@ -120,7 +120,7 @@ class ActionModule(FleetAction):
         self._stop(findings, mine)
         drift: Vars = {"ids": site_ids(s, found)}
         site.compare(known, tasks, drift)
-        if launching and found.group and any(t.difference and t.section == "launch_template" for t in tasks):
+        if launching and found.group and any(_changes_launches(t) for t in tasks):
             read = read or self._read_launch(account, s)
             findings = [*others, *launch.before_launch(launch.Inputs(s, found, read, True, line))]
             self._stop(findings, mine)
@@ -199,6 +199,12 @@ class ActionModule(FleetAction):
                 d["before"].splitlines(), d["after"].splitlines(), d["before_header"], d["after_header"], lineterm=""
             )
             self._display.display("\n".join(lines))
+
+
+def _changes_launches(task: Compared) -> bool:
+    """Whether the task changes what an existing group launches instances from."""
+    before, after = task.difference or ({}, {})
+    return bool(before | after if task.section == "launch_template" else "launch_template" in before | after)
 
 
 def _valets_policy(tasks: list[Compared]) -> Any:
