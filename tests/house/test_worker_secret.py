@@ -7,6 +7,7 @@ import json
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_secret
 from ghosthands_agent import environment as agent
+from ghosthands_agent import paths
 
 REQUIRED = ("A", "B|C")
 GOOD = '{"A": "a", "B": "b"}'
@@ -71,4 +72,4 @@ def test_both_name_the_same_keys() -> None:
     assert frozenset(agent.INSTANCE_KEYS) == worker_secret.INSTANCE_KEYS
     assert agent.RESERVED_PREFIXES == worker_secret.RESERVED_PREFIXES
     assert agent.VALUE_BYTES == worker_secret.VALUE_BYTES
-    assert {"GH_WORKER_PORT": str(agent.WORKER_PORT), "GH_API_PORT": str(agent.API_PORT)} == worker_secret.PORTS
+    assert {"GH_WORKER_PORT": str(paths.WORKER_PORT), "GH_API_PORT": str(paths.API_PORT)} == worker_secret.PORTS

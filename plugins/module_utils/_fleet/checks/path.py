@@ -63,9 +63,8 @@ def _seen(settings: Settings, found: Prerequisites, launch: Launch, line: Comman
     yield _Seen("Worker image", pushed, launch.worker_image, push(settings, launch.worker_image))
     yield _Seen("Roles", found.role_exists, settings["fleet_role_name"], (line.playbook("iam.yml"),))
     yield _Seen("Golden image", _baked(found), _image_in_words(found), bake(settings))
-    filled = launch.secret if isinstance(launch.secret, Unread) else launch.secret is not None
-    if filled is True:
-        filled = not launch.secret.problems
+    secret = launch.secret
+    filled = secret if isinstance(secret, Unread) else secret is not None and not secret.problems
     yield _Seen("Secret", filled, secret_in_words(settings, launch), fill(line))
     group = settings["fleet_group_name"]
     yield _Seen("Site", found.group is not None, group, (line.playbook("site.yml"),))

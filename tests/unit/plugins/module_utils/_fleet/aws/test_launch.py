@@ -43,7 +43,8 @@ def test_names_and_verdicts_are_kept_and_no_value(account: Any, settings: dict[s
     found = read(account, settings)
     assert (found.worker_image, found.repository, found.digest) == (f"{REGISTRY}/ghosthands:latest", True, "sha256:1")
     assert not isinstance(found.secret, Unread | None)
-    assert (found.secret.names, found.secret.problems) == ({"A", "B"}, ("B is missing or empty.",))
+    assert found.secret.names == frozenset({"A", "B"})
+    assert found.secret.problems == ("B is missing or empty.",)
     assert "hidden" not in repr(found)
 
 
