@@ -154,4 +154,4 @@ def test_with_the_policy_for_verifying_one_verifies_and_changes_nothing(
     run = fleet.play("site.yml", **key, fleet_termination_hook_timeout=600)
     assert run.returncode != 0
     hooks = fleet.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
-    assert {hook["LifecycleHookName"]: hook["HeartbeatTimeout"] for hook in hooks} == {TERMINATION: 300}
+    assert {hook["LifecycleHookName"]: hook["HeartbeatTimeout"] for hook in hooks}[TERMINATION] == 300
