@@ -28,9 +28,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, path, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import adoption
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch import Launch
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import listed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY, VALUE
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     CONNECTION,
     FleetAction,
@@ -48,6 +51,7 @@ OPTIONS: dict[str, Any] = {
     "playbook": {"type": "str", "default": "site.yml"},
     "forecast": {"type": "bool", "default": False},
 }
+LOCAL = "ansible.builtin."  # modules that change this machine alone
 OPERATOR_POLICY = Path(__file__).parents[2] / "docs" / "iam" / "operator.json"
 # The playbooks that have to run before one that runs alone.
 REQUIRED_SECTIONS = {
@@ -69,11 +73,17 @@ class ActionModule(FleetAction):
         known, args, s = self._begin(task_vars or {}, OPTIONS)
         account, check = self._account(args), bool(self._task.check_mode)
         try:
-            tasks, mine, findings, drift = self._compare_site(known, args, s, account)
+            tasks, mine, found, findings, drift = self._compare_site(known, args, s, account)
         except AwsError as error:
             raise AnsibleActionFail(str(error)) from None
         whole_site = bool(known.get("__fleet_whole_site"))
         reported = [t for t in tasks if t.difference and (whole_site or t.section == mine)]
+        host = known["inventory_hostname"]
+        if (foreign := [t for t in tasks if t.is_foreign]) and (check or not s["fleet_adopt"]):
+            self._show_plan(host, foreign, tasks, found)
+        if foreign and not s["fleet_adopt"]:
+            raise AnsibleActionFail(_adoption_wanted(foreign, s))
+        self._stop(findings, mine)
         if mine and not check:
             self._require_other_sections(tasks, mine)
         diffs = [t.diff() for t in reported]
@@ -88,15 +98,15 @@ class ActionModule(FleetAction):
             **({"diff": diffs} if check else {}),
         )
         verdict = "Up to date." if whole_site or mine else "Nothing prevents a run."
-        self._show(known["inventory_hostname"], result, reported, findings, verdict)
+        self._show(host, result, reported, findings, verdict)
         if self._task.diff and not check:
             self._show_diffs(diffs)
         return result
 
     def _compare_site(
         self, known: Vars, args: Vars, s: Vars, account: Account
-    ) -> tuple[list[Compared], str, list[Finding], Vars]:
-        """(the tasks, this play's section, the findings, what the tasks use of the reading). Raises AwsError."""
+    ) -> tuple[list[Compared], str, Prerequisites, list[Finding], Vars]:
+        """(the tasks, this play's section, what exists, the findings, what the tasks use). Raises AwsError."""
         prerequisites = start_prerequisites(account.start, account.call, s, args["forecast"])
         line = command_line(known)
         forecast = None
@@ -108,27 +118,19 @@ class ActionModule(FleetAction):
         self._check_other_fleets(known, account, s)
         mine = next((t.section for t in tasks if t.play == known["ansible_play_name"]), "")
         found = prerequisites()
+        drift: Vars = {"ids": site_ids(s, found)}
+        site.compare(known, tasks, drift)
         launching = not mine or mine in preflight.LAUNCHES
-        ahead = launching and launch.is_first(s, found)
-        read = self._read_launch(account, s) if ahead or forecast else None
+        changes = found.group is not None and any(_changes_launches(t) for t in tasks)
+        ahead = launching and (changes or launch.is_first(s, found))
+        read = start_launch(account.start, account.call, account.call_now, s)() if ahead or forecast else None
         if forecast and read:
             self._show_steps(known["inventory_hostname"], path.steps(s, found, read, line))
         fly = shutil.which("fly") is not None or shutil.which("flyctl") is not None
-        others = preflight.before_anything(s, found, fly)
-        others += creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
-        findings = [*others, *launch.before_launch(launch.Inputs(s, found, read, ahead, line))]
-        self._stop(findings, mine)
-        drift: Vars = {"ids": site_ids(s, found)}
-        site.compare(known, tasks, drift)
-        if launching and found.group and any(_changes_launches(t) for t in tasks):
-            read = read or self._read_launch(account, s)
-            findings = [*others, *launch.before_launch(launch.Inputs(s, found, read, True, line))]
-            self._stop(findings, mine)
-        return tasks, mine, findings, drift
-
-    @staticmethod
-    def _read_launch(account: Account, s: Vars) -> Launch:
-        return start_launch(account.start, account.call, account.call_now, s)()
+        findings = preflight.before_anything(s, found, fly)
+        findings += creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
+        findings += launch.before_launch(launch.Inputs(s, found, read, ahead, line))
+        return tasks, mine, found, findings, drift
 
     def _check_other_fleets(self, known: Vars, account: Account, s: Vars) -> None:
         """Fails where another fleet of this run has a resource of this fleet."""
@@ -192,6 +194,13 @@ class ActionModule(FleetAction):
         lines += [f"next: {command}" for step in steps if step.state == path.NEXT for command in step.commands]
         self._display.display("\n".join(f"[{host}] {line}" for line in lines))
 
+    def _show_plan(self, host: str, foreign: list[Compared], tasks: list[Compared], found: Prerequisites) -> None:
+        """What adopting would change of resources that somebody else made."""
+        show, aws = self._display.display, [t for t in tasks if t.difference and not t.module.startswith(LOCAL)]
+        show(f"[{host}] Not made by this kit: {_resources(foreign)}. Adopting would change:")
+        for line in adoption.plan([t.planned() for t in aws], found.group, found.without_agent):
+            show(f"[{host}]   {line}", color=C.COLOR_CHANGED)
+
     def _show_diffs(self, diffs: list[Vars]) -> None:
         """As a callback shows a changed task: this task changes nothing, it runs before those that do."""
         for d in diffs:
@@ -205,6 +214,19 @@ def _changes_launches(task: Compared) -> bool:
     """Whether the task changes what an existing group launches instances from."""
     before, after = task.difference or ({}, {})
     return bool(before | after if task.section == "launch_template" else "launch_template" in before | after)
+
+
+def _resources(tasks: list[Compared]) -> str:
+    return listed(list(dict.fromkeys(task.resource for task in tasks)))
+
+
+def _adoption_wanted(foreign: list[Compared], s: Vars) -> str:
+    return (
+        f"This kit did not make {_resources(foreign)}: the tag {KEY}={VALUE} is missing. Nothing was changed. "
+        "Above is what would change of them, and which variable keeps it. To adopt them, which ends no instance: "
+        f"-e fleet_adopt={s['fleet_group_name']} (with --check --diff it only shows it). Or give this fleet another "
+        "fleet_name."
+    )
 
 
 def _valets_policy(tasks: list[Compared]) -> Any:

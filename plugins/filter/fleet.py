@@ -13,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.agent_conf import agent_conf, user_data
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import (
     ingress_rules,
+    managed_tags,
     pinned_version,
 )
 
@@ -33,4 +34,5 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """name -> function"""
-        return {f.__name__: _failing(f) for f in (agent_conf, user_data, ingress_rules, pinned_version)}
+        functions = (agent_conf, user_data, ingress_rules, pinned_version, managed_tags)
+        return {f.__name__: _failing(f) for f in functions}

@@ -118,6 +118,10 @@ options:
   metrics:
     description: Whether the group's metrics are collected.
     type: bool
+  protected_instances:
+    description: Instances in service that are protected from scale-in. The protection of others is left alone.
+    type: list
+    elements: str
   tags:
     description: Tags of the group that are propagated to its instances. Other tags stay.
     type: dict
@@ -212,6 +216,7 @@ OPTIONS = {
     "on_hook_abandon": {"type": "str", "choices": ["retain", "terminate"]},
     "suspended_processes": {"type": "list", "elements": "str"},
     "metrics": {"type": "bool"},
+    "protected_instances": {"type": "list", "elements": "str"},
     "tags": {"type": "dict"},
 }
 

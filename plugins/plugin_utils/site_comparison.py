@@ -18,6 +18,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.flee
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.modules import READERS, Reader
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import group as read_group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import adoption
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import Difference, compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.tasks import SiteTask, site_tasks
@@ -47,6 +48,8 @@ class Compared(SiteTask):
     found: Any = None
     """the resource; None: it does not exist, or was not read"""
     difference: Difference | None = None
+    parameters: Vars = field(default_factory=dict)
+    """those whose value is known"""
 
     @property
     def name(self) -> str:
@@ -67,6 +70,21 @@ class Compared(SiteTask):
     def variables(self, known: Vars) -> Vars:
         """What the task's arguments and conditions may use."""
         return {**known, **self.task.get("vars", {}), **self.item}
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its resource was not made by the playbooks."""
+        return adoption.is_foreign(self.module, self.found)
+
+    @property
+    def resource(self) -> str:
+        """What a person calls its resource."""
+        kind, name = adoption.ADOPTED[self.module]
+        return f"{kind} {self.parameters[name]}"
+
+    def planned(self) -> adoption.Planned:
+        """For the plan of an adoption."""
+        return adoption.Planned(self.task, self.module, self.change())
 
     def as_dict(self) -> Vars:
         """For the result."""
@@ -211,8 +229,10 @@ class SiteComparison:
             p = self._fill(one.variables(known), arguments)
         except AnsibleUndefinedVariable:
             values, unknown = self._filled(known, one, arguments)
+            one.parameters = values
             one.found = None if isinstance(found, list) else found
             return {}, {**(values if found is None else {}), UNKNOWN: ", ".join(unknown)}
+        one.parameters = p
         one.found = comparison.select(found, p) if found is not None else None
         return compare(comparison, p, one.found)
 
@@ -268,6 +288,7 @@ def site_ids(s: Vars, found: Prerequisites) -> Vars:
         "role_exists": found.role_exists,
         "key_pair_exists": found.key_pair_exists,
         "user_has_key": found.user_has_access_key,
+        "without_agent": list(found.without_agent or ()),
     }
 
 

@@ -19,6 +19,7 @@ from tests.fleet.fleet import (
     GROUP,
     LAUNCH,
     LOGS,
+    MARK,
     OTHERS,
     POLICY,
     PROFILE,
@@ -631,7 +632,7 @@ def _identity() -> Iterator[Fault]:
         shorten_warmup(fleet)
         fleet.drop_profile()
         restore_profile(fleet)
-        tags = [{"Key": "Project", "Value": "wekruit"}]
+        tags = [{"Key": "Project", "Value": "wekruit"}, MARK]
         fleet.client("iam").tag_instance_profile(InstanceProfileName=PROFILE, Tags=tags)
 
     yield Fault(
@@ -976,6 +977,10 @@ def _instances() -> Iterator[Fault]:
         fleet.version(lambda data: None)
         fleet.set_version("2")
 
+    def retained_without_agent(fleet: HealthyFleet) -> None:
+        fleet.add_unmanaged()
+        fleet.update(InstanceLifecyclePolicy={"RetentionTriggers": {"TerminateHookAbandon": "retain"}})
+
     def protect(fleet: HealthyFleet) -> None:
         fleet.client("autoscaling").set_instance_protection(
             AutoScalingGroupName=GROUP, InstanceIds=fleet.in_service()[:1], ProtectedFromScaleIn=True
@@ -1001,6 +1006,27 @@ def _instances() -> Iterator[Fault]:
         no_instances,
         later(90000),
         manual="the cause of the failed launches decides",
+    )
+    yield Fault(
+        "an instance has no agent, and is protected from scale-in",
+        "instances-agent",
+        HealthyFleet.add_unmanaged,
+        manual="a worker that nothing drains has to be idle first",
+    )
+    yield Fault(
+        "an instance has no agent, and a scale-in may end it",
+        "instances-agent",
+        lambda f: f.add_unmanaged(protected=False),
+        remaining=("instances-agent",),
+        severity="error",
+    )
+    yield Fault(
+        "an instance has no agent, and would be retained",
+        "instances-agent",
+        retained_without_agent,
+        remaining=("instances-agent",),
+        severity="error",
+        slow=True,
     )
     yield Fault(
         "instances are of an old version",
@@ -1079,7 +1105,7 @@ def _valet() -> Iterator[Fault]:
     def user(*calls: Callable[[Any], Any], policy: bool = True) -> Callable[[HealthyFleet], Any]:
         def change(fleet: HealthyFleet) -> None:
             iam = fleet.client("iam")
-            iam.create_user(UserName=USER, Tags=[{"Key": "Project", "Value": "wekruit"}])
+            iam.create_user(UserName=USER, Tags=[{"Key": "Project", "Value": "wekruit"}, MARK])
             if policy:
                 iam.attach_user_policy(UserName=USER, PolicyArn=VALET_POLICY_ARN)
             for call in calls:

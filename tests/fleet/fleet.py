@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY, VALUE
+
 from tests.fleet.cloud import PlaybookCloud
 
 NAME = "gh-worker-local"  # inventories/local
@@ -19,6 +21,7 @@ REPOSITORY, SECRET, LOGS, KEY_PAIR = "ghosthands", "ghosthands/worker/env", "/we
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 VALET_POLICY_ARN = f"arn:aws:iam::123456789012:policy/{VALET_POLICY}"
 OTHERS = "sg-010ca1c10d0000001"  # the seed's default group stands for somebody else's
+MARK = {"Key": KEY, "Value": VALUE}
 FOREIGN_TAG = {"Key": "Owner", "Value": "somebody else"}
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f operator"
 TERMINATE = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
@@ -137,7 +140,9 @@ class Fleet(PlaybookCloud):
             LaunchTemplateName=TEMPLATE,
             LaunchTemplateData=data,
             VersionDescription="GhostHands worker",
-            TagSpecifications=[{"ResourceType": "launch-template", "Tags": [{"Key": "Project", "Value": "wekruit"}]}],
+            TagSpecifications=[
+                {"ResourceType": "launch-template", "Tags": [{"Key": "Project", "Value": "wekruit"}, MARK]}
+            ],
         )
         return str(made["LaunchTemplate"]["LaunchTemplateId"])
 

@@ -28,7 +28,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison
 from localcloud.testing import CREDENTIALS, PROPAGATED, wait_until
 
 from tests.fleet.cloud import ROOT, Run
-from tests.fleet.fleet import ANYTHING, GROUP, LOGS, TEMPLATE, TERMINATION, Fleet
+from tests.fleet.fleet import ANYTHING, GROUP, LOGS, TEMPLATE, TERMINATE, TERMINATION, Fleet
 
 IMAGE = "ami-010ca1c10d000a001"
 VPC = "vpc-010ca1c10d0000001"
@@ -225,6 +225,27 @@ class HealthyFleet(Fleet):
         """The template's latest version."""
         found = self.client("ec2").describe_launch_templates(LaunchTemplateNames=[TEMPLATE])
         return int(found["LaunchTemplates"][0]["LatestVersionNumber"])
+
+    def add_unmanaged(self, protected: bool = True) -> None:
+        """Replace an instance by one without agent.conf, as a fleet that was made by hand and adopted has them."""
+
+        def script(data: dict[str, Any]) -> None:
+            data["UserData"] = base64.b64encode(b"#!/bin/bash\n").decode()
+
+        good = self.template_data()["UserData"]
+        self.version(script)
+        self.set_version("2")
+        before, others = set(self.in_service()), self.in_service()[1:]
+        self.terminate(self.in_service()[0])
+        (made,) = wait_until(lambda: set(self.in_service()) - before)
+        self.version(lambda data: data.update(UserData=good))
+        self.set_version("3")
+        for other in others:  # of the new version
+            self.terminate(other)
+        self.client("autoscaling").set_instance_protection(
+            AutoScalingGroupName=GROUP, InstanceIds=[made], ProtectedFromScaleIn=protected
+        )
+        self.update(InstanceLifecyclePolicy=TERMINATE)
 
     def relaunch_with_agent_conf(self, change: Callable[[str], str]) -> None:
         """Replace every instance by one with another agent.conf."""

@@ -77,7 +77,7 @@ class Container:
     @property
     def state(self) -> str:
         if self.has_process and self.pid:
-            return "running"
+            return "paused" if (self.folder / "paused").exists() else "running"
         return self._read("state") or "created"
 
     def row(self) -> dict[str, str]:
@@ -129,6 +129,28 @@ class Container:
         os.kill(pid, signal.SIGTERM)
         return True
 
+    def pause(self) -> bool:
+        if self.state != "running":
+            return False
+        os.kill(self.pid, signal.SIGSTOP)
+        (self.folder / "paused").touch()
+        return True
+
+    def unpause(self) -> bool:
+        if self.state != "paused":
+            return False
+        (self.folder / "paused").unlink()
+        os.kill(self.pid, signal.SIGCONT)
+        return True
+
+    def kill(self) -> bool:
+        """SIGKILL, which ends a paused process too; it is not started again."""
+        (self.folder / "stopped").touch()
+        if not (pid := self.pid):
+            return False
+        os.kill(pid, signal.SIGKILL)
+        return True
+
     def stop(self, grace: float) -> None:
         if not self.has_process:
             _write(self.folder / "state", "exited" if self.state == "running" else self.state)
@@ -161,6 +183,7 @@ class Container:
         return code if code >= 0 else 128 - code
 
     def _exited(self, state: str, code: int) -> None:
+        (self.folder / "paused").unlink(missing_ok=True)
         for place in (self.own / "exited", self.folder / "exited"):
             _write(place, str(time.time()))
         _write(self.own / "exit_code", str(code))
@@ -197,6 +220,16 @@ def main(own: Path, words: list[str]) -> int:
             return _of_each(own, [id], "No such container", lambda each: print(each.restarts))
         case ["kill", "--signal", "TERM", *ids]:
             return _of_each(own, ids, "Cannot kill container: container X is not running", Container.signal)
+        case ["kill", "--signal", "KILL", *ids]:
+            return _of_each(own, ids, "Cannot kill container: container X is not running", Container.kill)
+        case ["pause", *ids]:
+            return _of_each(own, ids, "Container X is not running", Container.pause)
+        case ["unpause", *ids]:
+            return _of_each(own, ids, "Container X is not paused", Container.unpause)
+        case ["inspect", "--format", "{{.State.Paused}}", id]:
+            states = {container.values["id"]: container.state for container in containers(own)}
+            print(str(states.get(id) == "paused").lower())
+            return 0 if id in states else 1
         case ["stop", "-t", grace, *ids]:
             return _of_each(own, ids, "No such container", lambda container: container.stop(float(grace)))
         case ["update", "--restart", "no", *ids]:

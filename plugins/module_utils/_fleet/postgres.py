@@ -86,6 +86,27 @@ FROM (SELECT to_regclass(%s)::oid AS oid) AS t
 """
 
 
+FINISHED = ("completed", "failed", "cancelled", "expired", "needs_human")
+# The jobs of an instance's workers: what they have claimed, and what the registry says they work on.
+JOBS = """
+SELECT j.id::text || ' (' || j.status::text || ')'
+FROM {jobs} AS j
+WHERE j.status::text <> ALL(%(finished)s) AND (
+    j.worker_id::text = ANY(%(workers)s)
+    OR j.id::text IN (SELECT current_job_id::text FROM {registry} WHERE worker_id = ANY(%(workers)s)))
+ORDER BY 1
+"""
+# What a worker has taken from pg-boss without having claimed the row yet. Older ones were left so by a crash.
+FETCHED = """
+SELECT coalesce(b.data->>'ghJobId', b.id::text)
+FROM pgboss.job AS b LEFT JOIN {jobs} AS j ON j.id::text = b.data->>'ghJobId'
+WHERE b.state::text = 'active' AND (b.name = 'gh_apply_job' OR b.name LIKE 'gh_apply_job/%')
+  AND b.started_on > now() - interval '60 seconds' AND (j.id IS NULL OR j.status::text IN ('pending', 'queued'))
+ORDER BY 1
+"""
+WAITING = "SELECT count(*) AS n FROM {jobs} WHERE status::text IN ('pending', 'queued') AND worker_id IS NULL"
+
+
 class RegistryError(Exception):
     """The registry cannot be read. The text is one sentence: why, and what to do. It has no password in it."""
 
@@ -175,6 +196,56 @@ def read(
     except (psycopg.Error, ValueError) as problem:  # ValueError: text that is not UTF-8, a NUL in a parameter
         raise RegistryError(_explained(problem, where, table, statement_timeout)) from None
     return Reading(facts["now"], found, facts["may_write"], facts["row_security"])
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What the workers of one instance have, in one snapshot."""
+
+    workers: tuple[str, ...]
+    """the ids under which they are registered"""
+    claimed: tuple[str, ...]
+    """jobs that are not finished, each with its status"""
+    fetched: tuple[str, ...]
+    """jobs that some worker takes right now"""
+    waiting: int
+    """jobs without a worker"""
+
+
+def jobs_of(where: Mapping[str, str], registry: str, instance: str, timeout: int) -> Jobs:
+    """The jobs of an instance's workers; those of the schema in which the registry is. Raises RegistryError."""
+    schema = identifier(registry)[:-1]
+    names = {
+        "registry": sql.Identifier(*identifier(registry)),
+        "jobs": sql.Identifier(*schema, "gh_automation_jobs"),
+    }
+
+    def query(text: str) -> sql.Composed:
+        return sql.SQL(text).format(**names)
+
+    try:
+        with psycopg.connect(
+            conninfo.make_conninfo(**where),
+            connect_timeout=timeout,
+            prepare_threshold=None,
+        ) as connection:
+            connection.read_only = True
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with _closed_after(connection, 2 * timeout):
+                connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{timeout}s"])
+                rows = connection.execute(
+                    query("SELECT worker_id::text FROM {registry} WHERE ec2_instance_id::text = %s"), [instance]
+                )
+                workers = [str(row[0]) for row in rows]
+                given = {"workers": workers, "finished": list(FINISHED)}
+                claimed = tuple(str(row[0]) for row in connection.execute(query(JOBS), given))
+                queue = connection.execute("SELECT to_regclass('pgboss.job')").fetchone()
+                fetched = tuple(str(row[0]) for row in connection.execute(query(FETCHED))) if queue and queue[0] else ()
+                waiting = connection.execute(query(WAITING)).fetchone()
+                connection.rollback()
+    except (psycopg.Error, ValueError) as problem:
+        raise RegistryError(_explained(problem, where, "gh_automation_jobs", timeout)) from None
+    return Jobs(tuple(workers), claimed, fetched, waiting[0] if waiting else 0)
 
 
 @contextmanager

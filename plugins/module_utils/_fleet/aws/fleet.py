@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.agents import without_agent
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.authorization_details import (
     answered_by_details,
 )
@@ -24,7 +24,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import worker_permissions
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import cloud_config
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf, cloud_config
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Fleet,
@@ -129,7 +129,7 @@ def _template_id(call: Call, s: Settings) -> str | None:
 
 def _version(id: str, number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
     profile, interfaces = data.get("IamInstanceProfile") or {}, data.get("NetworkInterfaces") or []
-    conf, problem = _agent_conf(data.get("UserData", ""))
+    conf, problem = agent_conf(data.get("UserData", ""))
     groups = {*data.get("SecurityGroupIds", []), *(g for card in interfaces for g in card.get("Groups", []))}
     return LaunchTemplate(
         id=id,
@@ -152,21 +152,6 @@ def _version(id: str, number: int, latest: int, data: Mapping[str, Any]) -> Laun
     )
 
 
-def _agent_conf(user_data: str) -> tuple[dict[str, str], str]:
-    """(agent.conf as user data writes it, why there is none)."""
-    if not user_data:
-        return {}, "there is no user data"
-    try:
-        text = base64.b64decode(user_data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return {}, "the user data is not the base64 of a text"
-    if not text.startswith("#cloud-config") or "/etc/ghosthands/agent.conf" not in text:
-        return {}, "the user data does not write /etc/ghosthands/agent.conf"
-    # As agent_conf.user_data writes it: the lines below `content: |`, KEY=value.
-    lines = [line.strip() for line in text.partition("content: |")[2].splitlines()]
-    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line)), ""
-
-
 def _more_user_data(user_data: str, conf: Mapping[str, str]) -> str:
     """What user data holds besides the writing of agent.conf, byte for byte."""
     text = base64.b64decode(user_data).decode()
@@ -184,6 +169,12 @@ def images(call: Call, s: Settings) -> dict[str, Image]:
     others = sorted({instance.image for instance in _instances(call, s).values()} - set(own))
     which = own + others[: IMAGES_IN_A_FILTER - len(own)]
     return ec2.images(call, which) if which else {}
+
+
+def _without_agent(call: Call, s: Settings) -> tuple[str, ...]:
+    """The group's instances that have no agent of this kit."""
+    used = group(call, s)
+    return without_agent(call, used, _versions_in_use(call, s), images(call, s).get) if used else ()
 
 
 def _profile(call: Call, s: Settings) -> Profile | None:
@@ -290,6 +281,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "template_id": _template_id,
     "instances": _instances,
     "images": images,
+    "without_agent": _without_agent,
     "profile": _profile,
     "permissions": _permissions,
     "role_policies": _role_policies,

@@ -68,6 +68,27 @@ class LiveGroup:
             ShouldDecrementDesiredCapacity=decrement,
         )
 
+    def enter_standby(self, instance: str) -> None:
+        """Take it out of service, where it goes on; another one is launched in its place."""
+        self._call(
+            "autoscaling",
+            "enter_standby",
+            AutoScalingGroupName=self.name,
+            InstanceIds=[instance],
+            ShouldDecrementDesiredCapacity=False,
+        )
+
+    def complete_hook(self, instance: str) -> None:
+        """Let it terminate now: nobody on it completes its termination hook."""
+        self._call(
+            "autoscaling",
+            "complete_lifecycle_action",
+            AutoScalingGroupName=self.name,
+            LifecycleHookName=self._hook_name,
+            InstanceId=instance,
+            LifecycleActionResult="CONTINUE",
+        )
+
     def remove_protection(self, instances: Iterable[str]) -> None:
         """Let scale-in choose these instances, the first 50 of them."""
         self._call(

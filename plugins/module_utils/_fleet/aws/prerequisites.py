@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import (
+    agents,
+    autoscaling,
+    ec2,
+    iam,
+    other_services,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import operator_permissions
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
@@ -111,6 +117,13 @@ def _image(call: Call, s: Settings) -> tuple[Image | None, str]:
     return newest, newest.id if newest else ""
 
 
+def without_agent(call: Call, s: Settings) -> tuple[str, ...]:
+    """The group's instances that have no agent of this kit."""
+    used, template = group(call, s), launch_template(call, s)
+    known = [{"LaunchTemplateId": template["LaunchTemplateId"], **template["Latest"]}] if template else []
+    return agents.without_agent(call, used, known, lambda id: ec2.image(call, id)) if used else ()
+
+
 def _has_access_key(call: Call, s: Settings) -> bool:
     """Whether VALET's user has an access key: that of access-key.env, where this machine has the file.
 
@@ -138,6 +151,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "secret": secret,
     "role_exists": lambda call, s: iam.role(call, s["fleet_role_name"]) is not None,
     "user_has_access_key": _has_access_key,
+    "without_agent": without_agent,
 }
 
 # --- what an operator names, and what a launch uses: no refusal to answer stops a run ---------------------------------

@@ -114,6 +114,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "template_id": fleet.PARTS["template_id"],
     "vpc": _vpc,
     "subnets": _subnets,
+    "without_agent": fleet.PARTS["without_agent"],
     # It matters to the task that imports a given public key.
     "key_pair_exists": lambda call, s: not s["fleet_key_public"] or prerequisites.PARTS["key_pair_exists"](call, s),
     **{name: prerequisites.PARTS[name] for name in ("secret", "role_exists", "user_has_access_key")},

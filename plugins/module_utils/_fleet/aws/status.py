@@ -105,6 +105,7 @@ def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) 
     group = read.group(call, s)
     yield Row("§4", "group", s["fleet_group_name"], _group_state(group) if group else MISSING)
     instances = group.instances if group else ()
+    without_agent = read.without_agent(call, s)
     waiting = any(instance.state.endswith(":Wait") for instance in instances)
     activities = autoscaling.activities(call, s["fleet_group_name"], ACTIVITIES) if waiting else ()
     for instance in instances:
@@ -112,6 +113,7 @@ def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) 
         worker = registry.worker(instance.id) if registry else None
         unknown = "unknown" if since and registry and not registry.reachable else None
         state = _instance_state(instance, now - since if since else 0.0, worker.job_id if worker else unknown)
+        state += ", without the agent" if instance.id in without_agent else ""
         yield Row("§4", "instance", instance.id, state)
 
 

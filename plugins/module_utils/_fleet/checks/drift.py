@@ -8,17 +8,14 @@ The comparison is that of `site.yml --check`. What another check reports is not 
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Passed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, View, check, present
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.change import Change
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, differences
 
-SHOWN = 200  # characters of a value
 SECTIONS = {  # playbook -> its section of the runbook, and how severe a difference is
     "foundation": (9, "warning"),
     "iam": (6, "error"),
@@ -31,6 +28,7 @@ SECTIONS = {  # playbook -> its section of the runbook, and how severe a differe
 # Parameters that change nothing of what instances do: a difference in these alone is a warning.
 MINOR = {"tags", "version_description", "default_version", "image_id", "retention", "metrics"}
 GROUP, HOOK, TEMPLATE = "autoscaling_group_settings", "autoscaling_lifecycle_hook", "ec2_launch_template"
+NO_AGENT = f"{GROUP}.on_hook_abandon {GROUP}.protected_instances"  # of instances without the agent
 IMAGES = ("image-exists", "image-origin", "image-schema", "image-age", "image-deprecated")
 AGENT_CONF = ("conf", "hook", "group", "heartbeat", "secret", "region", "drain-policy", "worker-guard", "launch-hook")
 # id of a check -> what it reports when it fails: a module's whole resource, or one parameter
@@ -54,7 +52,7 @@ REPORTED: Mapping[str, frozenset[str]] = {
         "template-metadata": f"{TEMPLATE}.metadata_options",
         "template-volumes": f"{TEMPLATE}.block_device_mappings",
         "template-profile": f"{TEMPLATE}.iam_instance_profile",
-        "user-data": f"{TEMPLATE}.user_data",
+        "user-data": f"{TEMPLATE}.user_data {NO_AGENT}",
         "group-sizes": f"{GROUP}.min_size {GROUP}.max_size",
         "group-subnets": f"{GROUP}.subnet_ids",
         "group-template": f"{GROUP}.launch_template",
@@ -76,8 +74,10 @@ REPORTED: Mapping[str, frozenset[str]] = {
         "hook-retention": f"{GROUP}.on_hook_abandon",
         "hook-launch": HOOK,
         "hook-budget": f"{TEMPLATE}.user_data",
-        **dict.fromkeys(IMAGES, f"{TEMPLATE}.image_id {TEMPLATE}.user_data"),
-        **{f"agent-{name}": f"{TEMPLATE}.user_data" for name in AGENT_CONF},
+        **dict.fromkeys(IMAGES, f"{TEMPLATE}.image_id {TEMPLATE}.user_data {NO_AGENT}"),
+        "image-owner": NO_AGENT,
+        "instances-agent": NO_AGENT,
+        **{f"agent-{name}": f"{TEMPLATE}.user_data {NO_AGENT}" for name in AGENT_CONF},
     }.items()
 }
 
@@ -153,38 +153,5 @@ def _words(change: Change) -> str:
     """The task, and each parameter as it is and as it should be."""
     if change.missing:
         return f"{change.task} (does not exist)"
-    listed = (part for name, values in change.parameters.items() for part in _differences(name, *values))
+    listed = (part for name, values in change.parameters.items() for part in differences(name, *values))
     return f"{change.task} ({', '.join(listed)})"
-
-
-def _differences(name: str, found: Any, desired: Any) -> Iterator[str]:
-    """The innermost values that differ: `name.key old -> new`; of texts of several lines, the lines."""
-    if found is None and desired is None:
-        yield name
-    elif isinstance(found, Mapping) and isinstance(desired, Mapping):
-        for key in sorted({*found, *desired}, key=str):
-            if found.get(key) != desired.get(key):
-                yield from _differences(f"{name}.{key}", found.get(key), desired.get(key))
-    elif isinstance(found, list) and isinstance(desired, list):
-        yield from _items(name, found, desired)
-    elif isinstance(found, str) and isinstance(desired, str) and "\n" in found + desired:
-        lines = difflib.ndiff(found.splitlines(), desired.splitlines())
-        yield f"{name}: {_short(' | '.join(line.rstrip() for line in lines if line[0] in '-+'))}"
-    else:
-        yield f"{name} {_short(found)} -> {_short(desired)}"
-
-
-def _items(name: str, found: list[Any], desired: list[Any]) -> Iterator[str]:
-    """Those of one list only, where they are no mappings that stand at the same place."""
-    if len(found) == len(desired) and all(isinstance(item, Mapping) for item in [*found, *desired]):
-        for number, (one, other) in enumerate(zip(found, desired, strict=True)):
-            yield from _differences(f"{name}[{number}]", one, other) if one != other else ()
-        return
-    removed, added = ([x for x in one if x not in other] for one, other in ((found, desired), (desired, found)))
-    in_another_order = not removed and not added
-    yield f"{name} {_short(found if in_another_order else removed)} -> {_short(desired if in_another_order else added)}"
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else "-" if value is None else json.dumps(value, default=str)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -68,8 +68,13 @@ def _result(view: View) -> str:
 
 @check("hook-retention", 5)
 def _retention(view: View) -> str:
-    """The group retains instances whose hook was abandoned exactly where fleet_retain_on_abandon says so."""
+    """The group retains instances whose hook was abandoned exactly where fleet_retain_on_abandon says so.
+
+    Not while it has instances without the agent: nothing completes their hook, so each would be retained.
+    """
     found, desired = view.group.on_hook_abandon == "retain", view.settings["fleet_retain_on_abandon"]
+    if desired and view.unmanaged:
+        return "as long as an instance is without the agent, instances-agent judges it"
     if found != desired:
         what = (
             "The group keeps instances that were abandoned"

@@ -69,7 +69,11 @@ def _serving(view: View) -> str:
 
 @check("instances-current", 11, "warning")
 def _current(view: View) -> Passed:
-    """Every instance was launched from the launch template version that the group uses."""
+    """Every instance was launched from the launch template version that the group uses.
+
+    Instances without the agent are left to instances-agent: a refresh would end them with their jobs.
+    """
+    unmanaged = () if isinstance(view.fleet.without_agent, Unread) else view.unmanaged
     desired, template = view.template.version, view.template.id
     if view.fleet.template_id not in (None, template) and not isinstance(view.fleet.template_id, Unread):
         raise Skipped("the group uses another launch template, which group-template reports")
@@ -78,6 +82,7 @@ def _current(view: View) -> Passed:
         + (f" of {instance.template_id or 'no template'}" if instance.template_id != template else "")
         for instance in view.group.in_state("InService", "Standby")
         if (instance.template_id, instance.template_version) != (template, str(desired))
+        and instance.id not in unmanaged
     }
     if view.refreshing:
         return Passed(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
@@ -89,6 +94,28 @@ def _current(view: View) -> Passed:
             wanted=desired,
         )
     return Passed(f"all of version {desired}")
+
+
+@check("instances-agent", 11, "warning")
+def _agent(view: View) -> str:
+    """Every instance has the agent. Nothing drains the worker of one that was made by hand."""
+    if ids := view.unmanaged:
+        bare = [i.id for i in view.group.in_state("InService") if i.id in ids and not i.protected]
+        kept = view.group.on_hook_abandon == "retain"  # nothing completes their hook
+        at_risk = bool(bare) or kept
+        raise Failed(
+            f"{count(len(ids), 'instance')} without the agent: {first_of(ids)}. A scale-in would end them with their "
+            f"jobs, and {f'{len(bare)} of them are not' if bare else 'they are'} protected from it."
+            + (" The group would retain each that ends, billed." if kept else ""),
+            view.run(
+                "site.yml" if at_risk else "replace_unmanaged.yml",
+                text="Protect them" if at_risk else "Replace them, one by one, when they are idle",
+            ),
+            severity="error" if at_risk else "",
+            instances=ids,
+            unprotected=bare,
+        )
+    return "all have it"
 
 
 def _ages(view: View, state: str) -> dict[str, float | None]:
@@ -282,7 +309,7 @@ def _protected(view: View) -> str:
 def _unprotected(view: View) -> str:
     """No idle instance is protected from scale-in, unless it may have had a job a moment ago: protection lingers."""
     workers = {row.instance_id: row for row in view.registry.rows if row.status == "active"}
-    idle = workers.keys() - _busy(view)
+    idle = workers.keys() - _busy(view) - set(view.unmanaged)  # nothing protects those when they become busy
     protected = [each.id for each in view.group.in_state("InService") if each.protected and each.id in idle]
     linger = view.settings["fleet_protection_linger_seconds"]
     has_worked = [id for id in protected if linger and workers[id].jobs_completed + workers[id].jobs_failed]

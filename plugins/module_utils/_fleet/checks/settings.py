@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.internet import is_internet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import DOORS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY
 
 Settings = Mapping[str, Any]
 
@@ -169,6 +170,7 @@ RANGES = {
     "fleet_maintenance_max_healthy_percent": (100, 200, "%"),
     "fleet_valet_jobs_per_worker": (1, 1000, "jobs"),
     "fleet_teardown_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_replace_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
     "fleet_image_max_age_days": (1, 3650, "days"),
 }
 # Names that only one fleet may use, because two fleets would overwrite them in turn. True: one in the account, else one
@@ -274,6 +276,8 @@ def _tags(s: Settings) -> Iterator[str]:
                 f"fleet_tags.{key} is {value!r}: "
                 "write a quoted text of up to 256 letters, digits, blanks and . : / = + @ - _."
             )
+    if KEY in spellings:
+        yield f"fleet_tags has the key {' and '.join(spellings[KEY])}, by which the kit knows what it made: remove it."
     for same in spellings.values():
         if len(same) > 1:  # IAM API, TagRole: "Tag keys are not case sensitive"
             yield f"fleet_tags has the keys {' and '.join(same)}, which are one key for IAM: leave one of them."
@@ -359,6 +363,11 @@ def _sets(s: Settings) -> Iterator[str]:
 
 
 def _pairs(s: Settings) -> Iterator[str]:
+    if s["fleet_adopt"] not in ("", s["fleet_group_name"]):
+        yield (
+            f"fleet_adopt is {s['fleet_adopt']!r} and the fleet's group is {s['fleet_group_name']}: "
+            f"to adopt that one write -e fleet_adopt={s['fleet_group_name']}."
+        )
     scope = s["fleet_secret_scope"]
     if not fnmatchcase(s["fleet_secret_name"], scope):
         yield (

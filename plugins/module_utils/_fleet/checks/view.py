@@ -123,6 +123,8 @@ class View:
     subnets = Part[tuple[Subnet, ...]]()
     key_pairs = Part[frozenset[str]]()
     outsiders = Part[tuple[Instance, ...]]()
+    without_agent = Part[tuple[str, ...]]()
+    """of the group's instances; see `unmanaged`"""
 
     @property
     def hooks(self) -> tuple[Hook, ...]:
@@ -135,6 +137,16 @@ class View:
         """The termination hook of the name that the settings give it."""
         name = self.settings["fleet_termination_hook_name"]
         return present(next((hook for hook in self.hooks if hook.name == name), None), f"there is no hook {name}")
+
+    @property
+    def unmanaged(self) -> list[str]:
+        """Instances without the agent that the next launch would not repeat: of another version than the group's.
+
+        Where the version in use has no agent, image-origin and user-data report it.
+        """
+        used = (self.template.id, str(self.template.version))
+        ids = set(self.without_agent)
+        return [i.id for i in self.group.instances if i.id in ids and (i.template_id, i.template_version) != used]
 
     @property
     def agent_conf(self) -> Mapping[str, str]:

@@ -22,11 +22,18 @@ def _template(group: Group, _p: Parameters) -> dict[str, str]:
     return {"id": group.template_id, "version": group.template_version}
 
 
+def _protected(group: Group, p: Parameters) -> list[str]:
+    """Those of the named instances that scale-in does not choose: protected, not in service, or gone."""
+    bare = {instance.id for instance in group.in_state("InService") if not instance.protected}
+    return sorted(set(p["protected_instances"]) - bare)
+
+
 def _tags(group: Group, p: Parameters) -> dict[str, str]:
     found = {key: tag for key, tag in group.tags.items() if key in p["tags"]}
     return {key: tag.value if tag.propagated else "(not propagated)" for key, tag in found.items()}
 
 
+INSTANCES_IN_A_CALL = 50  # SetInstanceProtection
 GRANULARITY = "1Minute"  # the only one that EnableMetricsCollection takes
 # option (and attribute of Group) -> its key in UpdateAutoScalingGroup, and the form of its value there
 SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -68,6 +75,7 @@ COMPARISON = Comparison(
         "suspended_processes": Meaning(sorted, lambda group, p: sorted(group.suspended_processes)),
         "metrics": Meaning(bool, lambda group, p: group.metrics >= METRICS if p["metrics"] else bool(group.metrics)),
         "tags": Meaning(tag_map, _tags),
+        "protected_instances": Meaning(sorted, _protected),
     },
 )
 
@@ -101,16 +109,22 @@ def creation(p: Parameters) -> list[tuple[str, dict[str, Any]]]:
 
 
 def requests(p: Parameters, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The calls that turn `before` into `after`: only what differs, and never a desired capacity."""
-    group = {"AutoScalingGroupName": p["name"]}
-    update = {key: form(p[name]) for name, (key, form) in UPDATES.items() if name in after}
-    calls = [("update_auto_scaling_group", {**group, **update})] if update else []
-    if "suspended_processes" in after:
-        desired, actual = set(after["suspended_processes"]), set(before["suspended_processes"])
-        if desired - actual:
-            calls.append(("suspend_processes", {**group, "ScalingProcesses": sorted(desired - actual)}))
-        if actual - desired:
-            calls.append(("resume_processes", {**group, "ScalingProcesses": sorted(actual - desired)}))
+    """The calls that turn `before` into `after`: only what differs, and never a desired capacity.
+
+    First what protects instances: other subnets would make AZRebalance replace some.
+    """
+    group, calls = {"AutoScalingGroupName": p["name"]}, list[tuple[str, dict[str, Any]]]()
+    bare = sorted({*after.get("protected_instances", ())} - {*before.get("protected_instances", ())})
+    for first in range(0, len(bare), INSTANCES_IN_A_CALL):
+        request = {"InstanceIds": bare[first : first + INSTANCES_IN_A_CALL], "ProtectedFromScaleIn": True}
+        calls.append(("set_instance_protection", {**group, **request}))
+    desired, actual = (set(state.get("suspended_processes", ())) for state in (after, before))
+    if desired - actual:
+        calls.append(("suspend_processes", {**group, "ScalingProcesses": sorted(desired - actual)}))
+    if update := {key: form(p[name]) for name, (key, form) in UPDATES.items() if name in after}:
+        calls.append(("update_auto_scaling_group", {**group, **update}))
+    if actual - desired:
+        calls.append(("resume_processes", {**group, "ScalingProcesses": sorted(actual - desired)}))
     if "metrics" in after:
         calls.append(
             ("enable_metrics_collection", {**group, "Granularity": GRANULARITY})

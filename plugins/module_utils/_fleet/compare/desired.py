@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY, VALUE
+
 
 def ingress_rules(ports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rules for amazon.aws.ec2_security_group: one for each source of each port, none for a port without sources.
@@ -43,3 +45,8 @@ def pinned_version(latest: Any, template_version: str, new_version: str, current
     if new_version == "hold" and current and current.isdigit():
         return current
     return str(latest)
+
+
+def managed_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a resource that the playbooks make, with the one that says so."""
+    return {**tags, KEY: VALUE}

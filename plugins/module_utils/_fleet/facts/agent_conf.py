@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
+
 #: Which version of the keys the playbooks write. An image states the version that its agent reads in the tag
 #: `ghosthands:agent-schema`.
 SCHEMA = "4"
@@ -34,3 +38,18 @@ def cloud_config(conf: str) -> str:
         '    permissions: "0600"\n'
         f"    content: |\n{indented}"
     )
+
+
+def agent_conf(user_data: str) -> tuple[dict[str, str], str]:
+    """(agent.conf as user data writes it, why there is none)."""
+    if not user_data:
+        return {}, "there is no user data"
+    try:
+        text = base64.b64decode(user_data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return {}, "the user data is not the base64 of a text"
+    if not text.startswith("#cloud-config") or "/etc/ghosthands/agent.conf" not in text:
+        return {}, "the user data does not write /etc/ghosthands/agent.conf"
+    # As agent_conf.user_data writes it: the lines below `content: |`, KEY=value.
+    lines = [line.strip() for line in text.partition("content: |")[2].splitlines()]
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line)), ""

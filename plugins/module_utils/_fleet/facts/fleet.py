@@ -349,6 +349,8 @@ class Fleet:
     key_pairs: frozenset[str] | Unread
     outsiders: tuple[Instance, ...] | Unread
     """instances with the fleet's tags that are in no group"""
+    without_agent: tuple[str, ...] | Unread = ()
+    """instances of the group that have no agent of this kit"""
     changes: tuple[Change, ...] | Unread | None = None
     """what site.yml would change; None: that was not compared"""
 

@@ -100,6 +100,8 @@ class Prerequisites:
     """of the launch template"""
     latest_version: int | None
     """of the launch template"""
+    without_agent: tuple[str, ...] = ()
+    """the group's instances that have no agent of this kit"""
     keys: tuple[LaunchKey, ...] | Unread = ()
     """the named one, and where the group does not use this image yet its snapshots' and the account's default"""
     boundary_exists: bool | Unread = True

@@ -20,9 +20,13 @@ EVERY_SECONDS = 2.0
 
 
 def run_doctor(
-    call: Call, instances: Sequence[str], clock: Callable[[], float], sleep: Callable[[float], None]
+    call: Call,
+    instances: Sequence[str],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    command: str = DOCTOR,
 ) -> dict[str, Output]:
-    """instance -> what its doctor prints, fifty instances at a time.
+    """instance -> what its doctor, or another command, prints, fifty instances at a time.
 
     A call that fails is the problem of each of its instances.
 
@@ -32,14 +36,14 @@ def run_doctor(
     for start in range(0, len(instances), BATCH):
         batch = instances[start : start + BATCH]
         try:
-            outputs |= _batch(call, batch, clock, sleep)
+            outputs |= _batch(call, batch, clock, sleep, command)
         except AwsError as error:
             outputs |= {one: Output("", str(error)) for one in batch if one not in outputs}
     return outputs
 
 
 def _batch(
-    call: Call, instances: Sequence[str], clock: Callable[[], float], sleep: Callable[[float], None]
+    call: Call, instances: Sequence[str], clock: Callable[[], float], sleep: Callable[[float], None], program: str
 ) -> dict[str, Output]:
     # One instance that Systems Manager does not manage would make SendCommand refuse them all (InvalidInstanceId).
     which = [{"Key": "InstanceIds", "Values": list(instances)}]
@@ -55,8 +59,8 @@ def _batch(
         "Command",
         InstanceIds=online,
         DocumentName=DOCUMENT,
-        Comment="wekruit.ghosthands: ghosthands-agent doctor",
-        Parameters={"commands": [DOCTOR], "executionTimeout": [f"{HOST_SECONDS:.0f}"]},
+        Comment=f"wekruit.ghosthands: {'ghosthands-agent doctor' if program == DOCTOR else 'the worker'}",
+        Parameters={"commands": [program], "executionTimeout": [f"{HOST_SECONDS:.0f}"]},
         TimeoutSeconds=DELIVERY_SECONDS,
     )
     command, finished = sent["CommandId"], dict[str, str]()

@@ -41,9 +41,14 @@ class NoAnswer(Exception):
 
 
 def run_doctor(
-    instance: str, addresses: Sequence[str], key_file: str, known_hosts: Path, seconds: float = HOST_SECONDS
+    instance: str,
+    addresses: Sequence[str],
+    key_file: str,
+    known_hosts: Path,
+    seconds: float = HOST_SECONDS,
+    command: str = DOCTOR,
 ) -> Output:
-    """What the doctor prints on this host; its addresses are tried in turn until one connects.
+    """What the doctor, or another command, prints on this host; its addresses are tried in turn until one connects.
 
     A host's key is trusted on first use and stored under the instance's id, as addresses are used again by others.
     A key that changes later is refused.
@@ -53,7 +58,7 @@ def run_doctor(
     problems = []
     for address in addresses:
         try:
-            code, out, err = run(command_line(instance, address, key_file, known_hosts), seconds, MOST_BYTES)
+            code, out, err = run(command_line(instance, address, key_file, known_hosts, command), seconds, MOST_BYTES)
         except NoAnswer as why:
             return Output("", f"{address}: {why}")
         problems.append(f"{address}: {_last_line(err) or f'exit code {code}'}")
@@ -62,7 +67,7 @@ def run_doctor(
     return Output("", "; ".join(problems))
 
 
-def command_line(instance: str, address: str, key_file: str, known_hosts: Path) -> list[str]:
+def command_line(instance: str, address: str, key_file: str, known_hosts: Path, command: str = DOCTOR) -> list[str]:
     """The command line."""
     options = {**OPTIONS, "HostKeyAlias": instance, "UserKnownHostsFile": f'"{known_hosts}"'}
     key = ["-i", str(Path(key_file).expanduser()), "-o", "IdentitiesOnly=yes"] if key_file else []
@@ -72,7 +77,7 @@ def command_line(instance: str, address: str, key_file: str, known_hosts: Path) 
         *(w for name, value in options.items() for w in ("-o", f"{name}={value}")),
         *key,
         f"{USER}@{address}",
-        f"sudo -n {DOCTOR}",
+        f"sudo -n {command}",
     ]
 
 

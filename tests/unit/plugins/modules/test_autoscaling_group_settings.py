@@ -110,8 +110,8 @@ def test_only_what_differs_is_sent_and_shown() -> None:
     client = Client(GROUP)
     found = ran(client, min_size=2, max_size=4, suspended_processes=["AZRebalance"])
     assert client.sent == [
-        ("update_auto_scaling_group", {"AutoScalingGroupName": "g", "MinSize": 2}),
         ("suspend_processes", {"AutoScalingGroupName": "g", "ScalingProcesses": ["AZRebalance"]}),
+        ("update_auto_scaling_group", {"AutoScalingGroupName": "g", "MinSize": 2}),
     ]
     assert found["changed"]
     assert found["diff"] == {

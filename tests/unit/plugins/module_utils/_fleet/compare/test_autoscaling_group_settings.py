@@ -16,7 +16,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
     requests,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import METRICS, Group, Tag
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    METRICS,
+    Group,
+    GroupInstance,
+    Tag,
+)
 
 DESIRED: dict[str, Any] = {
     "name": "g",
@@ -37,6 +42,7 @@ DESIRED: dict[str, Any] = {
     "suspended_processes": ["AZRebalance"],
     "metrics": True,
     "tags": {"Project": "wekruit"},
+    "protected_instances": ["i-1"],
 }
 SENT: dict[str, dict[str, Any]] = {
     "min_size": {"MinSize": 1},
@@ -84,12 +90,12 @@ def test_one_setting_that_differs_is_sent_alone(name: str) -> None:
 def test_settings_go_in_one_call_and_desired_capacity_in_none() -> None:
     calls = sent(DESIRED, BARE)
     assert [operation for operation, _request in calls] == [
-        "update_auto_scaling_group",
         "suspend_processes",
+        "update_auto_scaling_group",
         "enable_metrics_collection",
         "create_or_update_tags",
     ]
-    assert calls[0][1] == {**NAME, **{k: v for part in SENT.values() for k, v in part.items()}}
+    assert calls[1][1] == {**NAME, **{k: v for part in SENT.values() for k, v in part.items()}}
 
 
 def test_a_group_as_desired_is_not_written_to() -> None:
@@ -114,6 +120,25 @@ def test_processes_are_suspended_and_resumed(
     group = replace(BARE, suspended_processes=frozenset(there))
     found = sent({"name": "g", "suspended_processes": desired}, group)
     assert found == [(operation, {**NAME, "ScalingProcesses": processes}) for operation, processes in calls]
+
+
+def test_nothing_is_changed_before_instances_are_protected_and_az_rebalance_is_suspended() -> None:
+    ids = [f"i-{number:03}" for number in range(60)]
+    instances = [GroupInstance(id, "InService", "Healthy", "a", "t3.medium", "1", id == "i-007") for id in ids]
+    out = GroupInstance("i-out", "Terminating:Wait", "Healthy", "a", "t3.medium", "1", protected=False)
+    group = replace(BARE, instances=(*instances, out))
+    calls = sent({**DESIRED, "protected_instances": [*ids, "i-out", "i-gone"]}, group)
+    assert [operation for operation, _request in calls][:4] == [
+        "set_instance_protection",
+        "set_instance_protection",
+        "suspend_processes",
+        "update_auto_scaling_group",
+    ]
+    protected = [id for _operation, request in calls[:2] for id in request["InstanceIds"]]
+    assert protected == [id for id in ids if id != "i-007"]
+    assert len(calls[0][1]["InstanceIds"]) == 50
+    everyone = tuple(replace(instance, protected=True) for instance in instances)
+    assert sent({"name": "g", "protected_instances": ids}, replace(BARE, instances=everyone)) == []
 
 
 def test_metrics_are_turned_on_and_off() -> None:

@@ -16,7 +16,13 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.modu
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import DATA
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import METRICS, Group, Hook, Tag
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    METRICS,
+    Group,
+    GroupInstance,
+    Hook,
+    Tag,
+)
 
 TAGS = {"tags": {"Project": "wekruit"}, "purge_tags": False}
 FOUND_TAGS = [{"Key": "Owner", "Value": "somebody"}, {"Key": "Project", "Value": "wekruit"}]
@@ -285,6 +291,7 @@ CASES = [
             "suspended_processes": ["AZRebalance"],
             "metrics": True,
             "tags": {"Project": "wekruit"},
+            "protected_instances": ["i-1"],
         },
         Group(
             name="g",
@@ -323,6 +330,9 @@ CASES = [
             "on_hook_abandon": changed(on_hook_abandon="retain"),
             "suspended_processes": changed(suspended_processes=frozenset()),
             "metrics": changed(metrics=METRICS - {"GroupMinSize"}),
+            "protected_instances": changed(
+                instances=(GroupInstance("i-1", "InService", "Healthy", "a", "t3.medium", "3", protected=False),)
+            ),
             "tags": changed(tags={"Project": Tag("wekruit", False)}),
         },
     ),

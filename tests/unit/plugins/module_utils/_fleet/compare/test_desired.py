@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import (
     ingress_rules,
+    managed_tags,
     pinned_version,
 )
 
@@ -55,3 +56,7 @@ def test_two_ports_keep_their_own_sources() -> None:
 )
 def test_the_group_pins(template_version: str, new_version: str, current: str | None, pinned: str) -> None:
     assert pinned_version(7, template_version, new_version, current) == pinned
+
+
+def test_what_the_playbooks_make_says_so_beside_the_operators_tags() -> None:
+    assert managed_tags({"Project": "x"}) == {"Project": "x", "ghosthands:managed-by": "wekruit.ghosthands"}
