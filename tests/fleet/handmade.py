@@ -26,6 +26,7 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 GOLDEN = "ami-010ca1c10d000a001"  # with the agent; the runbook's image is a copy without its tags
 VALET_GROUP = "sg-010ca1c10d0000001"
 MANAGEMENT, OFFICE = "203.0.113.7/32", "198.51.100.0/24"
+TERMINATE = {"RetentionTriggers": {"TerminateHookAbandon": "terminate"}}
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 # Section 9.
 ENVIRONMENT = dict.fromkeys(

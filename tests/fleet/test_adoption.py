@@ -47,8 +47,7 @@ def test_without_a_request_nothing_changes_and_the_plan_says_what_would_and_what
         "statement Screenshots would be removed",
         "statement ASGLifecycle: Action gets autoscaling:SetInstanceHealth, autoscaling:SetInstanceProtection",
         "lines that begin with '#!/bin/bash' -> ",
-        f'-> "{handmade.GOLDEN}"',
-        'on_hook_abandon: "terminate"',
+        f"-> {handmade.GOLDEN} (fleet_image)",
         "stays: minimum 1, maximum 10, desired capacity 3",
         "3 instances without this kit's agent",
     ):
@@ -82,6 +81,11 @@ def test_an_adopted_fleet_keeps_its_instances_and_later_runs_need_nothing(by_han
     run = by_hand.play("site.yml", fleet_ssh_cidrs=[handmade.MANAGEMENT], **ADOPT)
     assert run.returncode == 0, run
     assert by_hand.lifecycle_states(GROUP) == before
+    group = by_hand.group()
+    assert all(instance["ProtectedFromScaleIn"] for instance in group["Instances"])
+    assert group.get("InstanceLifecyclePolicy", handmade.TERMINATE) == handmade.TERMINATE, "nobody completes their hook"
+    writes = by_hand.writes()
+    assert writes[0] == "SetInstanceProtection", "before anything else changes"
     by_hand.clear_trace()
     again = by_hand.play("site.yml", fleet_ssh_cidrs=[handmade.MANAGEMENT])
     assert (again.returncode, again.changed, by_hand.writes()) == (0, 0, []), again
