@@ -22,6 +22,7 @@ DOCUMENTS = {
     "Delete": ("read", "operator", "teardown"),
     "Verify": ("verify",),
     "Hosts": ("verify", "hosts"),
+    "Replace": ("read", "operator", "hosts"),
     "Secret": ("read", "secret"),
 }
 #: What Packer's plugin calls beyond a plain build, in its source at v1.8.2 (github.com/hashicorp/packer-plugin-amazon):

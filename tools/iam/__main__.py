@@ -35,7 +35,7 @@ def policies() -> dict[str, dict[str, Any]]:
 
     return {
         "read": part("Read"),
-        "operator": part("Build", "Drill"),
+        "operator": part("Build", "Drill", "Replace"),
         "teardown": part("Delete"),
         "hosts": part("Hosts"),
         "secret": part("Secret"),

@@ -19,7 +19,7 @@ MAX_LENGTH = 6144  # characters of a managed policy without whitespace (IAM and 
 
 
 #: Reading; building and changing a fleet; drilling it; deleting it; asking its instances; its secret's value.
-PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Secret", "Verify")
+PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Replace", "Secret", "Verify")
 
 
 class Used(NamedTuple):

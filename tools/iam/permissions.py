@@ -24,7 +24,7 @@ PHASES = {
     f"{OURS}fleet_drill": "Drill",
     f"{OURS}fleet_hosts": "Hosts",
     "secret.yml": "Secret",
-    f"{OURS}autoscaling_group_replacement": "Hosts",
+    f"{OURS}autoscaling_group_replacement": "Replace",
 }
 #: Reading the secret is no part of reading the account: these are in a policy of their own.
 SECRET = {"secretsmanager:GetSecretValue"}

@@ -99,6 +99,8 @@ def with_group(
     if operation == "describe_auto_scaling_groups":
         assert request == {"AutoScalingGroupNames": ["gh-worker-asg"]}
         return [GROUP]
+    if operation == "describe_instances":
+        return []
     if operation == "describe_scaling_activities":
         began = datetime.fromtimestamp(NOW - 1200, UTC)
         return [{"StatusCode": "InProgress", "Description": "Terminating EC2 instance: i-01234567", "StartTime": began}]
@@ -115,7 +117,7 @@ def test_a_group_is_shown_with_its_instances_in_their_states(answers: Any, setti
     found = {row.id: row.state for row in read_status(answers.start, with_group, settings, None, NOW)}
     assert found["gh-worker-asg"] == "1 to 9, desired 2, template version 4"
     assert found["i-01234567"] == "Terminating:Wait for 20 min, healthy, us-east-1a, version 3, protected"
-    assert found["i-89abcdef"] == "InService, healthy, us-east-1b, version -"
+    assert found["i-89abcdef"] == "InService, healthy, us-east-1b, version -, without the agent"
 
 
 def test_an_instance_is_shown_with_its_job_where_the_registry_was_read(answers: Any, settings: dict[str, Any]) -> None:
@@ -138,6 +140,6 @@ def test_activities_are_read_only_where_an_instance_waits(answers: Any, settings
 
     def call(service: str, operation: str, *names: Any, **request: Any) -> Any:
         assert operation != "describe_scaling_activities"
-        return [serving] if operation == "describe_auto_scaling_groups" else nothing(service, operation, *names)
+        return [serving] if operation == "describe_auto_scaling_groups" else with_group(service, operation, *names)
 
     assert [row.id for row in read_status(answers.start, call, settings, None, NOW) if row.resource == "instance"]
