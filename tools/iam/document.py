@@ -18,7 +18,8 @@ TAG = ("aws:ResourceTag/Project", "wekruit")
 MAX_LENGTH = 6144  # characters of a managed policy without whitespace (IAM and AWS STS quotas)
 
 
-#: Reading; building and changing a fleet; drilling it; deleting it; asking its instances; its secret's value.
+#: Reading; building and changing a fleet; drilling it; deleting it; asking its instances; replacing those without the
+#: agent; its secret's value.
 PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Replace", "Secret", "Verify")
 
 
