@@ -166,7 +166,9 @@ def _permissions(phase: str, name: str, made_by: str = "") -> Iterator[Used]:
     named = TAGGED[made_by] if made_by else (*sorted(action.required), *optional.get(action.name, ()))
     if not named and action.optional and not made_by:
         raise ValueError(f"{action.name} has types of resources: which of them do our calls name?")
-    phase = "Secret" if action.name in SECRET else "Read" if action.reads and phase not in ("Hosts", "Replace") else phase
+    if action.reads and phase not in ("Hosts", "Replace"):
+        phase = "Read"
+    phase = "Secret" if action.name in SECRET else phase
     service = name.partition(":")[0]
     for type in named or ([] if made_by else [""]):
         conditions = dict(CONDITIONS.get((action.name, type), {}))
