@@ -157,6 +157,12 @@ def retained(fleet: HealthyFleet) -> None:
     fleet.wait_for_launches()
 
 
+def many_retained(fleet: HealthyFleet) -> None:
+    """One retained instance more than fleet_retained_max."""
+    for _ in range(4):
+        retained(fleet)
+
+
 def pending_drain(fleet: HealthyFleet) -> None:
     """An instance whose drain does not finish."""
     fleet.client("autoscaling").terminate_instance_in_auto_scaling_group(
@@ -1058,8 +1064,7 @@ def _instances() -> Iterator[Fault]:
     yield Fault(
         "an instance is retained beyond the limit",
         "instances-retained",
-        retained,
-        with_variables(fleet_retained_max=0),
+        many_retained,
         severity="error",
     )
     yield Fault("a busy worker is not protected", "instances-shielded", inputs=first_row(job_id=JOB))

@@ -27,6 +27,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts im
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf, cloud_config
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    LISTED_ACTIVITIES,
     Fleet,
     Image,
     Instance,
@@ -40,7 +41,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     User,
 )
 
-ACTIVITIES = 200  # two pages; those in progress come first
 REFRESHES = 5
 SIMULATOR = "IAM's policy simulator"
 IMAGES_IN_A_FILTER = 200  # EC2's "Filtering resources": 200 values
@@ -292,7 +292,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "worker_image": _worker_image,
     "repository_policy": _repository_policy,
     "log_group": lambda call, s: other_services.log_group_in_use(call, s["fleet_log_group_name"]),
-    "activities": _of_group(autoscaling.activities, ACTIVITIES),
+    "activities": _of_group(autoscaling.activities, LISTED_ACTIVITIES),
     "refreshes": _of_group(autoscaling.refreshes, REFRESHES),
     "subnets": _subnets,
     "key_pairs": _key_pairs,

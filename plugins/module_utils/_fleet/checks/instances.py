@@ -13,7 +13,11 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.g
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.registry import STALE_SECONDS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread, waiting_since
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    LISTED_ACTIVITIES,
+    Unread,
+    waiting_since,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,
     duration,
@@ -119,9 +123,13 @@ def _agent(view: View) -> str:
 
 
 def _ages(view: View, state: str) -> dict[str, float | None]:
-    """Instance in that state -> for how many seconds. None: since before the oldest activity that AWS lists."""
+    """Instance in that state -> for how many seconds. None: since before the oldest activity that was read.
+
+    An activity that is not among fewer than LISTED_ACTIVITIES began after they were read: the group is read meanwhile.
+    """
+    unlisted = None if len(view.activities) >= LISTED_ACTIVITIES else 0.0
     since = {instance.id: waiting_since(view.activities, instance.id) for instance in view.group.in_state(state)}
-    return {id: view.now - began if began else None for id, began in since.items()}
+    return {id: view.now - began if began else unlisted for id, began in since.items()}
 
 
 def _waiting(view: View, state: str, allowed: float, remedy: Callable[[Sequence[str]], Remedy]) -> Passed:

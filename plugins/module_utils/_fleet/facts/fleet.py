@@ -355,6 +355,10 @@ class Fleet:
     """what site.yml would change; None: that was not compared"""
 
 
+LISTED_ACTIVITIES = 200
+"""that are read of a group: two pages; those in progress come first"""
+
+
 def waiting_since(activities: tuple[Activity, ...], instance: str) -> float:
     """When the activity that is under way for an instance began, in seconds since the epoch. 0: none is listed."""
     began = (activity.started for activity in activities if activity.instance == instance and not activity.ended)

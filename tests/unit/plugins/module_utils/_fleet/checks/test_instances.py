@@ -13,6 +13,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks i
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, CommandLine, View
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
+    LISTED_ACTIVITIES,
     Activity,
     Fleet,
     Group,
@@ -120,3 +121,17 @@ def test_the_remedy_says_what_terminating_at_once_costs(settings: dict[str, Any]
         "--auto-scaling-group-name gh-worker-asg --lifecycle-hook-name gh-worker-termination --instance-id i-1 "
         "--region us-east-1",
     )
+
+
+def test_an_instance_whose_activity_began_after_the_reading_has_only_begun(settings: dict[str, Any]) -> None:
+    waiting = GroupInstance("i-2", "Pending:Wait", "Healthy", "us-east-1a", "t3.medium", "1", protected=False)
+    other = Activity("Successful", "Launching a new EC2 instance: i-1", "", NOW - 9000, NOW - 8900, "i-1")
+    for listed, ok in ((5, True), (LISTED_ACTIVITIES, False)):
+        parts: dict[str, Any] = {
+            "group": Group("gh-worker-asg", "arn:g", 0, 4, 1, instances=(waiting,)),
+            "activities": (other,) * listed,
+        }
+        fleet = Fleet(**{**dict.fromkeys((field.name for field in fields(Fleet)), Unread("not read")), **parts})
+        view = View(settings, fleet, NOW, CommandLine("playbooks", "site.yml", "staging", "stg"), None)
+        (pending,) = [check.finding(view) for check in CHECKS if check.id == "instances-pending"]
+        assert pending.ok is ok
