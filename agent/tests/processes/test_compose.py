@@ -103,7 +103,7 @@ def test_a_limit_that_the_container_runtime_refuses_is_quoted(paths: Paths, imag
     write_project(paths, image)
     limits = "    ulimits: {nofile: {soft: 2000000000, hard: 2000000000}}\n"
     paths.compose_file.write_text(paths.compose_file.read_text() + limits)
-    with pytest.raises(Unavailable, match=r"^docker compose up: ") as caught:
+    with pytest.raises(Refused, match=r"^docker compose up: CannotStart") as caught:
         result_of(project.up())
     assert "rlimit" in caught.value.output
     assert "canary" not in caught.value.output
