@@ -218,8 +218,8 @@ class OwnGroup:
                 found = [(each["Description"], each["StartTime"].timestamp(), each) for each in answer["Activities"]]
             except (LookupError, TypeError, ValueError, AttributeError):
                 raise Unavailable(f"autoscaling:{operation}", "wrong shape") from None
-            begins += [began for text, began, _ in found if began >= since and text.startswith(LAUNCHES)]
-            is_old = any(began < since and "EndTime" in each for _, began, each in found)
+            begins += [began for text, began, _each in found if began >= since and text.startswith(LAUNCHES)]
+            is_old = any(began < since and "EndTime" in each for _text, began, each in found)
             if is_old or not answer.get("NextToken"):
                 return begins
             page = {"NextToken": answer["NextToken"]}

@@ -129,7 +129,7 @@ def test_a_freeze_ends_by_itself_and_ends_no_later_one(host: Host) -> None:
 
 def test_a_docker_that_refuses_is_an_error_with_its_words(host: Host) -> None:
     host._program("docker", "#!/bin/sh\necho 'permission denied' >&2\nexit 1\n")
-    for act in (lambda: host.worker.look(), lambda: host.worker.freeze([ID], 1), lambda: host.worker.unfreeze([ID])):
+    for act in (host.worker.look, lambda: host.worker.freeze([ID], 1), lambda: host.worker.unfreeze([ID])):
         with pytest.raises(HostError, match=r"docker does not answer|permission denied"):
             act()
 
