@@ -15,11 +15,11 @@ SECTIONS = "foundation iam security_group launch_template autoscaling_group life
 
 
 @pytest.fixture
-def by_hand(cloud: PlaybookCloud) -> PlaybookCloud:
+def by_hand(empty_cloud: PlaybookCloud) -> PlaybookCloud:
     """Three instances, of an image without the agent; the trace is empty."""
-    handmade.build(cloud)
-    cloud.clear_trace()
-    return cloud
+    handmade.build(empty_cloud)
+    empty_cloud.clear_trace()
+    return empty_cloud
 
 
 def assert_refused(run: Run, cloud: PlaybookCloud) -> None:

@@ -55,7 +55,7 @@ class Machine:
 
     def __init__(self, cloud: Cloud, key: KeyPair) -> None:
         ec2 = cloud.client("ec2")
-        if not ec2.describe_key_pairs()["KeyPairs"]:
+        if "k" not in {pair["KeyName"] for pair in ec2.describe_key_pairs()["KeyPairs"]}:
             ec2.import_key_pair(KeyName="k", PublicKeyMaterial=key.public_key.encode())
         launched = ec2.run_instances(ImageId=IMAGE, SubnetId=SUBNET, KeyName="k", MinCount=1, MaxCount=1)
         (instance,) = launched["Instances"]
