@@ -22,7 +22,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.re
     from_result,
     result,
 )
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 NOW = 1_800_000_000.25
@@ -146,6 +146,7 @@ ANYTHING = st.fixed_dictionaries(
 NAMES = st.text(string.ascii_letters + string.digits + "-_<>'\"{}% ü", min_size=1)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # ansible-test knows no profile of ours
 @given(st.lists(ANYTHING, max_size=3))
 def test_every_row_whatever_its_content_is_a_value_or_one_sentence(raw: list[dict[str, Any]]) -> None:
     found = result(NOW, raw, None, None)
