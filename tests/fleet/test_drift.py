@@ -23,7 +23,7 @@ from tests.fleet.fleet import FullFleet
 
 KEYS = {task: key for key, task in TASKS.items()}
 #: Tasks with a `when` that skips them if the resource exists, because their modules write on every run.
-SKIPPED_IF_EXISTING = {"key_pair", "group", "access_key", "key_file"}
+SKIPPED_IF_EXISTING = {"key_pair", "access_key", "key_file"}
 #: Tasks that write files and make no API call.
 LOCAL = {"folder", "env", "script", "key_file"}
 

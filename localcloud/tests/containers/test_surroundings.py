@@ -102,7 +102,7 @@ def test_an_image_goes_from_the_operators_docker_to_an_instances_under_ecrs_name
     assert (code, "Login Succeeded" in said) == (0, True), said
     pinned = f"{HOST}/box@{image['imageDigest']}"
     code, said = machine.run(f"sudo docker run --rm {pinned} sh -c 'echo pulled'")
-    assert (code, said.splitlines()[-1]) == (0, "pulled"), said
+    assert (code, "pulled" in said.splitlines()) == (0, True), said
     code, said = machine.run(f"sudo docker pull {HOST}/none:1")
     assert (code != 0, "The repository with name 'none' does not exist" in said) == (True, True), said
 
@@ -111,7 +111,7 @@ def test_a_full_disk_is_full_for_one_instance_alone(cloud: Cloud, machine: Machi
     assert machine.run("sudo fallocate --length 2G /var/lib/docker/filler")[0] != 0
     _code, said = machine.run("sudo sh -c 'cat /dev/zero >/var/lib/docker/filler; df --output=avail /var/lib/docker'")
     assert "No space left on device" in said
-    assert int(said.splitlines()[-1]) < 1024, "KiB"
+    assert int(said.splitlines()[1]) < 1024, "KiB"
     other = Machine(cloud, key)
     assert other.run("sudo fallocate --length 500M /var/lib/docker/file")[0] == 0
     machine.run("sudo rm /var/lib/docker/filler")
