@@ -809,7 +809,7 @@ def _agents() -> Iterator[Fault]:
     def silent(fleet: HealthyFleet) -> None:
         fleet.relaunch_with(lambda data: data.pop("UserData"))
 
-    yield Fault("there is no user data", "agent-conf", silent, remaining=(*REPLACE, "instances-agent"), playbook=True)
+    yield Fault("there is no user data", "agent-conf", silent, remaining=("instances-agent",), playbook=True)
     yield conf("agent.conf has another schema", "agent-conf", "SCHEMA", "1")
     yield conf("agent.conf lacks a key", "agent-conf", "SECRET_ID", "")
     yield conf("agents complete a hook of another name", "agent-hook", "TERMINATION_HOOK", "gh-worker-termination")
