@@ -98,8 +98,8 @@ class Hosts:
         return {found["id"]: found for found in report["findings"] if found["id"].startswith("host-")}
 
 
-#: No public addresses: the cloud's lead nowhere.
-VARIABLES: dict[str, Any] = {"fleet_key_name": "doctor", "fleet_public_address": False}
+#: No public addresses: the cloud's lead nowhere. No launch hook: nothing boots on these hosts that would complete it.
+VARIABLES: dict[str, Any] = {"fleet_key_name": "doctor", "fleet_public_address": False, "fleet_launch_hook": False}
 
 
 @pytest.fixture(scope="module")
