@@ -78,11 +78,11 @@ containers: .venv/ready-dev ## localcloud's container instances, and verify.yml 
 	@.ci/docker && cd localcloud && pytest tests/containers
 	@pytest tests/e2e/test_doctor.py
 
-e2e: .venv/ready-dev ## an operator's first day on container instances, from README's own commands to chaos (root, Docker, 20 minutes)
+e2e: .venv/ready-dev ## an operator's first day on container instances, from README's own commands to chaos (root, Docker)
 	@.ci/docker && .ci/postgres >/dev/null && .ci/bun >/dev/null
 	@pytest tests/e2e/test_first_day.py tests/e2e/test_chaos.py $(OPTIONS)
 
-e2e-numbers: .venv/ready-dev ## 200 jobs over 30 scale-ins with container instances: lost, doubled, seconds of launches and drains (10 minutes)
+e2e-numbers: .venv/ready-dev ## 200 jobs over 30 scale-ins with container instances: lost, doubled, seconds of launches and drains
 	@.ci/docker && .ci/postgres >/dev/null && .ci/bun >/dev/null
 	@pytest -s tests/e2e/test_numbers.py
 
