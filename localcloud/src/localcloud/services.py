@@ -1,4 +1,4 @@
-"""KMS, CloudWatch Logs, Secrets Manager, Service Quotas and STS: moto's, corrected where AWS answers differently."""
+"""CloudWatch, KMS, Secrets Manager, Service Quotas and STS: moto's, corrected where AWS answers differently."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import json
 from datetime import UTC, timedelta
 from typing import Any
 
+from moto.autoscaling.models import autoscaling_backends
+from moto.cloudwatch import urls as cloudwatch_urls
+from moto.cloudwatch.models import Alarm, CloudWatchBackend
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import utcnow
@@ -37,6 +40,34 @@ RETENTION_DAYS = frozenset(
 ROTATION_DAYS = 365
 #: Where Amazon's parameters name its images (EC2 UG, "Reference AMIs using Systems Manager parameters").
 AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest"
+
+
+class CloudWatch(CloudWatchBackend):
+    """CloudWatch's alarms, whose states the groups of the same account and region follow; no metric is evaluated."""
+
+    _url_module = cloudwatch_urls
+
+    def put_metric_alarm(self, name: str, *arguments: Any, **options: Any) -> Alarm:
+        """PutMetricAlarm and PutCompositeAlarm: a new alarm has no data, another keeps its state (moto: OK)."""
+        before = self.alarms.get(name)
+        alarm = super().put_metric_alarm(name, *arguments, **options)
+        alarm.state_value = before.state_value if before else "INSUFFICIENT_DATA"
+        self._report()
+        return alarm
+
+    def set_alarm_state(self, alarm_name: str, reason: str, reason_data: str, state_value: str) -> None:
+        """SetAlarmState; the state stays until the next call (AWS: until the next metric)."""
+        super().set_alarm_state(alarm_name, reason, reason_data, state_value)
+        self._report()
+
+    def delete_alarms(self, alarm_names: list[str]) -> None:
+        """DeleteAlarms."""
+        super().delete_alarms(alarm_names)
+        self._report()
+
+    def _report(self) -> None:
+        groups: Any = autoscaling_backends[self.account_id][self.region_name]
+        groups.alarms_changed()
 
 
 class KmsActions(KmsResponse):

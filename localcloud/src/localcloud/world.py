@@ -23,6 +23,7 @@ import moto.iam.models
 import moto.secretsmanager.models
 from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
 from moto.ecr import urls as ecr_urls
@@ -102,6 +103,7 @@ class World:
             [
                 (autoscaling_backends, partial(Groups, cloud=self)),
                 (ec2_backends, partial(Ec2Backend, cloud=self)),
+                (cloudwatch_backends, services.CloudWatch),
                 (ecr_backends, partial(ecr.EcrBackend, cloud=self)),
                 (iam_backends, partial(IamBackend, cloud=self)),
                 (kms_backends, services.Kms),

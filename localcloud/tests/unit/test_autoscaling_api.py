@@ -370,10 +370,6 @@ def test_what_is_not_modelled_is_refused_by_name(cloud: Cloud) -> None:
     with refused("InvalidAction", "localcloud does not model PutScalingPolicy of autoscaling"):
         make_group(cloud).put_scaling_policy(AutoScalingGroupName="fleet", PolicyName="p", PolicyType="SimpleScaling")
     autoscaling = make_group(cloud, "other")
-    with refused("ValidationError", "localcloud does not model AlarmSpecification of an instance refresh"):
-        autoscaling.start_instance_refresh(
-            AutoScalingGroupName="other", Preferences={"AlarmSpecification": {"Alarms": ["a"]}}
-        )
     with refused("ValidationError", "localcloud does not model the strategy ReplaceRootVolume"):
         autoscaling.start_instance_refresh(AutoScalingGroupName="other", Strategy="ReplaceRootVolume")
     with refused("ValidationError", "localcloud does not model MixedInstancesPolicy"):

@@ -167,6 +167,74 @@ def test_a_refresh_can_be_rolled_back(cloud: Cloud, ec2: Any, clock: Callable[[f
     assert {i["LaunchTemplate"]["Version"] for i in described(autoscaling)["Instances"]} == {"1"}
 
 
+def test_an_alarm_has_to_be_ok_and_fails_a_refresh_that_names_it(
+    cloud: Cloud, ec2: Any, clock: Callable[[float], None]
+) -> None:
+    autoscaling, watch = make_group(cloud, DesiredCapacity=2), cloud.client("cloudwatch")
+    wanted: dict[str, Any] = {
+        **FLEET,
+        "DesiredConfiguration": {"LaunchTemplate": second_version(ec2)},
+        "Preferences": {"AlarmSpecification": {"Alarms": ["errors"]}, "AutoRollback": True, "InstanceWarmup": 100},
+    }
+    with refused("ValidationError", "errors does not exist"):
+        autoscaling.start_instance_refresh(**wanted)
+    alarm: dict[str, Any] = {"AlarmName": "errors", "Namespace": "fleet", "MetricName": "failed", "Statistic": "Sum"}
+    alarm |= {"Period": 60, "EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    watch.put_metric_alarm(**alarm)
+    assert watch.describe_alarms(AlarmNames=["errors"])["MetricAlarms"][0]["StateValue"] == "INSUFFICIENT_DATA"
+    with refused("ValidationError", "INSUFFICIENT_DATA"):
+        autoscaling.start_instance_refresh(**wanted)
+    watch.set_alarm_state(AlarmName="errors", StateValue="OK", StateReason="a test")
+    watch.put_metric_alarm(**alarm)  # a change leaves the state
+    autoscaling.start_instance_refresh(**wanted)
+    assert refresh(autoscaling)["Preferences"]["AlarmSpecification"] == {"Alarms": ["errors"]}
+    watch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="a test")
+    newest = refresh(autoscaling)
+    assert (newest["Status"], newest["Strategy"]) == ("RollbackInProgress", "Rolling")
+    assert "CloudWatch alarm errors is in the ALARM state" in newest["RollbackDetails"]["RollbackReason"]
+    for _ in range(3):
+        clock(101)
+        described(autoscaling)
+    assert refresh(autoscaling)["Status"] == "RollbackSuccessful"
+    watch.delete_alarms(AlarmNames=["errors"])
+    assert watch.describe_alarms()["MetricAlarms"] == []
+
+
+def test_a_launch_template_cannot_be_named_while_another_is_deployed(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=2)
+    template = second_version(ec2)
+    preferences = {"InstanceWarmup": 100}
+    autoscaling.start_instance_refresh(
+        **FLEET, DesiredConfiguration={"LaunchTemplate": template}, Preferences=preferences
+    )
+    with refused("ValidationError", "An active instance refresh with a desired configuration exists"):
+        autoscaling.update_auto_scaling_group(**FLEET, LaunchTemplate=template)
+    autoscaling.update_auto_scaling_group(**FLEET, DefaultCooldown=10)
+    assert described(autoscaling)["LaunchTemplate"]["Version"] == "1"
+    autoscaling.cancel_instance_refresh(**FLEET, WaitForTransitioningInstances=False)
+    autoscaling.update_auto_scaling_group(**FLEET, LaunchTemplate=template)
+    assert described(autoscaling)["LaunchTemplate"]["Version"] == "2"
+
+
+def test_a_refresh_to_a_version_that_does_not_exist_is_refused(cloud: Cloud, ec2: Any) -> None:
+    autoscaling = make_group(cloud, DesiredCapacity=1)
+    for wrong in ({"Version": "9"}, {"LaunchTemplateName": "elsewhere"}):
+        template = {"LaunchTemplateName": "fleet-template", "Version": "1", **wrong}
+        with refused("ValidationError", "You must use a valid fully-formed launch template"):
+            autoscaling.start_instance_refresh(**FLEET, DesiredConfiguration={"LaunchTemplate": template})
+    assert autoscaling.describe_instance_refreshes(**FLEET)["InstanceRefreshes"] == []
+
+
+def test_refreshes_are_shown_for_six_weeks(cloud: Cloud, clock: Callable[[float], None]) -> None:
+    autoscaling = make_group(cloud)
+    autoscaling.start_instance_refresh(**FLEET)
+    assert refresh(autoscaling)["Status"] == "Successful"
+    clock(6 * 7 * 86_400 - 10)
+    assert refresh(autoscaling)["Status"] == "Successful"
+    clock(20)
+    assert autoscaling.describe_instance_refreshes(**FLEET)["InstanceRefreshes"] == []
+
+
 def test_refreshes_are_paged_newest_first_and_there_are_none_of_unknown_ids(cloud: Cloud) -> None:
     autoscaling = make_group(cloud)
     made = []

@@ -334,3 +334,241 @@ def test_a_suspended_instance_refresh_pauses() -> None:
     assert (last(driver).status, driver.terminated) == ("Pending", [])
     driver.do(driver.group.resume(["InstanceRefresh"], driver.now))
     assert last(driver).status == "Successful"
+
+
+# --- checkpoints of a group that changes ------------------------------------------------------------------------
+
+
+def test_of_checkpoints_that_are_reached_together_only_the_last_pauses() -> None:
+    driver = GroupDriver(desired=2)
+    start(driver, checkpoints=(10, 40, 100), checkpoint_delay=600)
+    assert "Reached the checkpoint at 40%" in str(last(driver).reason)
+    driver.sleep(600)
+    assert (last(driver).status, versions(driver)) == ("Successful", {"2": 2})
+
+
+def test_checkpoints_are_percentages_of_the_group_with_what_matches_already() -> None:
+    driver = GroupDriver(desired=1)
+    driver.change(template=NEW)
+    driver.set_desired(4)  # three are new
+    driver.change(template=fleet.Template("lt-1", "workers", "1"))
+    driver.set_desired(6)
+    start(driver, skip_matching=True, min_healthy=0, checkpoints=(50, 60, 100), checkpoint_delay=600)
+    assert (versions(driver), last(driver).percentage) == ({"1": 3, "2": 3}, 0)
+    assert "Reached the checkpoint at 50%" in str(last(driver).reason)
+    driver.sleep(600)
+    assert versions(driver) == {"1": 2, "2": 4}
+    driver.sleep(600)
+    assert (last(driver).status, versions(driver)) == ("Successful", {"2": 6})
+
+
+def test_after_a_scale_out_a_checkpoint_is_reached_again() -> None:
+    driver = GroupDriver(desired=4)
+    start(driver, min_healthy=0, warmup=60, checkpoints=(50, 100), checkpoint_delay=600)
+    driver.sleep(60)
+    assert "Reached the checkpoint at 50%" in str(last(driver).reason)
+    driver.sleep(590)
+    driver.set_desired(8)  # four more of the new version, which have to warm up
+    driver.sleep(10)
+    assert (versions(driver), last(driver).status) == ({"1": 2, "2": 6}, "InProgress")
+    driver.sleep(50)
+    assert "Reached the checkpoint at 50%" in str(last(driver).reason)
+    driver.sleep(600)
+    driver.sleep(60)
+    assert (versions(driver), last(driver).status) == ({"2": 8}, "Successful")
+
+
+def test_a_scale_in_leaves_less_to_replace() -> None:
+    driver = GroupDriver(desired=4)
+    driver.group.put_hook(BOOT)
+    start(driver, min_healthy=100, max_healthy=110)
+    driver.set_desired(1)
+    driver.complete("boot", "CONTINUE", "i-5")
+    assert (versions(driver), last(driver).status, driver.group.settings.template) == ({"2": 1}, "Successful", NEW)
+
+
+# --- nothing to replace, and what has to stay in service --------------------------------------------------------
+
+
+def test_a_refresh_with_nothing_to_replace_succeeds_at_once_and_moves_the_groups_template() -> None:
+    driver = GroupDriver()
+    driver.change(template=NEW)
+    driver.set_desired(2)
+    driver.change(template=fleet.Template("lt-1", "workers", "1"))
+    start(driver, skip_matching=True, min_healthy=100, max_healthy=110, auto_rollback=True)
+    assert (last(driver).status, last(driver).left, driver.terminated) == ("Successful", 0, [])
+    assert driver.group.settings.template == NEW
+
+
+@pytest.mark.parametrize("desired", [1, 5, 9, 10])
+def test_at_100_to_110_percent_one_is_launched_before_one_terminates_however_small_the_group(desired: int) -> None:
+    driver = GroupDriver(desired=desired)
+    driver.group.put_hook(BOOT)
+    start(driver, min_healthy=100, max_healthy=110)
+    assert Counter(driver.states().values()) == {"InService": desired, "Pending:Wait": 1}
+    driver.complete("boot", "CONTINUE", f"i-{desired + 1}")
+    assert driver.terminated == ["i-1"]
+
+
+def test_a_refresh_fails_after_fourteen_days() -> None:
+    driver = GroupDriver(desired=4)
+    start(driver, checkpoints=(25, 50, 75, 100), checkpoint_delay=172_800, warmup=3600)
+    for _ in range(13 * 4):
+        driver.group.suspend(["Launch"], driver.now)  # so that an hour of failures does not end it first
+        driver.sleep(6 * 3600)
+    assert last(driver).status == "InProgress"
+    driver.sleep(86_400)
+    assert (last(driver).status, last(driver).reason) == (
+        "Failed",
+        "Instance refresh failed: it did not complete within 14 days.",
+    )
+
+
+# --- cancel, roll back, update ----------------------------------------------------------------------------------
+
+
+def test_a_cancelled_refresh_waits_for_a_replaced_instance_to_drain_and_launches_its_configuration_until_then() -> None:
+    driver = GroupDriver(desired=2)
+    driver.group.put_hook(DRAIN)
+    start(driver, min_healthy=100, max_healthy=110, checkpoints=(50, 100), checkpoint_delay=600)
+    assert driver.states() == {"i-1": "Terminating:Wait", "i-2": "InService", "i-3": "InService"}
+    driver.group.cancel_refresh(True, driver.now)
+    driver.sleep(100)
+    assert last(driver).status == "Cancelling"
+    driver.set_desired(3)
+    assert versions(driver) == {"1": 1, "2": 2}
+    driver.complete("drain", "CONTINUE", "i-1")
+    driver.sleep(0)
+    assert (last(driver).status, driver.group.settings.template.version) == ("Cancelled", "1")
+
+
+def test_a_refresh_cancelled_without_waiting_ends_at_once_and_the_drain_goes_on() -> None:
+    driver = GroupDriver(desired=2)
+    driver.group.put_hook(DRAIN)
+    start(driver, min_healthy=100, max_healthy=110, checkpoints=(50, 100), checkpoint_delay=600)
+    driver.group.cancel_refresh(False, driver.now)
+    assert (last(driver).status, driver.states()["i-1"]) == ("Cancelled", "Terminating:Wait")
+    driver.set_desired(3)
+    assert versions(driver) == {"1": 2, "2": 1}
+
+
+def test_a_rollback_leaves_what_skip_matching_had_skipped() -> None:
+    driver = GroupDriver()
+    driver.change(template=NEW)
+    driver.set_desired(1)
+    driver.change(template=fleet.Template("lt-1", "workers", "1"))
+    driver.set_desired(4)
+    driver.now += 60
+    start(driver, skip_matching=True, min_healthy=50, warmup=60)
+    driver.sleep(10)
+    assert versions(driver) == {"1": 1, "2": 3}
+    driver.group.roll_back_refresh(driver.now)
+    for _ in range(4):
+        driver.sleep(60)
+    assert (last(driver).status, versions(driver)) == ("RollbackSuccessful", {"1": 3, "2": 1})
+    assert "i-1" in driver.states()
+
+
+def test_a_rollback_also_replaces_what_a_scale_out_launched_meanwhile() -> None:
+    driver = GroupDriver(desired=2)
+    start(driver, warmup=60)
+    driver.set_desired(4)
+    assert versions(driver) == {"1": 1, "2": 3}
+    driver.group.roll_back_refresh(driver.now)
+    for _ in range(5):
+        driver.sleep(60)
+    assert (last(driver).status, versions(driver)) == ("RollbackSuccessful", {"1": 4})
+
+
+def test_a_rollback_can_be_cancelled() -> None:
+    driver = GroupDriver(desired=2)
+    start(driver, warmup=60)
+    driver.group.roll_back_refresh(driver.now)
+    driver.group.cancel_refresh(True, driver.now)
+    driver.sleep(0)
+    assert last(driver).status == "Cancelled"
+
+
+def test_while_a_desired_configuration_is_deployed_no_launch_template_can_be_named() -> None:
+    driver = GroupDriver(desired=2)
+    start(driver, desired=None, warmup=60)
+    driver.group.check_launch_template_update()
+    driver.group.cancel_refresh(False, driver.now)
+    start(driver, warmup=60)
+    with refused(match="An active instance refresh with a desired configuration exists"):
+        driver.group.check_launch_template_update()
+    driver.group.roll_back_refresh(driver.now)
+    with refused(match="An active instance refresh with a desired configuration exists"):
+        driver.group.check_launch_template_update()
+
+
+# --- alarms -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        ({}, "alarm errors does not exist"),
+        ({"errors": "ALARM"}, "alarm errors is in the ALARM state"),
+        ({"errors": "INSUFFICIENT_DATA"}, "alarm errors is in the INSUFFICIENT_DATA state"),
+    ],
+    ids=str,
+)
+def test_a_refresh_does_not_start_unless_its_alarms_are_ok(states: dict[str, str], message: str) -> None:
+    driver = GroupDriver(desired=2)
+    with refused(match=message):
+        driver.group.start_refresh(fleet.Preferences(alarms=("errors",)), NEW, NEW, driver.now, states)
+    assert driver.group.refreshes == {}
+
+
+def alarmed(driver: GroupDriver, **preferences: Any) -> None:
+    """A refresh that has replaced one of two instances, and whose alarm is OK."""
+    watched = fleet.Preferences(alarms=("errors",), warmup=60, **preferences)
+    driver.group.start_refresh(watched, NEW, NEW, driver.now, {"errors": "OK"})
+    driver.sleep(0)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_an_alarm_fails_a_refresh_also_while_it_pauses(paused: bool) -> None:
+    driver = GroupDriver(desired=2)
+    alarmed(driver, **({"checkpoints": (50, 100), "checkpoint_delay": 600} if paused else {}))
+    driver.sleep(60 if paused else 10)
+    driver.do(driver.group.set_alarms({"errors": "ALARM"}, driver.now))
+    assert (last(driver).status, last(driver).reason) == (
+        "Failed",
+        "Instance refresh failed: CloudWatch alarm errors is in the ALARM state.",
+    )
+    driver.sleep(600)
+    assert versions(driver) == {"1": 1, "2": 1}
+
+
+def test_an_alarm_rolls_back_where_asked_and_does_not_fail_the_rollback() -> None:
+    driver = GroupDriver(desired=2)
+    alarmed(driver, auto_rollback=True)
+    driver.do(driver.group.set_alarms({"errors": "ALARM"}, driver.now))
+    assert last(driver).status == "RollbackInProgress"
+    assert "CloudWatch alarm errors is in the ALARM state" in str(last(driver).rollback)
+    for _ in range(3):
+        driver.sleep(60)
+    assert (last(driver).status, versions(driver)) == ("RollbackSuccessful", {"1": 2})
+
+
+def test_an_alarm_without_data_stops_replacements_until_it_has_data() -> None:
+    driver = GroupDriver(desired=2)
+    alarmed(driver)
+    driver.do(driver.group.set_alarms({"errors": "INSUFFICIENT_DATA"}, driver.now))
+    driver.sleep(3 * HOUR)
+    assert (last(driver).status, versions(driver)) == ("InProgress", {"1": 1, "2": 1})
+    assert last(driver).reason == "Waiting for data of CloudWatch alarm errors."
+    driver.do(driver.group.set_alarms({"errors": "OK"}, driver.now))
+    driver.sleep(60)
+    assert last(driver).status == "Successful"
+
+
+def test_an_alarm_during_the_bake_time_fails_the_refresh() -> None:
+    driver = GroupDriver(desired=1)
+    alarmed(driver, bake=600)
+    driver.sleep(60)
+    assert last(driver).status == "Baking"
+    driver.do(driver.group.set_alarms({"errors": "ALARM"}, driver.now))
+    assert (last(driver).status, driver.group.settings.template.version) == ("Failed", "1")

@@ -184,6 +184,14 @@ def test_launching_needs_everything_that_takes_part_tags_and_the_role(cloud: Clo
         (LINKED, "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"),
     }
     assert launched <= group
+    refresh = {"DesiredConfiguration": {"LaunchTemplate": {"LaunchTemplateId": template, "Version": "1"}}}
+    started = of("autoscaling:StartInstanceRefresh", AutoScalingGroupName="new", **refresh)
+    anywhere = {(action, "subnet/*" if resource.startswith("subnet/") else resource) for action, resource in launched}
+    assert started == {
+        ("autoscaling:StartInstanceRefresh", "autoScalingGroup:*:autoScalingGroupName/new"),
+        *anywhere,
+    }
+    assert len(of("autoscaling:StartInstanceRefresh", AutoScalingGroupName="new")) == 1
 
 
 def test_a_launch_by_a_template_that_is_not_there_is_not_modelled(cloud: Cloud) -> None:

@@ -188,9 +188,11 @@ def required_permissions(call: CallInAccount) -> list[RequiredPermission]:
         linked = _linked_role(call, "spot.amazonaws.com", "AWSServiceRoleForEC2Spot") if spot else ()
         return [*_launch(call, call.parameters), *linked]
     found = [*_of_table(call, name), *_dependent_permissions(call, name)]
-    if call.service == "autoscaling" and (template := call.first("LaunchTemplate")):
+    template = call.first("LaunchTemplate") or (call.first("DesiredConfiguration") or {}).get("LaunchTemplate")
+    if call.service == "autoscaling" and template:
         subnets = [id for id in str(call.first("VPCZoneIdentifier") or "").replace(" ", "").split(",") if id]
-        # Auto Scaling checks them when a group names a launch template (ec2-auto-scaling-launch-template-permissions).
+        # Auto Scaling checks them when a group names a launch template (ec2-auto-scaling-launch-template-permissions),
+        # and when a refresh does: AccessDenied, "You are not authorized to use launch template" (seen by users).
         found += _launch(call, {"LaunchTemplate": template, "SubnetId": subnets})
     if call.action == "CreateAutoScalingGroup" and not call.first("ServiceLinkedRoleARN"):
         found += _linked_role(call, "autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling")

@@ -142,6 +142,7 @@ def refresh(record: GroupRecord, of: fleet.Refresh) -> dict[str, Any]:
     return {
         "InstanceRefreshId": of.id,
         "AutoScalingGroupName": record.group.name,
+        "Strategy": "Rolling",
         "Status": of.status,
         "StatusReason": of.reason,
         "StartTime": _moment(of.started_at),
@@ -159,6 +160,7 @@ def refresh(record: GroupRecord, of: fleet.Refresh) -> dict[str, Any]:
             "AutoRollback": preferences.auto_rollback,
             "ScaleInProtectedInstances": preferences.protected,
             "StandbyInstances": preferences.standby,
+            "AlarmSpecification": {"Alarms": list(preferences.alarms)} if preferences.alarms else None,
         },
         "DesiredConfiguration": {"LaunchTemplate": template(of.desired)} if of.desired else None,
         "RollbackDetails": {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from moto.autoscaling import urls
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BaseBackend
 from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
@@ -106,6 +107,17 @@ class Groups(BaseBackend):
         """IAM of the same account."""
         backend: Any = iam_backends[self.account_id][self.partition]
         return backend  # type: ignore[no-any-return]
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """The states of CloudWatch's alarms in the same account and region, by name."""
+        backend: Any = cloudwatch_backends[self.account_id][self.region_name]
+        return {name: str(alarm.state_value) for name, alarm in backend.alarms.items()}
+
+    def alarms_changed(self) -> None:
+        """CloudWatch's alarms are not as they were."""
+        for record in self.records.values():
+            self.perform(record, record.group.set_alarms(self.alarms, self.now()))
 
     def by_name(self, name: str | None) -> GroupRecord:
         """The group of that name.

@@ -144,6 +144,7 @@ class AutoScaling(BaseResponse):
         record = self._record()
         settings = self._with_options(record.group.settings)
         if self._get_param("LaunchTemplate"):
+            record.group.check_launch_template_update()
             settings = replace(settings, template=self._template(required=True))
         if subnets := self._subnets():
             settings = replace(settings, subnets=subnets)
@@ -440,7 +441,7 @@ class AutoScaling(BaseResponse):
         desired = self._desired_configuration(self._get_param("DesiredConfiguration") or {})
         to = self.groups.resolve(desired or record.group.settings.template)
         preferences = _preferences(self._get_param("Preferences") or {})
-        refresh = record.group.start_refresh(preferences, desired, to, self.groups.now())
+        refresh = record.group.start_refresh(preferences, desired, to, self.groups.now(), self.groups.alarms)
         return ActionResult({"InstanceRefreshId": refresh.id})
 
     def cancel_instance_refresh(self) -> ActionResult:
@@ -453,9 +454,14 @@ class AutoScaling(BaseResponse):
         return ActionResult({"InstanceRefreshId": self._record().group.roll_back_refresh(self.groups.now()).id})
 
     def describe_instance_refreshes(self) -> ActionResult:
-        """DescribeInstanceRefreshes, newest first, paged; unknown ids are left out."""
+        """DescribeInstanceRefreshes of the last six weeks, newest first, paged; unknown ids are left out."""
         record, ids = self._record(), self._get_param("InstanceRefreshIds", [])
-        found = [refresh for id, refresh in reversed(record.group.refreshes.items()) if not ids or id in ids]
+        since = self.groups.now() - REFRESHES_KEPT_SECONDS
+        found = [
+            refresh
+            for id, refresh in reversed(record.group.refreshes.items())
+            if (not ids or id in ids) and (refresh.ended_at is None or refresh.ended_at >= since)
+        ]
         page, token = self._page(found, 50)
         return ActionResult(
             {"InstanceRefreshes": [describe.refresh(record, refresh) for refresh in page], "NextToken": token}
@@ -571,6 +577,8 @@ class AutoScaling(BaseResponse):
         return rows[start : start + size], str(start + size) if start + size < len(rows) else None
 
 
+#: How long DescribeInstanceRefreshes shows a refresh after its end (API, DescribeInstanceRefreshes).
+REFRESHES_KEPT_SECONDS = 6 * 7 * 86_400
 #: A refresh's preferences: API name -> ours; any other is refused, never ignored.
 PREFERENCES = {
     "MinHealthyPercentage": "min_healthy",
@@ -583,12 +591,15 @@ PREFERENCES = {
     "AutoRollback": "auto_rollback",
     "ScaleInProtectedInstances": "protected",
     "StandbyInstances": "standby",
+    "AlarmSpecification": "alarms",
 }
 
 
 def _preferences(given: dict[str, Any]) -> fleet.Preferences:
     if unknown := sorted(given.keys() - PREFERENCES.keys()):
         raise fleet.invalid(f"localcloud does not model {', '.join(unknown)} of an instance refresh")
+    if alarms := given.get("AlarmSpecification"):
+        given = {**given, "AlarmSpecification": alarms.get("Alarms", [])}
     preferences: dict[str, Any] = {
         PREFERENCES[name]: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from localcloud.fleet.lifecycle import Lifecycle
@@ -23,6 +24,10 @@ ACTIVE = frozenset({"Pending", "InProgress", "Baking", "Cancelling", "RollbackIn
 #: How long a refresh waits for protection and standby to end (API, RefreshPreferences), and for a replacement to come
 #: into service (derived), before it fails.
 REFRESH_TIMEOUT_SECONDS = 3600
+#: How long a refresh can replace instances at most (UG, "How an instance refresh works", "Limitations").
+LONGEST_REFRESH_SECONDS = 14 * 86_400
+#: How many alarms a refresh can name (API, AlarmSpecification).
+MAX_ALARMS = 10
 DEFAULT_MIN_HEALTHY = 90
 DEFAULT_CHECKPOINT_DELAY = 3600
 
@@ -35,6 +40,7 @@ class Preferences:
         min_healthy, max_healthy: percent of desired capacity.
         warmup, checkpoint_delay, bake: seconds.
         protected: ``Refresh``, ``Ignore`` or ``Wait``; standby: ``Terminate``, ``Ignore`` or ``Wait``.
+        alarms: names of CloudWatch alarms.
     """
 
     min_healthy: int | None = None
@@ -47,6 +53,7 @@ class Preferences:
     auto_rollback: bool = False
     protected: str = "Wait"
     standby: str = "Wait"
+    alarms: tuple[str, ...] = ()
 
     def with_defaults(self, settings: Settings) -> Preferences:
         """With defaults from a group's settings (UG, "Understand the default values for an instance refresh").
@@ -73,6 +80,8 @@ class Preferences:
             raise invalid("CheckpointPercentages must be specified if CheckpointDelay is specified")
         if not 0 <= (self.checkpoint_delay or 0) <= 172_800 or not 0 <= (self.bake or 0) <= 172_800:
             raise invalid("CheckpointDelay and BakeTime must be between 0 and 172800 seconds")
+        if len(self.alarms) > MAX_ALARMS:
+            raise invalid(f"At most {MAX_ALARMS} alarms can be specified")
         if self.protected not in ("Refresh", "Ignore", "Wait"):
             raise invalid(f"Unknown ScaleInProtectedInstances: {self.protected}")
         if self.standby not in ("Terminate", "Ignore", "Wait"):
@@ -107,10 +116,13 @@ class Refresh:
     Attributes:
         desired: the configuration that was asked for, as it was given; ``to`` has its version's number.
         waiting: ids still to be replaced.
+        members: ids of the instances that were in the group at the start; a rollback leaves them alone.
         total: how many there were at the start.
         furthest: the most replacements that were in service at once.
         failing_since: since when replacements fail to come into service; None again when ``furthest`` grows.
         blocked_since: since when only protected or standby instances are left.
+        checkpoints_passed: how many checkpoints' delays are over.
+        paused_at: the number of checkpoints that are reached, while it pauses there.
         paused_until: the end of a checkpoint's delay, or of the bake time.
     """
 
@@ -131,16 +143,15 @@ class Refresh:
     checkpoints_passed: int = 0
     failing_since: float | None = None
     blocked_since: float | None = None
+    paused_at: int = 0
     paused_until: float | None = None
     rollback: Rollback | None = None
+    members: frozenset[str] = frozenset()
 
     @property
-    def goal(self) -> int:
-        """How many replacements to reach before the next pause, or the end."""
-        points = () if self.rollback else self.preferences.checkpoints
-        if not points:
-            return self.total
-        return -(-self.total * points[min(self.checkpoints_passed, len(points) - 1)] // 100)
+    def points(self) -> tuple[int, ...]:
+        """Where it pauses or ends, in percent of the group; a rollback goes to its end."""
+        return (() if self.rollback else self.preferences.checkpoints) or (100,)
 
 
 @dataclass
@@ -149,9 +160,11 @@ class Group(Lifecycle):
 
     Attributes:
         refreshes: every instance refresh, by id, oldest first; at most the last is active.
+        alarms: the states of the alarms that the active refresh names, as far as they exist.
     """
 
     refreshes: dict[str, Refresh] = field(default_factory=dict)
+    alarms: Mapping[str, str] = field(default_factory=dict)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -161,16 +174,24 @@ class Group(Lifecycle):
         last = next(reversed(self.refreshes.values()), None)
         return last if last and last.status in ACTIVE else None
 
-    def start_refresh(self, preferences: Preferences, desired: Template | None, to: Template, now: float) -> Refresh:
+    def start_refresh(
+        self,
+        preferences: Preferences,
+        desired: Template | None,
+        to: Template,
+        now: float,
+        alarms: Mapping[str, str] | None = None,
+    ) -> Refresh:
         """StartInstanceRefresh; it begins with the next tick.
 
         Args:
             desired: the configuration asked for, if any; adopted by the group when the refresh succeeds.
             to: it, or else the group's template, with the version's number.
+            alarms: the states of the account's alarms.
 
         Raises:
-            Refused: ``InstanceRefreshInProgress``; ``ValidationError`` for preferences out of bounds, or for
-                AutoRollback if nothing can be rolled back.
+            Refused: ``InstanceRefreshInProgress``; ``ValidationError`` for preferences out of bounds, for
+                AutoRollback if nothing can be rolled back, or for an alarm that is not OK.
         """
         if self.active_refresh:
             raise Refused(
@@ -187,15 +208,47 @@ class Group(Lifecycle):
             raise invalid(
                 "The AutoRollback parameter cannot be set to true when the group uses the $Latest or $Default version."
             )
+        for name in settled.alarms:  # (UG, "Undo changes with a rollback", "Considerations"; wording derived)
+            if (state := (alarms or {}).get(name)) is None:
+                raise invalid(f"The CloudWatch alarm {name} does not exist.")
+            if state != "OK":
+                raise invalid(f"The CloudWatch alarm {name} is in the {state} state. Specify an alarm that is OK.")
         instances = [i for i in self.instances.values() if i.state in COUNTED or i.state == "Standby"]
+        members = frozenset(i.id for i in instances)
         waiting = frozenset(i.id for i in instances if not (settled.skip_matching and i.template == to))
-        refresh = Refresh(self.new_id(), settled, desired, to, waiting, len(waiting), now, left=len(waiting))
+        left = len(waiting)
+        refresh = Refresh(self.new_id(), settled, desired, to, waiting, left, now, left=left, members=members)
         self.refreshes[refresh.id] = refresh
+        self.alarms = alarms or {}
         self._check_at(now)
         return refresh
 
+    def set_alarms(self, states: Mapping[str, str], now: float) -> list[Effect]:
+        """The account's alarms have these states from now on."""
+        self.alarms = states
+        refresh = self.active_refresh
+        return self._converge(now) if refresh and refresh.preferences.alarms else []
+
+    def check_launch_template_update(self) -> None:
+        """Whether UpdateAutoScalingGroup can name a launch template now.
+
+        Raises:
+            Refused: ``ValidationError`` while a refresh with a desired configuration is active (UG, "How an instance
+                refresh works", "Limitations"); also for the template that the group has (derived).
+        """
+        refresh = self.active_refresh
+        if refresh and refresh.desired:
+            raise invalid(
+                "An active instance refresh with a desired configuration exists. All configuration options derived "
+                "from the desired configuration are not available for update while the instance refresh is active."
+            )
+
     def cancel_refresh(self, wait: bool, now: float) -> Refresh:
-        """CancelInstanceRefresh, also of a rollback: no more replacements; those in progress end first, if ``wait``.
+        """CancelInstanceRefresh, also of a rollback: no more replacements.
+
+        Args:
+            wait: whether launches and terminations in progress end first, with their hooks
+                (API, CancelInstanceRefresh, WaitForTransitioningInstances).
 
         Raises:
             Refused: ``ActiveInstanceRefreshNotFound``.
@@ -233,13 +286,23 @@ class Group(Lifecycle):
             )
         return refresh
 
+    def terminated(self, instance_id: str, now: float) -> None:
+        """EC2 has terminated the instance of a ``Terminate``: a cancelled refresh may wait for that."""
+        super().terminated(instance_id, now)
+        if self.active_refresh:
+            self._check_at(now)
+
     # --- called by the lifecycle ------------------------------------------------------------------------------------
 
     @property
     def launch_template(self) -> Template:
-        """While a refresh runs, every new instance has its configuration; a rollback launches the group's own."""
+        """While a refresh is active, every new instance has its configuration; a rollback launches the group's own.
+
+        (UG, "How an instance refresh works", "Desired configuration"; that it is active until it is cancelled is
+        derived.)
+        """
         refresh = self.active_refresh
-        if refresh and refresh.desired and refresh.status in ("Pending", "InProgress", "Baking"):
+        if refresh and refresh.desired and not refresh.rollback:
             return refresh.to
         return self.settings.template
 
@@ -295,30 +358,57 @@ class Group(Lifecycle):
             return []
         if refresh.status == "Pending":
             refresh = replace(refresh, status="InProgress", started_at=now)
+            self._check_at(now + LONGEST_REFRESH_SECONDS)
         effects = self._terminate_replacements(refresh, now) if refresh.rollback else []
         refresh = self._update_progress(refresh, now)
         self._store(refresh)
         if refresh.status == "Cancelling":
-            under_way = (
-                self.launching or self.extras or any(i.state.startswith("Pending") for i in self.instances.values())
-            )
-            if not under_way:
+            if not (self.launching or self.extras or any(self._moves(i, refresh) for i in self.instances.values())):
                 self._store(replace(refresh, status="Cancelled", ended_at=now))
             return effects
-        if refresh.failing_since is not None and now >= refresh.failing_since + REFRESH_TIMEOUT_SECONDS:
-            return self._fail(
-                refresh, "Instance refresh failed: new instances did not come into service within one hour.", now
-            )
+        if reason := self._failure(refresh, now):
+            return self._fail(refresh, f"Instance refresh failed: {reason}.", now)
         if refresh.paused_until is not None:
             if now < refresh.paused_until:
                 return effects
             if refresh.status == "Baking":
                 return self._succeed(refresh, now)
-            refresh = replace(refresh, paused_until=None, checkpoints_passed=refresh.checkpoints_passed + 1)
-            self._store(refresh)
-        if self._done(refresh, now) >= refresh.goal:
-            return effects + self._reach_goal(refresh, now)
+            refresh = replace(refresh, paused_until=None, checkpoints_passed=refresh.paused_at)
+        reached = sum(self._replaced(refresh, now) >= self._goal(refresh, point) for point in refresh.points)
+        # In a larger group a checkpoint can be ahead again (UG, "Add checkpoints to an instance refresh").
+        refresh = replace(refresh, checkpoints_passed=min(refresh.checkpoints_passed, reached))
+        self._store(refresh)
+        if reached > refresh.checkpoints_passed:
+            return effects + self._reach(refresh, reached, now)
         return effects + self._replace_batch(refresh, now)
+
+    def _failure(self, refresh: Refresh, now: float) -> str | None:
+        """Why the refresh fails, if it does."""
+        alarms = () if refresh.rollback else refresh.preferences.alarms
+        if alarming := [name for name in alarms if self.alarms.get(name) == "ALARM"]:
+            return f"CloudWatch alarm {alarming[0]} is in the ALARM state"
+        if refresh.failing_since is not None and now >= refresh.failing_since + REFRESH_TIMEOUT_SECONDS:
+            return "new instances did not come into service within one hour"
+        began = refresh.rollback.started_at if refresh.rollback else refresh.started_at
+        if began is not None and now >= began + LONGEST_REFRESH_SECONDS:
+            return "it did not complete within 14 days"
+        return None
+
+    @staticmethod
+    def _moves(instance: Instance, refresh: Refresh) -> bool:
+        """Whether the instance is being launched, or terminated with its hooks (those of the refresh, derived)."""
+        if instance.state.startswith("Terminating") and instance.state != "Terminating:Retained":
+            return instance.id in refresh.members or instance.template == refresh.to
+        return instance.state.startswith("Pending")
+
+    def _goal(self, refresh: Refresh, point: int) -> int:
+        """How many replacements there are once so many percent of the group are new.
+
+        The group is what it desires, so that the goal changes with its size; an instance that matched already, or was
+        launched by a scale-out, is a new one (UG, "Add checkpoints to an instance refresh"; skip matching derived).
+        """
+        size = self.settings.desired + sum(self.instances[id].state == "Standby" for id in refresh.waiting)
+        return refresh.total - size * (100 - point) // 100
 
     def _terminate_replacements(self, refresh: Refresh, now: float) -> list[Effect]:
         """A rollback terminates the replacements of instances that are still there."""
@@ -327,7 +417,10 @@ class Group(Lifecycle):
         return [effect for i in launched if self._to_undo(i, refresh) for effect in self._terminate(i, cause, now)]
 
     def _to_undo(self, instance: Instance, refresh: Refresh) -> bool:
-        return instance.state in COUNTED and instance.template == refresh.to != self.settings.template
+        """Whether the refresh has launched it (API, RollbackInstanceRefresh): not what it skipped as matching."""
+        if instance.id in refresh.members or instance.state not in COUNTED:
+            return False
+        return instance.template == refresh.to != self.settings.template
 
     def _update_progress(self, refresh: Refresh, now: float) -> Refresh:
         """What is left to replace, and the percentage (API, InstanceRefresh, PercentageComplete)."""
@@ -343,7 +436,7 @@ class Group(Lifecycle):
         if refresh.rollback:  # what was still being launched when it began counts too
             kept = [i for i in self.instances.values() if self._to_undo(i, refresh)]
         refresh = replace(refresh, waiting=frozenset(i.id for i in kept), total=max(refresh.total, len(kept)))
-        done = self._done(refresh, now)
+        done = max(0, self._replaced(refresh, now))
         share = 100 * done // refresh.total if refresh.total else 100
         warming = self._unready(refresh, now)
         if done > refresh.furthest:
@@ -360,21 +453,24 @@ class Group(Lifecycle):
         new = (i for i in self.instances.values() if i.state in COUNTED and i.id not in refresh.waiting)
         return [i.id for i in new if not self._ready(i, now)]
 
-    def _done(self, refresh: Refresh, now: float) -> int:
-        """How many replacements are in service and warm."""
+    def _replaced(self, refresh: Refresh, now: float) -> int:
+        """How many replacements are in service and warm, less other new instances that are not."""
         coming = len(self._unready(refresh, now)) + len(self.launching)
         missing = max(0, self.settings.desired - (self._actual - self._surplus()))
-        return max(
-            0, min(refresh.total, refresh.total - len(refresh.waiting) - max(0, coming - self._surplus()) - missing)
-        )
+        return refresh.total - len(refresh.waiting) - max(0, coming - self._surplus()) - missing
 
     def _replace_batch(self, refresh: Refresh, now: float) -> list[Effect]:
         """Replace as many as health, checkpoint and preferences allow (UG, "How an instance refresh works")."""
         waiting = [self.instances[id] for id in self.instances if id in refresh.waiting]
         free = [i for i in waiting if not self._held(i, refresh)]
         started = {extra.target for extra in self.extras.values()}
-        budget = refresh.goal - (refresh.total - len(waiting)) - len(started & refresh.waiting)
+        point = refresh.points[min(refresh.checkpoints_passed, len(refresh.points) - 1)]
+        budget = self._goal(refresh, point) - (refresh.total - len(waiting)) - len(started & refresh.waiting)
         if {"Launch", "Terminate"} & self.suspended.keys() or self._retry_at is not None:
+            return []
+        alarms = () if refresh.rollback else refresh.preferences.alarms
+        if unclear := [name for name in alarms if self.alarms.get(name) != "OK"]:  # (UG, "Undo changes", alarms)
+            self._store(replace(refresh, reason=f"Waiting for data of CloudWatch alarm {unclear[0]}."))
             return []
         if not free and waiting and not self._unready(refresh, now):
             return self._wait_for(refresh, waiting, now)
@@ -430,28 +526,22 @@ class Group(Lifecycle):
         self._store(replace(refresh, blocked_since=since, reason=reason))
         return []
 
-    def _reach_goal(self, refresh: Refresh, now: float) -> list[Effect]:
-        """The goal is reached: a checkpoint's delay, the bake time, or the end."""
+    def _reach(self, refresh: Refresh, reached: int, now: float) -> list[Effect]:
+        """So many checkpoints are reached: the delay of the last of them, the bake time, or the end."""
         preferences = refresh.preferences
-        last = not refresh.total or refresh.checkpoints_passed >= len(preferences.checkpoints) - 1
         if refresh.rollback:
             self._store(replace(refresh, status="RollbackSuccessful", reason=None, ended_at=now, percentage=0))
             return []
-        if not last:
+        if reached < len(refresh.points):
             until = now + (preferences.checkpoint_delay or 0)
-            point = preferences.checkpoints[refresh.checkpoints_passed]
-            self._store(
-                replace(
-                    refresh,
-                    paused_until=until,
-                    reason=f"Reached the checkpoint at {point}%; waiting until {stamp(until)}.",
-                )
-            )
+            reason = f"Reached the checkpoint at {refresh.points[reached - 1]}%; waiting until {stamp(until)}."
+            refresh = replace(refresh, paused_at=reached, paused_until=until, reason=reason)
         elif preferences.bake:
             until = now + preferences.bake
-            self._store(replace(refresh, status="Baking", paused_until=until, reason=f"Baking until {stamp(until)}."))
+            refresh = replace(refresh, status="Baking", paused_until=until, reason=f"Baking until {stamp(until)}.")
         else:
             return self._succeed(refresh, now)
+        self._store(refresh)
         self._check_at(until)
         return []
 
@@ -473,7 +563,8 @@ class Group(Lifecycle):
         return []
 
     def _begin_rollback(self, refresh: Refresh, reason: str, now: float) -> None:
-        """Replace what has the refresh's template; what was not replaced stays."""
+        """Replace what the refresh has launched; what was not replaced stays."""
+        self._check_at(now + LONGEST_REFRESH_SECONDS)
         back = frozenset(i.id for i in self.instances.values() if self._to_undo(i, refresh))
         self._store(
             replace(
