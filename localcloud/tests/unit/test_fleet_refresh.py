@@ -362,6 +362,21 @@ def test_checkpoints_are_percentages_of_the_group_with_what_matches_already() ->
     assert (last(driver).status, versions(driver)) == ("Successful", {"2": 6})
 
 
+@pytest.mark.parametrize("how", ["protected", "standby"])
+def test_an_ignored_instance_is_not_a_new_one_for_a_checkpoint(how: str) -> None:
+    driver = GroupDriver(desired=4)
+    if how == "protected":
+        driver.protect("i-1")
+    else:
+        driver.do(driver.group.enter_standby(["i-1"], False, driver.now)[1])
+    start(driver, min_healthy=0, protected="Ignore", standby="Ignore", checkpoints=(50, 100), checkpoint_delay=600)
+    assert (versions(driver), "Reached the checkpoint at 50%" in str(last(driver).reason)) == ({"1": 2, "2": 2}, True)
+    assert last(driver).percentage == (66 if how == "protected" else 50)
+    driver.sleep(600)
+    assert (last(driver).status, last(driver).percentage) == ("Successful", 100)
+    assert "i-1" in driver.states()
+
+
 def test_after_a_scale_out_a_checkpoint_is_reached_again() -> None:
     driver = GroupDriver(desired=4)
     start(driver, min_healthy=0, warmup=60, checkpoints=(50, 100), checkpoint_delay=600)

@@ -97,6 +97,12 @@ class Preferences:
             else None,
         )
 
+    def ignores(self, instance: Instance) -> bool:
+        """Whether a refresh leaves the instance alone because of its protection or standby."""
+        if instance.state == "Standby":
+            return self.standby == "Ignore"
+        return instance.protected and self.protected == "Ignore"
+
 
 @dataclass(frozen=True)
 class Rollback:
@@ -215,7 +221,8 @@ class Group(Lifecycle):
                 raise invalid(f"The CloudWatch alarm {name} is in the {state} state. Specify an alarm that is OK.")
         instances = [i for i in self.instances.values() if i.state in COUNTED or i.state == "Standby"]
         members = frozenset(i.id for i in instances)
-        waiting = frozenset(i.id for i in instances if not (settled.skip_matching and i.template == to))
+        differ = [i for i in instances if not (settled.skip_matching and i.template == to)]
+        waiting = frozenset(i.id for i in differ if not settled.ignores(i))
         left = len(waiting)
         refresh = Refresh(self.new_id(), settled, desired, to, waiting, left, now, left=left, members=members)
         self.refreshes[refresh.id] = refresh
@@ -374,7 +381,7 @@ class Group(Lifecycle):
             if refresh.status == "Baking":
                 return self._succeed(refresh, now)
             refresh = replace(refresh, paused_until=None, checkpoints_passed=refresh.paused_at)
-        reached = sum(self._replaced(refresh, now) >= self._goal(refresh, point) for point in refresh.points)
+        reached = sum(self._left(refresh, now) <= self._may_stay(refresh, point) for point in refresh.points)
         # In a larger group a checkpoint can be ahead again (UG, "Add checkpoints to an instance refresh").
         refresh = replace(refresh, checkpoints_passed=min(refresh.checkpoints_passed, reached))
         self._store(refresh)
@@ -401,14 +408,22 @@ class Group(Lifecycle):
             return instance.id in refresh.members or instance.template == refresh.to
         return instance.state.startswith("Pending")
 
-    def _goal(self, refresh: Refresh, point: int) -> int:
-        """How many replacements there are once so many percent of the group are new.
+    def _may_stay(self, refresh: Refresh, point: int) -> int:
+        """How many instances need not be replaced yet once so many percent of the group are new.
 
-        The group is what it desires, so that the goal changes with its size; an instance that matched already, or was
-        launched by a scale-out, is a new one (UG, "Add checkpoints to an instance refresh"; skip matching derived).
+        The group is what it desires, so that this changes with its size; an instance that matched already, or was
+        launched by a scale-out, is a new one, and one that is ignored is not (UG, "Add checkpoints to an instance
+        refresh"; skip matching derived).
         """
-        size = self.settings.desired + sum(self.instances[id].state == "Standby" for id in refresh.waiting)
-        return refresh.total - size * (100 - point) // 100
+        standby = sum(self.instances[id].state == "Standby" for id in refresh.waiting)
+        ignored = sum(
+            id in self.instances
+            and self.instances[id].state in COUNTED
+            and refresh.preferences.ignores(self.instances[id])
+            and not (refresh.preferences.skip_matching and self.instances[id].template == refresh.to)
+            for id in refresh.members
+        )
+        return max(0, (self.settings.desired + standby) * (100 - point) // 100 - ignored)
 
     def _terminate_replacements(self, refresh: Refresh, now: float) -> list[Effect]:
         """A rollback terminates the replacements of instances that are still there."""
@@ -424,19 +439,14 @@ class Group(Lifecycle):
 
     def _update_progress(self, refresh: Refresh, now: float) -> Refresh:
         """What is left to replace, and the percentage (API, InstanceRefresh, PercentageComplete)."""
-        preferences = refresh.preferences
         instances = [self.instances[id] for id in refresh.waiting if id in self.instances]
         kept = [
-            i
-            for i in instances
-            if (i.state in COUNTED or i.state == "Standby")
-            and not (i.protected and preferences.protected == "Ignore")
-            and not (i.state == "Standby" and preferences.standby == "Ignore")
+            i for i in instances if (i.state in COUNTED or i.state == "Standby") and not refresh.preferences.ignores(i)
         ]
         if refresh.rollback:  # what was still being launched when it began counts too
             kept = [i for i in self.instances.values() if self._to_undo(i, refresh)]
         refresh = replace(refresh, waiting=frozenset(i.id for i in kept), total=max(refresh.total, len(kept)))
-        done = max(0, self._replaced(refresh, now))
+        done = max(0, refresh.total - self._left(refresh, now))
         share = 100 * done // refresh.total if refresh.total else 100
         warming = self._unready(refresh, now)
         if done > refresh.furthest:
@@ -453,11 +463,11 @@ class Group(Lifecycle):
         new = (i for i in self.instances.values() if i.state in COUNTED and i.id not in refresh.waiting)
         return [i.id for i in new if not self._ready(i, now)]
 
-    def _replaced(self, refresh: Refresh, now: float) -> int:
-        """How many replacements are in service and warm, less other new instances that are not."""
+    def _left(self, refresh: Refresh, now: float) -> int:
+        """How many instances are still to be replaced, missing, or new and not warm yet."""
         coming = len(self._unready(refresh, now)) + len(self.launching)
         missing = max(0, self.settings.desired - (self._actual - self._surplus()))
-        return refresh.total - len(refresh.waiting) - max(0, coming - self._surplus()) - missing
+        return len(refresh.waiting) + max(0, coming - self._surplus()) + missing
 
     def _replace_batch(self, refresh: Refresh, now: float) -> list[Effect]:
         """Replace as many as health, checkpoint and preferences allow (UG, "How an instance refresh works")."""
@@ -465,7 +475,7 @@ class Group(Lifecycle):
         free = [i for i in waiting if not self._held(i, refresh)]
         started = {extra.target for extra in self.extras.values()}
         point = refresh.points[min(refresh.checkpoints_passed, len(refresh.points) - 1)]
-        budget = self._goal(refresh, point) - (refresh.total - len(waiting)) - len(started & refresh.waiting)
+        budget = len(waiting) - self._may_stay(refresh, point) - len(started & refresh.waiting)
         if {"Launch", "Terminate"} & self.suspended.keys() or self._retry_at is not None:
             return []
         alarms = () if refresh.rollback else refresh.preferences.alarms
