@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.strictness import Strictness
@@ -27,43 +29,71 @@ CHANGES = {
 }
 
 
+@dataclass(frozen=True)
+class Terraform:
+    """Terraform in a folder with its configuration, on a localcloud."""
+
+    program: str
+    folder: Path
+    environment: Mapping[str, str]
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of its. Raises TimeoutExpired."""
+        return subprocess.run(
+            [self.program, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+
+
+def prepare(folder: Path, configuration: Path, environment: Mapping[str, str]) -> Terraform:
+    """Put a configuration there, with this machine's providers.
+
+    Args:
+        environment: a localcloud's.
+
+    Raises:
+        LookupError: what is not on this machine.
+    """
+    program = shutil.which("terraform")
+    mirror = next((path for path in (os.environ.get("TF_PLUGINS", ""), *MIRRORS) if path and Path(path).is_dir()), None)
+    if program is None or mirror is None:
+        raise LookupError("no terraform on PATH" if program is None else "no folder of providers")
+    shutil.copy(configuration, folder)
+    settings = folder / "settings.tfrc"
+    settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
+    own = {
+        "AWS_REGION": "us-east-1",
+        "CHECKPOINT_DISABLE": "1",
+        "TF_CLI_CONFIG_FILE": str(settings),
+        "TF_IN_AUTOMATION": "1",
+    }
+    return Terraform(program, folder, {**os.environ, **environment, **own})
+
+
 def run(quick: bool) -> report.Peer:
     """Create, change four times, destroy."""
     peer = report.Peer("Terraform", "", "creates, changes and destroys a stack of 20 resources")
-    program = shutil.which("terraform")
-    mirror = next((path for path in (os.environ.get("TF_PLUGINS", ""), *MIRRORS) if path and Path(path).is_dir()), None)
-    if quick or program is None or mirror is None:
-        lacking = "takes minutes" if quick else "no terraform on PATH" if program is None else "no folder of providers"
-        peer.add("the stack", "absent", lacking)
+    if quick:
+        peer.add("the stack", "absent", "takes minutes")
         return peer
     with (
         tempfile.TemporaryDirectory(prefix="peers-") as folder,
         Cloud.start_thread(strictness=Strictness.off()) as cloud,
     ):
-        here = Path(folder)
-        (here / "stack.tf").write_text((Path(__file__).parent / "stack.tf").read_text())
-        settings = f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n'
-        (here / "settings.tfrc").write_text(settings)
-        environment = {
-            **os.environ,
-            **cloud.environment,
-            "AWS_REGION": "us-east-1",
-            "CHECKPOINT_DISABLE": "1",
-            "TF_CLI_CONFIG_FILE": str(here / "settings.tfrc"),
-            "TF_IN_AUTOMATION": "1",
-        }
+        try:
+            command = prepare(Path(folder), Path(__file__).with_name("stack.tf"), cloud.environment)
+        except LookupError as lacking:
+            peer.add("the stack", "absent", str(lacking))
+            return peer
 
         def terraform(name: str, *arguments: str, empty: bool = False) -> bool:
             try:
-                done = subprocess.run(
-                    [program, *arguments],
-                    cwd=here,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                    timeout=LIMIT_SECONDS,
-                    check=False,
-                )
+                done = command(*arguments)
             except subprocess.TimeoutExpired:
                 peer.add(name, "fault", f"it had not ended after {LIMIT_SECONDS} s")
                 return False
@@ -79,8 +109,7 @@ def run(quick: bool) -> report.Peer:
 
         if not terraform("init", "init", "-input=false", "-no-color"):
             return peer
-        version = subprocess.run([program, "version"], env=environment, cwd=here, capture_output=True, text=True)
-        found = re.findall(r"v([0-9.]+)", version.stdout)
+        found = re.findall(r"v([0-9.]+)", command("version").stdout)
         peer.version = f"{found[0]} with its AWS provider {found[1]}" if len(found) > 1 else " ".join(found)
         options = ["-input=false", "-no-color"]
         values = dict[str, str]()

@@ -23,6 +23,7 @@ Action = Literal[
 STALE_SECONDS = 120.0
 SWEEP_SECONDS = 300.0  # VALET spares younger jobs
 REVIEW_INTERRUPTED = "its review was interrupted"
+WORKER_FAILED = "the worker reported a failure"
 TAKEN_FOR_CRASHED = "taken for crashed while it waited"
 
 
@@ -108,6 +109,7 @@ class MemoryJobQueue:
         down_until: until then no job can be put back.
         drained: when which process was asked to drain.
         registry: gh_worker_registry [registry]: status and, if nobody sends heartbeats, since when.
+        ended: jobs_completed and jobs_failed of that table, by worker id.
     """
 
     def __init__(self, branch: Branch = "staging") -> None:
@@ -119,6 +121,7 @@ class MemoryJobQueue:
         self.down_until = -math.inf
         self.drained: dict[str, float] = {}
         self.registry: dict[str, tuple[str, float]] = {}
+        self.ended: dict[str, tuple[int, int]] = {}
 
     # --- VALET --------------------------------------------------------------------------------------------------------
 
@@ -235,9 +238,19 @@ class MemoryJobQueue:
         """Record that the job is done."""
         row = self.rows[job]
         row.status, row.reason = "completed", ""
+        self._count(process, completed=1)
         self._end_entry(process, "completed")
         self._outside(process, row, now)
         self._record(now, "finish", job, process)
+
+    def fail(self, process: str, job: str, now: float) -> None:
+        """Record that the worker tried the job and failed; with retryLimit 0 nobody sends it again."""
+        row = self.rows[job]
+        row.status, row.reason = "failed", WORKER_FAILED
+        self._count(process, failed=1)
+        self._end_entry(process, "failed")
+        self._outside(process, row, now)
+        self._record(now, "fail", job, process, WORKER_FAILED)
 
     def leave(self, process: str, job: str, reason: str, now: float) -> None:
         """The process ends with the job inside, or gives it up as another one has begun it."""
@@ -310,6 +323,25 @@ class MemoryJobQueue:
             if entry.process == process and entry.state == "active":
                 entry.state = state
 
+    def take_finished(self) -> MemoryJobQueue:
+        """Remove the jobs that are done and that nobody can take again; return them, with their events.
+
+        For long runs with real processes, whose every call copies the whole queue.
+        """
+        open_entries = {entry.job for entry in self.entries if entry.state in ("created", "active")}
+        done = {
+            id: row
+            for id, row in self.rows.items()
+            if row.status in ("completed", "failed") and not row.inside and id not in open_entries
+        }
+        taken = MemoryJobQueue(self.branch)
+        taken.rows = done
+        taken.events = [event for event in self.events if event.job in done]
+        self.rows = {id: row for id, row in self.rows.items() if id not in done}
+        self.events = [event for event in self.events if event.job not in done]
+        self.entries = [entry for entry in self.entries if entry.job not in done]
+        return taken
+
     def _is_sent(self, job: str) -> bool:
         return any(entry.job == job and entry.state == "created" for entry in self.entries)
 
@@ -317,6 +349,11 @@ class MemoryJobQueue:
         """Whether a worker of that mode will find the job."""
         row = self.rows[job]
         return row.status in ("pending", "queued") and (mode == "legacy" or self._is_sent(job))
+
+    def _count(self, process: str, completed: int = 0, failed: int = 0) -> None:
+        worker = process.partition("/")[0]
+        before = self.ended.get(worker, (0, 0))
+        self.ended[worker] = (before[0] + completed, before[1] + failed)
 
     def _record(self, at: float, action: Action, job: str, worker: str = "", reason: str = "") -> None:
         self.events.append(JobEvent(at, action, job, worker, reason))

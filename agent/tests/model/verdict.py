@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model.job_queue import REVIEW_INTERRUPTED, TAKEN_FOR_CRASHED, JobEvent, MemoryJobQueue, Mode, Row
+from model.job_queue import REVIEW_INTERRUPTED, TAKEN_FOR_CRASHED, WORKER_FAILED, JobEvent, MemoryJobQueue, Mode, Row
 from model.worker import DATABASE_DOWN, RAW
 
 #: How long two processes may work on one job.
@@ -15,7 +15,8 @@ DOUBLED_LIMIT_SECONDS = 0.0
 #: finished: completed by a worker. waits: a worker will take it, or works on it. review: it needs a person, who can see
 #: that. lost: nobody goes on with it. raw: lost by a worker that deploy-server has started, which has no guard. gap: as
 #: lost, but for a reason that no drain can prevent. upstream: as lost, by what worker, VALET or deploy-server do alone.
-Fate = Literal["finished", "waits", "review", "lost", "gap", "upstream", "raw"]
+#: failed: a worker tried it and reported a failure.
+Fate = Literal["finished", "waits", "review", "lost", "gap", "upstream", "raw", "failed"]
 #: Reasons for which a worker process may end during a job, because no drain could have prevented it.
 NOT_PREVENTABLE = frozenset({"zone lost", "worker crashed", "docker restarted", DATABASE_DOWN, "spot instance gone"})
 #: What happens to jobs without any scale-in, and which no guard changes.
@@ -121,6 +122,8 @@ def fate_of(queue: MemoryJobQueue, row: Row, mode: Mode) -> tuple[Fate, str]:
         return ("review" if row.status == "awaiting_review" else "waits"), ""
     if row.status == "awaiting_review" or row.reason == REVIEW_INTERRUPTED:
         return "review", ""
+    if row.reason == WORKER_FAILED:
+        return "failed", ""
     why = f"{row.reason}: {STATES.get(row.status, row.status)}"
     if row.reason in NOT_PREVENTABLE:
         return "gap", why
@@ -136,7 +139,7 @@ def _cut_off(history: Iterable[JobEvent]) -> str:
         match event.action:
             case "take":
                 inside.add(event.worker)
-            case "release" | "finish":
+            case "release" | "finish" | "fail":
                 inside.discard(event.worker)
             case "leave" if event.worker in inside:
                 inside.discard(event.worker)
@@ -151,7 +154,7 @@ def overlap_of(history: Iterable[JobEvent], end: float) -> float:
     for event in history:
         if event.action == "take":
             working[event.worker] = event.at
-        elif event.action in ("finish", "leave") and event.worker in working:
+        elif event.action in ("finish", "fail", "leave") and event.worker in working:
             since = working.pop(event.worker)
             longest = max([longest, *(event.at - max(since, other) for other in working.values())])
     starts = sorted(working.values())

@@ -60,6 +60,7 @@ class WorkerOptions:
     Attributes:
         guard: what a guard in its process changes, if there is one.
         drains_itself: not today's worker: drain and SIGTERM wait for the end of the job, and a forced release works.
+        fails_jobs: it reports every job as failed.
         claim_seconds: how long taking a job lasts at most; at least a fifth of that. 0 is for tests with exact times.
         running_seconds: legacy: after that time at most a claimed row is `running`. 0: the same.
         release_seconds, queue_exit_seconds: how long a running job is given after drain or SIGTERM; after SIGTERM.
@@ -70,6 +71,7 @@ class WorkerOptions:
     mode: Mode = "legacy"
     guard: Guard | None = None
     drains_itself: bool = False
+    fails_jobs: bool = False
     legacy_poll_seconds: float = 5.0
     queue_poll_seconds: float = 2.0
     claim_seconds: float = 0.0
@@ -325,7 +327,8 @@ class Worker:
         if self.job.review:
             self._queue.write(self.job.id, "awaiting_review", now)
             return  # for ever [review]
-        self._queue.finish(self.process, self.job.id, now)
+        end = self._queue.fail if self.options.fails_jobs else self._queue.finish
+        end(self.process, self.job.id, now)
         self._is_idle(now)
 
     def _give_up(self, now: float) -> None:

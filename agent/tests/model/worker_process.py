@@ -31,12 +31,13 @@ LONGEST_SLEEP_SECONDS = 0.2
 class WorkerProcess:
     """The process: one model, one lock, one HTTP server."""
 
-    def __init__(self, queue: FileJobQueue, options: WorkerOptions, port: int) -> None:
+    def __init__(self, queue: FileJobQueue, options: WorkerOptions, port: int, crashes_after: float = math.inf) -> None:
         environment = os.environ
         self.worker_id = environment.get("GH_WORKER_ID") or f"worker-{os.getpid()}"
         self.instance_id = environment.get("EC2_INSTANCE_ID", "unknown")
         self.ip = environment.get("EC2_IP", "unknown")
         self.began = time.monotonic()
+        self.crashes_after = crashes_after
         self.queue = queue
         self.name = f"{self.worker_id}/{os.getpid()}"
         self.lock = threading.Lock()
@@ -73,6 +74,9 @@ class WorkerProcess:
                 due = self.model.next_action_at(now)
             if completes_hook:
                 complete_hook(self.instance_id)
+            if time.monotonic() - self.began > self.crashes_after:
+                self.queue.record_death(self.name, "worker crashed", time.time())
+                os._exit(139)
             if self.model.exit_code is None:
                 self._sleep(min(max(due - time.time(), 0.0), LONGEST_SLEEP_SECONDS))
         return self.model.exit_code
@@ -157,14 +161,21 @@ def main(arguments: list[str] | None = None) -> int:
         "--drains-itself", action="store_true", help="not today's worker: drain and SIGTERM wait for the end of the job"
     )
     parser.add_argument("--guard", action="store_true", help="with the guard in its process")
+    parser.add_argument("--fails-jobs", action="store_true", help="of a bad image: every job fails")
+    parser.add_argument("--crashes-after", type=float, default=math.inf, help="of a bad image: ends after so long")
     options = parser.parse_args(arguments)
     if not 0 < options.speed < math.inf:
         parser.error("--speed is a number above 0")
     guard = Guard(delay_seconds=5.0 / options.speed) if options.guard else None
     worker = WorkerOptions(
-        options.mode, guard, options.drains_itself, claim_seconds=CLAIM_SECONDS, running_seconds=RUNNING_SECONDS
-    )
-    return WorkerProcess(FileJobQueue(options.queue), worker.sped_up(options.speed), options.port).run()
+        options.mode,
+        guard,
+        options.drains_itself,
+        options.fails_jobs,
+        claim_seconds=CLAIM_SECONDS,
+        running_seconds=RUNNING_SECONDS,
+    ).sped_up(options.speed)
+    return WorkerProcess(FileJobQueue(options.queue), worker, options.port, options.crashes_after).run()
 
 
 if __name__ == "__main__":

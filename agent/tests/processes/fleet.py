@@ -30,6 +30,7 @@ IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands:1"
 SUBNETS = "subnet-010ca1c10d00000a1,subnet-010ca1c10d00000b2"
 HEARTBEAT_TIMEOUT = 30
 RAW_WORKER = "ghosthands-worker"  # deploy-server's name for the worker's container
+DEPLOYMENT = ("stop", "create", "start")  # deploy-server's steps
 CANARY = "canary-7f3a91"
 SECRET_KEYS = (
     *("SUPABASE_URL", "SUPABASE_SECRET_KEY", "SUPABASE_PUBLISHABLE_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"),
@@ -45,6 +46,32 @@ class Completion:
     instance: str
     result: str
     at: float
+
+
+def docker(own: Path, *words: str) -> str:
+    """The output of `docker` on the instance whose folder this is."""
+    return subprocess.run([str(own / "bin/docker"), *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def workers(own: Path) -> list[dict[str, str]]:
+    """The rows of `docker ps` of the workers' containers."""
+    return [row for row in map(json.loads, docker(own, *LIST).splitlines()) if row["is"] == "worker"]
+
+
+def deploy(own: Path, steps: Sequence[str] = DEPLOYMENT) -> None:
+    """Replace the worker as deploy-server does: by a container without compose's labels, which restarts by itself.
+
+    :param steps: only these, as if deploy-server had been stopped before the others.
+    """
+    if "stop" in steps:
+        for container in [row["id"] for row in workers(own)]:
+            docker(own, "stop", "-t", "30", container)
+            docker(own, "rm", "--force", container)
+    options = ("--name", RAW_WORKER, "--label", "gh.service=worker", "--restart", "unless-stopped")
+    if "create" in steps:
+        docker(own, "create", *options, "worker")
+    if "start" in steps:
+        docker(own, "start", RAW_WORKER)
 
 
 class Fleet:
@@ -218,31 +245,18 @@ class Fleet:
 
     def docker(self, instance: str, *words: str) -> str:
         """The output of `docker` on the instance."""
-        command = [str(self.folder / instance / "bin/docker"), *words]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return docker(self.folder / instance, *words)
 
     def containers(self, instance: str) -> dict[str, str]:
         """The states of the workers' containers by name."""
         return {row["name"]: row["state"] for row in self._workers(instance)}
 
     def _workers(self, instance: str) -> list[dict[str, str]]:
-        rows = map(json.loads, self.docker(instance, *LIST).splitlines())
-        return [row for row in rows if row["is"] == "worker"]
+        return workers(self.folder / instance)
 
-    def deploy(self, instance: str, *, steps: Sequence[str] = ("stop", "create", "start")) -> None:
-        """Replace its worker as deploy-server does: by a container without compose's labels, which restarts by itself.
-
-        :param steps: only these, as if deploy-server had been stopped before the others.
-        """
-        if "stop" in steps:
-            for container in [row["id"] for row in self._workers(instance)]:
-                self.docker(instance, "stop", "-t", "30", container)
-                self.docker(instance, "rm", "--force", container)
-        options = ("--name", RAW_WORKER, "--label", "gh.service=worker", "--restart", "unless-stopped")
-        if "create" in steps:
-            self.docker(instance, "create", *options, "worker")
-        if "start" in steps:
-            self.docker(instance, "start", RAW_WORKER)
+    def deploy(self, instance: str, *, steps: Sequence[str] = DEPLOYMENT) -> None:
+        """Replace its worker as deploy-server does."""
+        deploy(self.folder / instance, steps)
 
     def kill_watch(self, instance: str) -> None:
         """kill -9 of its agent's `watch`, which is started again."""

@@ -2,8 +2,8 @@
 
 A boot that fails is tried again beside it, as its unit has it.
 
-`python -m processes.instance FOLDER` expects FOLDER/agent.conf and FOLDER/worker.json. All files of the instance are in
-FOLDER/INSTANCE_ID.
+`python -m processes.instance FOLDER` expects FOLDER/worker.json, and FOLDER/agent.conf unless `main` is given its text.
+All files of the instance are in FOLDER/INSTANCE_ID.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,10 +27,10 @@ RESTART_SECONDS = 0.1  # systemd's default RestartSec
 BOOT_RESTART_SECONDS = 5.0  # that of the boot unit
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, conf: str = "") -> int:
     """Run until SIGTERM."""
     own = folder / os.environ["INSTANCE_ID"]
-    command = agent_command(own) if own.exists() else install(folder, own)
+    command = agent_command(own) if own.exists() else install(folder, own, conf)
     signal.signal(signal.SIGTERM, _exit)
     if boot(command, own):
         threading.Thread(target=boot_again, args=(command, own), daemon=True).start()
@@ -55,12 +54,12 @@ def boot_again(command: list[str], own: Path) -> None:
         time.sleep(BOOT_RESTART_SECONDS)
 
 
-def install(folder: Path, own: Path) -> list[str]:
+def install(folder: Path, own: Path, conf: str = "") -> list[str]:
     """Create a root directory for the agent and a fake docker command; return the agent's command line."""
     root, programs = own / "root", own / "bin"
     for part in (root / "etc/ghosthands", root / "opt/ghosthands", programs):
         part.mkdir(parents=True)
-    shutil.copy(folder / "agent.conf", root / "etc/ghosthands/agent.conf")
+    (root / "etc/ghosthands/agent.conf").write_text(conf or (folder / "agent.conf").read_text())
     (root / "opt/ghosthands/docker-compose.prod.yml").write_text("# the services are those of fake_docker.py\n")
     worker = json.loads((folder / "worker.json").read_text())
     instance = {**worker, "port": free_port(), "environment": dict(os.environ)}

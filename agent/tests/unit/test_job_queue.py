@@ -58,3 +58,31 @@ def test_two_processes_that_work_on_one_job_are_counted_by_the_time_they_share(l
     verdict = judge(queue, 60, "legacy", doubled_limit=limit)
     assert verdict.longest_overlap == 30
     assert verdict.doubled == ({"a": 30.0} if limit == 5.0 else {})
+
+
+def test_finished_jobs_can_be_taken_out_and_one_that_was_sent_again_stays() -> None:
+    queue = MemoryJobQueue()
+    for name in ("a", "b", "c"):
+        queue.submit(Job(name, 1), 0)
+        assert queue.fetch("w/1", 1)
+        assert queue.claim_fetched("w", "w/1", name, 1)
+        queue.enter("w/1", name, 1)
+        if name == "b":
+            queue.put_back("w/1", 2, 0, resend=True, review_as_well=False)
+        if name != "c":
+            queue.finish("w/1", name, 2)
+    taken = queue.take_finished()
+    assert (list(taken.rows), [event.action for event in taken.events]) == (["a"], ["submit", "take", "finish"])
+    assert list(queue.rows) == ["b", "c"]
+    assert {event.job for event in queue.events} == {entry.job for entry in queue.entries} == {"b", "c"}
+
+
+def test_a_worker_of_a_bad_image_fails_its_jobs_and_the_registry_counts_them() -> None:
+    queue = MemoryJobQueue()
+    queue.submit(Job("a", 5), 0)
+    worker = Worker("w/1", WorkerOptions("queue", fails_jobs=True), queue, 10)
+    worker.advance(15)
+    verdict = judge(queue, 20, "queue")
+    assert (verdict.fates, verdict.lost, verdict.cut_off) == ({"failed": 1}, {}, {})
+    assert queue.ended == {"w": (0, 1)}
+    assert queue.fetch("v/1", 20) is None
