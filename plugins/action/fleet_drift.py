@@ -14,6 +14,7 @@ import gc
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, path, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import adoption
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import (
+    version_description,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import listed
@@ -51,6 +55,7 @@ OPTIONS: dict[str, Any] = {
     "playbook": {"type": "str", "default": "site.yml"},
     "forecast": {"type": "bool", "default": False},
 }
+TEMPLATE = "amazon.aws.ec2_launch_template"
 LOCAL = "ansible.builtin."  # modules that change this machine alone
 OPERATOR_POLICY = Path(__file__).parents[2] / "docs" / "iam" / "operator.json"
 # The playbooks that have to run before one that runs alone.
@@ -120,6 +125,11 @@ class ActionModule(FleetAction):
         found = prerequisites()
         drift: Vars = {"ids": site_ids(s, found)}
         site.compare(known, tasks, drift)
+        if template := next((t for t in tasks if t.module == TEMPLATE), None):
+            drift["version_description"] = version_description(template.found, template.difference)
+            made = drift["given"].get(template.task["register"], {}).get("latest_version", 0)
+            if found.latest_version and made > found.latest_version:  # by this run
+                found = replace(found, latest_version=made, pending=True)
         launching = not mine or mine in preflight.LAUNCHES
         changes = found.group is not None and any(_changes_launches(t) for t in tasks)
         ahead = launching and (changes or launch.is_first(s, found))

@@ -92,6 +92,10 @@ given:
   description: What the tasks register for later tasks, as far as it is known in advance.
   returned: success
   type: dict
+version_description:
+  description: What the next version of the launch template changes; where there is none, the latest one's description.
+  returned: success
+  type: str
 calls:
   description: How many API calls were made.
   returned: success

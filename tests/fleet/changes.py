@@ -471,9 +471,7 @@ def _launch_template() -> Iterator[Change]:
     )
     yield version("tags no volumes", lambda d: d["TagSpecifications"].pop(1), "tag_specifications")
     yield version("tags no network interfaces", lambda d: d["TagSpecifications"].pop(), "tag_specifications")
-    yield change(
-        "a version has another description", lambda f: f.version(lambda d: None, "test"), "version_description"
-    )
+    yield change("a version has another description", lambda f: f.version(lambda d: None, "test"))
     yield change(
         "the default version is an older one", lambda f: f.version(lambda d: None, default=False), "default_version"
     )

@@ -12,6 +12,7 @@ from tests.fleet.fleet import LAUNCH_OPERATIONS
 from tests.fleet.healthy import HealthyFleet
 
 TEMPLATE, IMAGE = "gh-worker-local-lt", "ami-010ca1c10d000a001"
+ADOPT = {"fleet_new_version": "adopt"}
 
 
 def versions(cloud: PlaybookCloud) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def test_a_removed_parameter_creates_exactly_one_version_without_it(fleet: Healt
         site(fleet, fleet_key_name="")
         assert len(versions(fleet)) == 2
     assert "KeyName" not in versions(fleet)[-1]["LaunchTemplateData"]
-    assert (group_version(fleet), versions(fleet)[-1]["DefaultVersion"]) == ("2", True)
+    assert (group_version(fleet), versions(fleet)[-1]["DefaultVersion"]) == ("1", True)
 
 
 @pytest.mark.slow
@@ -73,25 +74,42 @@ def test_a_kms_key_is_set_and_removed_with_one_version_each(fleet: HealthyFleet)
 
 def test_adopt_changes_the_groups_version_and_leaves_its_instances(fleet: HealthyFleet) -> None:
     before = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in fleet.group()["Instances"]}
-    site(fleet, fleet_volume_size_gib=50)
+    site(fleet, fleet_volume_size_gib=50, **ADOPT)
     assert group_version(fleet) == "2"
     assert {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in fleet.group()["Instances"]} == before
 
 
 def test_hold_creates_a_version_that_is_reported_as_pending(fleet: HealthyFleet) -> None:
-    held: dict[str, Any] = {"fleet_volume_size_gib": 50, "fleet_new_version": "hold"}
-    assert site(fleet, **held).changed_tasks == ["Create the launch template"]
-    assert (group_version(fleet), len(versions(fleet))) == ("1", 2)
-    fleet.clear_trace()
-    again = site(fleet, **held)
-    assert (again.changed, again.differs, fleet.writes()) == (0, [], [])
-    assert (
+    pending = (
         "Launch template version 2 is pending: the group keeps version 1 until a rollout (fleet_new_version: hold)."
-        in again.stdout
     )
-    assert site(fleet, fleet_volume_size_gib=50).changed_tasks == ["Create or update the Auto Scaling group"], (
-        "adopting it changes the group only"
-    )
+    first = site(fleet, fleet_volume_size_gib=50)
+    assert (first.changed_tasks, pending in first.stdout) == (["Create the launch template"], True)
+    assert (group_version(fleet), len(versions(fleet))) == ("1", 2)
+    assert [v["VersionDescription"] for v in versions(fleet)] == ["the first version", "VolumeSize 40 -> 50"]
+    fleet.clear_trace()
+    again = site(fleet, fleet_volume_size_gib=50)
+    assert (again.changed, again.differs, fleet.writes(), pending in again.stdout) == (0, [], [], True)
+    adopted = site(fleet, fleet_volume_size_gib=50, **ADOPT)
+    assert adopted.changed_tasks == ["Create or update the Auto Scaling group"], "adopting it changes the group only"
+    assert group_version(fleet) == "2"
+
+
+def test_a_version_that_says_the_same_as_the_groups_is_not_pending(fleet: HealthyFleet) -> None:
+    fleet.version(lambda data: data.update(InstanceType="t3.large"))  # a rollout that was rolled back
+    back = site(fleet)
+    assert (len(versions(fleet)), group_version(fleet)) == (3, "1")
+    assert versions(fleet)[-1]["VersionDescription"] == "instance_type t3.large -> t3.medium"
+    again = site(fleet)
+    assert (again.changed, "is pending" in again.stdout, "is pending" in back.stdout) == (0, False, True)
+
+
+def test_hooks_do_not_change_without_the_agents_that_complete_them(fleet: HealthyFleet) -> None:
+    run = fleet.play("site.yml", fleet_launch_hook_name="other")
+    assert run.returncode != 0
+    assert "whose agents have LAUNCH_HOOK=gh-worker-local-launch, and its hooks are to be other" in run.message
+    assert len(versions(fleet)) == 1
+    site(fleet, fleet_launch_hook_name="other", **ADOPT)
     assert group_version(fleet) == "2"
 
 
@@ -107,14 +125,14 @@ def test_the_version_latest_stays_and_follows(fleet: HealthyFleet) -> None:
 def test_keep_never_changes_to_a_newer_image_and_newest_does(fleet: HealthyFleet) -> None:
     newer = newer_image(fleet)
     assert site(fleet).changed == 0
-    assert site(fleet, fleet_volume_size_gib=50).changed_tasks == [
+    assert site(fleet, fleet_volume_size_gib=50, **ADOPT).changed_tasks == [
         "Create the launch template",
         "Create or update the Auto Scaling group",
     ]
     assert [v["LaunchTemplateData"]["ImageId"] for v in versions(fleet)] == [IMAGE, IMAGE], (
         "not even with another change"
     )
-    site(fleet, fleet_volume_size_gib=50, fleet_image="newest")
+    site(fleet, fleet_volume_size_gib=50, fleet_image="newest", **ADOPT)
     assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == newer
     assert site(fleet, fleet_volume_size_gib=50).changed == 0, "and keep keeps that image"
 
@@ -122,18 +140,18 @@ def test_keep_never_changes_to_a_newer_image_and_newest_does(fleet: HealthyFleet
 @pytest.mark.slow
 def test_keep_means_the_image_of_the_groups_version_not_of_a_pending_one(fleet: HealthyFleet) -> None:
     newer = newer_image(fleet)
-    site(fleet, fleet_image="newest", fleet_new_version="hold")
+    site(fleet, fleet_image="newest")
     assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == newer
-    site(fleet, fleet_new_version="hold")
+    site(fleet)
     assert versions(fleet)[-1]["LaunchTemplateData"]["ImageId"] == IMAGE
 
 
 @pytest.mark.slow
 def test_an_image_id_is_used(fleet: HealthyFleet) -> None:
     newer = newer_image(fleet)
-    site(fleet, fleet_image=newer)
+    site(fleet, fleet_image=newer, **ADOPT)
     assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], group_version(fleet)) == (newer, "2")
-    site(fleet, fleet_image=IMAGE)
+    site(fleet, fleet_image=IMAGE, **ADOPT)
     assert (versions(fleet)[-1]["LaunchTemplateData"]["ImageId"], group_version(fleet)) == (IMAGE, "3")
 
 

@@ -19,6 +19,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws impo
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.refused import unread_where_refused
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import operator_permissions
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError, Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Group,
@@ -86,18 +87,27 @@ def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     return ec2.subnets(call, ec2.filters(default_for_az=["true"]) + vpc)
 
 
-def _image_of_the_group(call: Call, s: Settings) -> str:
-    """The image in the launch template version that the group uses; empty where there is none."""
+def _used_data(call: Call, s: Settings) -> Mapping[str, Any]:
+    """The data of the launch template version that the group uses; empty where there is none."""
     used = group(call, s)
     if used is None or not used.template_id:
-        return ""
+        return {}
     template = launch_template(call, s)
     latest = template["Latest"] if template and template["LaunchTemplateId"] == used.template_id else {}
     if latest and used.template_version in ("$Latest", str(latest["VersionNumber"])):
-        return str(latest["LaunchTemplateData"].get("ImageId", ""))
+        return dict(latest["LaunchTemplateData"])
     version = used.template_version or "$Default"
     versions = ec2.launch_template_versions(call, [version], LaunchTemplateId=used.template_id)
-    return str(versions[0]["LaunchTemplateData"].get("ImageId", "")) if versions else ""
+    return dict(versions[0]["LaunchTemplateData"]) if versions else {}
+
+
+def _image_of_the_group(call: Call, s: Settings) -> str:
+    return str(_used_data(call, s).get("ImageId", ""))
+
+
+def _pending(call: Call, s: Settings) -> bool:
+    used, template = _used_data(call, s), launch_template(call, s)
+    return bool(used and template and template["Latest"]["LaunchTemplateData"] != used)
 
 
 def _image(call: Call, s: Settings) -> tuple[Image | None, str]:
@@ -144,6 +154,8 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "group": group,
     "template_id": _template_id,
     "latest_version": _latest_version,
+    "pending": _pending,
+    "used_conf": lambda call, s: agent_conf(_used_data(call, s).get("UserData", ""))[0],
     "instance_type": lambda call, s: ec2.instance_type(call, s["fleet_instance_type"]),
     "vpc": lambda call, s: ec2.vpc(call, s["fleet_vpc_id"]),
     "subnets": subnets,

@@ -26,7 +26,7 @@ SECTIONS = {  # playbook -> its section of the runbook, and how severe a differe
     "valet": (10, "error"),
 }
 # Parameters that change nothing of what instances do: a difference in these alone is a warning.
-MINOR = {"tags", "version_description", "default_version", "image_id", "retention", "metrics"}
+MINOR = {"tags", "default_version", "image_id", "retention", "metrics"}
 GROUP, HOOK, TEMPLATE = "autoscaling_group_settings", "autoscaling_lifecycle_hook", "ec2_launch_template"
 NO_AGENT = f"{GROUP}.on_hook_abandon {GROUP}.protected_instances"  # of instances without the agent
 IMAGES = ("image-exists", "image-origin", "image-schema", "image-age", "image-deprecated")
@@ -111,14 +111,13 @@ def _section(section: str, severity: str, view: View) -> str | Passed:
     if found and not left:
         return Passed(f"{would}, which other findings report", evidence)
     if left:
-        playbook = "site.yml" if section in ("launch_template", "autoscaling_group") else f"{section}.yml"
+        text = "If the variables are right, run (with `--check --diff` it only shows the differences)"
+        site = section in ("launch_template", "autoscaling_group")
+        remedy = view.roll_out(text=text) if site else view.run(f"{section}.yml", text=text)
         minor = all(set(change.parameters) <= MINOR and not change.missing for change in left)
         raise Failed(
             f"{would}: {'; '.join(map(_words, found))}.",
-            view.run(
-                playbook,
-                text="If the variables are right, run (with `--check --diff` it only shows the differences)",
-            ),
+            remedy,
             severity="warning" if minor else severity,
             **evidence,
         )

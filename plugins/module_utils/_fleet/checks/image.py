@@ -16,7 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fo
 
 def adopt_newest(view: View) -> Remedy:
     """A remedy: bake an image, and launch from it."""
-    return view.run("site.yml", "-e fleet_image=newest", text="Bake one (make image), then run")
+    return view.roll_out("-e fleet_image=newest", text="Bake one (make image), then run")
 
 
 def timestamp(text: str) -> float:
@@ -35,14 +35,14 @@ def _exists(view: View) -> str:
         raise Failed(
             f"Image {id or '(none)'} of launch template version {view.template.version} does not exist: "
             "no instance can launch.",
-            view.run("site.yml", "-e fleet_image=newest", text="Bake one (make image) if there is no other, then run"),
+            view.roll_out("-e fleet_image=newest", text="Bake one (make image) if there is no other, then run"),
             image=id,
         )
     image = view.images[id]
     if image.state != "available":
         raise Failed(
             f"Image {id} is {image.state}: no instance can launch.",
-            view.run("site.yml", "-e fleet_image=newest"),
+            view.roll_out("-e fleet_image=newest"),
             image=id,
         )
     return f"{id} ({image.name})"

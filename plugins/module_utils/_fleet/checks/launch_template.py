@@ -25,7 +25,7 @@ def _exists(view: View) -> str:
             raise Skipped("the group uses another one, which group-template reports")
         raise Failed(
             f"Launch template {group.template_name} has no version {group.template_version}: no instance can launch.",
-            view.run("site.yml"),
+            view.roll_out(),
         )
     return f"version {view.template.version} of {view.template.latest_version}"
 
@@ -36,7 +36,7 @@ def _metadata(view: View) -> str:
     if view.template.metadata.get("HttpTokens") != "required":
         raise Failed(
             "Instances answer IMDSv1: whoever gets a worker to fetch a page gets the role's credentials.",
-            view.run("site.yml"),
+            view.roll_out(),
         )
     return "IMDSv2 only"
 
@@ -80,7 +80,7 @@ def _consequence(found: Iterable[Mapping[str, Any]]) -> str:
 def _volumes(view: View) -> str:
     """Volumes are encrypted."""
     if view.template.unencrypted:
-        raise Failed(f"Volumes are not encrypted: {', '.join(view.template.unencrypted)}.", view.run("site.yml"))
+        raise Failed(f"Volumes are not encrypted: {', '.join(view.template.unencrypted)}.", view.roll_out())
     return "encrypted"
 
 
@@ -91,7 +91,7 @@ def _profile(view: View) -> str:
     if found != desired:
         raise Failed(
             f"Instances have {found or 'no instance profile'}, not {desired}: their agents can call nothing.",
-            view.run("site.yml"),
+            view.roll_out(),
             found=found,
         )
     return found
@@ -104,8 +104,7 @@ def _key(view: View) -> str:
     if name and name not in view.key_pairs:
         raise Failed(
             f"Key pair {name} of the launch template does not exist: no instance can launch.",
-            view.run(
-                "site.yml",
+            view.roll_out(
                 text="Give the public key in fleet_key_public to import it, or set fleet_key_name to '', then run",
             ),
             key=name,

@@ -494,10 +494,38 @@ def _sizes(inputs: Inputs) -> None:
 
 @check("version-pending", severity="info")
 def _version(inputs: Inputs) -> None:
-    """The group uses the latest launch template version. Where fleet_new_version is hold, it waits for a rollout."""
-    version, latest = inputs.prerequisites.pinned_version, inputs.prerequisites.latest_version
-    if inputs.settings["fleet_new_version"] == "hold" and version.isdigit() and latest and int(version) < latest:
+    """The group uses the latest launch template version, or one that says the same. Another waits for a rollout."""
+    found = inputs.prerequisites
+    version, latest = found.pinned_version, found.latest_version
+    if _holds(inputs) and latest and int(version) < latest and found.pending:
         raise Failed(
             f"Launch template version {latest} is pending: "
             f"the group keeps version {version} until a rollout (fleet_new_version: hold)."
         )
+
+
+@check("version-hooks", needed_by=frozenset({"lifecycle_hook"}))
+def _version_hooks(inputs: Inputs) -> None:
+    """The agents of a version that is held complete the hooks that the group is to have."""
+    settings, conf = inputs.settings, inputs.prerequisites.used_conf
+    hooks = {
+        "TERMINATION_HOOK": settings["fleet_termination_hook_name"],
+        "LAUNCH_HOOK": settings["fleet_launch_hook_name"] if settings["fleet_launch_hook"] else "",
+    }
+    others = [key for key, name in hooks.items() if conf.get(key, "") != name]
+    if conf and others and _holds(inputs):
+        said = ", ".join(f"{key}={conf.get(key) or '(none)'}" for key in others)
+        wanted = ", ".join(hooks[key] or "(none)" for key in others)
+        raise Failed(
+            f"The group keeps launch template version {inputs.prerequisites.pinned_version} "
+            f"(fleet_new_version: hold), whose agents have {said}, and its hooks are to be {wanted}: "
+            "nobody would complete those of new instances.",
+            "Hooks and agents change together: -e fleet_new_version=adopt",
+        )
+
+
+def _holds(inputs: Inputs) -> bool:
+    """Whether a run leaves the group's version as it is."""
+    numbered = inputs.settings["fleet_template_version"] == "numbered"
+    version = inputs.prerequisites.pinned_version
+    return inputs.settings["fleet_new_version"] == "hold" and numbered and version.isdigit()

@@ -24,13 +24,13 @@ def _security_group(view: View) -> str:
     if gone := set(view.template.security_groups) - found.keys():
         raise Failed(
             f"Security group {', '.join(sorted(gone))} of the launch template does not exist: no instance can launch.",
-            view.run("site.yml"),
+            view.roll_out(),
         )
     names = sorted(group.name for group in found.values())
     if names != [desired]:
         raise Failed(
             f"Instances are in {', '.join(names) or 'no security group'}, not in {desired} alone.",
-            view.run("site.yml"),
+            view.roll_out(),
             found=names,
         )
     return str(desired)

@@ -20,7 +20,7 @@ def _agent_conf(view: View) -> str:
     """The user data is an agent.conf that the agent accepts."""
     template = view.template
     if template.agent_conf_problem:
-        raise Failed(f"Instances boot no worker: {template.agent_conf_problem}.", view.run("site.yml"))
+        raise Failed(f"Instances boot no worker: {template.agent_conf_problem}.", view.roll_out())
     if (schema := template.agent_conf.get("SCHEMA")) != SCHEMA:
         images = view.fleet.images
         image = None if isinstance(images, Unread) else images.get(template.image)
@@ -28,12 +28,12 @@ def _agent_conf(view: View) -> str:
             raise Skipped(f"an older release wrote it (schema {schema}) for its own image, which image-schema reports")
         raise Failed(
             f"agent.conf has schema {schema or '(none)'}, not {SCHEMA}: the image's agent refuses it.",
-            view.run("site.yml"),
+            view.roll_out(),
         )
     present = {key for key, value in template.agent_conf.items() if value or key in OPTIONAL_KEYS}
     if missing := [key for key in KEYS if key not in present]:
         raise Failed(
-            f"agent.conf lacks {', '.join(missing)}: every agent refuses it.", view.run("site.yml"), missing=missing
+            f"agent.conf lacks {', '.join(missing)}: every agent refuses it.", view.roll_out(), missing=missing
         )
     return f"{len(template.agent_conf)} keys"
 
@@ -44,7 +44,7 @@ def _value(view: View, key: str, desired: str, consequence: str) -> str:
     if found and found != desired:
         raise Failed(
             f"agent.conf has {key}={found}, but should have {desired}: {consequence}.",
-            view.run("site.yml"),
+            view.roll_out(),
             found=found,
             wanted=desired,
         )
@@ -113,7 +113,7 @@ def _launch_hook(view: View) -> str:
             consequence = "agents complete a launch hook that the group does not have"
         raise Failed(
             f"agent.conf has LAUNCH_HOOK={found or '(none)'}, but should have {desired or 'none'}: {consequence}.",
-            view.run("site.yml"),
+            view.roll_out(),
             found=found,
             wanted=desired,
         )
@@ -127,7 +127,7 @@ def _user_data(view: View) -> str:
     if view.agent_conf and more:
         raise Failed(
             f"The user data does more than write agent.conf, at every boot of an instance: {more}.",
-            view.run("site.yml"),
+            view.roll_out(),
             more=more,
         )
     return "agent.conf alone"

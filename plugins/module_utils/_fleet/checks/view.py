@@ -191,6 +191,11 @@ class View:
         """A remedy: run that playbook."""
         return Remedy(text, (self.command_line.playbook(playbook, *options),))
 
+    def roll_out(self, *options: str, text: str = "Run") -> Remedy:
+        """A remedy: make the launch template right, and have new instances launched from it."""
+        adopt = ["-e fleet_new_version=adopt"] if self.settings["fleet_new_version"] == "hold" else []
+        return self.run("site.yml", *options, *adopt, text=text)
+
     @property
     def template_differs(self) -> bool:
         """Whether site.yml is known to change the launch template, or which version of it the group uses."""
@@ -216,7 +221,7 @@ class View:
         first: list[str] = []
         if self.template_differs:
             text = f"First the launch template, which differs from what site.yml makes, then the instances. {text}"
-            first += [self.command_line.playbook("site.yml")]
+            first += self.roll_out().commands
         if stopped := self.stops_refreshes:
             first += self.resume(stopped).commands
         start = self.aws(text, f"autoscaling start-instance-refresh --auto-scaling-group-name {name}")

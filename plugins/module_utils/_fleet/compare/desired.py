@@ -37,8 +37,8 @@ def pinned_version(latest: Any, template_version: str, new_version: str, current
 
     :param latest: the template's latest version number.
     :param template_version: `numbered` (an instance refresh can roll back to it), `$Latest` or `$Default`.
-    :param new_version: `adopt`: the latest; `hold`: what the group has, the latest only for a new group.
-    :param current: how the group states its version now; None or empty without a group.
+    :param new_version: `hold`: what the group has, the latest only for a new group; `adopt`: the latest.
+    :param current: how the group states its version now; None or empty without a group of this kit.
     """
     if template_version != "numbered":
         return template_version

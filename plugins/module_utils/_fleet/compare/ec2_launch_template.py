@@ -10,11 +10,14 @@ the stated parameters therefore counts too.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import (
     Comparison,
+    Difference,
     Meaning,
     Parameters,
 )
@@ -79,6 +82,55 @@ DATA = {  # parameter -> the key of LaunchTemplateData, and its meaning
 }
 
 
+#: EC2 API, CreateLaunchTemplateVersion, VersionDescription.
+LONGEST_DESCRIPTION = 255
+FIRST_VERSION = "the first version"
+_CONF_LINE = re.compile(r"^\s*([A-Z][A-Z_]*)=(.*)$", re.MULTILINE)
+
+
+def version_description(found: Mapping[str, Any] | None, difference: Difference | None) -> str:
+    """What the next version changes, in one line; without a change of a version, what its latest version says.
+
+    The module makes a version for another description alone, so that it gets that one again.
+
+    :param found: the template, None where there is none yet.
+    :param difference: what the module would change of it.
+    """
+    if found is None:
+        return FIRST_VERSION
+    before, after = difference or ({}, {})
+    names = sorted((before.keys() | after.keys()) - {"tags", "default_version"})
+    if not names:
+        return str(found["Latest"].get("VersionDescription", ""))
+    text = "; ".join(part for name in names for part in _changed(before.get(name), after.get(name), name))
+    return text if len(text) <= LONGEST_DESCRIPTION else f"{text[: LONGEST_DESCRIPTION - 3]}..."
+
+
+def _changed(before: Any, after: Any, name: str) -> Iterator[str]:
+    """Each value that changes, by its own name."""
+    if name == "user_data":
+        before, after = (dict(_CONF_LINE.findall(text or "")) or text for text in (before, after))
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in sorted(before.keys() | after.keys()):
+            yield from _changed(before.get(key), after.get(key), str(key))
+    elif isinstance(before, list) and isinstance(after, list):
+        for one, other in zip_longest(before, after):
+            yield from _changed(one, other, name)
+    elif before != after:
+        values = [_short(value) for value in (before, after)]
+        yield f"{name} {' -> '.join(values)}" if all(values) else name
+
+
+def _short(value: Any) -> str:
+    """A value in a few letters; empty where it takes more."""
+    if isinstance(value, (Mapping, list)):
+        return ""
+    text = "none" if value in (None, "") else str(value)
+    path, _, digest = text.partition("@sha256:")
+    text = f"{path.rpartition('/')[2]}@{digest[:12]}" if digest else text
+    return text if len(text) <= 60 and "\n" not in text else ""
+
+
 def _unstated(raw: Mapping[str, Any], p: Parameters) -> Mapping[str, Any]:
     stated = {key for name, (key, _meaning) in DATA.items() if name in p}
     return {key: value for key, value in raw["Latest"]["LaunchTemplateData"].items() if key not in stated}
@@ -97,7 +149,7 @@ COMPARISON = Comparison(
         "template_name": None,
         "source_version": None,
         "purge_tags": None,
-        "version_description": Meaning(str, lambda raw, p: raw["Latest"].get("VersionDescription", "")),
+        "version_description": None,  # says what changed, which is no change by itself
         "default_version": Meaning(str, _default_version),
         "tags": TAGS,
         **{name: meaning for name, (_key, meaning) in DATA.items()},

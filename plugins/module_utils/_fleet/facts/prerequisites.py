@@ -17,6 +17,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Unread,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY, VALUE
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class Prerequisites:
     """of the launch template"""
     latest_version: int | None
     """of the launch template"""
+    pending: bool = False
+    """whether the latest version says anything else than the one that the group uses"""
+    used_conf: Mapping[str, str] = field(default_factory=dict)
+    """the agent.conf of the version that the group uses; empty: there is none, or it has none"""
     without_agent: tuple[str, ...] = ()
     """the group's instances that have no agent of this kit"""
     keys: tuple[LaunchKey, ...] | Unread = ()
@@ -119,6 +124,11 @@ class Prerequisites:
 
     @property
     def pinned_version(self) -> str:
-        """How the group states its version of the launch template; empty: there is none, or it uses another one."""
+        """How the group states its version of the launch template; empty: there is none, or it uses another one.
+
+        So it is for a group that this kit did not make: to adopt it is to launch from a version that has the agent.
+        """
         group = self.group
-        return group.template_version if group and self.template_id and group.template_id == self.template_id else ""
+        if group is None or KEY not in group.tags or group.tags[KEY].value != VALUE:
+            return ""
+        return group.template_version if self.template_id and group.template_id == self.template_id else ""

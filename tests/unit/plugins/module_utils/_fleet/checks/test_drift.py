@@ -157,7 +157,7 @@ def test_a_roll_waits_for_the_template(settings: dict[str, Any]) -> None:
     current = findings(settings, template=TEMPLATE)["instances-current"]
     assert current.remedy.commands == (roll,)
     behind = findings(settings, template(user_data=("a", "b")), template=TEMPLATE)["instances-current"]
-    assert behind.remedy.commands == (SITE, roll)
+    assert behind.remedy.commands == (f"{SITE} -e fleet_new_version=adopt", roll)
 
 
 def test_a_roll_resumes_first_what_would_stop_it(settings: dict[str, Any]) -> None:

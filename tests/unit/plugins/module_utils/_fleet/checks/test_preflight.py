@@ -16,6 +16,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.p
     NETWORK,
     before_anything,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import ownership
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Group,
@@ -23,6 +24,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Image,
     Secret,
     Subnet,
+    Tag,
     Unread,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.network import PrefixList, Route
@@ -37,7 +39,9 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.pr
 KIND = InstanceType("t3.medium", ("x86_64",), ("us-east-1a", "us-east-1b"), 4096)
 IMAGE = Image("ami-1", "gh-worker-1", "x86_64", "available", "2026-01-01", "4")
 NETS = (Subnet("subnet-a", "vpc-1", "us-east-1a"), Subnet("subnet-b", "vpc-1", "us-east-1b"))
-GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_id="lt-1", template_version="2")
+OURS = {ownership.KEY: Tag(ownership.VALUE, False)}
+GROUP = Group("gh-worker-asg", "arn:g", 1, 10, 3, template_id="lt-1", template_version="2", tags=OURS)
+HOOKS = {"TERMINATION_HOOK": "gh-worker-termination", "LAUNCH_HOOK": "gh-worker-launch"}
 MET = Prerequisites(
     caller=Caller("123456789012", "aws", "arn:aws:iam::123456789012:user/me"),
     vpc="vpc-1",
@@ -75,6 +79,7 @@ def keyed(found: KmsKey | Unread | None = KEY, **changes: Any) -> dict[str, Any]
     return {"keys": (LaunchKey("snapshot snap-1 of image ami-1", "k", key),)}
 
 
+HOOK_ONLY = frozenset({"lifecycle_hook"})
 GROUP_ONLY, VALET, NONE = frozenset({"autoscaling_group"}), frozenset({"valet"}), frozenset[str]()
 IAM, RULED, WORLD = frozenset({"iam", "valet"}), frozenset({"security_group"}), ("0.0.0.0/1", "128.0.0.0/1")
 INSTANCE = GroupInstance("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "2", protected=False)
@@ -171,7 +176,10 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
             "info",
             NONE,
         ),
-        ({"fleet_new_version": "hold"}, {"latest_version": 3}, "version-pending", "info", NONE),
+        ({}, {"latest_version": 3, "pending": True}, "version-pending", "info", NONE),
+        ({"fleet_launch_hook": False}, {"used_conf": HOOKS}, "version-hooks", "error", HOOK_ONLY),
+        ({}, {"used_conf": HOOKS | {"LAUNCH_HOOK": ""}}, "version-hooks", "error", HOOK_ONLY),
+        ({"fleet_termination_hook_name": "other"}, {"used_conf": HOOKS}, "version-hooks", "error", HOOK_ONLY),
     ],
 )
 def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
@@ -210,11 +218,14 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
         ({"fleet_key_name": ""}, {"key_pair_exists": False}),
         ({"fleet_key_public": "ssh-rsa AAAA"}, {"key_pair_exists": False}),
         ({"fleet_size_owner": "playbook"}, {"group": replace(GROUP, min_size=2, max_size=5)}),
-        ({"fleet_new_version": "adopt"}, {"latest_version": 3}),
-        ({"fleet_new_version": "hold"}, {"latest_version": 2}),
-        ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": replace(GROUP, template_id="lt-deleted")}),
-        ({"fleet_new_version": "hold"}, {"latest_version": 3, "group": replace(GROUP, template_version="$Latest")}),
-        ({"fleet_new_version": "hold"}, {"latest_version": None, "group": replace(GROUP, template_version="")}),
+        ({"fleet_new_version": "adopt"}, {"latest_version": 3, "pending": True, "used_conf": {"LAUNCH_HOOK": "x"}}),
+        ({}, {"latest_version": 2, "used_conf": HOOKS}),
+        ({}, {"latest_version": 3}),  # it says the same
+        ({}, {"latest_version": 3, "pending": True, "group": replace(GROUP, tags={})}),
+        ({}, {"latest_version": 3, "pending": True, "group": replace(GROUP, template_id="lt-deleted")}),
+        ({}, {"latest_version": 3, "pending": True, "group": replace(GROUP, template_version="$Latest")}),
+        ({}, {"latest_version": None, "group": replace(GROUP, template_version="")}),
+        ({"fleet_template_version": "$Latest"}, {"used_conf": {"LAUNCH_HOOK": "x"}}),
         ({}, {"instance_type": replace(KIND, zones=())}),
     ],
 )

@@ -233,7 +233,6 @@ CASES = [
             },
         },
         {
-            "version_description": put("Latest", "VersionDescription"),
             "default_version": put("DefaultVersionNumber", to=2),
             "tags": TAG,
             "image_id": put("Latest", "LaunchTemplateData", "ImageId", to="ami-2"),

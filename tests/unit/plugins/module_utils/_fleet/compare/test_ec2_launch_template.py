@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.comparison import compare
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import COMPARISON
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import (
+    COMPARISON,
+    version_description,
+)
 
 
 def answer(default: int = 3, **data: Any) -> dict[str, Any]:
@@ -68,7 +71,6 @@ def test_another_default_version_is_shown_by_its_number() -> None:
         (("default_version",), 3),
         (("image_id",), 4),
         (("EbsOptimized", "tags"), 4),
-        (("version_description",), 4),
     ],
 )
 def test_only_what_is_part_of_a_version_creates_another_one(differs: tuple[str, ...], latest: int) -> None:
@@ -76,3 +78,58 @@ def test_only_what_is_part_of_a_version_creates_another_one(differs: tuple[str, 
         "template": {"launch_template_id": "lt-1"},
         "latest_version": latest,
     }
+
+
+# --- what a version says ----------------------------------------------------------------------------------------
+
+
+CONF = "#cloud-config\nwrite_files:\n  - content: |\n      SCHEMA=4\n      IMAGE={}\n      LOG_GROUP=\n"
+DIGESTS = [f"1.dkr.ecr.us-east-1.amazonaws.com/wekruit/ghosthands@sha256:{letter * 64}" for letter in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ({"image_id": "ami-1"}, {"image_id": "ami-2"}, "image_id ami-1 -> ami-2"),
+        ({"KeyName": "k"}, {}, "KeyName k -> none"),
+        (
+            {"tags": {"a": "b"}, "instance_type": "t3.medium", "image_id": "ami-1"},
+            {"tags": {"a": "c"}, "instance_type": "t3.large", "image_id": "ami-2"},
+            "image_id ami-1 -> ami-2; instance_type t3.medium -> t3.large",
+        ),
+        (
+            {"block_device_mappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "VolumeSize": 40}}]},
+            {"block_device_mappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "VolumeSize": 50}}]},
+            "VolumeSize 40 -> 50",
+        ),
+        (
+            {"user_data": CONF.format(DIGESTS[0])},
+            {"user_data": CONF.format(DIGESTS[1]).replace("LOG_GROUP=", "LOG_GROUP=/g")},
+            "IMAGE ghosthands@aaaaaaaaaaaa -> ghosthands@bbbbbbbbbbbb; LOG_GROUP none -> /g",
+        ),
+        ({"user_data": "#!/bin/sh\n"}, {"user_data": CONF}, "user_data"),
+        ({}, {"unknown until applied": "network_interfaces"}, "unknown until applied none -> network_interfaces"),
+    ],
+)
+def test_a_versions_description_says_what_it_changes(before: dict[str, Any], after: dict[str, Any], text: str) -> None:
+    assert version_description(answer(), (before, after)) == text
+
+
+def test_a_description_is_never_longer_than_aws_allows() -> None:
+    after = {f"parameter_{number}": "value" for number in range(30)}
+    text = version_description(answer(), ({}, after))
+    assert (len(text), text[-3:]) == (255, "...")
+
+
+@pytest.mark.parametrize(
+    "difference", [None, ({"tags": {}}, {"tags": {"a": "b"}}), ({}, {"default_version": "latest"})]
+)
+def test_where_no_version_is_made_it_is_the_latest_ones(difference: Any) -> None:
+    there = answer()
+    assert version_description(there, difference) == ""
+    there["Latest"]["VersionDescription"] = "somebody's"
+    assert version_description(there, difference) == "somebody's"
+
+
+def test_the_first_version_says_so() -> None:
+    assert version_description(None, ({}, {"image_id": "ami-1"})) == "the first version"
