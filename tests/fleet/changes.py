@@ -471,7 +471,7 @@ def _launch_template() -> Iterator[Change]:
     )
     yield version("tags no volumes", lambda d: d["TagSpecifications"].pop(1), "tag_specifications")
     yield version("tags no network interfaces", lambda d: d["TagSpecifications"].pop(), "tag_specifications")
-    yield change("a version has another description", lambda f: f.version(lambda d: None, "test"))
+    yield change("a version has another description", lambda f: f.version(lambda d: None, "test"), quick=True)
     yield change(
         "the default version is an older one", lambda f: f.version(lambda d: None, default=False), "default_version"
     )
@@ -635,7 +635,7 @@ def _lifecycle_hook() -> Iterator[Change]:
         "the launch hook is no longer desired",
         "lifecycle_hook",
         differs={"launch_hook": ALL_OF_A_HOOK},
-        variables={"fleet_launch_hook": False},
+        variables={"fleet_launch_hook": False, "fleet_new_version": "adopt"},
     )
     yield Change(
         "an abandoned instance is terminated",

@@ -121,7 +121,8 @@ def test_changes_to_every_section_at_once_are_reported_and_repaired(fleet: FullF
         change.apply(fleet)
     expected = together(changes)
     assert "template" in expected  # whose new version the group has to use
-    assert_repaired(fleet, "site", expected | {"settings": f"launch_template {expected['settings']}"})
+    settings = {"settings": f"launch_template {expected['settings']}"}
+    assert_repaired(fleet, "site", expected | settings, fleet_new_version="adopt")
 
 
 def test_harmless_changes_are_not_reported_and_a_forced_run_writes_nothing(fleet: FullFleet) -> None:

@@ -9,7 +9,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
+    creation,
+    launch,
+    preflight,
+    rollout,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.table import COMPARISONS
@@ -124,12 +129,12 @@ def test_every_check_has_a_planted_fault() -> None:
 
 def test_every_check_is_described_and_documented() -> None:
     page = repository.text("docs/checks.md")
-    checks: list[Check[Any]] = [*CHECKS, *preflight.CHECKS, *launch.CHECKS, *creation.CHECKS]
+    checks: list[Check[Any]] = [*CHECKS, *preflight.CHECKS, *launch.CHECKS, *creation.CHECKS, *rollout.CHECKS]
     assert [check.id for check in checks if not check.description] == [], "its docstring is its description"
     assert [check.id for check in checks if f"| `{check.id}` |" not in page] == [], "run: make docs"
 
 
-@pytest.mark.parametrize("module", [preflight, launch, creation])
+@pytest.mark.parametrize("module", [preflight, launch, creation, rollout])
 def test_every_check_of_preflight_has_a_test(module: ModuleType) -> None:
     tests = repository.text(f"{UNIT_TESTS}/checks/test_{module.__name__.rpartition('.')[2]}.py")
     assert [check.id for check in module.CHECKS if f'"{check.id}"' not in tests] == []

@@ -1,11 +1,16 @@
-"""Every check of this checkout as tables of Markdown: verify.yml's, the doctor's and preflight.yml's."""
+"""Every check of this checkout as tables of Markdown: verify.yml's, the doctor's, preflight.yml's and a rollout's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, preflight
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
+    creation,
+    launch,
+    preflight,
+    rollout,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.hosts import ASKED, SECTION
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import MODULES
@@ -45,9 +50,14 @@ def preconditions() -> list[Row]:
     return [_row(check) for module in (preflight, launch, creation) for check in module.CHECKS]
 
 
+def before_a_rollout() -> list[Row]:
+    """The checks of rollout.yml and rollback.yml."""
+    return [_row(check) for check in rollout.CHECKS]
+
+
 def ids() -> set[str]:
     """The ids of all checks."""
-    return {row.id for row in (*verify(), *hosts(), *preconditions())}
+    return {row.id for row in (*verify(), *hosts(), *preconditions(), *before_a_rollout())}
 
 
 def tables() -> str:
@@ -60,6 +70,8 @@ def tables() -> str:
             _table(hosts(), "what to do when it fails"),
             "### Before anything is created: `preflight.yml`\n",
             _table(preconditions(), "what it makes sure of"),
+            "### Before a rollout or a rollback\n",
+            _table(before_a_rollout(), "what it makes sure of"),
         ]
     )
 

@@ -101,7 +101,7 @@ def template(call: Call, s: Settings) -> LaunchTemplate | None:
     default = next((v["VersionNumber"] for v in versions if v.get("DefaultVersion")), 0)
     number = int(stated) if stated.isdigit() else latest if stated == "$Latest" else default
     data = next((v["LaunchTemplateData"] for v in versions if v["VersionNumber"] == number), None)
-    return None if data is None else _version(versions[0]["LaunchTemplateId"], number, latest, data)
+    return None if data is None else launch_template_of(versions[0]["LaunchTemplateId"], number, latest, data)
 
 
 def _versions_in_use(call: Call, s: Settings) -> list[dict[str, Any]]:
@@ -127,7 +127,8 @@ def _template_id(call: Call, s: Settings) -> str | None:
     return str(found[0]["LaunchTemplateId"]) if found else None
 
 
-def _version(id: str, number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
+def launch_template_of(id: str, number: int, latest: int, data: Mapping[str, Any]) -> LaunchTemplate:
+    """A version of a launch template, of the data that AWS has of it."""
     profile, interfaces = data.get("IamInstanceProfile") or {}, data.get("NetworkInterfaces") or []
     conf, problem = agent_conf(data.get("UserData", ""))
     groups = {*data.get("SecurityGroupIds", []), *(g for card in interfaces for g in card.get("Groups", []))}

@@ -42,7 +42,11 @@ def _repository_exists(call: Call, s: Settings) -> bool:
 
 
 def _digest(call: Call, s: Settings) -> str | Unread | None:
-    name = _image(call, s)
+    return image_digest(call, s, _image(call, s))
+
+
+def image_digest(call: Call, s: Settings, name: str) -> str | Unread | None:
+    """Of a worker image by its whole name; None: it does not exist. Raises AwsError."""
     image = ECR_IMAGE.fullmatch(name)
     if image is None or (image["account"], image["region"]) != (iam.caller(call).account, s["fleet_region"]):
         return Unread(f"{name} is in no repository of this account and region.")
