@@ -87,8 +87,8 @@ def subnets(call: Call, s: Settings) -> tuple[Subnet, ...]:
     return ec2.subnets(call, ec2.filters(default_for_az=["true"]) + vpc)
 
 
-def _used_data(call: Call, s: Settings) -> Mapping[str, Any]:
-    """The data of the launch template version that the group uses; empty where there is none."""
+def _used_version(call: Call, s: Settings) -> Mapping[str, Any]:
+    """LaunchTemplateData of the version that the group uses; empty where there is none."""
     used = group(call, s)
     if used is None or not used.template_id:
         return {}
@@ -102,11 +102,12 @@ def _used_data(call: Call, s: Settings) -> Mapping[str, Any]:
 
 
 def _image_of_the_group(call: Call, s: Settings) -> str:
-    return str(_used_data(call, s).get("ImageId", ""))
+    """The image in the launch template version that the group uses; empty where there is none."""
+    return str(_used_version(call, s).get("ImageId", ""))
 
 
 def _pending(call: Call, s: Settings) -> bool:
-    used, template = _used_data(call, s), launch_template(call, s)
+    used, template = _used_version(call, s), launch_template(call, s)
     return bool(used and template and template["Latest"]["LaunchTemplateData"] != used)
 
 
@@ -155,7 +156,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "template_id": _template_id,
     "latest_version": _latest_version,
     "pending": _pending,
-    "used_conf": lambda call, s: agent_conf(_used_data(call, s).get("UserData", ""))[0],
+    "used_conf": lambda call, s: agent_conf(_used_version(call, s).get("UserData", ""))[0],
     "instance_type": lambda call, s: ec2.instance_type(call, s["fleet_instance_type"]),
     "vpc": lambda call, s: ec2.vpc(call, s["fleet_vpc_id"]),
     "subnets": subnets,
