@@ -27,6 +27,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, Unread
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    kept_image,
     repositories,
     service_principal,
     through_secrets_manager,
@@ -282,7 +283,7 @@ def site_ids(s: Vars, found: Prerequisites) -> Vars:
         "secret_key": found.secret.key if found.secret else "",
         "secret_services": list(through_secrets_manager(me.partition, s["fleet_region"])),
         "ec2_service": service_principal("ec2", me.partition),
-        "worker_image": worker_image(s, me.account, me.dns_suffix),
+        "worker_image": kept_image(worker_image(s, me.account, me.dns_suffix), found.worker_image),
         "pinned_version": found.pinned_version,
         "group_exists": found.group is not None,
         "role_exists": found.role_exists,

@@ -142,7 +142,7 @@ class Account:
         except ClientError as error:
             if error.response["Error"]["Code"] in absent:
                 return None
-            raise AwsError(self._explained(error, service, operation)) from None
+            raise AwsError(self._explained(error, service, operation), error.response["Error"]["Code"]) from None
         except BotoCoreError as error:
             raise AwsError(self._explained(error, service, operation)) from None
 

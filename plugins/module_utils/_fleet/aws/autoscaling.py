@@ -118,6 +118,7 @@ def activities(call: Call, group_name: str, most: int) -> tuple[Activity, ...]:
             started=since_epoch(raw["StartTime"]),
             ended=since_epoch(raw.get("EndTime")),
             instance=next(iter(INSTANCE_ID.findall(raw.get("Description", ""))), ""),
+            cause=raw.get("Cause", ""),
         )
         for raw in found
     )
@@ -132,15 +133,24 @@ def refreshes(call: Call, group_name: str, most: int) -> tuple[Refresh, ...]:
         AutoScalingGroupName=group_name,
         MaxRecords=most,
     )
-    return tuple(
-        Refresh(
-            id=raw["InstanceRefreshId"],
-            status=raw["Status"],
-            reason=raw.get("StatusReason", ""),
-            percent=int(raw.get("PercentageComplete", 0)),
-            started=since_epoch(raw.get("StartTime")),
-        )
-        for raw in found
+    return tuple(map(_refresh, found))
+
+
+def _refresh(raw: Mapping[str, Any]) -> Refresh:
+    desired = (raw.get("DesiredConfiguration") or {}).get("LaunchTemplate") or {}
+    preferences = raw.get("Preferences") or {}
+    return Refresh(
+        id=raw["InstanceRefreshId"],
+        status=raw["Status"],
+        reason=raw.get("StatusReason") or "",
+        percent=int(raw.get("PercentageComplete") or 0),
+        started=since_epoch(raw.get("StartTime")),
+        ended=since_epoch(raw.get("EndTime")),
+        template_id=desired.get("LaunchTemplateId", ""),
+        version=desired.get("Version", ""),
+        checkpoints=tuple(preferences.get("CheckpointPercentages") or ()),
+        bake_seconds=preferences.get("BakeTime") or 0,
+        remaining=int(raw.get("InstancesToUpdate") or 0),
     )
 
 

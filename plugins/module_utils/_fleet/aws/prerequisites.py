@@ -111,6 +111,10 @@ def _pending(call: Call, s: Settings) -> bool:
     return bool(used and template and template["Latest"]["LaunchTemplateData"] != used)
 
 
+def _worker_image(call: Call, s: Settings) -> str:
+    return agent_conf(_used_version(call, s).get("UserData", ""))[0].get("IMAGE", "")
+
+
 def _image(call: Call, s: Settings) -> tuple[Image | None, str]:
     """The image to use, and the id that `fleet_image` resolves to.
 
@@ -165,6 +169,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "role_exists": lambda call, s: iam.role(call, s["fleet_role_name"]) is not None,
     "user_has_access_key": _has_access_key,
     "without_agent": without_agent,
+    "worker_image": _worker_image,
 }
 
 # --- what an operator names, and what a launch uses: no refusal to answer stops a run ---------------------------------

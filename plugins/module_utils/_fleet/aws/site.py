@@ -90,6 +90,11 @@ def _image(call: Call, s: Settings) -> tuple[Image | None, str]:
     return prerequisites.PARTS["image"](call, s)  # type: ignore[no-any-return]
 
 
+def _worker_image(call: Call, s: Settings) -> str:
+    used = fleet.template(call, s) if group(call, s) else None
+    return used.agent_conf.get("IMAGE", "") if used else ""
+
+
 def _vpc(call: Call, s: Settings) -> str | None:
     """The VPC that is named, or that of the default subnets: only the default VPC has such."""
     if s["fleet_vpc_id"]:
@@ -115,6 +120,7 @@ PARTS: Mapping[str, Callable[[Call, Settings], Any]] = {
     "vpc": _vpc,
     "subnets": _subnets,
     "without_agent": fleet.PARTS["without_agent"],
+    "worker_image": _worker_image,
     # It matters to the task that imports a given public key.
     "key_pair_exists": lambda call, s: not s["fleet_key_public"] or prerequisites.PARTS["key_pair_exists"](call, s),
     **{name: prerequisites.PARTS[name] for name in ("secret", "role_exists", "user_has_access_key")},

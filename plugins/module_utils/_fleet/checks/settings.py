@@ -106,7 +106,8 @@ FORMATS = {
         "a key's id, alias/... or ARN, or empty for the account's default key",
     ),
     "fleet_worker_image": Format(
-        r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9._/-]+(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?|", "an image reference, or empty"
+        r"(([a-z0-9.-]+(:\d+)?/)?[a-z0-9._/-]+)?(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?",
+        "an image reference, :TAG or @sha256:... of the fleet's own repository, or empty",
     ),
     "fleet_group_name": Format(r"[A-Za-z0-9 ._/=+@-]{1,255}", "1 to 255 letters, digits, blanks and . _ / = + @ -"),
     "fleet_termination_hook_name": Format(r"[A-Za-z0-9\-_/]{1,255}", "1 to 255 letters, digits and - _ /"),

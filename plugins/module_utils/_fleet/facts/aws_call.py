@@ -16,4 +16,11 @@ None where AWS answers with an error code in `absent`. Raises AwsError for every
 
 
 class AwsError(Exception):
-    """A call failed. The text is one sentence on the reason and one on what to do."""
+    """A call failed. The text is one sentence on the reason and one on what to do.
+
+    :param code: AWS's; empty: there was no answer, or the call was not sent.
+    """
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code

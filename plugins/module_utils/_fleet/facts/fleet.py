@@ -303,6 +303,8 @@ class Activity:
     instance: str
     """the instance that it concerns; empty: none, or not known"""
     id: str = ""
+    cause: str = ""
+    """why AWS began it, in AWS's words"""
 
 
 @dataclass(frozen=True)
@@ -314,6 +316,19 @@ class Refresh:
     reason: str
     percent: int
     started: float
+    """0: not yet"""
+    ended: float = 0.0
+    """0: not yet"""
+    template_id: str = ""
+    """of the desired configuration's launch template; empty: it has none"""
+    version: str = ""
+    """of the desired configuration's launch template; empty: it has none"""
+    checkpoints: tuple[int, ...] = ()
+    """percentages at which it pauses"""
+    bake_seconds: int = 0
+    """for which it waits once everything is replaced"""
+    remaining: int = 0
+    """how many instances it has yet to replace"""
 
 
 @dataclass(frozen=True)

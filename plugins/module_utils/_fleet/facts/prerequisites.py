@@ -107,6 +107,8 @@ class Prerequisites:
     """the agent.conf of the version that the group uses; empty: there is none, or it has none"""
     without_agent: tuple[str, ...] = ()
     """the group's instances that have no agent of this kit"""
+    worker_image: str = ""
+    """that of the launch template version that the group uses; empty: none"""
     keys: tuple[LaunchKey, ...] | Unread = ()
     """the named one, and where the group does not use this image yet its snapshots' and the account's default"""
     boundary_exists: bool | Unread = True

@@ -69,8 +69,29 @@ def worker_image(s: Mapping[str, Any], account: str, dns_suffix: str) -> str:
     :param s: every fleet_* variable.
     :param dns_suffix: the partition's domain.
     """
-    registry = f"{account}.dkr.ecr.{s['fleet_region']}.{dns_suffix}"
-    return str(s["fleet_worker_image"] or f"{registry}/{s['fleet_repository_name']}:latest")
+    named = str(s["fleet_worker_image"] or ":latest")
+    if named[0] not in ":@":
+        return named
+    return f"{account}.dkr.ecr.{s['fleet_region']}.{dns_suffix}/{s['fleet_repository_name']}{named}"
+
+
+def pinned_image(name: str, digest: str) -> str:
+    """The image of that name by its digest, without its tag."""
+    return f"{_untagged(name)}@{digest}"
+
+
+def kept_image(name: str, used: str) -> str:
+    """The image that a site names, or what the group runs where that is one of the same repository by its digest.
+
+    A rollout pins a tag's digest. The site goes on naming the tag, which is no difference.
+
+    :param used: the image of the launch template version that the group uses; empty: none.
+    """
+    return used if "@" in used and "@" not in name and _untagged(used) == _untagged(name) else name
+
+
+def _untagged(name: str) -> str:
+    return re.sub(r":[\w.-]+$", "", name.partition("@")[0])
 
 
 def repositories(partition: str, region: str, account: str, repository: str, image: str) -> tuple[str, ...]:
