@@ -22,7 +22,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.launch import start_launch
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.launch import rolled_out_image, start_launch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import (
     start_forecast,
     start_prerequisites,
@@ -30,6 +30,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, path, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import adoption
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import rollout_image
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import (
     version_description,
 )
@@ -38,6 +39,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fi
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import listed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY, VALUE
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.prerequisites import Prerequisites
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import TAG
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     CONNECTION,
     FleetAction,
@@ -54,8 +56,10 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison
 OPTIONS: dict[str, Any] = {
     "playbook": {"type": "str", "default": "site.yml"},
     "forecast": {"type": "bool", "default": False},
+    "rollout": {"type": "bool", "default": False},
 }
 TEMPLATE = "amazon.aws.ec2_launch_template"
+ROLLED_OUT = "launch_template"  # the section whose change a rollout brings to the instances
 LOCAL = "ansible.builtin."  # modules that change this machine alone
 OPERATOR_POLICY = Path(__file__).parents[2] / "docs" / "iam" / "operator.json"
 # The playbooks that have to run before one that runs alone.
@@ -77,6 +81,8 @@ class ActionModule(FleetAction):
         gc.disable()
         known, args, s = self._begin(task_vars or {}, OPTIONS)
         account, check = self._account(args), bool(self._task.check_mode)
+        if args["rollout"]:
+            s["fleet_image"] = known["fleet_image"] = rollout_image(s["fleet_image"], s["fleet_worker_image"])
         try:
             tasks, mine, found, findings, drift = self._compare_site(known, args, s, account)
         except AwsError as error:
@@ -92,9 +98,11 @@ class ActionModule(FleetAction):
         if mine and not check:
             self._require_other_sections(tasks, mine)
         diffs = [t.diff() for t in reported]
+        # A rollout that is under way goes on with its own version.
+        goes_on = args["rollout"] and found.group is not None and TAG in found.group.tags
         result.update(
             changed=check and bool(reported),
-            plays=sorted({t.play for t in tasks if not check and (t.difference or s["fleet_force"])}),
+            plays=sorted({t.play for t in tasks if not check and not goes_on and (t.difference or s["fleet_force"])}),
             differs=[t.as_dict() for t in reported],
             findings=[f.as_dict() | {"needed_by": sorted(f.needed_by)} for f in findings],
             calls=account.calls,
@@ -122,8 +130,11 @@ class ActionModule(FleetAction):
         tasks = site.start(Path(known["playbook_dir"]) / args["playbook"], known, account.start, account.call)
         self._check_other_fleets(known, account, s)
         mine = next((t.section for t in tasks if t.play == known["ansible_play_name"]), "")
+        mine = ROLLED_OUT if args["rollout"] else mine
         found = prerequisites()
         drift: Vars = {"ids": site_ids(s, found)}
+        if args["rollout"]:
+            drift["ids"]["worker_image"] = rolled_out_image(account.call, s)
         site.compare(known, tasks, drift)
         if template := next((t for t in tasks if t.module == TEMPLATE), None):
             drift["version_description"] = version_description(template.found, template.difference)

@@ -31,6 +31,14 @@ options:
       - What could not be read becomes a finding.
     type: bool
     default: false
+  rollout:
+    description:
+      - Compare the launch template with what a rollout brings, as C(launch_template.yml) alone does. C(keep) as
+        C(fleet_image) then means the newest own AMI, unless C(fleet_worker_image) is set, and the worker image's tag is
+        resolved to its digest.
+      - While a rollout is under way, no play has anything to do.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: It changes nothing. In check mode a difference counts as a change.

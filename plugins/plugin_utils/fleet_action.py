@@ -26,6 +26,7 @@ Vars = dict[str, Any]
 TYPES = {
     "bool": "true or false",
     "dict": "a mapping (key: value)",
+    "float": "a number",
     "int": "a whole number",
     "list": "a list",
     "str": "a string",

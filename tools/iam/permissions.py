@@ -34,6 +34,7 @@ ALSO = {
     # a group with a launch template, or gives it another version, must be allowed to launch what is in it
     "autoscaling:CreateAutoScalingGroup": ("ec2:RunInstances", "autoscaling:CreateOrUpdateTags"),
     "autoscaling:UpdateAutoScalingGroup": ("ec2:RunInstances",),
+    "autoscaling:StartInstanceRefresh": ("ec2:RunInstances",),  # with a desired configuration (derived)
     **{making: (tagging,) for making, tagging in TAG_PERMISSIONS.items() if not making.startswith("autoscaling")},
 }
 #: Dependent actions that no call of ours needs.

@@ -17,6 +17,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.launch import Launch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
     ECR_IMAGE,
+    pinned_image,
     worker_image,
 )
 
@@ -35,6 +36,15 @@ def start_launch(start: Callable[..., Future], call: Call, call_now: Call, s: Se
 def _image(call: Call, s: Settings) -> str:
     me = iam.caller(call)
     return worker_image(s, me.account, me.dns_suffix)
+
+
+def rolled_out_image(call: Call, s: Settings) -> str:
+    """The worker image that a rollout pins: by its digest, so that a rollback finds it whatever its tag names then.
+
+    Of a registry that this account cannot ask it is the name as it is written.
+    """
+    digest = _digest(call, s)
+    return pinned_image(_image(call, s), digest) if isinstance(digest, str) else _image(call, s)
 
 
 def _repository_exists(call: Call, s: Settings) -> bool:

@@ -191,7 +191,8 @@ def _subnet_way_out(inputs: Inputs) -> None:
         raise Failed(
             f"{_listed('Subnet', stuck)} without a route out, endpoints could not be asked: {reason}", "", "info"
         )
-    in_ecr = not settings["fleet_worker_image"] or ECR.match(settings["fleet_worker_image"])
+    image = settings["fleet_worker_image"]
+    in_ecr = not image or image.startswith((":", "@")) or ECR.match(image)
     if missing := [name for name in SERVICES + (REGISTRY if in_ecr else ()) if name not in found.endpoints]:
         gateway = any(route.target.startswith("igw-") for id in stuck for route in (found.routes or {})[id])
         raise Failed(

@@ -47,6 +47,11 @@ def pinned_version(latest: Any, template_version: str, new_version: str, current
     return str(latest)
 
 
+def rollout_image(image: str, worker_image: str) -> str:
+    """The value of fleet_image for a rollout: the newest own AMI, unless another one or a worker image is named."""
+    return "newest" if image == "keep" and not worker_image else image
+
+
 def managed_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags of a resource that the playbooks make, with the one that says so."""
     return {**tags, KEY: VALUE}

@@ -457,19 +457,34 @@ class Procedure:
         if under_way:
             if under_way.by != Rollout.begin("0", "0", me, "", 0).by and not takeover:
                 raise Refused(others(group.name, under_way))
-            rollout = under_way.taken_over()
-            if rollback and under_way.going != BACK and not self._is_rollback(group, under_way):
-                rollout = rollout.undone("")
+            rollout = self._taken(group, under_way, rollback, me)
             verb = "Goes back from" if rollout.going == BACK else "Goes on with"
             self.log(f"{verb} the rollout of {under_way.what} that {under_way.by} began at {under_way.since}")
         else:
-            newest = next(iter(self._patient(self.client.refreshes)), None)
-            rollout = Rollout.begin(target, group.template_version, me, newest.id if newest else "", self.wall())
+            rollout = self._new(group, target, me)
         self.changed = True
         self._patient(lambda: self.client.write_tag(TAG, rollout.as_tag()))
         self._own(rollout)
         self._look(rollout)
         return True
+
+    def _taken(self, group: Group, under_way: Rollout, rollback: bool, me: str) -> Rollout:
+        """The rollout under way, with this run as its controller."""
+        if not rollback or under_way.going == BACK or self._is_rollback(group, under_way):
+            return under_way.taken_over()
+        if group.template_version != under_way.version:
+            return under_way.taken_over().undone("")
+        # The group launches the new version already, so going back is a rollout of its own.
+        self._record_last(group, under_way)
+        return self._new(group, under_way.previous, me)
+
+    def _new(self, group: Group, version: str, me: str) -> Rollout:
+        newest = next(iter(self._patient(self.client.refreshes)), None)
+        return Rollout.begin(version, group.template_version, me, newest.id if newest else "", self.wall())
+
+    def _record_last(self, group: Group, rollout: Rollout) -> None:
+        value = f"{rollout.previous} {group.template_id}"
+        self._patient(lambda: self.client.write_tag(LAST_VERSION_TAG, value))
 
     def resume(self, rollout: Rollout) -> None:
         """Go on with what an earlier task of this run began."""
@@ -750,8 +765,7 @@ class Procedure:
         """Record the version that was replaced, remove the tag, and wait until what is old has drained."""
         state, rollout = self.state, self.state.rollout
         if step == FINISH and not self._is_rollback(state.group, rollout):
-            value = f"{rollout.previous} {state.group.template_id}"
-            self._patient(lambda: self.client.write_tag(LAST_VERSION_TAG, value))
+            self._record_last(state.group, rollout)
         self._patient(lambda: self.client.delete_tags([TAG]))
         self.changed = self.finished = True
         self._wait_for_drains(rollout.version if step == FINISH else rollout.previous)

@@ -1,0 +1,240 @@
+# Copyright: (c) WeKruit
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replace a fleet's instances, canaries first. ../modules/instance_refresh.py is the documentation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import ec2
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.live_rollout import LiveRollout
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.canary import problems
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
+    count,
+    differences,
+    duration,
+)
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import BACK, Rollout
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures import rollout as procedure
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
+    FleetAction,
+    Vars,
+    command_line,
+)
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.interrupts import interruptible
+
+ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
+READ_SECONDS = 5  # of the registry
+REGISTRY_EVERY_SECONDS = 10.0
+OPTIONS: dict[str, Any] = {
+    "step": {"type": "str", "required": True, "choices": ["plan", "canaries", "bake", "remaining"]},
+    "version": {"type": "str", "default": ""},
+    "rollback": {"type": "bool", "default": False},
+    "rollout": {"type": "dict"},
+    "findings": {"type": "list", "elements": "dict", "default": []},
+}
+
+
+class ActionModule(FleetAction):
+    """One step of a rollout."""
+
+    def run(self, tmp: str | None = None, task_vars: Vars | None = None) -> Vars:
+        """The result that ../modules/instance_refresh.py documents."""
+        result: Vars = super().run(tmp, task_vars)
+        known, args, s = self._begin(task_vars or {}, OPTIONS)
+        account, host = self._account(args, attempts=ATTEMPTS), known["inventory_hostname"]
+        playbook = "rollback.yml" if args["rollback"] else "rollout.yml"
+        again = command_line(known).playbook(playbook)
+
+        def log(line: str) -> None:
+            self._display.display(f"[{host}] {line}")
+
+        one = procedure.Procedure(
+            client=LiveRollout(
+                account.call_now, s["fleet_group_name"], s["fleet_region"], s["fleet_termination_hook_name"]
+            ),
+            options=_options(s),
+            clock=time.monotonic,
+            wall=time.time,
+            sleep=time.sleep,
+            log=log,
+            registry=_registry(s),
+        )
+        try:
+            with interruptible():
+                if args["step"] == "plan" or self._task.check_mode:
+                    return result | self._plan(one, account, args, log)
+                return result | self._step(one, account, args, s)
+        except procedure.Refused as problem:
+            raise AnsibleActionFail(str(problem)) from None
+        except procedure.Undone as problem:
+            raise AnsibleActionFail(str(problem)) from None
+        except (procedure.Stopped, AwsError) as problem:
+            raise AnsibleActionFail(f"{problem} What AWS has begun goes on; to go on with it: `{again}`") from None
+        except KeyboardInterrupt:
+            log(f"interrupted: what AWS has begun goes on. To go on with it: {again}")
+            raise
+
+    def _step(self, one: procedure.Procedure, account: Account, args: Vars, s: Vars) -> Vars:
+        if args["step"] == "canaries":
+            me = caller(account.call).arn
+            if not one.begin(args["version"], args["rollback"], me, s["fleet_rollout_takeover"]):
+                text = f"{s['fleet_group_name']} runs version {args['version']}."
+                return {"changed": False, "finished": True, "canaries": [], "tag": "", "settled_at": 0.0, "msg": text}
+            one.run(until=procedure.BAKE)
+            return _result(one)
+        earlier = args["rollout"] or {}
+        rollout = Rollout.parse(earlier.get("tag", ""))
+        if rollout is None:
+            raise AnsibleActionFail("rollout has to be the result of an earlier step of instance_refresh.")
+        one.resume(rollout)
+        one.settled_at = float(earlier.get("settled_at") or 0.0)
+        if args["step"] == "bake":
+            one.bake()
+        else:
+            self._judge(one, earlier.get("canaries") or [], args["findings"])
+            one.approved = True
+            one.run()
+        return _result(one)
+
+    @staticmethod
+    def _judge(one: procedure.Procedure, verified: list[str], findings: list[Vars]) -> None:
+        canaries = [id for id in one.state.canaries if id in verified]
+        if found := problems(canaries, findings, one.registry() if verified else None):
+            one.reject(found[0].id, "; ".join(f"{problem.id}: {problem.text}" for problem in found[:3]))
+
+    def _plan(self, one: procedure.Procedure, account: Account, args: Vars, log: Callable[[str], None]) -> Vars:
+        group, under_way, version = one.plan(args["version"], args["rollback"])
+        before, after = _version(account, group, group.template_version), _version(account, group, version)
+        if args["rollback"] and version and after is None:
+            raise procedure.Refused(
+                f"Version {version} of {group.name}'s launch template is gone, so there is nothing to go back to. "
+                "Name an image: rollout.yml -e fleet_image=ami-..."
+            )
+        if after and ec2.image(account.call, after["ImageId"]) is None:
+            raise procedure.Refused(
+                f"Version {version} of {group.name}'s launch template has image {after['ImageId']}, which is gone: "
+                "no instance of it can be launched. Name another image: rollout.yml -e fleet_image=ami-..."
+            )
+        lines = _lines(one.options, group, under_way, version)
+        changes = list(differences("", before, after)) if before and after and version != group.template_version else []
+        lines += [f"  {line.lstrip('.')}" for line in changes]
+        for line in lines:
+            log(line)
+        result: Vars = {
+            "changed": bool(version) and bool(self._task.check_mode),
+            "finished": not version,
+            "canaries": [],
+            "tag": "",
+            "settled_at": 0.0,
+            "plan": lines,
+            "msg": lines[0],
+        }
+        if before and after and changes and self._task.diff:
+            result["diff"] = [{"before": _json(before), "after": _json(after), **_headers(group, version)}]
+        return result
+
+
+def _lines(options: procedure.Options, group: Group, under_way: Rollout | None, version: str) -> list[str]:
+    """The plan."""
+    if not version:
+        return [f"{group.name} runs version {group.template_version}: nothing to roll out"]
+    instances = procedure.counted(group)
+    canary_bound, rest_bound = procedure.longest(options, group)
+    most = canary_bound + options.bake + rest_bound
+    first = f"{group.name}: launch template version {group.template_version} -> {version}"
+    if under_way:
+        going = "is being undone" if under_way.going == BACK else "is under way"
+        first += f"; the rollout of {under_way.what} that {under_way.by} began at {under_way.since} {going}"
+    if not instances:
+        return [first, "no instances: the group will launch the new version, and nothing is there to verify"]
+    canary = min(options.canary, len(instances))
+    return [
+        first,
+        f"{count(len(instances), 'instance')}, {canary} first, at work for {duration(options.bake)} before the others; "
+        f"busy ones finish their job. At most {duration(most)}: {duration(canary_bound)} for the first, "
+        f"{duration(rest_bound)} for the others",
+    ]
+
+
+def _version(account: Account, group: Group, version: str) -> Vars | None:
+    """The parameters of a version of the group's launch template, its user data as agent.conf; None: it is gone."""
+    found = ec2.launch_template_versions(account.call, [version], LaunchTemplateId=group.template_id) if version else []
+    if not found:
+        return None
+    data = dict(found[0]["LaunchTemplateData"])
+    conf, problem = agent_conf(data.pop("UserData", ""))
+    return {**data, "agent.conf": dict(conf) or problem}
+
+
+def _headers(group: Group, version: str) -> Vars:
+    names = (group.template_version, version)
+    before, after = (f"version {number} of {group.template_name or group.template_id}" for number in names)
+    return {"before_header": before, "after_header": after}
+
+
+def _json(data: Vars) -> str:
+    return json.dumps(data, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def _result(one: procedure.Procedure) -> Vars:
+    state, rollout = one.state, one.state.rollout
+    version = rollout.previous if rollout.going == BACK else rollout.version
+    return {
+        "changed": one.changed,
+        "finished": one.finished,
+        "canaries": [] if one.finished else list(state.canaries),
+        "tag": "" if one.finished else rollout.as_tag(),
+        "settled_at": one.settled_at,
+        "msg": f"{state.group.name} {'runs' if one.finished else 'rolls out'} version {version}.",
+    }
+
+
+def _options(s: Vars) -> procedure.Options:
+    launch_hook = s["fleet_launch_hook_timeout"] if s["fleet_launch_hook"] else 0
+    return procedure.Options(
+        canary=s["fleet_rollout_canary"],
+        bake=s["fleet_rollout_bake_minutes"] * 60 if s["fleet_rollout_verify"] else 0.0,
+        launch=s["fleet_boot_timeout_seconds"] + launch_hook,
+        drain=max(s["fleet_termination_hook_timeout"], s["fleet_drain_limit_seconds"] + s["fleet_stop_grace_seconds"]),
+        # With the launch hook an instance is in service once its worker is registered: there is nothing to warm up.
+        warmup=0 if s["fleet_launch_hook"] else None,
+        standby=s["fleet_rollout_standby"].capitalize(),
+        alarms=tuple(s["fleet_rollout_alarms"]),
+    )
+
+
+def _registry(s: Vars) -> Callable[[], registry.Registry | None]:
+    """Reads the worker registry, at most every ten seconds. What cannot be read does not stop a rollout."""
+    last: tuple[float, registry.Registry] | None = None
+
+    def read() -> registry.Registry | None:
+        nonlocal last
+        if not s["fleet_registry_dsn"]:
+            return None
+        if last is None or time.monotonic() - last[0] >= REGISTRY_EVERY_SECONDS:
+            last = (time.monotonic(), _read_registry(s))
+        return last[1]
+
+    return read
+
+
+def _read_registry(s: Vars) -> registry.Registry:
+    try:
+        where = postgres.parameters(s["fleet_registry_dsn"], {"sslmode": s["fleet_registry_sslmode"] or None})
+        found = postgres.read(where, s["fleet_registry_table"], True, READ_SECONDS, READ_SECONDS)
+    except postgres.RegistryError as error:
+        return registry.from_result(registry.failure(str(error)))
+    return registry.from_result(registry.result(found.now, found.rows, found.may_write, found.row_security))
