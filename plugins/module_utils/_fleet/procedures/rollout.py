@@ -398,7 +398,8 @@ class Procedure:
     _failing_since: float | None = None
     _looks: int = 0
     _known: frozenset[str] = frozenset()
-    _watched: str = ""
+    _rest: bool = False
+    """whether this run has begun to replace the others"""
 
     # --- beginning ------------------------------------------------------------------------------------------------
 
@@ -610,7 +611,11 @@ class Procedure:
             self._go_back(step, rest_bound)
 
     def _start_rest(self) -> None:
-        state = self.state
+        state, last = self.state, next(iter(self.state.own), None)
+        if self._rest and last and last.status in ("Cancelled", "Failed") and not is_canary(last):
+            meaning = STATUSES[last.status]
+            raise Stopped(f"The refresh is {last.status}: {meaning.meaning}. {last.reason} {meaning.remedy}")
+        self._rest = True
         # Where the group launches the version already, only what is older is replaced: nothing can be rolled back.
         version = "" if state.moved else state.rollout.version
         wanted = preferences(self.options, **({} if state.moved else {"AutoRollback": True}))
@@ -621,14 +626,9 @@ class Procedure:
         self._write(lambda: self.client.start_refresh(state.group, version, wanted))
 
     def _watch_rest(self, bound: float) -> None:
-        self._watched = self.state.active.id if self.state.active else ""
+        self._rest = True
         if not self._watch(WATCH_REST, bound):
             raise Stopped(f"{self._summary()}: it takes longer than {duration(bound)}. It goes on: run this again.")
-        ended = next((r for r in self.state.refreshes if r.id == self._watched), None)
-        # Of one that moved the version there is nothing to go back from; else what failed is undone.
-        if ended and (ended.status == "Cancelled" or (ended.status == "Failed" and self.state.moved)):
-            meaning = STATUSES[ended.status]
-            raise Stopped(f"The refresh is {ended.status}: {meaning.meaning}. {ended.reason} {meaning.remedy}")
 
     def _watch(self, step: str, bound: float) -> bool:
         """Wait while this step lasts; whether it is over."""
