@@ -61,10 +61,19 @@ class Load:
     Args:
         seed: of job lengths, of VALET's capacities and of the times at which it sets them.
         scaling: mean seconds between two changes of the desired capacity; 0: VALET does nothing.
+        usual, long: bounds of a job's seconds; one in ten is long.
     """
 
-    def __init__(self, fleet: ProcessFleet, seed: int, *, scaling: float = 8.0) -> None:
-        self.fleet, self.seed, self._scaling = fleet, seed, scaling
+    def __init__(
+        self,
+        fleet: ProcessFleet,
+        seed: int,
+        *,
+        scaling: float = 8.0,
+        usual: tuple[float, float] = (0.5, 4.0),
+        long: tuple[float, float] = (8.0, 15.0),
+    ) -> None:
+        self.fleet, self.seed, self._scaling, self._usual, self._long = fleet, seed, scaling, usual, long
         self._jobs, self._valet = random.Random(f"jobs {seed}"), random.Random(f"VALET {seed}")
         self._next = 0.0
         self._stack = ExitStack()
@@ -94,9 +103,9 @@ class Load:
     # --- what happens meanwhile -------------------------------------------------------------------------------------
 
     def _submit(self) -> None:
-        """Let two jobs wait for each instance that VALET may ask for. One in ten takes long."""
+        """Let two jobs wait for each instance that VALET may ask for."""
         for _job in range(2 * LARGEST - self.fleet.jobs.copy().length):
-            seconds = self._jobs.uniform(*((8.0, 15.0) if self._jobs.random() < 0.1 else (0.5, 4.0)))
+            seconds = self._jobs.uniform(*(self._long if self._jobs.random() < 0.1 else self._usual))
             job = Job(str(uuid.UUID(int=self._jobs.getrandbits(128))), seconds)
             self.fleet.jobs.submit(job, time.time(), "queued")
 

@@ -47,12 +47,13 @@ SHORT: dict[str, Any] = {
 class ProcessFleet:
     """The fleet of inventories/local on a cloud of its own.
 
-    Attributes:
-        variables: what the playbooks need to read the database.
+    Args:
+        mode: the workers' dispatch mode.
+        speed: how many times as fast as the real worker's the workers' own times pass.
     """
 
-    def __init__(self, folder: Path, mode: str = "queue") -> None:
-        self.folder, self.mode = folder, mode
+    def __init__(self, folder: Path, mode: str = "queue", speed: float = 1.0) -> None:
+        self.folder, self.mode, self._speed = folder, mode, speed
         self.jobs = FileJobQueue(folder / "jobs")
         self.server = Server()
         for statement in TABLES:
@@ -76,6 +77,7 @@ class ProcessFleet:
         """Say what instances of a kind run: "new", "old" or an image's id; `options` are the modelled worker's."""
         (self.folder / name).mkdir(exist_ok=True)
         model = ["-m", "model.worker_process", "--queue", str(self.folder / "jobs"), "--mode", self.mode]
+        model += ["--speed", str(self._speed)]
         words = list(options) if options[:1] == ("-c",) else [*model, *options]
         worker = {"worker": [sys.executable, *words], "cwd": str(ROOT / "agent/tests")}
         (self.folder / name / "worker.json").write_text(json.dumps(worker))
@@ -96,7 +98,7 @@ class ProcessFleet:
     def build(self, image: str, **variables: Any) -> None:
         """Run site.yml with short waits, and wait for the workers. Raises AssertionError with the run's output."""
         self.cloud.prepare()
-        made = self.cloud.play("site.yml", fleet_image=image, **SHORT, **variables)
+        made = self.cloud.play("site.yml", **{**SHORT, "fleet_image": image, **variables})
         assert made.returncode == 0, made
         wait_until(lambda: len(self.in_service()) == self.cloud.group(GROUP)["DesiredCapacity"], 120)
         self.cloud.clear_trace()
@@ -108,6 +110,7 @@ class ProcessFleet:
 
     @property
     def variables(self) -> dict[str, Any]:
+        """What the playbooks need to read the database."""
         dsn = psycopg.conninfo.make_conninfo(
             host="localhost",
             port=self.server.port,
