@@ -6,6 +6,7 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,21 @@ class Numbers:
     below: float
     dark: float
     missing: int
+
+
+def lacking(samples: Sequence[Sample], begin: float, end: float) -> tuple[float, float, int]:
+    """`below`, `dark` and `missing` of `Numbers`; a sample stands for the time since the one before it."""
+    below = dark = 0.0
+    missing = 0
+    for n, sample in enumerate(samples):
+        if not n or not begin <= sample.at <= end:
+            continue
+        seconds = sample.at - samples[n - 1].at
+        floor = min(s.desired for s in samples[: n + 1] if s.at >= sample.at - LAUNCH_SECONDS)
+        below += seconds * (sample.in_service < floor)
+        dark += seconds * (sample.serving == 0)
+        missing = max(missing, floor - sample.in_service)
+    return below, dark, missing
 
 
 class Load:
@@ -142,17 +158,7 @@ class Load:
 
     def numbers(self, begin: float, end: float) -> Numbers:
         """What the time between two moments came to."""
-        below = dark = 0.0
-        missing = 0
-        for n, sample in enumerate(self.samples):
-            if not begin <= sample.at <= end or not n:
-                continue
-            length = sample.at - self.samples[n - 1].at
-            floor = min(s.desired for s in self.samples[: n + 1] if s.at >= sample.at - LAUNCH_SECONDS)
-            below += length * (sample.in_service < floor)
-            dark += length * (sample.serving == 0)
-            missing = max(missing, floor - sample.in_service)
-        return Numbers(end - begin, self._longest(begin, end), below, dark, missing)
+        return Numbers(end - begin, self._longest(begin, end), *lacking(self.samples, begin, end))
 
     def _longest(self, begin: float, end: float) -> float:
         queue = self._everything()

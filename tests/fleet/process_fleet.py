@@ -41,6 +41,7 @@ SHORT: dict[str, Any] = {
     "fleet_launch_hook_timeout": 60,
     "fleet_termination_hook_timeout": 60,
     "fleet_protection_linger_seconds": 2,
+    "fleet_boot_timeout_seconds": 60,
 }
 
 
@@ -132,20 +133,21 @@ class ProcessFleet:
     # --- the database ---------------------------------------------------------------------------------------------
 
     def mirror(self) -> None:
-        """Show the queue as it is at one moment, in one transaction."""
+        """Show the queue as it is at one moment, in one transaction.
+
+        As in upstream's database, nobody counts jobs_completed and jobs_failed of the registry.
+        """
         queue, now = self.jobs.copy(), time.time()
         names = self.server._superuser_dsn(DATABASE)
         with psycopg.connect(names) as connection, connection.cursor() as cursor:
             working = {row.worker: row.job.id for row in queue.rows.values() if row.inside}
             cursor.executemany(
-                "INSERT INTO gh_worker_registry "
-                "(worker_id, status, ec2_instance_id, current_job_id, jobs_completed, jobs_failed) "
-                "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (worker_id) DO UPDATE "
+                "INSERT INTO gh_worker_registry (worker_id, status, ec2_instance_id, current_job_id) "
+                "VALUES (%s, %s, %s, %s) ON CONFLICT (worker_id) DO UPDATE "
                 "SET status = excluded.status, current_job_id = excluded.current_job_id, "
-                "jobs_completed = excluded.jobs_completed, jobs_failed = excluded.jobs_failed, "
                 "last_heartbeat = CASE WHEN %s THEN now() ELSE gh_worker_registry.last_heartbeat END",
                 [
-                    (id, status, id, working.get(id), *queue.ended.get(id, (0, 0)), since > now and status != "offline")
+                    (id, status, id, working.get(id), since > now and status != "offline")
                     for id, (status, since) in queue.registry.items()
                 ],
             )

@@ -109,7 +109,6 @@ class MemoryJobQueue:
         down_until: until then no job can be put back.
         drained: when which process was asked to drain.
         registry: gh_worker_registry [registry]: status and, if nobody sends heartbeats, since when.
-        ended: jobs_completed and jobs_failed of that table, by worker id.
     """
 
     def __init__(self, branch: Branch = "staging") -> None:
@@ -121,7 +120,6 @@ class MemoryJobQueue:
         self.down_until = -math.inf
         self.drained: dict[str, float] = {}
         self.registry: dict[str, tuple[str, float]] = {}
-        self.ended: dict[str, tuple[int, int]] = {}
 
     # --- VALET --------------------------------------------------------------------------------------------------------
 
@@ -238,7 +236,6 @@ class MemoryJobQueue:
         """Record that the job is done."""
         row = self.rows[job]
         row.status, row.reason = "completed", ""
-        self._count(process, completed=1)
         self._end_entry(process, "completed")
         self._outside(process, row, now)
         self._record(now, "finish", job, process)
@@ -247,7 +244,6 @@ class MemoryJobQueue:
         """Record that the worker tried the job and failed; with retryLimit 0 nobody sends it again."""
         row = self.rows[job]
         row.status, row.reason = "failed", WORKER_FAILED
-        self._count(process, failed=1)
         self._end_entry(process, "failed")
         self._outside(process, row, now)
         self._record(now, "fail", job, process, WORKER_FAILED)
@@ -349,11 +345,6 @@ class MemoryJobQueue:
         """Whether a worker of that mode will find the job."""
         row = self.rows[job]
         return row.status in ("pending", "queued") and (mode == "legacy" or self._is_sent(job))
-
-    def _count(self, process: str, completed: int = 0, failed: int = 0) -> None:
-        worker = process.partition("/")[0]
-        before = self.ended.get(worker, (0, 0))
-        self.ended[worker] = (before[0] + completed, before[1] + failed)
 
     def _record(self, at: float, action: Action, job: str, worker: str = "", reason: str = "") -> None:
         self.events.append(JobEvent(at, action, job, worker, reason))

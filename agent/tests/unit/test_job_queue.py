@@ -77,12 +77,12 @@ def test_finished_jobs_can_be_taken_out_and_one_that_was_sent_again_stays() -> N
     assert {event.job for event in queue.events} == {entry.job for entry in queue.entries} == {"b", "c"}
 
 
-def test_a_worker_of_a_bad_image_fails_its_jobs_and_the_registry_counts_them() -> None:
+def test_a_worker_of_a_bad_image_fails_its_jobs_and_nobody_takes_them_again() -> None:
     queue = MemoryJobQueue()
     queue.submit(Job("a", 5), 0)
     worker = Worker("w/1", WorkerOptions("queue", fails_jobs=True), queue, 10)
     worker.advance(15)
     verdict = judge(queue, 20, "queue")
     assert (verdict.fates, verdict.lost, verdict.cut_off) == ({"failed": 1}, {}, {})
-    assert queue.ended == {"w": (0, 1)}
+    assert (queue.rows["a"].status, queue.rows["a"].worker) == ("failed", "w")
     assert queue.fetch("v/1", 20) is None
