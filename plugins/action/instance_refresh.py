@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -70,7 +71,7 @@ class ActionModule(FleetAction):
             wall=time.time,
             sleep=time.sleep,
             log=log,
-            registry=_registry(s),
+            registry=_registry(s, log),
         )
         try:
             with interruptible():
@@ -216,16 +217,20 @@ def _options(s: Vars) -> procedure.Options:
     )
 
 
-def _registry(s: Vars) -> Callable[[], registry.Registry | None]:
-    """Reads the worker registry, at most every ten seconds. What cannot be read does not stop a rollout."""
+def _registry(s: Vars, log: Callable[[str], None]) -> Callable[[], registry.Registry | None]:
+    """Reads the worker registry, at most every ten seconds. What cannot be read does not stop a rollout: it is said."""
     last: tuple[float, registry.Registry] | None = None
+    said = set[str]()
 
     def read() -> registry.Registry | None:
         nonlocal last
         if not s["fleet_registry_dsn"]:
             return None
         if last is None or time.monotonic() - last[0] >= REGISTRY_EVERY_SECONDS:
-            last = (time.monotonic(), _read_registry(s))
+            last = (time.monotonic(), found := _read_registry(s))
+            for error in {found.error, found.jobs_error} - {"", *said}:
+                log(f"what the canaries' workers do is not looked at: {error}")
+                said.add(error)
         return last[1]
 
     return read
@@ -237,4 +242,10 @@ def _read_registry(s: Vars) -> registry.Registry:
         found = postgres.read(where, s["fleet_registry_table"], True, READ_SECONDS, READ_SECONDS)
     except postgres.RegistryError as error:
         return registry.from_result(registry.failure(str(error)))
-    return registry.from_result(registry.result(found.now, found.rows, found.may_write, found.row_security))
+    known = registry.from_result(registry.result(found.now, found.rows, found.may_write, found.row_security))
+    workers = [row.worker_id for row in known.rows if row.status != "offline"]
+    try:
+        jobs = postgres.worker_jobs(where, s["fleet_registry_table"], workers, READ_SECONDS)
+    except postgres.RegistryError as error:
+        return replace(known, jobs_error=str(error))
+    return replace(known, jobs=jobs)

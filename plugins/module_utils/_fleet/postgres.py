@@ -15,13 +15,13 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import COLUMNS
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import COLUMNS, WorkerJobs
 
 try:
     import psycopg
@@ -103,6 +103,13 @@ FROM pgboss.job AS b LEFT JOIN {jobs} AS j ON j.id::text = b.data->>'ghJobId'
 WHERE b.state::text = 'active' AND (b.name = 'gh_apply_job' OR b.name LIKE 'gh_apply_job/%')
   AND b.started_on > now() - interval '60 seconds' AND (j.id IS NULL OR j.status::text IN ('pending', 'queued'))
 ORDER BY 1
+"""
+ENDED = """
+SELECT worker_id::text,
+       count(*) FILTER (WHERE status::text = 'completed'),
+       count(*) FILTER (WHERE status::text = 'failed'),
+       count(*) FILTER (WHERE status::text = 'running')
+FROM {jobs} WHERE worker_id::text = ANY(%(workers)s) GROUP BY 1
 """
 WAITING = "SELECT count(*) AS n FROM {jobs} WHERE status::text IN ('pending', 'queued') AND worker_id IS NULL"
 
@@ -212,6 +219,25 @@ class Jobs:
     """jobs without a worker"""
 
 
+def worker_jobs(where: Mapping[str, str], registry: str, workers: Sequence[str], timeout: int) -> dict[str, WorkerJobs]:
+    """What these workers have ended and have now, by worker id; of the schema in which the registry is.
+
+    Raises:
+        RegistryError: the table cannot be read, or policies of the database may hide rows.
+    """
+    jobs = sql.Identifier(*identifier(registry)[:-1], "gh_automation_jobs")
+    with _snapshot(where, timeout, "gh_automation_jobs") as connection:
+        hides = connection.execute("SELECT row_security_active(%s)", [jobs.as_string(connection)]).fetchone()
+        if hides and hides[0]:
+            raise RegistryError(
+                "Row-level security of gh_automation_jobs may hide jobs from this user: "
+                "CREATE POLICY ... FOR SELECT TO it USING (true)."
+            )
+        found = connection.execute(sql.SQL(ENDED).format(jobs=jobs), {"workers": list(workers)}).fetchall()
+    counted = {str(worker): WorkerJobs(*counts) for worker, *counts in found}
+    return {worker: counted.get(worker, WorkerJobs()) for worker in workers}
+
+
 def jobs_of(where: Mapping[str, str], registry: str, instance: str, timeout: int) -> Jobs:
     """The jobs of an instance's workers; those of the schema in which the registry is. Raises RegistryError."""
     schema = identifier(registry)[:-1]
@@ -223,6 +249,22 @@ def jobs_of(where: Mapping[str, str], registry: str, instance: str, timeout: int
     def query(text: str) -> sql.Composed:
         return sql.SQL(text).format(**names)
 
+    with _snapshot(where, timeout, "gh_automation_jobs") as connection:
+        rows = connection.execute(
+            query("SELECT worker_id::text FROM {registry} WHERE ec2_instance_id::text = %s"), [instance]
+        )
+        workers = [str(row[0]) for row in rows]
+        given = {"workers": workers, "finished": list(FINISHED)}
+        claimed = tuple(str(row[0]) for row in connection.execute(query(JOBS), given))
+        queue = connection.execute("SELECT to_regclass('pgboss.job')").fetchone()
+        fetched = tuple(str(row[0]) for row in connection.execute(query(FETCHED))) if queue and queue[0] else ()
+        waiting = connection.execute(query(WAITING)).fetchone()
+    return Jobs(tuple(workers), claimed, fetched, waiting[0] if waiting else 0)
+
+
+@contextmanager
+def _snapshot(where: Mapping[str, str], timeout: int, table: str) -> Iterator[psycopg.Connection[Any]]:
+    """A read-only transaction, for which `timeout` seconds are given. Raises RegistryError about `table`."""
     try:
         with psycopg.connect(
             conninfo.make_conninfo(**where),
@@ -233,19 +275,10 @@ def jobs_of(where: Mapping[str, str], registry: str, instance: str, timeout: int
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with _closed_after(connection, 2 * timeout):
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{timeout}s"])
-                rows = connection.execute(
-                    query("SELECT worker_id::text FROM {registry} WHERE ec2_instance_id::text = %s"), [instance]
-                )
-                workers = [str(row[0]) for row in rows]
-                given = {"workers": workers, "finished": list(FINISHED)}
-                claimed = tuple(str(row[0]) for row in connection.execute(query(JOBS), given))
-                queue = connection.execute("SELECT to_regclass('pgboss.job')").fetchone()
-                fetched = tuple(str(row[0]) for row in connection.execute(query(FETCHED))) if queue and queue[0] else ()
-                waiting = connection.execute(query(WAITING)).fetchone()
+                yield connection
                 connection.rollback()
     except (psycopg.Error, ValueError) as problem:
-        raise RegistryError(_explained(problem, where, "gh_automation_jobs", timeout)) from None
-    return Jobs(tuple(workers), claimed, fetched, waiting[0] if waiting else 0)
+        raise RegistryError(_explained(problem, where, table, timeout)) from None
 
 
 @contextmanager

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerJobs
 
 
 class Problem(NamedTuple):
@@ -40,10 +40,18 @@ def problems(
         row = registry.worker(canary)
         if row is None:
             found.append(Problem("registry-registered", f"{canary} has no worker in the registry"))
-        elif row.jobs_failed and not row.jobs_completed:
-            jobs = "first job" if row.jobs_failed == 1 else f"first {row.jobs_failed} jobs"
-            found.append(Problem("canary-job", f"the worker of {canary} failed its {jobs}"))
+        elif jobs := (registry.jobs or {}).get(row.worker_id):
+            found += _jobs(canary, jobs)
     return found
+
+
+def _jobs(canary: str, jobs: WorkerJobs) -> Iterator[Problem]:
+    if jobs.failed and not jobs.completed:
+        first = "first job" if jobs.failed == 1 else f"first {jobs.failed} jobs"
+        yield Problem("canary-job", f"the worker of {canary} failed its {first}")
+    if jobs.running > 1:
+        left = "a job" if jobs.running == 2 else f"{jobs.running - 1} jobs"
+        yield Problem("canary-crash", f"the worker of {canary} died during {left} and was started again")
 
 
 def _names(finding: Mapping[str, Any], canaries: Sequence[str]) -> bool:

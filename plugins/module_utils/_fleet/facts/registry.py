@@ -43,6 +43,20 @@ class WorkerRow:
 
 
 @dataclass(frozen=True)
+class WorkerJobs:
+    """How many jobs a worker has ended, and has now, by their rows in gh_automation_jobs.
+
+    Upstream's worker leaves its id in the rows of jobs that it ended; nobody counts jobs_completed and jobs_failed of
+    the registry (its migration 013 sets them to 0, and its main.ts writes neither).
+    """
+
+    completed: int = 0
+    failed: int = 0
+    running: int = 0
+    """a worker has one at a time: what is more was left by a process that died"""
+
+
+@dataclass(frozen=True)
 class Registry:
     """The registry, as it was read."""
 
@@ -59,6 +73,10 @@ class Registry:
     """whether policies of the database may have hidden rows from that user"""
     now: str = ""
     """the database's clock, ISO 8601, UTC"""
+    jobs: Mapping[str, WorkerJobs] | None = None
+    """by worker id; None: they were not read"""
+    jobs_error: str = ""
+    """why they could not be read, and what to do"""
 
     def worker(self, instance: str) -> WorkerRow | None:
         """The worker of an instance that is not offline: of several, the one with the latest heartbeat."""

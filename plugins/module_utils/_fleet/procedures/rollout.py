@@ -695,7 +695,8 @@ class Procedure:
         if registry is None or not registry.reachable:
             return ""
         rows = [row for i in state.canaries if (row := registry.worker(i))]
-        if not rows or any(row.jobs_completed or row.jobs_failed for row in rows):
+        counts = [(registry.jobs or {}).get(row.worker_id) for row in rows]
+        if not all(counts) or any(jobs.completed or jobs.failed or jobs.running > 1 for jobs in counts if jobs):
             return ""
         busy = next((row for row in rows if row.job_id), None)
         return f", and works on its first job ({busy.job_id})" if busy else ""

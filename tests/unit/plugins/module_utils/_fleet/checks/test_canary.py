@@ -8,15 +8,24 @@ from __future__ import annotations
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.canary import problems
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import (
+    Registry,
+    WorkerJobs,
+    WorkerRow,
+)
 
 CANARY, OTHER = "i-0123456789abcdef0", "i-0123456789abcdef1"
 BAD = Finding("instances-ec2", "error", f"{CANARY} is stopped.")
 
 
-def row(instance: str, completed: int = 0, failed: int = 0) -> WorkerRow:
+def row(instance: str) -> WorkerRow:
     now = "2026-11-27T12:00:00Z"
-    return WorkerRow(instance, "active", None, instance, "10.0.0.1", None, now, now, completed, failed, 3.0)
+    return WorkerRow(f"worker of {instance}", "active", None, instance, "10.0.0.1", None, now, now, 0, 0, 3.0)
+
+
+def with_jobs(*rows: WorkerRow, **jobs: int) -> Registry:
+    counted = {rows[0].worker_id: WorkerJobs(**jobs)} if jobs else None
+    return Registry(True, "", rows, (), may_write=False, jobs=counted)
 
 
 def found(*findings: Finding, registry: Registry | None = None) -> list[tuple[str, str]]:
@@ -47,20 +56,24 @@ def test_anything_else_was_there_before_or_is_no_error(finding: Finding) -> None
 
 
 @pytest.mark.parametrize(
-    ("rows", "expected"),
+    ("registry", "expected"),
     [
-        ((row(CANARY),), []),
-        ((row(CANARY, completed=3, failed=1),), []),
-        ((row(CANARY, failed=1),), [("canary-job", f"the worker of {CANARY} failed its first job")]),
-        ((row(CANARY, failed=3),), [("canary-job", f"the worker of {CANARY} failed its first 3 jobs")]),
-        ((row(OTHER),), [("registry-registered", f"{CANARY} has no worker in the registry")]),
+        (with_jobs(row(CANARY)), []),
+        (with_jobs(row(CANARY), running=1), []),
+        (with_jobs(row(CANARY), completed=3, failed=1, running=1), []),
+        (with_jobs(row(CANARY), failed=1), [("canary-job", f"the worker of {CANARY} failed its first job")]),
+        (with_jobs(row(CANARY), failed=3), [("canary-job", f"the worker of {CANARY} failed its first 3 jobs")]),
+        (
+            with_jobs(row(CANARY), completed=5, running=2),
+            [("canary-crash", f"the worker of {CANARY} died during a job and was started again")],
+        ),
+        (with_jobs(row(OTHER)), [("registry-registered", f"{CANARY} has no worker in the registry")]),
+        (with_jobs(row(CANARY), row(OTHER), completed=1), []),
     ],
-    ids=["idle", "works", "fails", "fails always", "unregistered"],
+    ids=["not read", "first", "works", "fails", "fails always", "crashes", "unregistered", "another"],
 )
-def test_the_registry_says_whether_its_worker_works(
-    rows: tuple[WorkerRow, ...], expected: list[tuple[str, str]]
-) -> None:
-    assert found(registry=Registry(True, "", rows, (), may_write=False)) == expected
+def test_the_database_says_whether_its_worker_works(registry: Registry, expected: list[tuple[str, str]]) -> None:
+    assert found(registry=registry) == expected
 
 
 def test_a_registry_that_cannot_be_read_says_nothing() -> None:

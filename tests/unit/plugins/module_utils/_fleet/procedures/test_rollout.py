@@ -20,7 +20,11 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Refresh,
     Tag,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import (
+    Registry,
+    WorkerJobs,
+    WorkerRow,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import (
     ACTIVE,
     LAST_VERSION_TAG,
@@ -396,8 +400,9 @@ def test_a_canarys_first_job_is_waited_for() -> None:
     def registry() -> Registry:
         (canary,) = (i.id for i in fake.counted("2")) if fake.counted("2") else ("i-none",)
         done = fake.now - 1_000_000 > 400
-        row = WorkerRow(canary, "active", None, canary, "10.0.0.1", None if done else job, now, now, int(done), 0, 1.0)
-        return Registry(True, "", (row,), (), may_write=False)
+        row = WorkerRow(canary, "active", None, canary, "10.0.0.1", job, now, now, 0, 0, 1.0)
+        jobs = {canary: WorkerJobs(completed=int(done), running=1)}
+        return Registry(True, "", (row,), (), may_write=False, jobs=jobs)
 
     one = make(fake, registry=registry)
     one.begin("2", False, ME, False)
