@@ -14,10 +14,20 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aw
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Group,
     GroupInstance,
+    Refresh,
     waiting_since,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import (
+    ACTIVE,
+    FORWARD,
+    LAST_VERSION_TAG,
+    STATUSES,
+    TAG,
+    Rollout,
+    last_version,
+)
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.status import MISSING, Row
 
 ACTIVITIES = 100  # one page; those in progress come first
@@ -104,6 +114,9 @@ def _launch_template(call: Call, s: read.Settings) -> Iterator[Row]:
 def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) -> Iterator[Row]:
     group = read.group(call, s)
     yield Row("§4", "group", s["fleet_group_name"], _group_state(group) if group else MISSING)
+    rollout = _rollout_of(group) if group else None
+    if group:
+        yield from _rollout(call, group, rollout)
     instances = group.instances if group else ()
     without_agent = read.without_agent(call, s)
     waiting = any(instance.state.endswith(":Wait") for instance in instances)
@@ -114,7 +127,39 @@ def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) 
         unknown = "unknown" if since and registry and not registry.reachable else None
         state = _instance_state(instance, now - since if since else 0.0, worker.job_id if worker else unknown)
         state += ", without the agent" if instance.id in without_agent else ""
+        state += ", of the rollout" if rollout and instance.template_version == rollout.version else ""
         yield Row("§4", "instance", instance.id, state)
+
+
+def _rollout_of(group: Group) -> Rollout | None:
+    tag = group.tags.get(TAG)
+    return Rollout.parse(tag.value) if tag else None
+
+
+def _rollout(call: Call, group: Group, rollout: Rollout | None) -> Iterator[Row]:
+    """Who rolls what out, the refresh that does it, and where a rollback would go."""
+    if rollout:
+        there = [i for i in group.instances if i.template_version == rollout.version and i.state == "InService"]
+        of = f"{len(there)} of {group.desired_capacity} in service"
+        why = f", because of {rollout.why}" if rollout.why else ""
+        yield Row("§4", "rollout", rollout.what, f"{of}, since {rollout.since}, by {rollout.by}{why}")
+    elif TAG in group.tags:
+        yield Row("§4", "rollout", group.tags[TAG].value, "not one of this kit's: see rollout.yml")
+    last = next(iter(autoscaling.refreshes(call, group.name, 1)), None)
+    if last and (rollout or last.status in ACTIVE):
+        yield Row("§4", "refresh", last.id, _refresh_state(last, rollout))
+    tag = group.tags.get(LAST_VERSION_TAG)
+    if tag and (version := last_version(tag.value, group.template_id)):
+        yield Row("§4", "last version", version, "where rollback.yml goes")
+
+
+def _refresh_state(last: Refresh, rollout: Rollout | None) -> str:
+    if last.status == "Cancelled" and rollout and rollout.going == FORWARD:
+        return f"Cancelled, to version {last.version}: so it is while the canaries are verified"
+    words = [f"{last.status}, {last.percent} %"]
+    words += [f"{last.remaining} to replace"] if last.status in ACTIVE and last.remaining else []
+    words += [f"to version {last.version}"] if last.version else []
+    return f"{', '.join(words)}: {last.reason or STATUSES[last.status].meaning}"
 
 
 def _group_state(group: Group) -> str:

@@ -8,7 +8,7 @@ What a version that is still to be made is launched from, the checks of prefligh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     LaunchTemplate,
     Unread,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import listed
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, first_of, listed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ownership import KEY, VALUE
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout_target import Target
 
@@ -46,6 +46,8 @@ class Inputs:
     """The version to go to; None: it is still to be made."""
     new_image: Image | None = None
     """Of a version that is still to be made."""
+    without_agent: Sequence[str] = ()
+    """The group's instances that have no agent of this kit."""
 
     @property
     def used(self) -> Group:
@@ -143,6 +145,17 @@ def _empty(inputs: Inputs) -> None:
         raise Failed(
             f"Group {group.name} desires no instances: its version moves at once, and nothing can be verified. "
             "The next scale-out is the first to run it."
+        )
+
+
+@check("rollout-agents", 11)
+def _agents(inputs: Inputs) -> None:
+    """Every instance has the agent: a rollout would end one that was made by hand together with its job."""
+    if ids := inputs.without_agent:
+        raise Failed(
+            f"{count(len(ids), 'instance')} without the agent: {first_of(ids)}. "
+            "A rollout would end them with their jobs.",
+            Remedy("Replace them when they are idle:", (inputs.command_line.playbook("replace_unmanaged.yml"),)),
         )
 
 

@@ -99,7 +99,7 @@ def with_group(
     if operation == "describe_auto_scaling_groups":
         assert request == {"AutoScalingGroupNames": ["gh-worker-asg"]}
         return [GROUP]
-    if operation == "describe_instances":
+    if operation in ("describe_instances", "describe_instance_refreshes"):
         return []
     if operation == "describe_scaling_activities":
         began = datetime.fromtimestamp(NOW - 1200, UTC)
@@ -143,3 +143,69 @@ def test_activities_are_read_only_where_an_instance_waits(answers: Any, settings
         return [serving] if operation == "describe_auto_scaling_groups" else with_group(service, operation, *names)
 
     assert [row.id for row in read_status(answers.start, call, settings, None, NOW) if row.resource == "instance"]
+
+
+# --- a rollout ----------------------------------------------------------------------------------------------------
+
+RUNS = "version=5 from=4 run=1a2b3c4d since=2026-11-27T11:40:08Z going=forward by=arn:aws:iam::1:user/me"
+REFRESH: dict[str, Any] = {
+    "InstanceRefreshId": "r-2",
+    "Status": "InProgress",
+    "StatusReason": "Waiting for instances to warm up before continuing. For example: i-89abcdef is warming up.",
+    "PercentageComplete": 50,
+    "InstancesToUpdate": 1,
+    "DesiredConfiguration": {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "5"}},
+}
+
+
+def of_a_rollout(
+    answers: Any, settings: dict[str, Any], refresh: dict[str, Any] | None, **tags: str
+) -> dict[str, tuple[str, str]]:
+    """Resource -> (id, state) of a group with these tags, one of whose instances has version 5."""
+    new = {**GROUP["Instances"][0], "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "5"}}
+    shown = [{"Key": f"ghosthands:{key.replace('_', '-')}", "Value": value} for key, value in tags.items()]
+    template = {"LaunchTemplateId": "lt-1", "Version": "4"}
+    group = {**GROUP, "LaunchTemplate": template, "Instances": [new, GROUP["Instances"][1]], "Tags": shown}
+
+    def call(service: str, operation: str, key: str | None = None, **request: Any) -> Any:
+        if operation == "describe_auto_scaling_groups":
+            return [group]
+        if operation == "describe_instance_refreshes":
+            return [refresh] if refresh else []
+        if operation == "describe_launch_template_versions":
+            return []
+        return with_group(service, operation, key, **request)
+
+    rows = read_status(answers.start, call, settings, None, NOW)
+    return {row.id if row.resource == "instance" else row.resource: (row.id, row.state) for row in rows}
+
+
+def test_a_rollout_is_shown_with_its_refresh_and_who_began_it(answers: Any, settings: dict[str, Any]) -> None:
+    found = of_a_rollout(answers, settings, REFRESH, rollout=RUNS, last_version="3 lt-1")
+    began = "1 of 2 in service, since 2026-11-27T11:40:08Z, by arn:aws:iam::1:user/me"
+    assert found["rollout"] == ("version 5 (from 4)", began)
+    assert found["refresh"] == ("r-2", f"InProgress, 50 %, 1 to replace, to version 5: {REFRESH['StatusReason']}")
+    assert found["last version"] == ("3", "where rollback.yml goes")
+    assert found["i-89abcdef"][1].endswith("version 5, without the agent, of the rollout")
+    assert "of the rollout" not in found["i-01234567"][1]
+
+
+def test_between_its_refreshes_a_rollout_shows_what_became_of_the_last_one(
+    answers: Any, settings: dict[str, Any]
+) -> None:
+    ended = {**REFRESH, "Status": "Cancelled", "StatusReason": "", "InstancesToUpdate": 1}
+    found = of_a_rollout(answers, settings, ended, rollout=RUNS)
+    assert found["refresh"][1] == "Cancelled, to version 5: so it is while the canaries are verified"
+    undone = f"{RUNS} why=host-worker".replace("forward", "back")
+    found = of_a_rollout(answers, settings, ended, rollout=undone)
+    assert found["rollout"][0] == "version 5 (from 4), which is being undone"
+    assert found["rollout"][1].endswith(", because of host-worker")
+    assert found["refresh"][1].startswith("Cancelled, 50 %, to version 5: somebody cancelled it")
+
+
+def test_without_a_rollout_only_a_refresh_that_runs_is_shown(answers: Any, settings: dict[str, Any]) -> None:
+    assert "refresh" in of_a_rollout(answers, settings, REFRESH)
+    assert "refresh" not in of_a_rollout(answers, settings, {**REFRESH, "Status": "Successful"})
+    found = of_a_rollout(answers, settings, None, rollout="somebody's", last_version="3 lt-0")
+    assert found["rollout"] == ("somebody's", "not one of this kit's: see rollout.yml")
+    assert "last version" not in found

@@ -56,6 +56,12 @@ def test_a_fleet_as_it_should_be_is_refused_nothing(settings: dict[str, Any], ta
             "InstanceRefresh and Launch suspended",
             "resume-processes --scaling-processes InstanceRefresh Launch",
         ),
+        (
+            {"without_agent": ("i-1", "i-2")},
+            "rollout-agents",
+            "2 instances without the agent: i-1",
+            "replace_unmanaged",
+        ),
         ({"target": replace(TARGET, image=ELSEWHERE)}, "rollout-image-owner", "belongs to account 999999999999", ""),
         ({"target": None, "new_image": ELSEWHERE}, "rollout-image-owner", "belongs to account 999999999999", ""),
         ({"target": Target("1")}, "rollout-version", "has no version 1: it was deleted", "rollout.yml"),
