@@ -34,23 +34,7 @@ RETAINED = "Terminating:Retained"
 WORKER_CONTAINER = "docker ps --quiet --filter label=com.docker.compose.service=worker"
 ACCESS = f'{{session_manager=false,cidrs=["{GATEWAY}/32"]}}'
 #: The policies of docs/iam that the steps need. Together they are too long for one.
-POLICIES = ("read", "operator", "secret", "teardown", "verify", "packer", "packer-options")
-#: docs/iam has no policy for pushing the worker's image, which its own repository's pipeline does
-#: (ECR UG, "IAM permissions for pushing an image").
-PUSH = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
-        {
-            "Effect": "Allow",
-            "Action": [
-                *("ecr:BatchCheckLayerAvailability", "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload"),
-                *("ecr:PutImage", "ecr:UploadLayerPart", "ecr:BatchGetImage"),
-            ],
-            "Resource": "arn:aws:ecr:us-east-1:123456789012:repository/ghosthands",
-        },
-    ],
-}
+POLICIES = ("read", "operator", "secret", "teardown", "verify", "packer", "packer-options", "push")
 #: What an operator writes into the inventory: the network is localcloud's, and there are no key pairs.
 INVENTORY = """
 fleet_endpoint_url: {url}
@@ -121,7 +105,7 @@ class FirstDay:
         )
         self._cleanup.callback(self._check_nothing_is_left, self.cloud.port)
         self._cleanup.callback(self.cloud.stop)
-        self.operator = self._user("operator", [self._policy(name) for name in POLICIES] + [PUSH])
+        self.operator = self._user("operator", [self._policy(name) for name in POLICIES])
         self.cloud.enforce_iam()
         self._cleanup.callback(worker_image.remove)
         worker_image.build()

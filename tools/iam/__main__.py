@@ -21,7 +21,8 @@ from tools.iam.permissions import tasks, used
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "iam"
 PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
-BY_HAND = ("packer", "packer-options")  # Packer's plugin is a program, not a module that can be read
+#: What programs call that are not modules, so that nothing can be read from their source: Packer's plugin, docker push.
+BY_HAND = ("packer", "packer-options", "push")
 
 
 def policies() -> dict[str, dict[str, Any]]:
@@ -44,7 +45,7 @@ def policies() -> dict[str, dict[str, Any]]:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Each document of each partition: its file and its text. Those for Packer are written by hand for `aws`."""
+    """Each document of each partition: its file and its text. Those of `BY_HAND` are written by hand for `aws`."""
     made = policies()
     for name in BY_HAND:
         made[name] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
