@@ -28,6 +28,7 @@ def site(day: FirstDay) -> Iterator[FirstDay]:
     """With a site again, after the first one was torn down; drains have a limit that tests can wait for."""
     day.write_inventory(fleet_drain_limit_seconds=30)
     day.write_secret("again")
+    day.restore_secret()
     for title in ("Repository", "Worker image", "Roles", "Secret", "Site"):
         day.step(title)
     day.wait_for_workers(1)

@@ -306,6 +306,13 @@ class FirstDay:
             InstanceId=instance, ShouldDecrementDesiredCapacity=True
         )
 
+    def restore_secret(self) -> None:
+        """What `secret.yml` asks for after a teardown, which leaves the secret its recovery window."""
+        client = self.cloud.client("secretsmanager")
+        for found in client.list_secrets(IncludePlannedDeletion=True)["SecretList"]:
+            if found["Name"] == SECRET and "DeletedDate" in found:
+                client.restore_secret(SecretId=SECRET)
+
     def put_secret(self, changed: Mapping[str, str | None]) -> None:
         """Write the secret's value as somebody does who checks nothing; None leaves a key out."""
         lines = (self.workspace / "worker.env").read_text(encoding="utf-8").splitlines()
