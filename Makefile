@@ -43,6 +43,7 @@ test-one-core:
 test-docker:
 	@$(MAKE) --no-print-directory containers
 	@$(MAKE) --no-print-directory packer
+	@$(MAKE) --no-print-directory e2e OPTIONS='-m "not slow"'
 
 lint: .venv/ready-dev ## yamllint, ruff, mypy, shell, changelog, generated docs, ansible-lint
 	@.ci/lint

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class FirstDay:
         self.workspace = folder / "checkout"
         self._cleanup = ExitStack()
         self.times: dict[str, float] = {}
+        self._valet: Any = None
         try:
             self._open(disk_gib)
         except BaseException:
@@ -280,12 +282,13 @@ class FirstDay:
     @property
     def valet(self) -> Any:
         """VALET's client of Auto Scaling."""
-        if not hasattr(self, "_valet"):
+        if self._valet is None:  # a site's own policy, so a user for each site
             iam = self.cloud.client("iam")
             (policy,) = [p for p in iam.list_policies(Scope="Local")["Policies"] if "valet" in p["PolicyName"]]
-            iam.create_user(UserName="valet")
-            iam.attach_user_policy(UserName="valet", PolicyArn=policy["Arn"])
-            key = iam.create_access_key(UserName="valet")["AccessKey"]
+            user = f"valet-{uuid.uuid4()}"
+            iam.create_user(UserName=user)
+            iam.attach_user_policy(UserName=user, PolicyArn=policy["Arn"])
+            key = iam.create_access_key(UserName=user)["AccessKey"]
             self.cloud.advance(PROPAGATED)
             credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
             self._valet = self.cloud.client("autoscaling", **credentials)
@@ -322,6 +325,7 @@ class FirstDay:
 
     def teardown(self) -> Outcome:
         """The undo of README's steps, with everything that it keeps by default."""
+        self._valet = None
         return self.shell(
             f"ansible-playbook playbooks/teardown.yml -i staging -e fleet_confirm_teardown={GROUP} "
             "-e fleet_teardown_secret=true -e fleet_teardown_repository=true -e fleet_teardown_logs=true"
