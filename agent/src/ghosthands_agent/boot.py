@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .compose_override import compose_override
 from .environment import BadSecret, environment
+from .fitness import RESTARTS
 from .log_shipper import log_shipper_configuration
 from .passing_errors import BackOff, alike, passes
 from .paths import Paths
@@ -46,6 +47,7 @@ CHECK_SECONDS = 1.0
 LOCAL_PAUSE, LONGEST_LOCAL_PAUSE = 0.2, 5.0  # of calls on this host, which nobody else waits for
 PAUSE = 1.0  # the longest first one of AWS's calls and of commands
 PULL_TRIES = 3  # then the baked image, if that is allowed; otherwise more tries until the deadline
+LOOP_CHECK_SECONDS = 5.0  # a look is two calls of docker
 REPORT_SECONDS = 60.0
 POOL_HOOK_SECONDS = 30.0
 ANSWER_SECONDS = 10.0  # a worker that docker has just started answers within a few seconds
@@ -402,9 +404,15 @@ class _Boot:
                 return result
 
     def _wait_for_registration(self, instance_id: str) -> Procedure[WorkerStatus]:
-        """Wait until the worker answers with this instance's id; its status."""
-        found = "no answer"
+        """Wait until the worker answers with this instance's id; its status.
+
+        A worker that crashes in a loop fails the boot long before the deadline: the next try reads the secret again.
+        """
+        found, restarts, next_look = "no answer", -1, self.now + LOOP_CHECK_SECONDS
         while self.now < self.deadline:
+            if self.now >= next_look:
+                next_look = self.now + LOOP_CHECK_SECONDS
+                restarts = self._check_crash_loop(restarts)
             self._check_termination()
             try:
                 status = self.ports.worker.status()
@@ -415,6 +423,22 @@ class _Boot:
                 found = error.code
             yield POLL_SECONDS
         raise Failed(f"worker status: {found}")
+
+    def _check_crash_loop(self, before: int) -> int:
+        """How often docker has started the worker again. Raises Failed if it does so again and again.
+
+        :param before: at the last look; negative: this is the first one.
+        """
+        try:
+            worker = self.ports.compose.services().get(WORKER)
+            restarts = self.ports.compose.restarts(WORKER)
+        except PortError:
+            return before
+        waits = worker is not None and worker.state == "restarting"
+        if restarts >= RESTARTS and (waits or 0 <= before < restarts):
+            code = f", exit code {worker.exit_code}" if worker is not None and waits else ""
+            raise Failed(f"the worker crashes in a loop: docker has started it again {restarts} times{code}")
+        return restarts
 
     def _record_guard(self, status: WorkerStatus) -> Procedure[None]:
         """Record whether the worker that answers has the guard. Raises Failed if it is required and absent.

@@ -363,6 +363,25 @@ def test_a_worker_that_never_answers_is_not_registered() -> None:
     assert (record(instance).phase, record(instance).reason) == ("registration", "worker status: ConnectionRefused")
 
 
+@pytest.mark.parametrize("pause", [3.0, 0.4], ids=["runs for a while", "is being started again"])
+def test_a_worker_that_crashes_in_a_loop_fails_the_boot_long_before_its_deadline(pause: float) -> None:
+    instance = SimulatedInstance()
+    instance.faults["status"] = [Unavailable("worker:status", "ConnectionRefused")] * 100_000
+    for number in range(300):
+        instance.after(10 + number * pause, instance.host.crash_worker)
+    assert booted(instance) == 1
+    assert record(instance).reason.startswith("the worker crashes in a loop: docker has started it again ")
+    assert sum(record(instance).seconds.values()) < 60
+
+
+def test_crashes_of_an_earlier_try_do_not_fail_a_worker_that_starts_now() -> None:
+    instance = SimulatedInstance()
+    assert booted(instance) == 0
+    instance.container.restarts = 7
+    instance.faults["status"] = [Unavailable("worker:status", "ConnectionRefused")] * 200  # 20 s
+    assert booted(instance) == 0
+
+
 # --- image ------------------------------------------------------------------------------------------------------------
 
 

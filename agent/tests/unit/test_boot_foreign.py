@@ -107,7 +107,7 @@ class SharedHost:
         return {name: list(found) for name, found in self.found.items() if found}
 
     def restarts(self, service: str) -> int:
-        raise AssertionError("boot asks for no restarts")
+        return 0
 
     def services(self) -> Mapping[str, Service]:
         return {name: found[0] for name, found in self.containers().items()}
