@@ -163,6 +163,12 @@ def test_an_instance_that_is_pulled_loses_only_its_job_and_is_replaced(load: Loa
     load.day.pull(victim)
     load.settle(lost_by_nature=1)
     assert victim not in load.day.wait_for_workers(2, 180)
+    load.day.cloud.client("autoscaling").complete_lifecycle_action(  # nobody is left on it to do so; 300 s else
+        AutoScalingGroupName=GROUP,
+        LifecycleHookName="gh-worker-termination",
+        InstanceId=victim,
+        LifecycleActionResult="CONTINUE",
+    )
 
 
 def test_a_disk_that_is_full_stops_no_worker_and_no_drain(load: Load) -> None:
@@ -180,7 +186,10 @@ def test_a_job_that_never_ends_is_put_back_at_the_limit_and_the_instance_goes(lo
     other = until(lambda: next(iter(load.day.database.busy()), None), 30, "it is taken")
     load.submit(2, 1, 2)
     load.settle()
-    kept = [worker for worker in load.day.database.workers() if worker != other]
+    serving = load.day.in_service()
+    kept = [
+        worker for worker, instance in load.day.database.workers().items() if worker != other and instance in serving
+    ]
     for worker in kept:  # so that the other one goes
         load.day.cloud.client("autoscaling").set_instance_protection(
             AutoScalingGroupName=GROUP, InstanceIds=[load.day.instance_of(worker)], ProtectedFromScaleIn=True
