@@ -152,7 +152,7 @@ def from_result(result: Mapping[str, Any]) -> Registry:
     if "reachable" not in result:
         return Registry(False, str(result.get("msg") or "The registry was not read."), (), (), None)
     rows = tuple(WorkerRow(**{field: row[name] for name, field in RESULT.items()}) for row in result["rows"])
-    same = {field.name: result[field.name] for field in fields(Registry)}
+    same = {field.name: result[field.name] for field in fields(Registry) if not field.name.startswith("jobs")}
     return Registry(**{**same, "rows": rows, "broken": tuple(result["broken"])})
 
 
