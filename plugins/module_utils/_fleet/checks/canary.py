@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerJobs
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 
 
 class Problem(NamedTuple):
@@ -40,18 +40,10 @@ def problems(
         row = registry.worker(canary)
         if row is None:
             found.append(Problem("registry-registered", f"{canary} has no worker in the registry"))
-        elif jobs := (registry.jobs or {}).get(row.worker_id):
-            found += _jobs(canary, jobs)
+        elif (jobs := registry.jobs_of(canary)) and jobs.problem:
+            id = "canary-job" if jobs.failed else "canary-crash"
+            found.append(Problem(id, f"the worker of {canary} {jobs.problem}"))
     return found
-
-
-def _jobs(canary: str, jobs: WorkerJobs) -> Iterator[Problem]:
-    if jobs.failed and not jobs.completed:
-        first = "first job" if jobs.failed == 1 else f"first {jobs.failed} jobs"
-        yield Problem("canary-job", f"the worker of {canary} failed its {first}")
-    if jobs.running > 1:
-        left = "a job" if jobs.running == 2 else f"{jobs.running - 1} jobs"
-        yield Problem("canary-crash", f"the worker of {canary} died during {left} and was started again")
 
 
 def _names(finding: Mapping[str, Any], canaries: Sequence[str]) -> bool:

@@ -55,6 +55,16 @@ class WorkerJobs:
     running: int = 0
     """a worker has one at a time: what is more was left by a process that died"""
 
+    @property
+    def problem(self) -> str:
+        """Why its worker's image is not right, after "the worker"; empty: nothing is known."""
+        if self.failed and not self.completed:
+            return "failed its first job" if self.failed == 1 else f"failed its first {self.failed} jobs"
+        if self.running > 1:
+            left = "a job" if self.running == 2 else f"{self.running - 1} jobs"
+            return f"died during {left} and was started again"
+        return ""
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -82,6 +92,11 @@ class Registry:
         """The worker of an instance that is not offline: of several, the one with the latest heartbeat."""
         running = (row for row in self.rows if row.instance_id == instance and row.status != "offline")
         return min(running, key=lambda row: row.heartbeat_age, default=None)
+
+    def jobs_of(self, instance: str) -> WorkerJobs | None:
+        """The jobs of an instance's worker; None: nothing is known of them."""
+        row = self.worker(instance)
+        return (self.jobs or {}).get(row.worker_id) if row else None
 
     def last_worker(self, instance: str) -> WorkerRow | None:
         """The worker that was on an instance last, offline or not."""

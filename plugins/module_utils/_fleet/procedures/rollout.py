@@ -672,7 +672,7 @@ class Procedure:
         return self.state
 
     def _bake(self) -> None:
-        """Let the canaries work for the bake time, and for a job where jobs flow."""
+        """Let the canaries work for the bake time, and for a job where jobs flow; not on if one's jobs go wrong."""
         ends = max((r.ended for r in self.state.own if self.state.is_first(r)), default=0.0)
         since = self.settled_at or ends or self.wall()
         began, left = self.clock(), max(0.0, self.options.bake - max(0.0, self.wall() - since))
@@ -682,6 +682,8 @@ class Procedure:
             over = next_step(state, self.options.canary, approved=False) != BAKE
             baked = self.clock() - began >= left
             waits = self._awaits_job(state) if baked else ""
+            if wrong := self._wrong(state):
+                return Progress(True, wrong)
             text = f"{first_of(state.canaries)} of version {state.rollout.version} {'has' if baked else 'is'}"
             text += f" baked{waits}" if baked else f" baking for {duration(self.options.bake)}"
             return Progress(over or (baked and not waits), text)
@@ -694,12 +696,18 @@ class Procedure:
         registry = self.registry()
         if registry is None or not registry.reachable:
             return ""
-        rows = [row for i in state.canaries if (row := registry.worker(i))]
-        counts = [(registry.jobs or {}).get(row.worker_id) for row in rows]
-        if not all(counts) or any(jobs.completed or jobs.failed or jobs.running > 1 for jobs in counts if jobs):
+        counts = [registry.jobs_of(i) for i in state.canaries]
+        if not all(counts) or any(jobs.completed or jobs.problem for jobs in counts if jobs):
             return ""
+        rows = (row for i in state.canaries if (row := registry.worker(i)))
         busy = next((row for row in rows if row.job_id), None)
         return f", and works on its first job ({busy.job_id})" if busy else ""
+
+    def _wrong(self, state: State) -> str:
+        """What is wrong with a canary's jobs: each minute more costs others."""
+        registry = self.registry()
+        found = ((i, jobs.problem) for i in state.canaries if registry and (jobs := registry.jobs_of(i)))
+        return next((f"the worker of {i} {problem}" for i, problem in found if problem), "")
 
     # --- going back -----------------------------------------------------------------------------------------------
 

@@ -412,6 +412,24 @@ def test_a_canarys_first_job_is_waited_for() -> None:
     assert any(f"works on its first job ({job})" in line for line in fake.log)
 
 
+@pytest.mark.parametrize("jobs", [WorkerJobs(failed=1), WorkerJobs(completed=2, running=2)], ids=["fails", "crashes"])
+def test_a_canary_whose_jobs_go_wrong_bakes_no_longer(jobs: WorkerJobs) -> None:
+    fake, now = FakeGroup(3), "2026-11-27T12:00:00Z"
+
+    def registry() -> Registry:
+        canaries = [i.id for i in fake.counted("2")]
+        rows = tuple(WorkerRow(i, "active", None, i, "10.0.0.1", None, now, now, 0, 0, 1.0) for i in canaries)
+        return Registry(True, "", rows, (), may_write=False, jobs=dict.fromkeys(canaries, jobs))
+
+    one = make(fake, registry=registry)
+    one.begin("2", False, ME, False)
+    one.run(until=procedure.BAKE)
+    began = fake.now
+    one.bake()
+    assert fake.now - began < OPTIONS.bake / 2
+    assert any(jobs.problem in line for line in fake.log), fake.log
+
+
 # --- what is not right ---
 
 
