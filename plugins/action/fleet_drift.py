@@ -20,6 +20,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.launch import rolled_out_image, start_launch
@@ -29,6 +30,8 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prer
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import creation, launch, path, preflight
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.rollout import Inputs as RolloutInputs
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.rollout import before_rollout
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare import adoption
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.desired import rollout_image
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.ec2_launch_template import (
@@ -151,6 +154,10 @@ class ActionModule(FleetAction):
         findings = preflight.before_anything(s, found, fly)
         findings += creation.before_creation(s, found, forecast(), _valets_policy(tasks)) if forecast else []
         findings += launch.before_launch(launch.Inputs(s, found, read, ahead, line))
+        if args["rollout"]:
+            hooks = autoscaling.hooks(account.call, s["fleet_group_name"])
+            inputs = RolloutInputs(s, found.caller.account, found.group, hooks, line, new_image=found.image)
+            findings += [f._replace(needed_by=frozenset({mine})) for f in before_rollout(inputs)]
         return tasks, mine, found, findings, drift
 
     def _check_other_fleets(self, known: Vars, account: Account, s: Vars) -> None:

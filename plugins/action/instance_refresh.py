@@ -13,14 +13,18 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import ec2
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.live_rollout import LiveRollout
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.rollout_target import rollout_target
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.canary import problems
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.rollout import Inputs, before_rollout
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CommandLine
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import registry
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,
@@ -29,10 +33,12 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fo
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import BACK, Rollout
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures import rollout as procedure
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures import rollout_state
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import (
     FleetAction,
     Vars,
     command_line,
+    sentence,
 )
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.interrupts import interruptible
 
@@ -75,6 +81,8 @@ class ActionModule(FleetAction):
         )
         try:
             with interruptible():
+                if args["step"] in ("plan", "canaries"):
+                    self._check(one, account, args, s, command_line(known), log)
                 if args["step"] == "plan" or self._task.check_mode:
                     return result | self._plan(one, account, args, log)
                 return result | self._step(one, account, args, s)
@@ -88,13 +96,32 @@ class ActionModule(FleetAction):
             log(f"interrupted: what AWS has begun goes on. To go on with it: {again}")
             raise
 
+    @staticmethod
+    def _check(
+        one: procedure.Procedure, account: Account, args: Vars, s: Vars, line: CommandLine, log: Callable[[str], None]
+    ) -> None:
+        """Fails where a rollout could not work, before it changes anything."""
+        call, name = account.call, s["fleet_group_name"]
+        inputs = Inputs(s, caller(call).account, autoscaling.group(call, name), autoscaling.hooks(call, name), line)
+        findings = before_rollout(inputs)
+        if not _errors(findings):
+            _group, under_way, version = one.plan(args["version"], args["rollback"])
+            target = rollout_target(call, s, version) if version else None
+            # One that rollout.yml is yet to make was checked with what makes it.
+            if target and (target.template or args["rollback"] or under_way):
+                findings = before_rollout(replace(inputs, target=target))
+        if errors := _errors(findings):
+            raise procedure.Refused(sentence(errors))
+        for finding in findings:
+            log(f"{finding.severity}: {finding}")
+
     def _step(self, one: procedure.Procedure, account: Account, args: Vars, s: Vars) -> Vars:
         if args["step"] == "canaries":
             me = caller(account.call).arn
             if not one.begin(args["version"], args["rollback"], me, s["fleet_rollout_takeover"]):
                 text = f"{s['fleet_group_name']} runs version {args['version']}."
                 return {"changed": False, "finished": True, "canaries": [], "tag": "", "settled_at": 0.0, "msg": text}
-            one.run(until=procedure.BAKE)
+            one.run(until=rollout_state.BAKE)
             return _result(one)
         earlier = args["rollout"] or {}
         rollout = Rollout.parse(earlier.get("tag", ""))
@@ -119,16 +146,6 @@ class ActionModule(FleetAction):
     def _plan(self, one: procedure.Procedure, account: Account, args: Vars, log: Callable[[str], None]) -> Vars:
         group, under_way, version = one.plan(args["version"], args["rollback"])
         before, after = _version(account, group, group.template_version), _version(account, group, version)
-        if args["rollback"] and version and after is None:
-            raise procedure.Refused(
-                f"Version {version} of {group.name}'s launch template is gone, so there is nothing to go back to. "
-                "Name an image: rollout.yml -e fleet_image=ami-..."
-            )
-        if after and ec2.image(account.call, after["ImageId"]) is None:
-            raise procedure.Refused(
-                f"Version {version} of {group.name}'s launch template has image {after['ImageId']}, which is gone: "
-                "no instance of it can be launched. Name another image: rollout.yml -e fleet_image=ami-..."
-            )
         lines = _lines(one.options, group, under_way, version)
         changes = list(differences("", before, after)) if before and after and version != group.template_version else []
         lines += [f"  {line.lstrip('.')}" for line in changes]
@@ -148,12 +165,16 @@ class ActionModule(FleetAction):
         return result
 
 
-def _lines(options: procedure.Options, group: Group, under_way: Rollout | None, version: str) -> list[str]:
+def _errors(findings: list[Finding]) -> list[str]:
+    return [str(finding) for finding in findings if finding.severity == "error"]
+
+
+def _lines(options: rollout_state.Options, group: Group, under_way: Rollout | None, version: str) -> list[str]:
     """The plan."""
     if not version:
         return [f"{group.name} runs version {group.template_version}: nothing to roll out"]
-    instances = procedure.counted(group)
-    canary_bound, rest_bound = procedure.longest(options, group)
+    instances = rollout_state.counted(group)
+    canary_bound, rest_bound = rollout_state.longest(options, group)
     most = canary_bound + options.bake + rest_bound
     first = f"{group.name}: launch template version {group.template_version} -> {version}"
     if under_way:
@@ -203,9 +224,9 @@ def _result(one: procedure.Procedure) -> Vars:
     }
 
 
-def _options(s: Vars) -> procedure.Options:
+def _options(s: Vars) -> rollout_state.Options:
     launch_hook = s["fleet_launch_hook_timeout"] if s["fleet_launch_hook"] else 0
-    return procedure.Options(
+    return rollout_state.Options(
         canary=s["fleet_rollout_canary"],
         bake=s["fleet_rollout_bake_minutes"] * 60 if s["fleet_rollout_verify"] else 0.0,
         launch=s["fleet_boot_timeout_seconds"] + launch_hook,

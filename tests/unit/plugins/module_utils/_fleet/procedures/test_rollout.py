@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
@@ -34,17 +34,20 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ro
     base_code,
     last_version,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures import rollout as procedure
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures import rollout_state
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.rollout import (
-    LONGEST_PAUSE,
-    Options,
     Procedure,
     Refused,
     Stopped,
     Undone,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.rollout_state import (
+    LONGEST_PAUSE,
+    Options,
+)
 
 ME, OTHER = "arn:aws:sts::123456789012:assumed-role/operator/alice", "arn:aws:iam::123456789012:user/bob"
+T = TypeVar("T")
 TEMPLATE = "lt-0123456789abcdef0"
 OPTIONS = Options(canary=1, bake=60.0, launch=300.0, drain=600.0)
 BOOT, DRAIN = 20.0, 30.0
@@ -72,9 +75,6 @@ class FakeGroup:
         self.log: list[str] = []
         self.writes: list[str] = []
         self.fails_to_boot: set[str] = set()
-        self.back_since: float | None = None
-        self.suspended: frozenset[str] = frozenset()
-        self.hook = True
         self.calls = 0
         self.at_call: Callable[[str, int, str], None] = lambda name, number, when: None
         self.at_tick: Callable[[], None] = lambda: None
@@ -84,7 +84,7 @@ class FakeGroup:
 
     # --- what is done with it ---
 
-    def _called(self, name: str, change: Callable[[], Any], write: bool = False) -> Any:
+    def _called(self, name: str, change: Callable[[], T], write: bool = False) -> T:
         self.calls += 1
         number = self.calls
         self.at_call(name, number, "before")
@@ -106,13 +106,9 @@ class FakeGroup:
             desired_capacity=self.desired,
             template_id=TEMPLATE,
             template_version=self.pin,
-            suspended_processes=self.suspended,
             tags={key: Tag(value, propagated=False) for key, value in self.tags.items()},
             instances=tuple(self.instances.values()),
         )
-
-    def has_hook(self) -> bool:
-        return bool(self._called("has_hook", lambda: self.hook))
 
     def refreshes(self) -> tuple[Refresh, ...]:
         return self._called("refreshes", lambda: tuple(reversed(self.done)))
@@ -211,7 +207,7 @@ class FakeGroup:
         self._terminate(id, HEALTH_CHECK)
 
     def counted(self, *versions: str) -> list[GroupInstance]:
-        every = procedure.counted(self.group())
+        every = rollout_state.counted(self.group())
         return [i for i in every if not versions or i.template_version in versions]
 
     def sleep(self, seconds: float) -> None:
@@ -300,7 +296,7 @@ def play(
     first = make(fake, options)
     if not first.begin(version, rollback, me, takeover):
         return False
-    first.run(until=procedure.BAKE)
+    first.run(until=rollout_state.BAKE)
     if first.finished:
         return True
     last = first
@@ -338,7 +334,7 @@ def test_every_instance_is_replaced_and_the_version_moves(instances: int, canary
 
 
 def test_the_version_before_is_launched_until_the_canaries_are_judged() -> None:
-    fake, launched = FakeGroup(4), []
+    fake, launched = FakeGroup(4), list[float]()
 
     def scale_out() -> None:
         firsts = [r for r in fake.done if r.status == "Cancelled"]
@@ -406,7 +402,7 @@ def test_a_canarys_first_job_is_waited_for() -> None:
 
     one = make(fake, registry=registry)
     one.begin("2", False, ME, False)
-    one.run(until=procedure.BAKE)
+    one.run(until=rollout_state.BAKE)
     one.bake()
     assert fake.now - 1_000_000 > 400
     assert any(f"works on its first job ({job})" in line for line in fake.log)
@@ -631,7 +627,7 @@ def after_rollout() -> FakeGroup:
     return fake
 
 
-KILLED = {
+KILLED: dict[str, tuple[Callable[[FakeGroup], None], Callable[[], FakeGroup], object]] = {
     "rollout": (rolled_out, lambda: FakeGroup(3), ({"2"}, "2", finished())),
     "rollout of one": (rolled_out, lambda: FakeGroup(1), ({"2"}, "2", finished())),
     "bad canary": (rejected, lambda: FakeGroup(3), ({"1"}, "1", {})),
@@ -755,7 +751,7 @@ def test_a_takeover_goes_on_and_the_first_run_ends() -> None:
     fake = FakeGroup(3)
     first = make(fake)
     first.begin("2", False, ME, False)
-    first.run(until=procedure.BAKE)
+    first.run(until=rollout_state.BAKE)
     assert play(fake, "9", me=OTHER, takeover=True), "it goes on with the version under way"
     assert fake.result == ({"2"}, "2", finished())
     with pytest.raises(Stopped, match=r"removed the tag"):
@@ -800,25 +796,6 @@ def test_a_refresh_that_somebody_started_is_named_with_the_way_to_cancel_it() ->
     assert fake.writes == []
 
 
-@pytest.mark.parametrize("pin", ["$Latest", "$Default", ""])
-def test_a_group_without_a_numbered_version_is_refused(pin: str) -> None:
-    fake = FakeGroup(3)
-    fake.pin = pin
-    with pytest.raises(Refused, match="fleet_template_version to numbered"):
-        play(fake)
-
-
-def test_suspended_processes_and_a_missing_hook_are_refused() -> None:
-    fake = FakeGroup(3)
-    fake.suspended = frozenset({"Launch", "AZRebalance"})
-    with pytest.raises(Refused, match=r"has Launch suspended\. Resume them: .*--scaling-processes Launch`"):
-        play(fake)
-    fake.suspended, fake.hook = frozenset(), False
-    with pytest.raises(Refused, match="no termination hook"):
-        play(fake)
-    assert fake.writes == []
-
-
 def test_a_tag_that_no_rollout_wrote_is_refused_with_the_way_to_remove_it() -> None:
     fake = FakeGroup(3)
     fake.tags[TAG] = "mine, says bob"
@@ -851,16 +828,16 @@ def test_the_last_version_is_that_of_this_template() -> None:
 def test_the_share_of_the_canaries_is_rounded_down_and_one_percent_at_least() -> None:
     shares = {}
     for size in (2, 3, 7, 150):
-        points = procedure.canary_preferences(OPTIONS, FakeGroup(size).group()).get("CheckpointPercentages")
+        points = rollout_state.canary_preferences(OPTIONS, FakeGroup(size).group()).get("CheckpointPercentages")
         shares[size] = points and points[0]
     assert shares == {2: 50, 3: 33, 7: 14, 150: 1}
-    assert "CheckpointPercentages" not in procedure.canary_preferences(OPTIONS, FakeGroup(1).group())
+    assert "CheckpointPercentages" not in rollout_state.canary_preferences(OPTIONS, FakeGroup(1).group())
 
 
 def test_alarms_and_warm_up_are_left_out_where_they_are_not_given() -> None:
-    plain = procedure.preferences(OPTIONS)
+    plain = rollout_state.preferences(OPTIONS)
     assert not {"AlarmSpecification", "InstanceWarmup"} & plain.keys()
-    full = procedure.preferences(OPTIONS._replace(alarms=("stuck",), warmup=0, standby="Wait"))
+    full = rollout_state.preferences(OPTIONS._replace(alarms=("stuck",), warmup=0, standby="Wait"))
     assert (full["AlarmSpecification"], full["InstanceWarmup"]) == ({"Alarms": ["stuck"]}, 0)
     assert full["StandbyInstances"] == "Wait"
 
