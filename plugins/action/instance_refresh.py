@@ -220,6 +220,7 @@ def _result(one: procedure.Procedure) -> Vars:
         "canaries": [] if one.finished else list(state.canaries),
         "tag": "" if one.finished else rollout.as_tag(),
         "settled_at": one.settled_at,
+        "version": version,
         "msg": f"{state.group.name} {'runs' if one.finished else 'rolls out'} version {version}.",
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.autoscaling import as_if_launching
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.fleet import start_fleet
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import settings as rules
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.verify import verify
@@ -46,6 +47,7 @@ OPTIONS: dict[str, Any] = {
     "wait_for": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "int", "default": 600},
     "report": {"type": "str", "default": ""},
+    "version": {"type": "str", "default": ""},
 }
 
 
@@ -87,10 +89,9 @@ class ActionModule(FleetAction):
 
     def _round(self, variables: Vars, args: Vars, settings: Vars, calls: int) -> Round:
         account = self._account(args, attempts=ATTEMPTS)
-        reading = start_fleet(account.start, account.call, settings)
-        changes = start_changes(
-            self._loader, self._templar, {**variables, **settings}, settings, account.start, account.call
-        )
+        call = as_if_launching(account.call, args["version"]) if args["version"] else account.call
+        reading = start_fleet(account.start, call, settings)
+        changes = start_changes(self._loader, self._templar, {**variables, **settings}, settings, account.start, call)
         fleet = replace(reading(), changes=changes())
         registry = None if args["registry"] is None else from_result(args["registry"])
         hosts = None if args["hosts"] is None else tuple(_host(host) for host in args["hosts"])
@@ -116,7 +117,8 @@ class ActionModule(FleetAction):
         if args["report"]:
             result["report"] = _write(Path(args["report"]), fleet_report.documents(fleet, findings))
         group = view.settings["fleet_group_name"]
-        self._display.display("\n".join([f"[{view.command_line.fleet}] {group}", *table(findings)]))
+        shown = failed if args["version"] else findings
+        self._display.display("\n".join([f"[{view.command_line.fleet}] {group}", *table(shown)]))
         bad = list(dict.fromkeys([*errors, *(warnings if args["fail_on"] == "warning" else []), *last.awaited]))
         if bad and args["fail_on"] != "never":
             where = f" The report: {result['report']}" if args["report"] else ""

@@ -99,6 +99,10 @@ tag:
   description: The value of the group's tag C(ghosthands:rollout), by which the next step goes on.
   returned: success
   type: str
+version:
+  description: The launch template version that is rolled out, or that the group is on its way back to.
+  returned: O(step=canaries), O(step=bake) and O(step=remaining)
+  type: str
 settled_at:
   description: Since when the canaries are in service, in seconds since 1970. 0 where that is not known.
   returned: success

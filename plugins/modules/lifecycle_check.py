@@ -61,6 +61,12 @@ options:
       - Empty means no report.
     type: str
     default: ""
+  version:
+    description:
+      - Check the instances of this launch template version, as if the group launched it already. For a rollout's first
+        instances. Only findings that failed are shown.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: It never changes anything.

@@ -29,6 +29,23 @@ def group(call: Call, name: str) -> Group | None:
     return _group(found[0]) if found else None
 
 
+def as_if_launching(call: Call, version: str) -> Call:
+    """The call, as if groups launched that version of their launch template: to look at a rollout's first instances."""
+
+    def asked(
+        service: str, operation: str, key: str | None = None, absent: tuple[str, ...] = (), **request: Any
+    ) -> Any:
+        found = call(service, operation, key, absent, **request)
+        if operation != "describe_auto_scaling_groups":
+            return found
+        return [
+            {**raw, "LaunchTemplate": {**raw["LaunchTemplate"], "Version": version}} if "LaunchTemplate" in raw else raw
+            for raw in found
+        ]
+
+    return asked
+
+
 def _group(raw: Mapping[str, Any]) -> Group:
     template = raw.get("LaunchTemplate") or {}
     retention = raw.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {})
