@@ -40,7 +40,6 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action im
     command_line,
     sentence,
 )
-from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.interrupts import interruptible
 
 ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
 READ_SECONDS = 5  # of the registry
@@ -80,21 +79,20 @@ class ActionModule(FleetAction):
             registry=_registry(s, log),
         )
         try:
-            with interruptible():
-                if args["step"] in ("plan", "canaries"):
-                    self._check(one, account, args, s, command_line(known), log)
-                if args["step"] == "plan" or self._task.check_mode:
-                    return result | self._plan(one, account, args, log)
-                return result | self._step(one, account, args, s)
+            if args["step"] in ("plan", "canaries"):
+                self._check(one, account, args, s, command_line(known), log)
+            if args["step"] == "plan" or self._task.check_mode:
+                return result | self._plan(one, account, args, log)
+            # Before it begins: Ansible shows nothing of a task that Ctrl-C ends.
+            if args["step"] == "canaries":
+                log(f"Ctrl-C leaves to AWS what AWS has begun; this goes on with it: {again}")
+            return result | self._step(one, account, args, s)
         except procedure.Refused as problem:
             raise AnsibleActionFail(str(problem)) from None
         except procedure.Undone as problem:
             raise AnsibleActionFail(str(problem)) from None
         except (procedure.Stopped, AwsError) as problem:
             raise AnsibleActionFail(f"{problem} What AWS has begun goes on; to go on with it: `{again}`") from None
-        except KeyboardInterrupt:
-            log(f"interrupted: what AWS has begun goes on. To go on with it: {again}")
-            raise
 
     @staticmethod
     def _check(
@@ -175,7 +173,7 @@ def _lines(options: rollout_state.Options, group: Group, under_way: Rollout | No
         return [f"{group.name} runs version {group.template_version}: nothing to roll out"]
     instances = rollout_state.counted(group)
     canary_bound, rest_bound = rollout_state.longest(options, group)
-    most = canary_bound + options.bake + rest_bound
+    bake_bound = options.bake + options.drain
     first = f"{group.name}: launch template version {group.template_version} -> {version}"
     if under_way:
         going = "is being undone" if under_way.going == BACK else "is under way"
@@ -186,8 +184,9 @@ def _lines(options: rollout_state.Options, group: Group, under_way: Rollout | No
     return [
         first,
         f"{count(len(instances), 'instance')}, {canary} first, at work for {duration(options.bake)} before the others; "
-        f"busy ones finish their job. At most {duration(most)}: {duration(canary_bound)} for the first, "
-        f"{duration(rest_bound)} for the others",
+        f"busy ones finish their job. At most {duration(canary_bound + bake_bound + rest_bound)}: "
+        f"{duration(canary_bound)} for the first, {duration(bake_bound)} for their work, {duration(rest_bound)} for the "
+        "others",
     ]
 
 

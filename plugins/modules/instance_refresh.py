@@ -20,7 +20,7 @@ description:
     worker registry, or where a refresh fails. The message then says why.
   - Every step is derived from what AWS shows, so the same task goes on wherever an earlier run was interrupted. The
     group's tag C(ghosthands:rollout) says who rolls what; another operator is refused.
-  - Shows the progress. If it is interrupted, what AWS has begun goes on.
+  - Shows the progress, and the command that goes on with it. If it is interrupted, what AWS has begun goes on.
 author:
   - WeKruit (@WeKruit)
 options:

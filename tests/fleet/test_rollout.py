@@ -110,7 +110,7 @@ def test_the_newest_image_replaces_every_instance_and_rollback_goes_back(image: 
     before = versions(image)
     checked = play(image, ROLLOUT, "--check", "--diff")
     assert (checked.returncode, image.writes()) == (0, []), checked
-    for text in ("launch template version 1 -> 2", "2 instances, 1 first", '+ "ImageId"'):
+    for text in ("launch template version 1 -> 2", "2 instances, 1 first", '"image_id"'):
         assert text in checked.stdout, checked
     assert_rolled_out(image, play(image))
     assert not set(before) & set(versions(image))
@@ -266,7 +266,7 @@ def test_rollback_undoes_a_rollout_that_was_killed(image: HealthyFleet) -> None:
 
 def test_ctrl_c_leaves_the_refresh_running_and_says_how_to_go_on(image: HealthyFleet) -> None:
     out, _err = begun(image, lambda: STEPS["canary"](image), signal.SIGINT)
-    assert f"interrupted: what AWS has begun goes on. To go on with it: ansible-playbook {ROLLOUT}" in out, out
+    assert f"Ctrl-C leaves to AWS what AWS has begun; this goes on with it: ansible-playbook {ROLLOUT}" in out, out
     assert refreshes(image) == ["InProgress"]
     assert_rolled_out(image, play(image))
 

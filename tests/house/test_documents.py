@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import REFUSALS, STATUSES
 
 from tests.house import repository
 from tools.docs import catalogue
@@ -78,3 +79,8 @@ def test_every_row_of_the_checks_page_names_checks_and_proofs_that_exist(heading
 
 def test_every_box_of_the_runbook_has_its_row() -> None:
     assert [row[0] for row in rows("The runbook's boxes")] == [str(number) for number in range(1, BOXES + 1)]
+
+
+def test_docs_rollout_lists_everything_that_aws_may_answer() -> None:
+    listed = set(re.findall(r"`(\w+)`", section("docs/rollout.md", "What AWS answers")))
+    assert {*STATUSES, *REFUSALS} - listed == set()

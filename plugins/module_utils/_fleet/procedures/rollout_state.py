@@ -271,7 +271,7 @@ def canary_preferences(options: Options, group: Group) -> dict[str, Any]:
 
 
 def longest(options: Options, group: Group) -> tuple[float, float]:
-    """(the canaries, the others): for how long each refresh is waited for, in seconds."""
+    """(the canaries, the others): for how long each refresh is waited for, in seconds. Between them lies the bake."""
     others = max(0, len(counted(group)) - options.canary)
     at_once = max(1, group.desired_capacity * (MAX_HEALTHY - 100) // 100)
     warmup = group.warmup_seconds or 0 if options.warmup is None else options.warmup

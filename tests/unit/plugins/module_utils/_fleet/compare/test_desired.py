@@ -10,6 +10,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
     ingress_rules,
     managed_tags,
     pinned_version,
+    rollout_image,
 )
 
 PORT = {"port": 22, "purpose": "SSH", "cidrs": [], "security_group_ids": [], "prefix_list_ids": []}
@@ -60,3 +61,18 @@ def test_the_group_pins(template_version: str, new_version: str, current: str | 
 
 def test_what_the_playbooks_make_says_so_beside_the_operators_tags() -> None:
     assert managed_tags({"Project": "x"}) == {"Project": "x", "ghosthands:managed-by": "wekruit.ghosthands"}
+
+
+@pytest.mark.parametrize(
+    ("image", "worker_image", "expected"),
+    [
+        ("keep", "", "newest"),
+        ("keep", ":v2", "keep"),
+        ("newest", ":v2", "newest"),
+        ("ami-0123456789abcdef0", "", "ami-0123456789abcdef0"),
+    ],
+)
+def test_a_rollout_brings_the_newest_image_unless_something_else_is_named(
+    image: str, worker_image: str, expected: str
+) -> None:
+    assert rollout_image(image, worker_image) == expected

@@ -13,11 +13,14 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.wo
     Permission,
     denied_by_documents,
     denied_by_simulator,
+    kept_image,
     needed,
+    pinned_image,
     repositories,
     service_principal,
     through_secrets_manager,
     trusts,
+    worker_image,
 )
 
 GROUP = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/gh"
@@ -244,3 +247,45 @@ def test_a_denied_service_does_not_take_a_role(deny: dict[str, Any], takes: bool
 
 def test_a_role_that_trusts_no_service_cannot_be_assumed() -> None:
     assert not trusts({}, "ec2.amazonaws.com")
+
+
+DIGEST = f"sha256:{'0' * 64}"
+OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ghosthands"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("", f"{OWN}:latest"),
+        (":v2", f"{OWN}:v2"),
+        (f"@{DIGEST}", f"{OWN}@{DIGEST}"),
+        ("docker.io/library/worker:1", "docker.io/library/worker:1"),
+    ],
+)
+def test_a_tag_or_digest_alone_is_one_of_the_fleets_repository(written: str, name: str) -> None:
+    settings = {"fleet_worker_image": written, "fleet_region": "us-east-1", "fleet_repository_name": "ghosthands"}
+    assert worker_image(settings, "123456789012", "amazonaws.com") == name
+
+
+@pytest.mark.parametrize("name", [f"{OWN}:v2", f"{OWN}@sha256:{'1' * 64}", OWN, f"{OWN}:v2@sha256:{'1' * 64}"])
+def test_a_digest_takes_the_place_of_a_tag(name: str) -> None:
+    assert pinned_image(name, DIGEST) == f"{OWN}@{DIGEST}"
+
+
+def test_a_port_is_no_tag() -> None:
+    assert pinned_image("registry:5000/worker", DIGEST) == f"registry:5000/worker@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "kept"),
+    [
+        (f"{OWN}:latest", f"{OWN}@{DIGEST}", True),
+        (f"{OWN}:latest", f"{OWN}:latest", False),
+        (f"{OWN}:latest", "", False),
+        (f"{OWN}s:latest", f"{OWN}@{DIGEST}", False),
+        (f"{OWN}@sha256:{'1' * 64}", f"{OWN}@{DIGEST}", False),
+    ],
+    ids=["a digest", "a tag", "nothing", "of another repository", "another digest is named"],
+)
+def test_what_a_rollout_has_pinned_is_kept(name: str, used: str, kept: bool) -> None:
+    assert kept_image(name, used) == (used if kept else name)
