@@ -185,8 +185,8 @@ def _lines(options: rollout_state.Options, group: Group, under_way: Rollout | No
         first,
         f"{count(len(instances), 'instance')}, {canary} first, at work for {duration(options.bake)} before the others; "
         f"busy ones finish their job. At most {duration(canary_bound + bake_bound + rest_bound)}: "
-        f"{duration(canary_bound)} for the first, {duration(bake_bound)} for their work, {duration(rest_bound)} for the "
-        "others",
+        f"{duration(canary_bound)} for the first, {duration(bake_bound)} for their work, "
+        f"{duration(rest_bound)} for the others",
     ]
 
 
