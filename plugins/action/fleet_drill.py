@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,10 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedur
     production,
 )
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars
-from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.interrupts import ignore_interrupts, interruptible
 
 ATTEMPTS = 10  # a drill that a throttled account ends leaves more to tidy up than one that tries again
 MARGIN_SECONDS = 60.0
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 OPTIONS: dict[str, Any] = {
     "kind": {"type": "str", "required": True, "choices": list(KINDS)},
     "production": {"type": "bool", "default": False},
@@ -52,7 +54,7 @@ class ActionModule(FleetAction):
             sleep=time.sleep,
             log=self._log(known["inventory_hostname"], args["log"]),
             busy=args["busy"],
-            ignore_interrupts=ignore_interrupts,
+            ignore_interrupts=_ignore_interrupts,
         )
         try:
             if self._task.check_mode:
@@ -61,7 +63,7 @@ class ActionModule(FleetAction):
                     "changed": True,
                     "msg": f"{group_name} would go from {desired} to {desired + 1} and back.",
                 }
-            with interruptible():
+            with _interruptible():
                 finding = drill.run()
         except (Refused, AwsError) as problem:
             raise AnsibleActionFail(str(problem)) from None
@@ -115,3 +117,29 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
         drain=drain + MARGIN_SECONDS,
         hook=hook,
     )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """The first interrupt raises KeyboardInterrupt, so that the drill can restore desired capacity.
+
+    Ansible's own handler would end this process at once. Ansible sends up to three interrupts, a moment or seconds
+    apart: the others are ignored, or restoring would stop half-way.
+    """
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        _ignore_interrupts()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_interrupts() -> None:
+    """By a handler that does nothing: Python complains about a pending signal that is then set to SIG_IGN."""
+    for number in INTERRUPTS:
+        signal.signal(number, lambda _number, _frame: None)
