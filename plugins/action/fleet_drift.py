@@ -156,7 +156,8 @@ class ActionModule(FleetAction):
         findings += launch.before_launch(launch.Inputs(s, found, read, ahead, line))
         if args["rollout"]:
             hooks = autoscaling.hooks(account.call, s["fleet_group_name"])
-            inputs = RolloutInputs(s, found.caller.account, found.group, hooks, line, new_image=found.image)
+            me, bare = found.caller.account, found.without_agent
+            inputs = RolloutInputs(s, me, found.group, hooks, line, new_image=found.image, without_agent=bare)
             findings += [f._replace(needed_by=frozenset({mine})) for f in before_rollout(inputs)]
         return tasks, mine, found, findings, drift
 

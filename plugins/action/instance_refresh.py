@@ -17,6 +17,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws impo
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.iam import caller
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.live_rollout import LiveRollout
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.prerequisites import without_agent
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.rollout_target import rollout_target
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.canary import problems
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.rollout import Inputs, before_rollout
@@ -100,7 +101,8 @@ class ActionModule(FleetAction):
     ) -> None:
         """Fails where a rollout could not work, before it changes anything."""
         call, name = account.call, s["fleet_group_name"]
-        inputs = Inputs(s, caller(call).account, autoscaling.group(call, name), autoscaling.hooks(call, name), line)
+        group, hooks = autoscaling.group(call, name), autoscaling.hooks(call, name)
+        inputs = Inputs(s, caller(call).account, group, hooks, line, without_agent=without_agent(call, s))
         findings = before_rollout(inputs)
         if not _errors(findings):
             _group, under_way, version = one.plan(args["version"], args["rollback"])
