@@ -97,12 +97,13 @@ class ActionModule(FleetAction):
             self._show_plan(host, foreign, tasks, found)
         if foreign and not s["fleet_adopt"]:
             raise AnsibleActionFail(_adoption_wanted(foreign, s))
-        self._stop(findings, mine)
+        # A rollout that is under way goes on with its own version, whatever another one would be made of.
+        goes_on = args["rollout"] and found.group is not None and TAG in found.group.tags
+        if not goes_on:
+            self._stop(findings, mine)
         if mine and not check:
             self._require_other_sections(tasks, mine)
         diffs = [t.diff() for t in reported]
-        # A rollout that is under way goes on with its own version.
-        goes_on = args["rollout"] and found.group is not None and TAG in found.group.tags
         result.update(
             changed=check and bool(reported),
             plays=sorted({t.play for t in tasks if not check and not goes_on and (t.difference or s["fleet_force"])}),

@@ -132,14 +132,14 @@ class ActionModule(FleetAction):
         if args["step"] == "bake":
             one.bake()
         else:
-            self._judge(one, earlier.get("canaries") or [], args["findings"])
+            self._judge(one, earlier.get("canaries") if s["fleet_rollout_verify"] else None, args["findings"])
             one.approved = True
             one.run()
         return _result(one)
 
     @staticmethod
-    def _judge(one: procedure.Procedure, verified: list[str], findings: list[Vars]) -> None:
-        canaries = [id for id in one.state.canaries if id in verified]
+    def _judge(one: procedure.Procedure, verified: list[str] | None, findings: list[Vars]) -> None:
+        canaries = [id for id in one.state.canaries if id in (verified or ())]
         if found := problems(canaries, findings, one.registry() if verified else None):
             one.reject(found[0].id, "; ".join(f"{problem.id}: {problem.text}" for problem in found[:3]))
 

@@ -29,6 +29,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fo
     duration,
     first_of,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.refusals import passing
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import (
     BACK,
@@ -399,7 +400,7 @@ class Procedure:
             if code in CHANGED:
                 self.log(f"AWS answers {code}: {REFUSALS[code].meaning}")
                 self._irreversible = self._irreversible or code == "IrreversibleInstanceRefresh"
-            elif code in PASSING:
+            elif code in PASSING or passing(str(error)):
                 self._failing_since = self.clock() if self._failing_since is None else self._failing_since
                 if self.clock() - self._failing_since >= PASSING_SECONDS:
                     raise
@@ -527,14 +528,22 @@ class Procedure:
             self._record_last(state.group, rollout)
         self._patient(lambda: self.client.delete_tags([TAG]))
         self.changed = self.finished = True
-        self._wait_for_drains(rollout.version if step == FINISH else rollout.previous)
-        if step == UNDONE and rollout.why:
+        if step == UNDONE and rollout.why:  # whoever waits for the reason is not kept waiting for a drain
             text = self.reason or f"an earlier run found {rollout.why}"
             raise Undone(
                 f"Rolled back: {text}. {self.client.name} runs version {rollout.previous} as before, "
-                f"and version {rollout.version} is not rolled out."
+                f"and version {rollout.version} is not rolled out.{self._left()}"
             )
+        self._wait_for_drains(rollout.version if step == FINISH else rollout.previous)
         return self.state
+
+    def _left(self) -> str:
+        """Which instances of the new version have not ended yet, as sentences."""
+        new = [i for i in self.state.group.instances if self.state.is_new(i)]
+        retained = [i.id for i in new if i.state == RETAINED]
+        draining = [i.id for i in new if i.state != RETAINED]
+        words = f" Still draining: {first_of(draining)}." if draining else ""
+        return words + (f" Retained and billed: {first_of(retained)}, see release_retained.yml." if retained else "")
 
     def _wait_for_drains(self, version: str) -> None:
         def progress() -> Progress:

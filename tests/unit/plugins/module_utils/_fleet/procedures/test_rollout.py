@@ -437,8 +437,11 @@ def assert_undone(fake: FakeGroup, text: str) -> None:
 @pytest.mark.parametrize("instances", [1, 4])
 def test_canaries_that_are_judged_bad_are_ended_and_the_line_says_why(instances: int) -> None:
     fake = FakeGroup(instances)
-    with pytest.raises(Undone, match=r"Rolled back: the canary is not right\. gh-asg runs version 1 as before"):
+    with pytest.raises(
+        Undone, match=r"Rolled back: the canary is not right\. gh-asg runs version 1 as before"
+    ) as undone:
         play(fake, bad="2")
+    assert "Still draining: i-" in str(undone.value)
     fake.sleep(60)
     assert_undone(fake, "the canary is not right")
     assert fake.writes.count("terminate") == 1
@@ -685,6 +688,21 @@ def test_with_the_answers_to_its_writes_lost_it_ends_right(name: str) -> None:
     run(fake)
     assert fake.result == expected, fake.log
     assert len(lost) >= 3
+
+
+def test_a_version_that_auto_scaling_does_not_see_yet_is_asked_for_again() -> None:
+    fake, refused = FakeGroup(3), list[int]()
+
+    def unseen(name: str, number: int, when: str) -> None:
+        if name == "start_refresh" and when == "before" and len(refused) < 3:
+            refused.append(number)
+            raise AwsError(
+                "You must use a valid launch template. The launch template does not exist", "ValidationError"
+            )
+
+    fake.at_call = unseen
+    assert play(fake)
+    assert (len(refused), fake.result) == (3, ({"2"}, "2", finished()))
 
 
 def test_what_aws_never_allows_stops_it_at_once() -> None:
