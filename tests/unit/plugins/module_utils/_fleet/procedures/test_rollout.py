@@ -419,7 +419,7 @@ def test_a_canary_whose_jobs_go_wrong_bakes_no_longer(jobs: WorkerJobs) -> None:
 
     one = make(fake, registry=registry)
     one.begin("2", False, ME, False)
-    one.run(until=procedure.BAKE)
+    one.run(until=rollout_state.BAKE)
     began = fake.now
     one.bake()
     assert fake.now - began < OPTIONS.bake / 2
