@@ -44,7 +44,8 @@ THE_WORKERS = "the worker's or VALET's matter"
 THE_DATABASE = "the database's owner"
 
 # What still fails, correctly, after a remedy.
-REPLACE = ("instances-current",)  # a repaired version leaves instances of the faulty one
+REPLACE = ("instances-current",)  # instances of another version, or of none
+NO_AGENT = ("instances-agent",)  # they are replaced when they are idle
 READ_AGAIN = ("secret-rotated",)  # running workers have read the old secret
 
 STRANGER = "999999999999"
@@ -305,14 +306,11 @@ def _images() -> Iterator[Fault]:
     yield Fault(
         "the image was deregistered, and no instance is left", "image-exists", deregistered_and_emptied, slow=True
     )
-    yield Fault(
-        "the image was deregistered under the group", "image-exists", deregistered, remaining=REPLACE, playbook=True
-    )
+    yield Fault("the image was deregistered under the group", "image-exists", deregistered, playbook=True)
     yield Fault(
         "the image was deregistered, and launches fail",
         "image-exists",
         deregistered_and_growing,
-        remaining=REPLACE,
         slow=True,
     )
     yield Fault(
@@ -320,7 +318,7 @@ def _images() -> Iterator[Fault]:
         "image-origin",
         lambda f: f.tag(IMAGE, "ghosthands:agent-schema", None),
         by_hand=lambda f: f.add_image(),
-        remaining=REPLACE,
+        remaining=NO_AGENT,
         slow=True,
     )
     yield Fault(
@@ -328,7 +326,6 @@ def _images() -> Iterator[Fault]:
         "image-schema",
         lambda f: f.tag(IMAGE, "ghosthands:agent-schema", "1"),
         by_hand=lambda f: f.add_image(),
-        remaining=REPLACE,
         slow=True,
     )
 
@@ -343,7 +340,6 @@ def _images() -> Iterator[Fault]:
         "image-schema",
         older_release,
         by_hand=lambda f: f.add_image(),
-        remaining=REPLACE,
         slow=True,
     )
     yield Fault(
@@ -351,7 +347,6 @@ def _images() -> Iterator[Fault]:
         "image-age",
         inputs=with_variables(fleet_image_max_age_days=30),
         by_hand=lambda f: f.add_image(),
-        remaining=REPLACE,
         slow=True,
     )
 
@@ -366,7 +361,6 @@ def _images() -> Iterator[Fault]:
         deprecate,
         later(600),
         by_hand=lambda f: f.add_image(),
-        remaining=REPLACE,
         slow=True,
     )
 
@@ -380,21 +374,19 @@ def _images() -> Iterator[Fault]:
             "image-owner",
             lambda f, image=image: f.relaunch_with(lambda data: data.update(ImageId=image)),  # type: ignore[misc]
             by_hand=lambda f: f.add_image(),
-            remaining=REPLACE,
+            remaining=NO_AGENT,
             slow=True,
         )
 
 
 def _templates() -> Iterator[Fault]:
     def template(description: str, check: str, change: Callable[[dict[str, Any]], Any], **more: Any) -> Fault:
-        return Fault(description, check, lambda f: f.relaunch_with(change), remaining=REPLACE, **more)
+        return Fault(description, check, lambda f: f.relaunch_with(change), **more)
 
     def other_group(fleet: HealthyFleet) -> None:
         fleet.relaunch_with(lambda data: data["NetworkInterfaces"][0].update(Groups=[OTHERS]))
 
-    yield Fault(
-        "the pinned template version was deleted", "template-exists", delete_version, remaining=REPLACE, slow=True
-    )
+    yield Fault("the pinned template version was deleted", "template-exists", delete_version, slow=True)
     yield Fault(
         "the launch template was deleted",
         "template-exists",
@@ -418,7 +410,6 @@ def _templates() -> Iterator[Fault]:
         "the template names no instance profile",
         "template-profile",
         lambda f: f.relaunch_with(lambda data: data.pop("IamInstanceProfile")),
-        remaining=(*REPLACE, "instances-profile"),
         slow=True,
     )
     yield Fault(
@@ -428,7 +419,7 @@ def _templates() -> Iterator[Fault]:
         remedy_variables={"fleet_key_public": PUBLIC_KEY},
         slow=True,
     )
-    yield Fault("instances are in another security group", "security-group", other_group, remaining=REPLACE, slow=True)
+    yield Fault("instances are in another security group", "security-group", other_group, slow=True)
 
 
 def _group() -> Iterator[Fault]:
@@ -573,7 +564,6 @@ def _hooks() -> Iterator[Fault]:
         "agents may drain longer than the hook can hold",
         "hook-budget",
         agent_conf("DRAIN_LIMIT_SECONDS", "40000"),
-        remaining=REPLACE,
         slow=True,
     )
     yield Fault(
@@ -804,12 +794,12 @@ def _metadata() -> Iterator[Fault]:
 
 def _agents() -> Iterator[Fault]:
     def conf(description: str, check: str, key: str, value: str, **more: Any) -> Fault:
-        return Fault(description, check, agent_conf(key, value), remaining=REPLACE, slow=True, **more)
+        return Fault(description, check, agent_conf(key, value), slow=True, **more)
 
     def silent(fleet: HealthyFleet) -> None:
         fleet.relaunch_with(lambda data: data.pop("UserData"))
 
-    yield Fault("there is no user data", "agent-conf", silent, remaining=("instances-agent",), playbook=True)
+    yield Fault("there is no user data", "agent-conf", silent, remaining=NO_AGENT, playbook=True)
     yield conf("agent.conf has another schema", "agent-conf", "SCHEMA", "1")
     yield conf("agent.conf lacks a key", "agent-conf", "SECRET_ID", "")
     yield conf("agents complete a hook of another name", "agent-hook", "TERMINATION_HOOK", "gh-worker-termination")
@@ -825,7 +815,6 @@ def _agents() -> Iterator[Fault]:
         "agent-heartbeat",
         lambda f: f.hook(TERMINATION, HeartbeatTimeout=60),
         with_variables(fleet_termination_hook_timeout=60),
-        remaining=REPLACE,
         slow=True,
     )
     yield conf("agents read another secret", "agent-secret", "SECRET_ID", "ghosthands/worker/other")
@@ -837,12 +826,9 @@ def _agents() -> Iterator[Fault]:
         "agent-launch-hook",
         lambda f: f.drop_hook(LAUNCH),
         with_variables(fleet_launch_hook=False),
-        remaining=REPLACE,
         slow=True,
     )
-    yield Fault(
-        "no agent completes the launch hook", "agent-launch-hook", without_launch_hook, remaining=REPLACE, slow=True
-    )
+    yield Fault("no agent completes the launch hook", "agent-launch-hook", without_launch_hook, slow=True)
 
     def run_more(fleet: HealthyFleet) -> None:
         def append(data: dict[str, Any]) -> None:
@@ -851,7 +837,7 @@ def _agents() -> Iterator[Fault]:
 
         fleet.relaunch_with(append)
 
-    yield Fault("the user data also runs a command", "user-data", run_more, remaining=REPLACE)
+    yield Fault("the user data also runs a command", "user-data", run_more)
     yield conf("agents shout", "drift-launch-template", "LOG_GROUP", "/somebody/else")
 
 
@@ -979,7 +965,6 @@ def _instances() -> Iterator[Fault]:
         fleet.client("ec2").stop_instances(InstanceIds=fleet.in_service()[:1])
 
     def old_version(fleet: HealthyFleet) -> None:
-        shorten_warmup(fleet)
         fleet.version(lambda data: None)
         fleet.set_version("2")
 
@@ -1023,14 +1008,14 @@ def _instances() -> Iterator[Fault]:
         "an instance has no agent, and a scale-in may end it",
         "instances-agent",
         lambda f: f.add_unmanaged(protected=False),
-        remaining=("instances-agent",),
+        remaining=NO_AGENT,
         severity="error",
     )
     yield Fault(
         "an instance has no agent, and would be retained",
         "instances-agent",
         retained_without_agent,
-        remaining=("instances-agent",),
+        remaining=NO_AGENT,
         severity="error",
         slow=True,
     )
@@ -1038,8 +1023,6 @@ def _instances() -> Iterator[Fault]:
         "instances are of an old version",
         "instances-current",
         old_version,
-        Inputs(SHORT_WARMUP),
-        finish=lambda f: f.finish_refresh(),
         playbook=True,
     )
     yield Fault(
@@ -1245,7 +1228,7 @@ def _drift() -> Iterator[Fault]:
         return fleet.client("iam")
 
     def template(description: str, change: Callable[[dict[str, Any]], Any], **more: Any) -> Fault:
-        return drift(description, "launch-template", lambda f: f.relaunch_with(change), remaining=REPLACE, **more)
+        return drift(description, "launch-template", lambda f: f.relaunch_with(change), **more)
 
     other = {"Key": "Project", "Value": "other"}
     group_tag = {**other, "ResourceId": GROUP, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": True}
@@ -1330,7 +1313,6 @@ def _drift() -> Iterator[Fault]:
         "somebody made another version of the template",
         "launch-template",
         lambda f: f.version(lambda data: data.update(InstanceType="m5.24xlarge"), default=False),
-        remaining=REPLACE,
         slow=True,
     )
 

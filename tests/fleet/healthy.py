@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.site_comparison import start_changes
-from localcloud.testing import CREDENTIALS, PROPAGATED, wait_until
+from localcloud.testing import CREDENTIALS, PROPAGATED, repeatedly, wait_until
 
 from tests.fleet.cloud import ROOT, Run
 from tests.fleet.fleet import ANYTHING, GROUP, LOGS, TEMPLATE, TERMINATE, TERMINATION, Fleet
@@ -104,13 +105,18 @@ class HealthyFleet(Fleet):
         own = {
             "fleet_endpoint_url": self.url,
             "fleet_valet_dir": str(self.valet),
+            "fleet_rollout_bake_minutes": 0,
             "fleet_report_dir": str(self.folder / "report"),
         }
         return {**local, **own, **variables}
 
     def run_command(self, command: str) -> Run:
-        """Run a command in a shell at the checkout's root, with credentials for this cloud in the environment."""
-        return self.shell(command, ROOT, AWS_PAGER="")
+        """Run a command in a shell at the checkout's root, with credentials for this cloud in the environment.
+
+        Instances that are replaced drain at once.
+        """
+        with repeatedly(self.complete_drains, every=0.2) if "rollout.yml" in command else nullcontext():
+            return self.shell(command, ROOT, AWS_PAGER="")
 
     # --- the checks -----------------------------------------------------------------------------------------------
 
@@ -201,6 +207,12 @@ class HealthyFleet(Fleet):
             AutoScalingGroupName=GROUP, LifecycleHookName=hook, InstanceId=instance, LifecycleActionResult=result
         )
 
+    def complete_drains(self) -> None:
+        """Complete every termination hook, as agents do."""
+        for instance in self.group().get("Instances", []):
+            if instance["LifecycleState"] == "Terminating:Wait":
+                self.complete(instance["InstanceId"])
+
     def replace_instances(self) -> None:
         """Replace every instance by one of the group's launch template version."""
         for instance in self.in_service():
@@ -267,9 +279,7 @@ class HealthyFleet(Fleet):
         """Let time pass faster until the instance refresh is over, and drain at once as agents do."""
 
         def is_over() -> bool:
-            for instance in self.group()["Instances"]:
-                if instance["LifecycleState"] == "Terminating:Wait":
-                    self.complete(instance["InstanceId"])
+            self.complete_drains()
             refreshes = self.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=GROUP)
             last = refreshes["InstanceRefreshes"][0]
             assert last["Status"] in ("Pending", "InProgress", "Successful"), last

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.faults import FAULTS, SHORT_WARMUP, Fault, shorten_warmup
+from tests.fleet.faults import FAULTS, Fault
 from tests.fleet.healthy import HealthyFleet, Inputs, failed
 
 
@@ -58,34 +58,26 @@ def test_the_remedys_commands_repair_the_fault(fault: Fault, fleet: HealthyFleet
 @pytest.mark.slow
 def test_remedies_run_one_after_the_other_repair_everything(fleet: HealthyFleet) -> None:
     """What one remedy leaves, the next one repairs."""
-    inputs = Inputs(SHORT_WARMUP)
-    shorten_warmup(fleet)
     fleet.relaunch_with(lambda data: data["MetadataOptions"].update(HttpTokens="optional"))
+    fleet.tag_group("Project", "other")
     followed = []
-    while bad := [f for f in fleet.check(inputs) if not f.ok]:
+    while bad := [f for f in fleet.check() if not f.ok]:
         assert bad[0].id not in followed
         followed.append(bad[0].id)
         for command in bad[0].remedy.commands:
             assert fleet.run_command(command).returncode == 0
-            if "start-instance-refresh" in command:
-                fleet.finish_refresh()
-    assert followed == ["template-metadata", "instances-current"]
+    assert followed == ["template-metadata", "drift-autoscaling-group"]
 
 
 @pytest.mark.slow
-def test_a_remedy_that_rolls_instances_first_makes_the_template_right(fleet: HealthyFleet) -> None:
-    inputs = Inputs(SHORT_WARMUP)
-    shorten_warmup(fleet)
+def test_a_remedy_that_replaces_instances_first_makes_the_template_right(fleet: HealthyFleet) -> None:
     fleet.version(lambda data: data.update(InstanceType="t3.large"))
     fleet.set_version("2")
-    found = {f.id: f for f in fleet.check(inputs) if not f.ok}
+    found = {f.id: f for f in fleet.check() if not f.ok}
     assert found.keys() == {"instances-current", "drift-launch-template"}
-    site, roll = found["instances-current"].remedy.commands
-    assert "ansible-playbook site.yml" in site
-    assert "start-instance-refresh" in roll
-    for command in (site, roll):
-        assert fleet.run_command(command).returncode == 0
-    fleet.finish_refresh()
-    assert failed(fleet.check(inputs)) == set()
+    (command,) = found["instances-current"].remedy.commands
+    assert "playbooks/rollout.yml" in command
+    assert fleet.run_command(command).returncode == 0
+    assert failed(fleet.check()) == set()
     types = fleet.client("ec2").describe_instances(InstanceIds=fleet.in_service())["Reservations"]
     assert {i["InstanceType"] for r in types for i in r["Instances"]} == {"t3.medium"}

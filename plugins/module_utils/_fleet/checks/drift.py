@@ -112,8 +112,8 @@ def _section(section: str, severity: str, view: View) -> str | Passed:
         return Passed(f"{would}, which other findings report", evidence)
     if left:
         text = "If the variables are right, run (with `--check --diff` it only shows the differences)"
-        site = section in ("launch_template", "autoscaling_group")
-        remedy = view.roll_out(text=text) if site else view.run(f"{section}.yml", text=text)
+        playbook = "site.yml" if section == "autoscaling_group" else f"{section}.yml"
+        remedy = view.roll_out(text=text) if section == "launch_template" else view.run(playbook, text=text)
         minor = all(set(change.parameters) <= MINOR and not change.missing for change in left)
         raise Failed(
             f"{would}: {'; '.join(map(_words, found))}.",

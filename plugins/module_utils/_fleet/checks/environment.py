@@ -74,7 +74,7 @@ def _rotated(view: View) -> Passed:
     if older:
         raise Failed(
             f"The secret changed {ago}; {count(len(older), 'instance')} booted before: {first_of(older)}.",
-            view.start_refresh("Replace them, so that their workers read it:"),
+            view.replace_instances("Replace them, so that their workers read it:"),
             instances=older,
         )
     return Passed(f"changed {ago}" if changed else "never changed")

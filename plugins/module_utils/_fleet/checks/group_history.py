@@ -95,9 +95,10 @@ def _refresh(view: View) -> Passed:
         return Passed("none yet")
     if last.status in ("Failed", "RollbackFailed"):
         failed = "failed" if last.status == "Failed" else "could not be rolled back"
+        again = "When the reason is gone, start it again:"
         raise Failed(
             f"The last instance refresh {failed} at {last.percent} %: {last.reason or 'AWS gives no reason'}.",
-            view.start_refresh("When the reason is gone, start it again:"),
+            view.roll_out(text=again) if last.version or view.rollout else view.replace_instances(again),
             refresh=last.id,
             reason=last.reason,
         )

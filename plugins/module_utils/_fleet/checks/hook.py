@@ -101,6 +101,7 @@ def _budget(view: View) -> str:
             f"Agents may drain for {drain} s, but {hook.name} holds an instance for {hook.global_timeout} s at most, "
             "however many heartbeats it gets.",
             view.roll_out(
+                site=True,
                 text=f"Raise fleet_termination_hook_timeout to {-(-drain // 100)} or more, "
                 "or correct fleet_drain_limit_seconds, then run",
             ),

@@ -161,7 +161,7 @@ def _instances(view: View) -> str:
         raise Failed(
             f"{count(len(dead), 'instance')} with another instance profile than {view.profile.name} ({current}), "
             f"such as a deleted one of that name: {first_of(dead)}. Their agents lose their credentials.",
-            view.start_refresh("Replace them:"),
+            view.replace_instances("Replace them:"),
             instances=dead,
         )
     return f"all have {name}"

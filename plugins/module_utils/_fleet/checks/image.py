@@ -14,9 +14,14 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fi
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import duration
 
 
-def adopt_newest(view: View) -> Remedy:
+def newest(view: View) -> Remedy:
+    """A remedy: bake an image, and replace the instances by ones of it."""
+    return view.roll_out(text="Bake one (make image), then run")
+
+
+def newest_at_once(view: View) -> Remedy:
     """A remedy: bake an image, and launch from it."""
-    return view.roll_out("-e fleet_image=newest", text="Bake one (make image), then run")
+    return view.use_at_once("-e fleet_image=newest", text="Bake one (make image), then run")
 
 
 def timestamp(text: str) -> float:
@@ -35,14 +40,14 @@ def _exists(view: View) -> str:
         raise Failed(
             f"Image {id or '(none)'} of launch template version {view.template.version} does not exist: "
             "no instance can launch.",
-            view.roll_out("-e fleet_image=newest", text="Bake one (make image) if there is no other, then run"),
+            view.roll_out(text="Bake one (make image) if there is no other, then run"),
             image=id,
         )
     image = view.images[id]
     if image.state != "available":
         raise Failed(
             f"Image {id} is {image.state}: no instance can launch.",
-            view.roll_out("-e fleet_image=newest"),
+            view.roll_out(),
             image=id,
         )
     return f"{id} ({image.name})"
@@ -56,7 +61,7 @@ def _origin(view: View) -> str:
             raise Skipped(f"account {view.image.owner} has the image's tags, and shows them to nobody else")
         raise Failed(
             f"Image {view.image.id} ({view.image.name}) was not baked by this kit: nothing says that it has an agent.",
-            adopt_newest(view),
+            newest_at_once(view),
         )
     return "baked by this kit"
 
@@ -73,7 +78,7 @@ def _owner(view: View) -> str:
     raise Failed(
         f"Image {image.id} ({image.name}) belongs to account {image.owner}, and neither fleet_image names it nor "
         "fleet_trusted_account_ids its owner: instances run somebody else's system.",
-        adopt_newest(view),
+        newest_at_once(view),
         owner=image.owner,
     )
 
@@ -105,7 +110,7 @@ def _schema(view: View) -> str:
         raise Failed(
             f"The agent in image {view.image.id} reads schema {found} of agent.conf, "
             f"these playbooks write {agent_conf.SCHEMA}.",
-            adopt_newest(view),
+            newest(view),
         )
     return f"schema {found}"
 
@@ -117,7 +122,7 @@ def _age(view: View) -> str:
     if age > most:
         raise Failed(
             f"Image {view.image.id} is {duration(age)} old: that long without security updates.",
-            adopt_newest(view),
+            newest(view),
             seconds=int(age),
         )
     return f"{duration(age)} old"
@@ -128,5 +133,5 @@ def _deprecated(view: View) -> str:
     """EC2 does not call the image deprecated."""
     since = view.image.deprecated
     if since and timestamp(since) <= view.now:
-        raise Failed(f"EC2 calls image {view.image.id} deprecated since {since}.", adopt_newest(view), since=since)
+        raise Failed(f"EC2 calls image {view.image.id} deprecated since {since}.", newest(view), since=since)
     return f"from {since} on" if since else "never"

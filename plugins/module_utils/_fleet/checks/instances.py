@@ -88,12 +88,15 @@ def _current(view: View) -> Passed:
         if (instance.template_id, instance.template_version) != (template, str(desired))
         and instance.id not in unmanaged
     }
+    if rollout := view.rollout:
+        state = f"a rollout of {rollout.what} is under way"
+        return Passed(f"{count(len(old), 'instance')} of another version; {state}", {"old": old})
     if view.refreshing:
         return Passed(f"{count(len(old), 'instance')} of another version; a refresh is under way", {"old": old})
     if old:
         raise Failed(
             f"{count(len(old), 'instance')} of another launch template version than {desired}: {first_of(old)}.",
-            view.start_refresh("Replace them:"),
+            view.roll_out(text="Replace them:"),
             old=old,
             wanted=desired,
         )

@@ -105,6 +105,7 @@ def _key(view: View) -> str:
         raise Failed(
             f"Key pair {name} of the launch template does not exist: no instance can launch.",
             view.roll_out(
+                site=True,
                 text="Give the public key in fleet_key_public to import it, or set fleet_key_name to '', then run",
             ),
             key=name,

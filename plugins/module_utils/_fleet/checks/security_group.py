@@ -24,7 +24,7 @@ def _security_group(view: View) -> str:
     if gone := set(view.template.security_groups) - found.keys():
         raise Failed(
             f"Security group {', '.join(sorted(gone))} of the launch template does not exist: no instance can launch.",
-            view.roll_out(),
+            view.roll_out(site=True),
         )
     names = sorted(group.name for group in found.values())
     if names != [desired]:

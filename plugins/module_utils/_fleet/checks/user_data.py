@@ -20,7 +20,7 @@ def _agent_conf(view: View) -> str:
     """The user data is an agent.conf that the agent accepts."""
     template = view.template
     if template.agent_conf_problem:
-        raise Failed(f"Instances boot no worker: {template.agent_conf_problem}.", view.roll_out())
+        raise Failed(f"Instances boot no worker: {template.agent_conf_problem}.", view.use_at_once())
     if (schema := template.agent_conf.get("SCHEMA")) != SCHEMA:
         images = view.fleet.images
         image = None if isinstance(images, Unread) else images.get(template.image)

@@ -33,10 +33,14 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     User,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import ACTIVE, TAG, Rollout
 
 T = TypeVar("T")
 Settings = Mapping[str, Any]
-REFRESHING = ("Pending", "InProgress", "Baking", "RollbackInProgress")
+#: Of a refresh for workers: another instance first, busy ones drained by their hook and never waited for.
+PREFERENCES = (
+    "MinHealthyPercentage=100,MaxHealthyPercentage=110,ScaleInProtectedInstances=Refresh,StandbyInstances=Ignore"
+)
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ class View:
     def refreshing(self) -> bool:
         """Whether an instance refresh is known to be under way."""
         refreshes = self.fleet.refreshes
-        return not isinstance(refreshes, Unread) and any(refresh.status in REFRESHING for refresh in refreshes)
+        return not isinstance(refreshes, Unread) and any(refresh.status in ACTIVE for refresh in refreshes)
 
     @property
     def registry(self) -> Registry:
@@ -191,10 +195,26 @@ class View:
         """A remedy: run that playbook."""
         return Remedy(text, (self.command_line.playbook(playbook, *options),))
 
-    def roll_out(self, *options: str, text: str = "Run") -> Remedy:
-        """A remedy: make the launch template right, and have new instances launched from it."""
-        adopt = ["-e fleet_new_version=adopt"] if self.settings["fleet_new_version"] == "hold" else []
-        return self.run("site.yml", *options, *adopt, text=text)
+    @property
+    def rollout(self) -> Rollout | None:
+        """The rollout that is under way."""
+        tag = self.group.tags.get(TAG)
+        return Rollout.parse(tag.value) if tag else None
+
+    def roll_out(self, *options: str, text: str = "Run", site: bool = False) -> Remedy:
+        """A remedy: make the launch template right, and replace every instance, canaries first.
+
+        :param site: whether something else than the template has to become right before.
+        """
+        group = self.fleet.group
+        stopped = self.stops_refreshes if isinstance(group, Group) else []
+        first = [self.command_line.playbook("site.yml")] if site else []
+        first += self.resume(stopped).commands if stopped else []
+        return Remedy(text, (*first, self.command_line.playbook("rollout.yml", *options)))
+
+    def use_at_once(self, *options: str, text: str = "Run") -> Remedy:
+        """A remedy where no instance has an agent that would drain it: new instances are launched rightly."""
+        return self.run("site.yml", *options, "-e fleet_new_version=adopt", text=text)
 
     @property
     def template_differs(self) -> bool:
@@ -215,17 +235,17 @@ class View:
         resume = f"autoscaling resume-processes --scaling-processes {' '.join(processes)}"
         return self.aws("Resume:", f"{resume} --auto-scaling-group-name {name}")
 
-    def start_refresh(self, text: str) -> Remedy:
-        """A remedy: replace the group's instances, after what has to come first."""
-        name = self.settings["fleet_group_name"]
-        first: list[str] = []
+    def replace_instances(self, text: str) -> Remedy:
+        """A remedy: replace the group's instances, also by ones of the same version, which a rollout leaves.
+
+        Busy ones are drained and not waited for, as rollout.yml does it.
+        """
         if self.template_differs:
-            text = f"First the launch template, which differs from what site.yml makes, then the instances. {text}"
-            first += self.roll_out().commands
-        if stopped := self.stops_refreshes:
-            first += self.resume(stopped).commands
-        start = self.aws(text, f"autoscaling start-instance-refresh --auto-scaling-group-name {name}")
-        return Remedy(start.text, (*first, *start.commands))
+            return self.roll_out(text=text)
+        name = self.settings["fleet_group_name"]
+        start = f"autoscaling start-instance-refresh --auto-scaling-group-name {name} --preferences {PREFERENCES}"
+        stopped = self.stops_refreshes
+        return Remedy(text, (*(self.resume(stopped).commands if stopped else ()), *self.aws(text, start).commands))
 
     def aws(self, text: str, *commands: str) -> Remedy:
         """A remedy: run these commands of the AWS CLI (without `aws`), in the fleet's region."""

@@ -19,13 +19,16 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Group,
     GroupInstance,
     LaunchTemplate,
+    Tag,
     Unread,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import TAG
 
 OLD = GroupInstance("i-1", "InService", "Healthy", "us-east-1a", "t3.medium", "1", protected=False, template_id="lt-1")
 GROUP = Group("gh-worker-asg", "arn:g", 0, 4, 1, template_id="lt-1", template_version="2", instances=(OLD,))
 TEMPLATE = LaunchTemplate(2, 2, "ami-1", "t3.medium", "", "", {"HttpTokens": "required"}, (), (), {}, "none", id="lt-1")
 SITE = "ansible-playbook site.yml -i staging -l stg"
+ROLLOUT = "ansible-playbook playbooks/rollout.yml -i staging -l stg"
 
 
 def change(section: str, module: str, **parameters: tuple[Any, Any]) -> Change:
@@ -152,19 +155,24 @@ def test_without_a_comparison_nothing_is_said(parts: dict[str, Any], reason: str
     assert {drift(settings, section, **parts).detail for section in SECTIONS} == {reason}
 
 
-def test_a_roll_waits_for_the_template(settings: dict[str, Any]) -> None:
-    roll = "aws autoscaling start-instance-refresh --auto-scaling-group-name gh-worker-asg --region us-east-1"
-    current = findings(settings, template=TEMPLATE)["instances-current"]
-    assert current.remedy.commands == (roll,)
-    behind = findings(settings, template(user_data=("a", "b")), template=TEMPLATE)["instances-current"]
-    assert behind.remedy.commands == (f"{SITE} -e fleet_new_version=adopt", roll)
+def test_instances_of_another_version_are_replaced_by_a_rollout(settings: dict[str, Any]) -> None:
+    (command,) = findings(settings, template=TEMPLATE)["instances-current"].remedy.commands
+    assert command == ROLLOUT
 
 
-def test_a_roll_resumes_first_what_would_stop_it(settings: dict[str, Any]) -> None:
+def test_a_rollout_resumes_first_what_would_stop_it(settings: dict[str, Any]) -> None:
     stopped = replace(GROUP, suspended_processes=frozenset({"AZRebalance", "Terminate"}))
     commands = findings(settings, template=TEMPLATE, group=stopped)["instances-current"].remedy.commands
-    assert [c.split()[2] for c in commands] == ["resume-processes", "start-instance-refresh"]
-    assert "--scaling-processes Terminate " in commands[0]
+    assert commands[0].startswith("aws autoscaling resume-processes --scaling-processes Terminate ")
+    assert commands[1] == ROLLOUT
+
+
+def test_while_a_rollout_is_under_way_its_instances_are_no_finding(settings: dict[str, Any]) -> None:
+    value = "version=7 from=2 run=1a2b3c4d since=2026-11-27T11:40:08Z going=forward by=arn:aws:iam::1:user/me"
+    group = replace(GROUP, tags={**GROUP.tags, TAG: Tag(value, False)})
+    current = findings(settings, template=TEMPLATE, group=group)["instances-current"]
+    assert current.ok
+    assert "a rollout of version 7 (from 2) is under way" in current.detail
 
 
 def test_a_warm_pool_is_a_warning_with_the_command_that_deletes_it(settings: dict[str, Any]) -> None:
