@@ -146,7 +146,14 @@ def faults(state: State) -> tuple[Fault, ...]:
         for a in state.activities
         if a.description.startswith("Launching") and any(began <= a.started <= ended for began, ended in windows)
     ]
-    failed = [a for a in launches if a.status in ("Failed", "Cancelled")]
+    scaled_in = {  # a launch that a scale-in ends is Cancelled as well, but without a message (derived)
+        a.instance for a in state.activities if a.description.startswith("Terminating") and not HEALTH.search(a.cause)
+    }
+    failed = [
+        a
+        for a in launches
+        if a.status == "Failed" or (a.status == "Cancelled" and (a.message or a.instance not in scaled_in))
+    ]
     found += [Fault(a.instance, f"{a.instance} did not come into service: {_reason(a)}") for a in failed if a.instance]
     without = [a for a in failed if not a.instance]
     if len(without) >= LAUNCH_ATTEMPTS:

@@ -544,6 +544,22 @@ def test_canaries_that_valet_scales_in_are_replaced_by_others_before_anything_is
     assert fake.result == ({"2"}, "2", finished())
 
 
+def test_a_new_instance_that_valet_scales_in_while_it_boots_is_no_fault_of_its_version() -> None:
+    fake, gone = FakeGroup(3), list[str]()
+
+    def scale_in() -> None:
+        for one in fake.counted("2"):
+            if one.state == "Pending:Wait" and not gone:
+                gone.append(one.id)
+                fake.events = [replace(e, status="Cancelled") if e.instance == one.id else e for e in fake.events]
+                fake._terminate(one.id, "a difference between desired and actual capacity")
+
+    fake.at_tick = scale_in
+    assert play(fake)
+    assert gone
+    assert fake.result == ({"2"}, "2", finished())
+
+
 # --- back ---
 
 
