@@ -17,6 +17,7 @@ from localcloud.testing import PROPAGATED
 from tests.fleet.cloud import ROOT, PlaybookCloud
 from tests.fleet.fleet import GROUP, TERMINATION
 from tests.fleet.healthy import HealthyFleet
+from tests.fleet.test_rollout import ROLLBACK, ROLLOUT, pinned, play
 
 Document = dict[str, Any]
 User = Callable[[PlaybookCloud, Document], dict[str, Any]]
@@ -96,6 +97,15 @@ def test_an_operator_with_these_policies_builds_changes_and_deletes_a_fleet(clou
         assert run.returncode == 0, run
     assert refused(cloud) == []
     assert cloud.group() == {}
+
+
+def test_an_operator_with_these_policies_rolls_out_and_back(fleet: HealthyFleet, user: User) -> None:
+    fleet.add_image()
+    key = user(fleet, document("read", "operator", "secret"))
+    for book, version in ((ROLLOUT, "2"), (ROLLBACK, "1")):
+        run = play(fleet, book, **key)
+        assert (run.returncode, pinned(fleet)) == (0, version), run
+    assert refused(fleet) == []
 
 
 def test_an_operator_may_not_touch_what_is_no_fleets(cloud: PlaybookCloud, user: User) -> None:

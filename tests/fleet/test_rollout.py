@@ -213,6 +213,32 @@ def test_valet_scales_meanwhile(image: HealthyFleet, seed: int) -> None:
     assert set(versions(image).values()) == {"2"}
 
 
+@pytest.mark.slow
+def test_an_alarm_that_goes_off_undoes_the_rollout_and_is_named(image: HealthyFleet) -> None:
+    watch = image.client("cloudwatch")
+    watch.put_metric_alarm(
+        AlarmName="queue-stuck",
+        Namespace="GhostHands",
+        MetricName="waiting",
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+
+    def goes_off() -> None:
+        agents(image)()
+        if len(refreshes(image)) == 2:
+            watch.set_alarm_state(AlarmName="queue-stuck", StateValue="ALARM", StateReason="jobs wait")
+
+    with repeatedly(goes_off, every=0.1):
+        run = image.play(ROLLOUT, **QUICK, fleet_rollout_alarms=["queue-stuck"])
+    assert "Rolled back" in run.message, run
+    assert "queue-stuck" in run.message, run
+    assert_as_before(image)
+
+
 # --- interrupted ------------------------------------------------------------------------------------------------------
 
 

@@ -148,6 +148,7 @@ ELEMENTS = {
 }
 CIDRS = tuple(f"fleet_{door}_cidrs" for door in DOORS)
 # Variable -> minimum, maximum, unit.
+ALARMS = 10  # of an instance refresh (API reference, AlarmSpecification)
 RANGES = {
     "fleet_min_size": (0, 10000, "instances"),
     "fleet_max_size": (0, 10000, "instances"),
@@ -359,6 +360,8 @@ def _sets(s: Settings) -> Iterator[str]:
                 )
     if not s["fleet_termination_policies"]:
         yield "fleet_termination_policies is empty: write [Default]."
+    if len(s["fleet_rollout_alarms"]) > ALARMS:
+        yield f"fleet_rollout_alarms names {len(s['fleet_rollout_alarms'])} alarms: write {ALARMS} at most."
     if len(set(s["fleet_subnet_ids"])) == 1:
         yield (
             "fleet_subnet_ids names one subnet: "

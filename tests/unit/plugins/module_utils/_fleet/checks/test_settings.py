@@ -183,6 +183,7 @@ def test_ssh_for_the_whole_world_is_refused_and_another_port_is_not(settings: Se
         ("fleet_suspended_processes", [], ["nothing like it"]),
         ("fleet_termination_policies", ["OldestInstance", "Default"], ["Oldest"]),
         ("fleet_termination_policies", ["Default"], []),
+        ("fleet_rollout_alarms", ["stuck"] * 10, ["stuck"] * 11),
     ],
 )
 def test_each_element_of_a_list_has_to_have_its_format(
