@@ -330,7 +330,8 @@ class Procedure:
         if step == FOREIGN and state.active:
             raise Stopped(foreign(client.name, state.active, client.cli_command("cancel-instance-refresh")))
         if step == WAIT:
-            if not self._watch(WAIT, canary_bound):
+            # A refresh that is cancelled ends once what it terminates has drained.
+            if not self._watch(WAIT, canary_bound + self.options.drain):
                 raise Stopped(f"{self._summary()}: that has not ended. Run this again.")
         elif step == START_CANARY:
             firsts = [r for r in state.own if state.is_first(r)]
