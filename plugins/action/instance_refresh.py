@@ -25,7 +25,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.v
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts import registry
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Finding
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import (
     count,
@@ -45,6 +44,8 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action im
 ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
 READ_SECONDS = 5  # of the registry
 REGISTRY_EVERY_SECONDS = 10.0
+#: Checks without which no refresh can replace an instance: they stop also a rollout that is under way.
+NEEDED = {"rollout-group", "rollout-hook", "rollout-processes"}
 OPTIONS: dict[str, Any] = {
     "step": {"type": "str", "required": True, "choices": ["plan", "canaries", "bake", "remaining"]},
     "version": {"type": "str", "default": ""},
@@ -104,13 +105,15 @@ class ActionModule(FleetAction):
         group, hooks = autoscaling.group(call, name), autoscaling.hooks(call, name)
         inputs = Inputs(s, caller(call).account, group, hooks, line, without_agent=without_agent(call, s))
         findings = before_rollout(inputs)
-        if not _errors(findings):
-            _group, under_way, version = one.plan(args["version"], args["rollback"])
-            target = rollout_target(call, s, version) if version else None
-            # One that rollout.yml is yet to make was checked with what makes it.
-            if target and (target.template or args["rollback"] or under_way):
-                findings = before_rollout(replace(inputs, target=target))
-        if errors := _errors(findings):
+        if stops := [finding for finding in findings if finding.id in NEEDED]:
+            raise procedure.Refused(sentence(list(map(str, stops))))
+        _group, under_way, version = one.plan(args["version"], args["rollback"])
+        target = rollout_target(call, s, version) if version else None
+        # One that rollout.yml is yet to make was checked with what makes it.
+        if target and (target.template or args["rollback"] or under_way):
+            findings = before_rollout(replace(inputs, target=target))
+        errors = [str(finding) for finding in findings if finding.severity == "error"]
+        if errors and not under_way:  # one that is under way has to come to an end, forward or back
             raise procedure.Refused(sentence(errors))
         for finding in findings:
             log(f"{finding.severity}: {finding}")
@@ -163,10 +166,6 @@ class ActionModule(FleetAction):
         if before and after and changes and self._task.diff:
             result["diff"] = [{"before": _json(before), "after": _json(after), **_headers(group, version)}]
         return result
-
-
-def _errors(findings: list[Finding]) -> list[str]:
-    return [str(finding) for finding in findings if finding.severity == "error"]
 
 
 def _lines(options: rollout_state.Options, group: Group, under_way: Rollout | None, version: str) -> list[str]:
