@@ -227,6 +227,8 @@ def test_an_alarm_that_goes_off_undoes_the_rollout_and_is_named(image: HealthyFl
         ComparisonOperator="GreaterThanThreshold",
     )
 
+    watch.set_alarm_state(AlarmName="queue-stuck", StateValue="OK", StateReason="no job waits")
+
     def goes_off() -> None:
         agents(image)()
         if len(refreshes(image)) == 2:

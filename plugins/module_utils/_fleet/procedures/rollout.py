@@ -406,8 +406,11 @@ class Procedure:
                 if self.clock() - self._failing_since >= PASSING_SECONDS:
                     raise
                 self.log(f"AWS refuses for the moment ({error}): trying again")
-            else:
+            elif self.state.own:
                 raise
+            else:  # nothing has begun, and nothing is left of it
+                self._patient(lambda: self.client.delete_tags([TAG]))
+                raise Refused(str(error)) from None
         self.sleep(EVERY_SECONDS)
 
     # --- the bake -------------------------------------------------------------------------------------------------

@@ -729,8 +729,9 @@ def test_what_aws_never_allows_stops_it_at_once() -> None:
             raise AwsError("You may not.", "AccessDenied")
 
     fake.at_call = deny
-    with pytest.raises(AwsError, match="You may not"):
+    with pytest.raises(Refused, match="You may not"):
         play(fake)
+    assert (fake.tags, fake.done) == ({}, []), "nobody is told of a rollout that never began"
     fake.at_call = lambda *_: None
     assert play(fake)
     assert fake.result == ({"2"}, "2", finished())
