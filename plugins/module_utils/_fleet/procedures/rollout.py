@@ -585,7 +585,8 @@ class Procedure:
             since = waiting_since(self.state.activities, instance.id)
             row = registry.worker(instance.id) if registry else None
             job = f" (job {row.job_id})" if row and row.job_id else ""
-            words.append(f"{instance.id} drains{f' for {duration(self.wall() - since)}' if since else ''}{job}")
+            minutes = (self.wall() - since) // 60 if since else 0  # whole ones: a line each is enough
+            words.append(f"{instance.id} drains{f' for {duration(60 * minutes)}' if minutes > 0 else ''}{job}")
         more = f" and {len(leaving) - 5} more" if len(leaving) > 5 else ""
         return ", ".join(words) + more
 
