@@ -301,10 +301,12 @@ def measure(way: Way, image: str, kind: str, seed: int) -> Line:
     log(f"lost {dict(verdict.lost)}; {status}: {reason}; VALET resized {load.resized} times; preferences {asked[-1:]}")
     seconds = end - began if in_time else None
     counts = (verdict.jobs, len(verdict.lost), len(verdict.doubled))
-    return Line(
+    line = Line(
         *(way.name, kind, *counts, seconds, numbers.below, numbers.dark),
         *(last.in_service, last.serving, updated, way.launches() == image, status),
     )
+    log(table([line]))
+    return line
 
 
 def refresh(fleet: ProcessFleet) -> tuple[str, str]:
@@ -323,7 +325,9 @@ def lines(kind: type[Way], seed: int) -> list[Line]:
             way = kind(fleet)
             first, good, bad = fleet.image("first"), fleet.image("good"), fleet.image("bad", BROKEN)
             way.build(first)
-            return [measure(way, good, "good", seed), measure(way, bad, BROKEN, seed + 1)]
+            return [
+                measure(way, image, what, seed + n) for n, (image, what) in enumerate(((good, "good"), (bad, BROKEN)))
+            ]
         finally:
             fleet.close()
 
