@@ -284,7 +284,8 @@ def measure(way: Way, image: str, kind: str, seed: int) -> Line:
 
         def ended() -> bool:
             states = fleet.cloud.lifecycle_states(GROUP).values()
-            return refresh(fleet)[0] not in ACTIVE and not any("Terminating" in state for state in states)
+            leaving = any("Terminating" in state and "Retained" not in state for state in states)
+            return refresh(fleet)[0] not in ACTIVE and not leaving
 
         in_time = wait(ended, max(5.0, LIMIT_SECONDS - (time.time() - began)))
         end = time.time()
