@@ -510,7 +510,9 @@ class Procedure:
                     "run this again."
                 )
             self.log(f"replacing {count(len(state.new), 'instance')} by version {state.rollout.previous}")
-            self._write(lambda: client.start_refresh(state.group, "", preferences(self.options)))
+            # Without alarms: AWS starts no refresh while one of them is in ALARM, which may be why it goes back.
+            wanted = preferences(self.options._replace(alarms=()))
+            self._write(lambda: client.start_refresh(state.group, "", wanted))
         elif not self._watch(WATCH_BACK, bound):
             raise Stopped(f"{self._summary()}: it takes longer than {duration(bound)}. It goes on: run this again.")
 

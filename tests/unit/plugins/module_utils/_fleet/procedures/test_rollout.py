@@ -75,6 +75,7 @@ class FakeGroup:
         self.log: list[str] = []
         self.writes: list[str] = []
         self.fails_to_boot: set[str] = set()
+        self.alarm = False
         self.calls = 0
         self.at_call: Callable[[str, int, str], None] = lambda name, number, when: None
         self.at_tick: Callable[[], None] = lambda: None
@@ -122,6 +123,8 @@ class FakeGroup:
     def _start(self, version: str, preferences: dict[str, Any]) -> None:
         if self.active:
             raise AwsError("a refresh is in progress", "InstanceRefreshInProgress")
+        if self.alarm and "AlarmSpecification" in preferences:
+            raise AwsError("the alarm is in the ALARM state", "ValidationError")
         assert preferences["SkipMatching"]
         assert preferences["ScaleInProtectedInstances"] == "Refresh"
         points = tuple(preferences.get("CheckpointPercentages", ()))
@@ -514,6 +517,21 @@ def test_a_refresh_that_fails_is_undone_with_awss_reason() -> None:
     with pytest.raises(Undone, match="alarm queue-stuck went off"):
         play(fake)
     assert fake.result == ({"1"}, "1", {})
+
+
+def test_an_alarm_that_stays_on_does_not_prevent_the_way_back() -> None:
+    fake = FakeGroup(4)
+
+    def alarm() -> None:
+        if len(fake.done) == 2 and fake.active and len(fake.counted("2")) == 2:
+            fake.alarm = True
+            fake._end(fake.active, "Failed")
+
+    fake.at_tick = alarm
+    with pytest.raises(Undone):
+        play(fake, options=OPTIONS._replace(alarms=("queue-stuck",)))
+    assert fake.result == ({"1"}, "1", {})
+    assert [r.status for r in fake.done] == ["Cancelled", "Failed", "Successful"]
 
 
 def test_a_refresh_that_somebody_cancels_stops_the_rollout_and_the_same_command_goes_on() -> None:
