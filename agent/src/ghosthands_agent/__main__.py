@@ -17,12 +17,18 @@ from .log_shipper import JOURNAL
 from .paths import API_PORT, WORKER_PORT, Paths
 from .ports import PortError, Ports, Procedure
 from .settings import BadSettings, Settings, parse
+from .wishes import VERBS as VERBS_OF_WISHES
+from .wishes import Wish, digest_of
 
 T = TypeVar("T")
 VERBS = {
     "boot": "bring the worker up; systemd starts it once per boot",
     "watch": "protect and drain the worker, replace an instance that cannot serve; systemd keeps it running",
     "drain": "have watch drain and stop the worker, and wait for that",
+    "hold": "have watch let the worker take no more jobs, and wait until it has none",
+    "resume": "have watch let it work again",
+    "renew": "have watch read the secret again and restart the worker when it is idle",
+    "release": "have watch pull IMAGE (by digest) and switch to it when the worker is idle; back if that fails",
     "stop": "stop the worker and the other services, for a shutdown or a reboot",
     "refresh-registry-login": "write a fresh login for the image's registry",
     "doctor": "check every precondition of the agent on this host",
@@ -31,7 +37,7 @@ VERBS = {
     "check-compose": "check that FILE is a compose file with the three services",
     "pull-image": "pull IMAGE, logging in where its registry is ECR",
 }
-ARGUMENTS = {"disk-guard": "PERCENT", "check-compose": "FILE", "pull-image": "IMAGE"}
+ARGUMENTS = {"release": "IMAGE", "disk-guard": "PERCENT", "check-compose": "FILE", "pull-image": "IMAGE"}
 FAILED, MISCONFIGURED, FAULT, TERMINATED = 1, 2, 70, 128 + signal.SIGTERM
 LOGIN_SECONDS = 40.0
 POLL_SECONDS = 0.1
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = Paths(options.root, api_port=options.api_port, worker_port=options.worker_port)
     try:
         return run_verb(options, paths)
-    except BadSettings as problem:
+    except (BadSettings, BadArgument) as problem:
         journal.step("misconfigured", "error", verb=options.verb, reason=str(problem))
         return MISCONFIGURED
     except PortError as problem:
@@ -98,7 +104,21 @@ def run_verb(options: argparse.Namespace, paths: Paths) -> int:
         ports = wiring.ports(settings, paths, wiring.journal())
     except ValueError as problem:
         raise BadSettings(str(problem)) from None
+    if options.verb in VERBS_OF_WISHES:
+        import secrets
+
+        from .request import request
+
+        try:
+            digest = digest_of(options.argument, settings.image) if options.argument else ""
+        except ValueError as problem:
+            raise BadArgument(str(problem)) from None
+        return run(request(ports, settings, Wish(options.verb, secrets.token_hex(4), digest)))
     return run(procedure(options.verb, ports, settings, paths)) or 0
+
+
+class BadArgument(ValueError):
+    """A verb's argument is not valid; the text says what to write."""
 
 
 def procedure(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Procedure[int | None]:
@@ -106,7 +126,7 @@ def procedure(verb: str, ports: Ports, settings: Settings, paths: Paths) -> Proc
     if verb == "watch":
         from .watch import watch
 
-        return watch(ports, settings)
+        return watch(ports, settings, paths=paths)
     if verb == "boot":
         from .boot import boot
 
@@ -136,7 +156,7 @@ def watch_unconfigured(problem: str, paths: Paths) -> Procedure[int]:
     settings = yield from find_settings(
         ports, region, lambda region: wiring.account(without_configuration(region)).call
     )
-    return (yield from watch(wiring.ports(settings, paths, journal), settings, problem))
+    return (yield from watch(wiring.ports(settings, paths, journal), settings, problem, paths))
 
 
 def refresh_registry_login(ports: Ports, settings: Settings) -> Procedure[int]:

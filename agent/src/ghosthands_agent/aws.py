@@ -1,4 +1,4 @@
-"""Auto Scaling, Secrets Manager and ECR, called with the instance's role.
+"""Auto Scaling, EC2, Secrets Manager and ECR, called with the instance's role.
 
 A client is created when first needed: botocore costs 35 MB and 0.15 s. It keeps the credentials that it was made with,
 also none: a client without any is not kept (botocore issue 2304). Each call is made once, in a thread (no time-out
@@ -25,6 +25,7 @@ from .ports import (
     Task,
     Unavailable,
 )
+from .wishes import ANSWER_TAG
 
 T = TypeVar("T")
 CALL_SECONDS = 5.0
@@ -234,6 +235,22 @@ class OwnGroup:
         except concurrent.futures.TimeoutError:
             future.cancel()
             raise Unavailable(f"autoscaling:{operation}", "Timeout") from None
+
+
+class OwnTag:
+    """ports.Answers. The role's policy allows this tag of this instance only."""
+
+    def __init__(self, account: Account, instance_id: Callable[[], str]) -> None:
+        self._account, self._instance_id = account, instance_id
+        self._background = Background("answers")
+
+    def write(self, text: str) -> Task[None]:
+        """See ports.Answers."""
+        return self._background.begin(lambda: self._write(text))
+
+    def _write(self, text: str) -> None:
+        tag = {"Key": ANSWER_TAG, "Value": text}
+        self._account.call("ec2", "create_tags", slow=True, Resources=[self._instance_id()], Tags=[tag])
 
 
 class WorkerSecret:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from .compose_override import compose_override
-from .environment import BadSecret, environment
+from .environment import BadSecret, worker_environment
 from .fitness import RESTARTS
 from .log_shipper import log_shipper_configuration
 from .passing_errors import BackOff, alike, passes
@@ -25,6 +25,7 @@ from .ports import (
     WAITING_PHASE,
     WORKER,
     BootRecord,
+    Control,
     FileName,
     Instance,
     PortError,
@@ -126,25 +127,30 @@ class _Boot:
         yield from self._phase("secret")
         text = yield from self._repeat(self.ports.secret.fetch, secret)
         yield from self._phase("files")
-        yield from self._write_files(instance, text, self.settings.image)
+        desired = (yield from self._control(instance.id)).image_instead_of(self.settings.image)
+        yield from self._write_files(instance, text, desired)
         yield from self._phase("image")
-        image = yield from self._ensure_image()
-        if image != self.settings.image:
+        image = yield from self._ensure_image(desired)
+        if image != desired:
             yield from self._write("environment", self._environment(instance, text, image))
         self.record = replace(self.record, image=image)
         yield from self._phase("start")
         yield from self._until_available(lambda: self.ports.records.clear_flag("stopping"))
         yield from self._withdraw_if_terminating()
-        yield from self._start_services(instance.id)
-        yield from self._phase("registration")
-        status = yield from self._wait_for_registration(instance.id)
-        yield from self._record_guard(status)
+        if held := (yield from self._control(instance.id)).held:
+            yield from self._compose_up((API, DEPLOY_SERVER))
+            self.ports.journal.step("boot_held", "warning")
+        else:
+            yield from self._start_services(instance.id)
+            yield from self._phase("registration")
+            status = yield from self._wait_for_registration(instance.id)
+            yield from self._record_guard(status)
         yield from self._phase("launch_hook")
         yield from self._complete_launch_hook()
         yield from self._phase("")
         yield from self._write_record(replace(self.record, state="completed", reason="", output="", tries=0))
         seconds = round(sum(self.record.seconds.values()), 2)
-        self.ports.journal.step("boot_completed", image=image, guard=self.record.guard, seconds=seconds)
+        self.ports.journal.step("boot_completed", image=image, guard=self.record.guard, held=held, seconds=seconds)
         yield from self._login_at_last()
 
     def withdraw(self) -> Procedure[None]:
@@ -233,17 +239,8 @@ class _Boot:
             yield from self._write("log_shipper", configuration)
 
     def _environment(self, instance: Instance, secret: str, image: str) -> str:
-        values = {
-            "EC2_INSTANCE_ID": instance.id,
-            "EC2_IP": instance.public_ip or instance.local_ip,  # VALET reaches workers by their public address
-            "AWS_ASG_NAME": self.settings.group,
-            "AWS_LIFECYCLE_HOOK_NAME": self.settings.worker_hook,
-            "AWS_REGION": self.settings.region,
-            "ECR_IMAGE": image,
-            "GH_WORKER_ID": instance.id,
-        }
         try:
-            return environment(secret, values, self.settings.required_keys, self.paths.worker_port, self.paths.api_port)
+            return worker_environment(self.settings, self.paths, instance, secret, image)
         except BadSecret as bad:
             raise Failed(str(bad)) from None
 
@@ -251,9 +248,13 @@ class _Boot:
         if (yield from self._until_available(lambda: self.ports.files.write(name, text))):
             self.ports.journal.step("file_written", file=name)
 
-    def _ensure_image(self) -> Procedure[str]:
+    def _control(self, instance_id: str) -> Procedure[Control]:
+        """What operators want of this instance, as far as `watch` has seen it by now."""
+        control = yield from self._until_available(self.ports.records.control)
+        return control if control.instance == instance_id else Control()
+
+    def _ensure_image(self, desired: str) -> Procedure[str]:
         """Pull the image; the reference to run: the baked one only if the pull fails and the settings allow it."""
-        desired = self.settings.image
         baked = None
         if self.settings.image_fallback == "baked":
             baked = yield from self._until_available(self.ports.images.baked)
@@ -355,7 +356,7 @@ class _Boot:
             if not (live := [each for each in listening if each.foreign]):
                 return []
             try:
-                return live if _is_registered(self.ports.worker.status(), instance_id) else []
+                return live if self.ports.worker.status().registered_as(instance_id) else []
             except Unavailable:
                 if self.now >= until:
                     return []
@@ -416,7 +417,7 @@ class _Boot:
             self._check_termination()
             try:
                 status = self.ports.worker.status()
-                if _is_registered(status, instance_id):
+                if status.registered_as(instance_id):
                     return status
                 found = "another id"
             except Unavailable as error:
@@ -636,10 +637,6 @@ def _said(output: str) -> dict[str, str]:
 
 def _is_absent(guard: str) -> bool:
     return guard not in ("attached", "off")
-
-
-def _is_registered(status: WorkerStatus, instance_id: str) -> bool:
-    return status.instance_id == status.worker_id == instance_id
 
 
 def _foreign(found: Mapping[str, Sequence[Service]]) -> list[Service]:

@@ -69,10 +69,12 @@ class Reading:
     """What this run of the agent has read of the worker, from the start of its drain.
 
     Attributes:
+        began: when that was.
         process: the process that runs now, or the last one.
         job_over_since: since when it has been seen with a job that is over.
     """
 
+    began: float = 0.0
     process: Process = field(default_factory=Process)
     job_over_since: float = float("inf")
 
@@ -106,16 +108,21 @@ def drain(monitor: Monitor) -> Procedure[Result]:
         seconds_left=round(monitor.deadline() - began),
     )
     yield from _wait_for_boot(monitor)
-    stopped = False
-    for _attempt in range(ATTEMPTS):
-        stopped = yield from _drain_worker(monitor)
-        if not _is_running_again(monitor):
-            break
-    else:
-        stopped = False
+    stopped = yield from stop_workers(monitor)
     clean = stopped and "unclean" not in monitor.flags
     journal.step("drain_ended", "info" if clean else "error", clean=clean, seconds=round(monitor.now - began, 1))
     return "CONTINUE" if clean else "ABANDON"
+
+
+def stop_workers(monitor: Monitor) -> Procedure[bool]:
+    """Drain the worker and stop it, and the other services; whether no worker runs. A deployment may start one more."""
+    for _attempt in range(ATTEMPTS):
+        reading = Reading()
+        reason = yield from wait_until_drained(monitor, reading)
+        stopped = yield from terminate(monitor, reading, reason)
+        if not _is_running_again(monitor):
+            return stopped
+    return False
 
 
 def complete_hook(monitor: Monitor, result: Result) -> Procedure[bool]:
@@ -208,12 +215,13 @@ def _wait_for_boot(monitor: Monitor) -> Procedure[None]:
             yield from monitor.pause(POLL_SECONDS)
 
 
-def _drain_worker(monitor: Monitor) -> Procedure[bool]:
-    """Drain and stop one worker; whether it is down. Sets the flag `unclean` if that cut off a job."""
-    began, journal = monitor.now, monitor.ports.journal
-    reading = Reading()
-    reason = yield from _wait_until_drained(monitor, reading)
-    journal.step("worker_stop", reason=reason, waited=round(monitor.now - began, 1))
+def terminate(monitor: Monitor, reading: Reading, reason: StopReason, *, others: bool = True) -> Procedure[bool]:
+    """Stop one worker; whether it is down. Sets the flag `unclean` if that cuts off a job in a drain.
+
+    :param others: whether the other services are stopped too.
+    """
+    journal = monitor.ports.journal
+    journal.step("worker_stop", reason=reason, waited=round(monitor.now - reading.began, 1))
     process = reading.process
     process.recall(monitor.flags)
     process.gone = reason == "gone"
@@ -230,7 +238,7 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
 
         They stop with the worker, unless it may still have a job to finish.
         """
-        if reason != "policy":
+        if others and reason != "policy":
             other_services.append(monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS))
 
     stopped_at = monitor.now
@@ -252,8 +260,10 @@ def _drain_worker(monitor: Monitor) -> Procedure[bool]:
     journal.step("worker_stopped", exit_code=exit_code, deregistered=exit_code == 0)
     termination.log_job(journal)
     if not termination.clean:
-        monitor.set_flag("unclean")
+        _set_unclean(monitor)
     _forget_signals(monitor)
+    if not others:
+        return True
     tasks = other_services or [monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)]
     yield from _flush_logs(monitor, tasks, DEPLOYMENT_SECONDS if process.gone else FLUSH_SECONDS)
     return True
@@ -271,9 +281,15 @@ def _is_running_again(monitor: Monitor) -> bool:
     return monitor.port_in_use
 
 
-def _wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopReason]:
+def _set_unclean(monitor: Monitor) -> None:
+    """Outside a drain, a lost job is in the journal, and the next drain may be clean all the same."""
+    if monitor.causes():
+        monitor.set_flag("unclean")
+
+
+def wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopReason]:
     """Wait until the worker may be stopped; the reason."""
-    began = logged = monitor.now
+    began = logged = reading.began = monitor.now
     while True:
         status = monitor.worker()
         if status is not None:
@@ -326,7 +342,7 @@ def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
         journal.step("worker_replaced", "warning", busy=process.busy)
         if process.busy:
             Termination(None, "lost", process.last.job, process.last.guarded).log_job(journal)
-            monitor.set_flag("unclean")
+            _set_unclean(monitor)
         _forget_signals(monitor)
         process = reading.process = Process()
     if process.last is None or process.last.guard_absence != status.guard_absence:
@@ -342,7 +358,7 @@ def _log_progress(monitor: Monitor, reading: Reading, waited: float) -> None:
     monitor.ports.journal.step(
         "drain_progress",
         waited=round(waited),
-        seconds_left=round(monitor.deadline() - monitor.now),
+        seconds_left=None if monitor.deadline() == float("inf") else round(monitor.deadline() - monitor.now),
         busy=None if status is None else status.busy,
         job=None if status is None else status.job,
         job_status=None if status is None or status.guard is None else status.guard.job_status,

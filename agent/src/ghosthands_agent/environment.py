@@ -10,7 +10,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from .paths import API_PORT, WORKER_PORT
+from .paths import API_PORT, WORKER_PORT, Paths
+from .ports import Instance
+from .settings import Settings
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # IEEE Std 1003.1, 3.231 Name
 VALUE_BYTES = 65536  # CreateSecret, SecretString: "Maximum length of 65536" bytes
@@ -61,6 +63,28 @@ def environment(
     if problems:
         raise BadSecret(f"The secret cannot be used. {' '.join(problems)}")
     return "".join(f"{key}={quoted(value)}\n" for key, value in (values | instance_values(instance)).items())
+
+
+def worker_environment(settings: Settings, paths: Paths, instance: Instance, secret: str, image: str) -> str:
+    """The `.env`'s text for the worker of this instance. Raises BadSecret."""
+    values = {
+        "EC2_INSTANCE_ID": instance.id,
+        "EC2_IP": instance.public_ip or instance.local_ip,  # VALET reaches workers by their public address
+        "AWS_ASG_NAME": settings.group,
+        "AWS_LIFECYCLE_HOOK_NAME": settings.worker_hook,
+        "AWS_REGION": settings.region,
+        "ECR_IMAGE": image,
+        "GH_WORKER_ID": instance.id,
+    }
+    return environment(secret, values, settings.required_keys, paths.worker_port, paths.api_port)
+
+
+def with_image(text: str, image: str) -> str:
+    """The `.env`'s text with another worker image. The instance's keys are last: the last line of that name is it."""
+    found = list(re.finditer(r"^ECR_IMAGE=.*\n", text, re.MULTILINE))
+    if not found:
+        return f"{text}ECR_IMAGE={quoted(image)}\n"
+    return f"{text[: found[-1].start()]}ECR_IMAGE={quoted(image)}\n{text[found[-1].end() :]}"
 
 
 def instance_values(instance: Mapping[str, str]) -> dict[str, str]:

@@ -119,14 +119,35 @@ class ProjectFiles:
             "environment": (paths.environment, SECRET),
             "override": (paths.override, PLAIN),
             "log_shipper": (paths.log_shipper, PLAIN),
+            "next_environment": (paths.next_environment, SECRET),
+            "previous_environment": (paths.previous_environment, SECRET),
         }
-
         self._guard = paths.worker_guard
 
     def write(self, name: FileName, text: str) -> bool:
         """See ports.Files."""
         path, kind = self._files[name]
         return replace(path, text, kind)
+
+    def read(self, name: FileName) -> str | None:
+        """See ports.Files."""
+        path, _kind = self._files[name]
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            raise Unavailable(f"read {path.name}", error_name(problem)) from None
+        except UnicodeError:
+            raise Unavailable(f"read {path.name}", "wrong shape") from None
+
+    def remove(self, name: FileName) -> None:
+        """See ports.Files."""
+        path, _kind = self._files[name]
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise Unavailable(f"remove {path.name}", error_name(problem)) from None
 
     def install_guard(self) -> bool:
         """See ports.Files."""

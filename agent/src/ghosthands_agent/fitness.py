@@ -123,7 +123,8 @@ class Fitness:
             return f"the worker crashes in a loop, {RESTARTS} times in {LASTING_SECONDS / 60:.0f} minutes or more often"
         if self._lasts("disk", bool(self._full_disk)):
             return f"the disk of {self._full_disk} is full"
-        down = status is None and not self.monitor.port_in_use and not self.monitor.worker_runs()
+        held = self.monitor.channel.control.held  # boot starts none then
+        down = status is None and not held and not self.monitor.port_in_use and not self.monitor.worker_runs()
         if self._lasts("worker", down):
             return "no worker runs"
         return ""

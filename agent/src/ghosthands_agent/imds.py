@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from .plain_http import NoResponse, PlainHttp, Response
 from .ports import Instance, Unavailable
 from .settings import REGION
+from .wishes import WISH_TAG
 
 ENDPOINT = "http://169.254.169.254"
 TOKEN_SECONDS = 21600  # the maximum (EC2 User Guide, "Use the Instance Metadata Service")
@@ -75,6 +76,14 @@ class Imds:
         except (ValueError, LookupError, TypeError, RecursionError):
             raise _wrong_shape("spot/instance-action") from None
         return _validated("spot/instance-action", action, re.compile(r"[a-z]+"))
+
+    def wish(self) -> str | None:
+        """See ports.Metadata."""
+        return self._read(f"tags/instance/{WISH_TAG}")
+
+    def shows_tags(self) -> bool:
+        """Whether the instance's tags are in its metadata (InstanceMetadataTags), if it has any."""
+        return self._read("tags/instance") is not None
 
     def role(self) -> str | None:
         """Name of the role whose credentials the instance gets; None without an instance profile."""

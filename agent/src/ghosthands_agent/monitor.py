@@ -5,6 +5,7 @@ It reads the target state, sends heartbeats, keeps scale-in protection up to dat
 
 from __future__ import annotations
 
+from .channel import Channel
 from .passing_errors import BackOff, lacks_credentials, passes
 from .ports import (
     FINAL_TARGETS,
@@ -42,6 +43,8 @@ class Monitor:
         hook_seen: whether AWS accepted a heartbeat, so the hook's action has begun.
         hook_done: whether heartbeats have ended.
         without_credentials: how many calls in a row had no credentials.
+        limit: the time at which a job that still runs is stopped though there is no cause for a drain.
+        channel: what operators want, and what they are answered.
         port_in_use: whether something listened on the worker's port when it was last asked. That is a worker, whatever
             docker reports.
     """
@@ -56,6 +59,8 @@ class Monitor:
         self.hook_done = False
         self.port_in_use = False
         self.without_credentials = 0
+        self.limit = float("inf")
+        self.channel = Channel(ports, self.answered, self.report_failure, self.report_success)
         self._protection = ScaleInProtection(ports, settings.protection_linger_seconds, self.answered)
         third = settings.heartbeat_timeout_seconds / 3
         self._heartbeat_back_off = BackOff(
@@ -77,7 +82,7 @@ class Monitor:
         return [cause for cause in CAUSES if cause in self.flags]
 
     def deadline(self) -> float:
-        """The time at which a job that still runs is stopped; infinite if there is no cause for a drain.
+        """The time at which a job that still runs is stopped; without a cause for a drain that is `limit`.
 
         Counted from when the cause was first seen, by this run of the agent or an earlier one. A spot instance is gone
         after its limit, so the time to return a job to the queue is part of it; otherwise that time is added.
@@ -87,7 +92,7 @@ class Monitor:
             "requested": self.settings.drain_limit_seconds,
             "spot": max(0, self.settings.spot_limit_seconds - SECOND_SIGNAL_SECONDS),
         }
-        return min((self.flags[cause] + limits[cause] for cause in self.causes()), default=float("inf"))
+        return min([self.limit, *(self.flags[cause] + limits[cause] for cause in self.causes())])
 
     @property
     def needs_new_process(self) -> bool:
@@ -105,7 +110,7 @@ class Monitor:
             self.check()
 
     def check(self) -> None:
-        """Read everything that may require a drain; send a heartbeat if one is due."""
+        """Read everything that may require a drain, send a heartbeat if one is due; then wishes and their answers."""
         self._next_check = self.now + CHECK_SECONDS
         self.ports.supervisor.alive()
         self._read_flags()
@@ -113,6 +118,7 @@ class Monitor:
         if self.now >= self._next_spot:
             self._read_spot()
         self._send_heartbeat()
+        self.channel.update(drains=bool(self.causes()))
 
     def set_flag(self, flag: Flag) -> None:
         """Set a flag: first in memory, so that the drain goes on if the file cannot be written."""

@@ -48,6 +48,16 @@ class Paths:
         return self.project / ".env"
 
     @property
+    def next_environment(self) -> Path:
+        """The `.env` that a renewal or release is about to put in place. Compose does not read it."""
+        return self.project / ".env.next"
+
+    @property
+    def previous_environment(self) -> Path:
+        """The `.env` before, until a worker has registered with the new one."""
+        return self.project / ".env.previous"
+
+    @property
     def docker_config(self) -> Path:
         """The directory of docker's logins (DOCKER_CONFIG), which is mounted into the deploy server."""
         return self.project / "docker-config"
@@ -81,6 +91,16 @@ class Paths:
     def replacement(self) -> Path:
         """The record of that name, for operators."""
         return self.run / "replacement.json"
+
+    @property
+    def wish(self) -> Path:
+        """The wish that somebody left on this host."""
+        return self.run / "wish.json"
+
+    @property
+    def control(self) -> Path:
+        """The record of that name, which survives a boot of the system."""
+        return self.root / "var/lib/ghosthands/control.json"
 
     @property
     def cloud_init_result(self) -> Path:

@@ -140,6 +140,9 @@ class Metadata(Protocol):
     def spot_action(self) -> str | None:
         """spot/instance-action's `action`: `terminate`, `stop`, `hibernate`. None: 404, no notice."""
 
+    def wish(self) -> str | None:
+        """The value of the instance's tag `ghosthands:want`. None: 404, no such tag, or no tags in the metadata."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -199,6 +202,13 @@ class Group(Protocol):
 
         Also those that failed. API Reference: activities are sorted by start time, those in progress come first.
         """
+
+
+class Answers(Protocol):
+    """The answer to wishes that operators read: the instance's own tag `ghosthands:did`."""
+
+    def write(self, text: str) -> Task[None]:
+        """Start CreateTags (at most 30 s). Tasks are worked off in the order in which they were started."""
 
 
 class Secret(Protocol):
@@ -362,6 +372,10 @@ class WorkerStatus:
     def busy(self) -> bool:
         return self.active_jobs > 0
 
+    def registered_as(self, instance_id: str) -> bool:
+        """Whether it is the worker of this instance."""
+        return self.instance_id == self.worker_id == instance_id
+
     @property
     def guarded(self) -> bool:
         """Whether a guard is attached: "draining and not busy" is then final, and a second SIGTERM returns the job."""
@@ -400,14 +414,15 @@ class Worker(Protocol):
         """POST /worker/drain: the worker takes no more jobs (legacy). It cannot be undone."""
 
 
-FileName = Literal["environment", "override", "log_shipper"]
+FileName = Literal["environment", "override", "log_shipper", "next_environment", "previous_environment"]
 
 
 class Files(Protocol):
     """The files that boot writes, each by a temporary file of its final mode, fsync and rename: old or new, never half.
 
     `environment`: the project's `.env`, 0600. `override`: docker-compose.override.yml. `log_shipper`: the configuration
-    of amazon-cloudwatch-agent.
+    of amazon-cloudwatch-agent. `next_environment`: the `.env` that a renewal or release is about to put in place;
+    `previous_environment`: the one before, until a worker has registered with the new one.
     """
 
     def write(self, name: FileName, text: str) -> bool:
@@ -415,6 +430,12 @@ class Files(Protocol):
 
         Raises Unavailable (disk full, read-only).
         """
+
+    def read(self, name: FileName) -> str | None:
+        """The file's text; None: there is none. At most 2 s. Raises Unavailable."""
+
+    def remove(self, name: FileName) -> None:
+        """Remove the file, if there is one. At most 2 s. Raises Unavailable."""
 
     def install_guard(self) -> bool:
         """The same for the worker's guard, whose text is part of the agent. Everybody may read it; only root may write
@@ -475,6 +496,50 @@ class Replacement:
     asked: float = 0.0
 
 
+Phase = Literal["", "prepare", "switch", "start", "back"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """/var/lib/ghosthands/control.json: what operators want of this instance, and how far it came. watch writes it.
+
+    Unlike the other records it survives a boot of the system, and is void on another instance.
+
+    Attributes:
+        instance: the id of the instance that it is about.
+        held: whether the worker is to take no jobs.
+        restart: whether the worker that runs has been drained for a wish, so that it needs a successor.
+        image: the worker image that was released to this instance; empty: agent.conf's. See `image_instead_of`.
+        template_image: agent.conf's image at that time. Another one there means that the template has moved on.
+        previous_image: `image` before the release that is under way.
+        unverified: whether no worker has registered with this `.env` yet, and `previous_environment` is the last one
+            with which one had.
+        wish: the one under way, as it was written; empty: none.
+        phase: how far that is. `prepare`: nothing is changed yet; `switch`: the worker is drained and stopped; `start`:
+            the next one is started; `back`: the next one could not, so the `.env` before is put back.
+        reason: why it goes back.
+        answer: to the last wish, as in the tag.
+        handled: ids of wishes that were begun, the last one last.
+    """
+
+    instance: str = ""
+    held: bool = False
+    restart: bool = False
+    image: str = ""
+    template_image: str = ""
+    previous_image: str = ""
+    unverified: bool = False
+    wish: str = ""
+    phase: Phase = ""
+    reason: str = ""
+    answer: str = ""
+    handled: tuple[str, ...] = ()
+
+    def image_instead_of(self, image: str) -> str:
+        """The image to run where agent.conf names this one."""
+        return self.image if self.image and self.template_image == image else image
+
+
 Flag = Literal["terminated", "spot", "requested", "stopping", "guarded", "unclean"]
 
 
@@ -507,6 +572,18 @@ class Records(Protocol):
 
     def write_replacement(self, replacement: Replacement | None) -> None:
         """Replace it; None removes it."""
+
+    def control(self) -> Control:
+        """The record of that name; an empty one if there is none or it is not valid."""
+
+    def write_control(self, control: Control) -> None:
+        """Replace it."""
+
+    def wish(self) -> str | None:
+        """The wish that was left on this host last, in this boot of the system."""
+
+    def write_wish(self, text: str) -> None:
+        """Replace it."""
 
 
 class System(Protocol):
@@ -553,6 +630,7 @@ class Ports:
     clock: Clock
     metadata: Metadata
     group: Group
+    answers: Answers
     secret: Secret
     registry: Registry
     images: Images

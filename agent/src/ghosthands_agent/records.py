@@ -1,4 +1,6 @@
-"""State until the next boot of the system: JSON files in /run/ghosthands, each with the boot's id."""
+"""State as JSON files: until the next boot of the system in /run/ghosthands, each with the boot's id; for longer in
+/var/lib/ghosthands.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Any, get_args
 
 from .files import PUBLIC, error_name, replace
 from .paths import Paths
-from .ports import BootRecord, Flag, Replacement, Unavailable
+from .ports import BootRecord, Control, Flag, Phase, Replacement, Unavailable
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 LOCK_SECONDS = 0.8
@@ -30,6 +32,7 @@ class RunRecords:
 
     def __init__(self, paths: Paths, boot_id: str | None = None) -> None:
         self._boot, self._flags, self._replacement = paths.boot_record, paths.flags, paths.replacement
+        self._control, self._wish = paths.control, paths.wish
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
 
     def boot(self) -> BootRecord | None:
@@ -90,15 +93,32 @@ class RunRecords:
         """See ports.Records."""
         self._write(self._replacement, {} if replacement is None else asdict(replacement))
 
+    def control(self) -> Control:
+        """See ports.Records."""
+        data = _content(self._control)
+        try:
+            control = Control(**{**data, "handled": tuple(data.get("handled", ()))})
+        except TypeError:
+            return Control()
+        return control if _is_valid(control) else Control()
+
+    def write_control(self, control: Control) -> None:
+        """See ports.Records."""
+        replace(self._control, json.dumps(asdict(control)) + "\n", PUBLIC)
+
+    def wish(self) -> str | None:
+        """See ports.Records."""
+        text = self._read(self._wish).get("wish")
+        return text if isinstance(text, str) else None
+
+    def write_wish(self, text: str) -> None:
+        """See ports.Records."""
+        self._write(self._wish, {"wish": text})
+
     def _read(self, path: Path) -> dict[str, Any]:
         """The file's content, or {} if there is no such file, another boot wrote it, or it is not valid."""
-        try:
-            data = json.loads(path.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return {}
-        except OSError as problem:
-            raise Unavailable(f"read {path.name}", error_name(problem)) from None
-        return data if isinstance(data, dict) and data.get("boot_id") == self._boot_id else {}
+        data = _content(path)
+        return data if data.get("boot_id") == self._boot_id else {}
 
     def _write(self, path: Path, value: Mapping[Any, Any]) -> None:
         replace(path, json.dumps({**value, "boot_id": self._boot_id}) + "\n", PUBLIC)
@@ -119,6 +139,29 @@ class RunRecords:
             yield
         finally:
             os.close(lock)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The object in a file, {} if there is none. Raises Unavailable."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    except OSError as problem:
+        raise Unavailable(f"read {path.name}", error_name(problem)) from None
+    return data if isinstance(data, dict) else {}
+
+
+def _is_valid(control: Control) -> bool:
+    """Whether its values have the types of their fields."""
+    values = asdict(control)
+    flags, handled, phase = ("held", "restart", "unverified"), values.pop("handled"), values["phase"]
+    texts = [value for name, value in values.items() if name not in flags]
+    return (
+        all(isinstance(each, str) for each in (*texts, *handled))
+        and all(isinstance(values[name], bool) for name in flags)
+        and phase in get_args(Phase)
+    )
 
 
 def _acquire(lock: int, name: str) -> None:

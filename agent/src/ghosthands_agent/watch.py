@@ -9,21 +9,24 @@ from __future__ import annotations
 from .drain import complete_hook, drain
 from .fitness import Fitness
 from .monitor import CHECK_SECONDS, Monitor
+from .operations import Operations
+from .paths import Paths
 from .ports import NO_CREDENTIALS, Flag, Ports, Procedure
 from .retention import within_limit
 from .settings import Settings
 
 #: Exit code of a process that cannot get credentials: sysexits' EX_TEMPFAIL. systemd starts another one.
 NO_CREDENTIALS_EXIT = 75
+HOST = Paths()
 
 
-def watch(ports: Ports, settings: Settings, unfit: str = "") -> Procedure[int]:
+def watch(ports: Ports, settings: Settings, unfit: str = "", paths: Paths = HOST) -> Procedure[int]:
     """Runs until its process has to be restarted; the exit code.
 
     :param unfit: why the instance cannot serve, whatever happens: without its agent.conf.
     """
     monitor = Monitor(ports, settings)
-    for pause in _run(monitor, unfit):
+    for pause in _run(monitor, Operations(monitor, paths), unfit):
         yield pause
         if monitor.needs_new_process:
             failures = monitor.without_credentials
@@ -32,7 +35,7 @@ def watch(ports: Ports, settings: Settings, unfit: str = "") -> Procedure[int]:
     return 0
 
 
-def _run(monitor: Monitor, unfit: str) -> Procedure[None]:
+def _run(monitor: Monitor, operations: Operations, unfit: str) -> Procedure[None]:
     ports, settings = monitor.ports, monitor.settings
     ports.journal.step(
         "watch_began", group=settings.group, hook=settings.termination_hook, policy=settings.drain_policy
@@ -46,7 +49,9 @@ def _run(monitor: Monitor, unfit: str) -> Procedure[None]:
             ports.supervisor.status("draining")
             handled |= yield from _drain(monitor)
             ports.supervisor.status("drained")
-        else:
+            continue
+        yield from operations.pursue()
+        if not set(monitor.causes()) - handled:
             fitness.check(monitor.worker())
             yield from monitor.pause(CHECK_SECONDS)
 

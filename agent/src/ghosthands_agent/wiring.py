@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-from .aws import Account, OwnGroup, WorkerSecret
+from .aws import Account, OwnGroup, OwnTag, WorkerSecret
 from .clock import LinuxClock
 from .cloudwatch_agent import CloudWatchShipper
 from .compose import DockerCompose
@@ -45,6 +45,7 @@ def ports(settings: Settings, paths: Paths, log: Journal) -> Ports:
         clock=LinuxClock(),
         metadata=imds,
         group=OwnGroup(services, settings.group, imds.instance_id),
+        answers=OwnTag(services, imds.instance_id),
         secret=WorkerSecret(services, settings.secret_id),
         registry=EcrRegistry(services, paths, settings.image),
         images=DockerImages(docker, paths),

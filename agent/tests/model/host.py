@@ -7,11 +7,13 @@ exited with another code than 0, `unless-stopped` everything else too.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from ghosthands_agent.ports import BootRecord, Flag, Replacement
+from ghosthands_agent.ports import BootRecord, Control, Flag, Replacement
+from ghosthands_agent.wishes import ANSWER_TAG
 
 from model.job_queue import MemoryJobQueue
 from model.timeline import Timeline
@@ -63,6 +65,7 @@ class Container:
         restarts: how often Docker did so by itself.
         signals: how many SIGTERMs its process has received in this life.
         acts_at: when its process acts next by itself.
+        image: what Compose's runs.
     """
 
     def __init__(self, restart_policy: RestartPolicy, *, raw: bool = False) -> None:
@@ -78,6 +81,7 @@ class Container:
         self.restarts = 0
         self.signals = 0
         self.acts_at = math.inf
+        self.image = ""
 
     @property
     def is_to_restart(self) -> bool:
@@ -99,6 +103,10 @@ class Host:
         container, raw: the worker's containers: Compose's, and one that deploy-server has put in its place.
         others_run: whether api and deploy-server run.
         files, boot_record, flags: what the agent has written; the last two do not survive a boot of the system.
+        tags: of the instance, as its metadata shows them.
+        control, wish: the agent's record of that name, which survives a boot; a wish that was left on the host.
+        answers: every answer to wishes, in order.
+        bad_images: worker images that do not work, and how: the process never answers, or ends at once.
         images: references of the images that Docker holds.
         baked_image: the reference that was baked into the machine image.
         compose_stops: how often `docker compose stop` began.
@@ -131,6 +139,11 @@ class Host:
         self.flags: dict[Flag, float] = {}
         self.replacement: Replacement | None = None
         self.setup_errors: list[str] = []
+        self.tags: dict[str, str] = {}
+        self.control = Control()
+        self.wish: str | None = None
+        self.answers: list[str] = []
+        self.bad_images: dict[str, Literal["silent", "crashes"]] = {}
         self.images: set[str] = set()
         self.baked_image: str | None = None
         self.compose_stops = 0
@@ -189,7 +202,7 @@ class Host:
         if not self.alive or boot != self._boots:
             return
         self.up, self.shutting_down = True, ""
-        self.boot_record, self.flags, self.replacement = None, {}, None
+        self.boot_record, self.flags, self.replacement, self.wish = None, {}, None, None
         self._start_docker()
         self.start_units()
 
@@ -255,6 +268,8 @@ class Host:
         if changed and self.container.state == "running":
             self.kill_worker("recreated")
         if self.container.state != "running":
+            found = re.findall(r"^ECR_IMAGE='(.*)'$", configuration, re.MULTILINE)
+            self.container.image = found[-1] if found else ""
             self._start_container(self.container)
 
     def keep_image(self, reference: str) -> None:
@@ -269,6 +284,11 @@ class Host:
 
     def _start_worker(self, container: Container, life: int) -> None:
         if self.alive and container.life == life and container.state == "running":
+            bad = self.bad_images.get(container.image)
+            if bad == "crashes":
+                self._container_exited(container, 1)
+            if bad:
+                return
             self._processes += 1
             name = f"{self.id}{RAW if container.raw else '/'}{self._processes}"
             options = self.environment.worker_options
@@ -470,6 +490,14 @@ class Host:
 
     def flags_changed(self) -> None:
         """The agent has set or cleared a flag."""
+
+    def control_changed(self) -> None:
+        """A wish was left on the host, or the agent's record of wishes was written."""
+
+    def answered(self, text: str) -> None:
+        """The agent has answered a wish."""
+        self.tags[ANSWER_TAG] = text
+        self.answers.append(text)
 
     def look_at_queue(self) -> None:
         """A job waits, or another worker has taken one over: a worker will see it at its next poll or heartbeat."""

@@ -18,6 +18,7 @@ from ghosthands_agent.ports import (
     SERVICES,
     WORKER,
     BootRecord,
+    Control,
     FileName,
     Flag,
     GroupState,
@@ -32,6 +33,7 @@ from ghosthands_agent.ports import (
     Unavailable,
     WorkerStatus,
 )
+from ghosthands_agent.wishes import WISH_TAG
 from ghosthands_agent.worker import _status as parse_status
 
 from model.host import Container, Host
@@ -45,6 +47,7 @@ CallName = Literal[
     "instance",
     "target_state",
     "spot_action",
+    "wish",
     "heartbeat",
     "complete",
     "protect",
@@ -61,13 +64,19 @@ CallName = Literal[
     "status",
     "drain",
     "write",
+    "read",
+    "remove",
     "boot_record",
     "write_boot",
     "flags",
     "set_flag",
     "clear_flag",
+    "control",
+    "write_control",
+    "host_wish",
+    "write_wish",
 ]
-TaskName = Literal["secret", "login", "pull", "up", "stop", "stop worker", "flush"]
+TaskName = Literal["secret", "login", "pull", "up", "stop", "stop worker", "flush", "answer"]
 
 
 class SimulatedTask(Generic[T]):
@@ -199,6 +208,9 @@ class SimulatedMetadata(Port):
     def spot_action(self) -> str | None:
         return self.caller.call("spot_action", lambda: self.host.spot_action)
 
+    def wish(self) -> str | None:
+        return self.caller.call("wish", lambda: self.host.tags.get(WISH_TAG))
+
 
 class SimulatedGroup(Port):
     def __init__(self, host: Host, caller: Caller, api: GroupApi) -> None:
@@ -225,13 +237,18 @@ class SimulatedGroup(Port):
         return self.caller.call("launches", lambda: self._api.launches(since))
 
 
+class SimulatedAnswers(Port):
+    def write(self, text: str) -> SimulatedTask[None]:
+        return self.caller.begin("answer", lambda: self.host.answered(text))
+
+
 class SimulatedSecret(Port):
-    def __init__(self, host: Host, caller: Caller, secret: str) -> None:
+    def __init__(self, host: Host, caller: Caller, secret: Callable[[], str]) -> None:
         super().__init__(host, caller)
         self._secret = secret
 
     def fetch(self) -> SimulatedTask[str]:
-        return self.caller.begin("secret", lambda: self._secret)
+        return self.caller.begin("secret", self._secret)
 
 
 class SimulatedRegistry(Port):
@@ -427,6 +444,12 @@ class SimulatedFiles(Port):
     def write(self, name: FileName, text: str) -> bool:
         return self._write(name, text)
 
+    def read(self, name: FileName) -> str | None:
+        return self.caller.call("read", lambda: self.host.files.get(name))
+
+    def remove(self, name: FileName) -> None:
+        self.caller.call("remove", lambda: self.host.files.pop(name, None))
+
     def install_guard(self) -> bool:
         return self._write("guard", "the worker's guard")
 
@@ -471,6 +494,27 @@ class SimulatedRecords(Port):
 
         self.caller.call("clear_flag", clear_flag)
 
+    def control(self) -> Control:
+        return self.caller.call("control", lambda: self.host.control)
+
+    def write_control(self, control: Control) -> None:
+        def write() -> None:
+            self._check_disk()
+            self.host.control = control
+            self.host.control_changed()
+
+        self.caller.call("write_control", write)
+
+    def wish(self) -> str | None:
+        return self.caller.call("host_wish", lambda: self.host.wish)
+
+    def write_wish(self, text: str) -> None:
+        def write() -> None:
+            self.host.wish = text
+            self.host.control_changed()
+
+        self.caller.call("write_wish", write)
+
     def replacement(self) -> Replacement | None:
         return self.host.replacement
 
@@ -511,12 +555,15 @@ class SimulatedSupervisor:
     def status(self, text: str) -> None: ...
 
 
-def simulated_ports(host: Host, caller: Caller, api: GroupApi, *, secret: str, public_ip: str | None = None) -> Ports:
+def simulated_ports(
+    host: Host, caller: Caller, api: GroupApi, *, secret: Callable[[], str], public_ip: str | None = None
+) -> Ports:
     """All ports of an agent's process on this host."""
     return Ports(
         clock=caller,
         metadata=SimulatedMetadata(host, caller, public_ip),
         group=SimulatedGroup(host, caller, api),
+        answers=SimulatedAnswers(host, caller),
         secret=SimulatedSecret(host, caller, secret),
         registry=SimulatedRegistry(host, caller),
         images=SimulatedImages(host, caller),

@@ -71,7 +71,7 @@ class AgentService:
         self._running: Generator[float, None, Any] | None = None
         self._seen: object = None
         self._due = self._pause = 0.0
-        self._ports = simulated_ports(host, self, host.fleet, secret=SECRET)
+        self._ports = simulated_ports(host, self, host.fleet, secret=lambda: SECRET)
 
     # --- systemd ------------------------------------------------------------------------------------------------------
 
@@ -308,6 +308,8 @@ class AgentService:
                 return delay(0.1, 0.8)
             case "flush":
                 return delay(0.05, 0.3)
+            case "answer":
+                return delay(0.05, 0.5)
 
     def _check_task(self, task: TaskName) -> None:
         fleet = self.host.fleet

@@ -56,6 +56,7 @@ class SimulatedInstance:
         up_seconds: how long `docker compose up` takes.
 
     Attributes:
+        secret: the worker's secret, as it is now.
         wall_jump: how far the wall clock has jumped.
         completions: hooks that were completed, with their results.
         timed_out: hooks that were not.
@@ -112,7 +113,7 @@ class SimulatedInstance:
         self.call_count = 0
         self.journal: list[tuple[float, str, Mapping[str, Scalar]]] = []
         self._kill_at: tuple[int, Moment] | None = None
-        self._secret = secret
+        self.secret = secret
         self.wall_jump = 0.0
         self.host = Host(self, INSTANCE_ID)
         self.timeline.run_until(self.now)  # the system is up
@@ -161,7 +162,7 @@ class SimulatedInstance:
 
     def ports(self) -> Ports:
         """The agent's ports on this instance."""
-        return simulated_ports(self.host, self, self, secret=self._secret, public_ip=PUBLIC_IP)
+        return simulated_ports(self.host, self, self, secret=lambda: self.secret, public_ip=PUBLIC_IP)
 
     def after(self, seconds: float, action: Callable[..., object], *args: Any) -> None:
         """Schedule something."""
