@@ -107,8 +107,8 @@ class Operations:
         """Whether a newer wish takes the place of what is under way: not while a worker is started, but to hold it."""
         if (newer := self.channel.next_wish()) is None:
             return False
-        phase = self.channel.control.phase
-        return phase not in ("start", "back") or (phase == "start" and newer.verb == "hold")
+        starts = self._phase == "start" or (self._phase == "back" and not self.channel.control.unverified)
+        return newer.verb == "hold" if starts else self._phase != "back"
 
     # --- hold ---------------------------------------------------------------------------------------------------------
 
@@ -253,6 +253,7 @@ class Operations:
         limit, ended, next_look, found = self._limit(), 0, self.monitor.now + RESTARTS_SECONDS, "no answer"
         yield from self._local(lambda: self.ports.records.clear_flag("stopping"))
         yield from self._remove_foreign()
+        before = yield from self._local(lambda: self.ports.compose.restarts(WORKER))
         back_off = BackOff(self.ports.random, PAUSE, LONGEST_PAUSE)
         up: Task[None] | None = self._begin_task(self.ports.compose.up)
         while self.monitor.now < limit:
@@ -275,9 +276,10 @@ class Operations:
                 return
             if self.monitor.now >= next_look:
                 next_look = self.monitor.now + RESTARTS_SECONDS
-                if (restarts := (yield from self._local(lambda: self.ports.compose.restarts(WORKER)))) >= ENDS:
-                    raise Failed(f"the worker ends again and again, {restarts} times so far")
-            yield from self.monitor.pause(POLL_SECONDS)
+                restarts = yield from self._local(lambda: self.ports.compose.restarts(WORKER))
+                if (again := restarts - before if restarts >= before else restarts) >= ENDS:  # fewer: a new container
+                    raise Failed(f"the worker ends again and again, {again} times so far")
+            yield from self._wait(POLL_SECONDS)
         if up is not None:
             up.cancel()
         raise Failed(f"the worker is not registered after {self.settings.boot_timeout_seconds} s: {found}")
@@ -338,7 +340,7 @@ class Operations:
         """Record the phase before anything of it is done. Waits until it is written."""
         self.channel.change(phase=phase, **changes)
         while not self.channel.saved:
-            yield from self.monitor.pause(CHECK_SECONDS)
+            yield from self._wait(CHECK_SECONDS)
 
     def _write(self, name: FileName, text: str) -> Procedure[None]:
         if (yield from self._local(lambda: self.ports.files.write(name, text))):
@@ -363,7 +365,7 @@ class Operations:
                 if self.monitor.now >= limit:
                     task.cancel()
                     raise Failed(f"{self.channel.control.phase}: not done in {self.settings.boot_timeout_seconds} s")
-                yield from self.monitor.pause(POLL_SECONDS)
+                yield from self._wait(POLL_SECONDS)
             try:
                 return task.result()
             except PortError as error:
@@ -378,9 +380,11 @@ class Operations:
         return task
 
     def _wait(self, seconds: float) -> Procedure[None]:
+        """Wait, while the worker's protection is kept up to date."""
         until = self.monitor.now + seconds
         while self.monitor.now < until:
             yield from self.monitor.pause(min(CHECK_SECONDS, until - self.monitor.now))
+            self.monitor.worker()
 
 
 def _takes_jobs(status: WorkerStatus | None) -> bool:

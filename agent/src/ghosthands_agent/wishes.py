@@ -64,7 +64,7 @@ def name_of(text: str) -> str:
 
 def answer(name: str, state: State, reason: str = "") -> str:
     """The value of the answer's tag, cut to what a tag may hold. Other characters become blanks."""
-    return OTHER_CHARACTERS.sub(" ", f"{name} {state} {reason}").strip()[:VALUE_CHARACTERS].strip()
+    return " ".join(OTHER_CHARACTERS.sub(" ", f"{name} {state} {reason}").split())[:VALUE_CHARACTERS].rstrip()
 
 
 def repository(image: str) -> str:

@@ -397,7 +397,8 @@ class Host:
         container.worker = None
         if self.docker_up and container.is_to_restart:
             container.state = "restarting"
-            self.timeline.after(self.environment.delay(0.1, 1), self._restart_container, container, container.life)
+            pause = max(0.1, self.environment.delay(0.1, 1))
+            self.timeline.after(pause, self._restart_container, container, container.life)
 
     # --- deploy-server ------------------------------------------------------------------------------------------------
 
@@ -475,11 +476,15 @@ class Host:
         worker.advance(self.now)
         if job and worker.job and worker.job is not job:  # one job directly after the other
             self.busy_since = self.last_job_ended = self.now
+            self.worker_took_next_job(worker)
             self.environment.log(self, "takes", worker.job.id, "at once")
         self.worker_acted(container)
 
     def worker_took_job(self) -> None:
         """An idle worker took a job."""
+
+    def worker_took_next_job(self, worker: Worker) -> None:
+        """A worker took a job directly after another one."""
 
     def before_agent_stops_worker(self, container: Container) -> None:
         """The agent is about to have Docker send SIGTERM to the worker."""

@@ -290,6 +290,7 @@ class SimulatedCompose(Port):
             for line in self.host.files.get("environment", "").splitlines():
                 if line.startswith("AWS_LIFECYCLE_HOOK_NAME="):
                     self.host.worker_hook = line.partition("=")[2].strip("'\"")
+            self.host.others_run = self.host.containers_exist = True
             if WORKER in services:
                 self.host.compose_up(configuration)
 

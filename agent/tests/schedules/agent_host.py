@@ -12,15 +12,19 @@ from ghosthands_agent.paths import Paths
 from ghosthands_agent.ports import Ports
 from ghosthands_agent.settings import Settings
 from ghosthands_agent.termination import worker_stop_timeout
+from ghosthands_agent.wishes import ANSWER_TAG, WISH_TAG, parse
 from model.host import Container, RestartPolicy
+from model.worker import RAW, Worker
 
 from schedules.agent_service import AFTER_FAULT_SECONDS, CALM_SECONDS, CALM_WAIT_SECONDS, AgentService, Procedure
 from schedules.fleet_host import FleetHost
+from schedules.simulated_fleet import RACE_SECONDS
 
 if TYPE_CHECKING:
     from schedules.schedule import Event
     from schedules.simulated_fleet import SimulatedFleet
 
+HOLD_SECONDS = 5.0
 NO_REASON = "stopped by the agent with a job inside"
 STOP_LIMIT_SECONDS = 180.0  # after that systemd kills what is still stopping
 
@@ -64,7 +68,11 @@ class AgentHost(FleetHost):
         self._able_at_heartbeat = self._able_at_job = 0.0
         self._completion_known_by: tuple[int, int] | None = None
         self.services: dict[str, AgentService] = {}
+        self._able_at_wish = 0.0
         super().__init__(fleet, id, zone)
+        self.bad_images = fleet.bad_images
+        if fleet.wish:
+            self.tags[WISH_TAG] = fleet.wish
         self.images = {settings.image} if fleet.image_is_baked else set()
         self.services = {
             "boot": AgentService(self, "boot", procedures.boot, "on-failure"),
@@ -126,6 +134,19 @@ class AgentHost(FleetHost):
         self.note_ability()
         self.wake_agent()
 
+    def control_changed(self) -> None:
+        self.wake_agent()
+
+    def answered(self, text: str) -> None:
+        super().answered(text)
+        self.fleet.log(self, "answers", text)
+        self.wake_agent()
+
+    def wishes(self, text: str) -> None:
+        self.tags[WISH_TAG] = text
+        self._able_at_wish = self.able_for()
+        self.wake_agent()
+
     def worker_acted(self, container: Container) -> None:
         super().worker_acted(container)
         self.wake_agent()
@@ -137,7 +158,8 @@ class AgentHost(FleetHost):
     def seen_by_agent(self) -> object:
         """What decides what the agent's `watch` does next."""
         worker = self.worker
-        return self.target, self.spot_action, self.docker_up, bool(self.flags), worker and worker.status_key()
+        status = worker and worker.status_key()
+        return self.target, self.spot_action, self.docker_up, bool(self.flags), status, self.tags, self.control
 
     def calm_seconds(self, service: AgentService) -> float:
         """For how long the agent would see the same, if nothing happens."""
@@ -147,6 +169,7 @@ class AgentHost(FleetHost):
         is_killed = service.kill_at >= 0 or service.next_kills
         if (
             is_killed
+            or self._wish_is_under_way()
             or service.name not in ("boot", "watch")
             or self.spot_action
             or self.now <= max(faults, api) + AFTER_FAULT_SECONDS
@@ -159,6 +182,27 @@ class AgentHost(FleetHost):
                 return 0.0
             return CALM_SECONDS if service.name == "watch" and self._is_protected_as_desired() else CALM_WAIT_SECONDS
         return CALM_WAIT_SECONDS if self.busy_since and "stopping" not in self.flags else 0.0
+
+    def wish_under_way(self) -> str:
+        wish, answer = parse(self.tags.get(WISH_TAG, "")), self.tags.get(ANSWER_TAG, "")
+        name, _blank, state = answer.partition(" ")
+        row = self.fleet.jobs.rows[self.worker.job.id] if self.worker is not None and self.worker.job else None
+        if row is not None and row.status == "awaiting_review":
+            return ""  # for a person, as long as that takes
+        if wish is not None and (name != wish.name or state == "begun"):
+            return f"{self.id} has not done {wish.name}: {answer}"
+        if self.worker is not None and self.worker.is_draining and not self.drained_on_request():
+            return f"the worker of {self.id} drains"
+        return ""
+
+    def _wish_is_under_way(self) -> bool:
+        wish, control = parse(self.tags.get(WISH_TAG, "")), self.control
+        return bool(
+            (wish is not None and wish.id not in control.handled)
+            or control.wish
+            or (control.restart and not control.held)
+            or control.answer != self.tags.get(ANSWER_TAG, "")
+        )
 
     def _is_protected_as_desired(self) -> bool:
         instance, worker = self.fleet.group.instances.get(self.id), self.worker
@@ -174,6 +218,21 @@ class AgentHost(FleetHost):
 
     def worker_took_job(self) -> None:
         self._able_at_job = self.able_for()
+        if self.worker is not None:
+            self._check_held(self.worker)
+
+    def worker_took_next_job(self, worker: Worker) -> None:
+        self._check_held(worker)
+
+    def _check_held(self, worker: Worker) -> None:
+        """A worker with a guard takes no job from so many seconds on after it was to be held."""
+        wish = parse(self.tags.get(WISH_TAG, ""))
+        hung = self.now - self.worker_hangs_until < RACE_SECONDS
+        if wish is None or wish.verb != "hold" or worker.options.works is None or RAW in worker.process or hung:
+            return
+        able = self.able_for() - self._able_at_wish
+        if able > HOLD_SECONDS and self.now - worker.started_at > HOLD_SECONDS:
+            self.fleet.rule_broken(self, f"a worker takes a job though it was to be held for {able:.1f} s")
 
     def able_since_heartbeat(self) -> float:
         return self.able_for() - self._able_at_heartbeat

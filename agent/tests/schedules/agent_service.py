@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ghosthands_agent.ports import NO_ACTIVE_ACTION, NOT_LISTENING, Ports, Refused, Scalar, Unavailable
 from ghosthands_agent.settings import Settings
-from model.agent_conf import SECRET
 from model.ports import CallName, PollForEnd, SimulatedTask, TaskName, simulated_ports
 
 from localcloud import fleet
@@ -24,7 +23,7 @@ CALM_SECONDS, CALM_WAIT_SECONDS = 60.0, 5.0
 AFTER_FAULT_SECONDS = 5.0  # for so long after a fault none is left out
 WATCH_RESTART_SECONDS = 2.0  # Restart=always, RestartSec=2
 BOOT_RESTART_SECONDS = 5.0  # Restart=on-failure, RestartSec=5
-METADATA_CALLS = frozenset({"instance", "target_state", "spot_action"})
+METADATA_CALLS = frozenset({"instance", "target_state", "spot_action", "wish"})
 API_CALLS: Mapping[str, str] = {
     "heartbeat": "autoscaling:RecordLifecycleActionHeartbeat",
     "complete": "autoscaling:CompleteLifecycleAction",
@@ -33,7 +32,7 @@ API_CALLS: Mapping[str, str] = {
     "group_state": "autoscaling:DescribeAutoScalingGroups",
     "launches": "autoscaling:DescribeScalingActivities",
 }
-WRITING_CALLS = frozenset({"drain", "write", "write_boot", "set_flag", "clear_flag"})
+WRITING_CALLS = frozenset({"drain", "write", "remove", "write_boot", "write_control", "set_flag", "clear_flag"})
 
 
 class Killed(BaseException):
@@ -71,7 +70,7 @@ class AgentService:
         self._running: Generator[float, None, Any] | None = None
         self._seen: object = None
         self._due = self._pause = 0.0
-        self._ports = simulated_ports(host, self, host.fleet, secret=lambda: SECRET)
+        self._ports = simulated_ports(host, self, host.fleet, secret=lambda: host.fleet.secret)
 
     # --- systemd ------------------------------------------------------------------------------------------------------
 
@@ -321,5 +320,5 @@ class AgentService:
             raise Refused("docker pull", "NoSuchImage")
         if task == "up" and fleet.timeline.now < fleet.conditions.container_refused:
             raise Refused("docker compose up", "CannotStart")
-        if task in ("secret", "login") and fleet.api_conditions()[1]:
+        if task in ("secret", "login", "answer") and fleet.api_conditions()[1]:
             raise Unavailable(f"aws:{task}", "Timeout")

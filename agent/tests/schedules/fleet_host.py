@@ -33,6 +33,13 @@ class FleetHost(Host):
     def note_ability(self) -> None:
         """Something changed that decides whether an agent can act."""
 
+    def wish_under_way(self) -> str:
+        """What an operator wants of it and its agent has not answered to the end; empty: nothing."""
+        return ""
+
+    def wishes(self, text: str) -> None:
+        """An operator tags the instance with a wish."""
+
     def wake_agent(self) -> None:
         """Something has changed that an agent looks at."""
 

@@ -37,9 +37,12 @@ Fault = Literal[
     "secret missing",
     "late jobs",
 ]
-Kind = Operation | Fault
+#: What operators want of one instance, or of all that there are and come.
+Wish = Literal["hold", "resume", "renew", "release", "bad release"]
+Kind = Operation | Fault | Wish
 OPERATIONS: tuple[Kind, ...] = get_args(Operation)
 FAULTS: tuple[Kind, ...] = get_args(Fault)
+WISHES: tuple[Kind, ...] = get_args(Wish)
 #: How long an event lasts, in seconds, at least and at most; the others are moments.
 DURATIONS: dict[Kind, tuple[float, float]] = {
     "metadata down": (2, 240),
@@ -121,6 +124,11 @@ def draw(seed: int, number: int) -> Schedule:
     heartbeat_timeout = rng.choice((30, 60, 120, 300, 300))
     mode: Mode = rng.choice(("legacy", "queue"))
     jobs = [_job(rng, i, ends) for i in range(rng.randint(1, 8))]
+    wishes = random.Random(f"{seed}/{number}/wishes")  # so that all else is as in schedules without any
+    many = wishes.choice((0, 0, 1, 2, 3, 5))
+    events += [_event(wishes, wishes.choices(WISHES, (3, 3, 2, 3, 1))[0], ends) for _ in range(many)]
+    if many:  # the last one lets the fleet come to rest
+        events.append(Event(ends, "resume", 0.0, 1))
     if rng.random() < 0.25:  # a backlog: some jobs at once
         jobs = [(at * 0.1, job) for at, job in jobs]
     return Schedule(

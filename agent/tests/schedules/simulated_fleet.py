@@ -7,10 +7,11 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ghosthands_agent.ports import GroupState, Member
 from ghosthands_agent.replacement import LAUNCHES, WINDOW_SECONDS
-from model.agent_conf import LAUNCH_HOOK, TERMINATION_HOOK
+from model.agent_conf import LAUNCH_HOOK, SECRET, TERMINATION_HOOK
 from model.host import Container
 from model.job_queue import Job, JobEvent, MemoryJobQueue
 from model.timeline import Timeline
@@ -77,6 +78,9 @@ class SimulatedFleet:
         guard: what the guard in Compose's workers changes, if there is one.
         inside_call: an agent's call is taking its time; see `agent_service.AgentService`.
         ended: nothing happens any more.
+        wish: what is wanted of every instance, also of those that are launched later.
+        secret: the worker's secret.
+        bad_images: worker images that do not work, and how.
     """
 
     def __init__(
@@ -103,6 +107,9 @@ class SimulatedFleet:
         self.hosts: dict[str, FleetHost] = {}
         self._sandboxes: dict[str, bool] = {}  # VALET's records of instances: whether it takes them for active
         self._make_host = make_host
+        self.wish = ""  # the group's tag, which is propagated at launch
+        self.secret = SECRET
+        self.bad_images: dict[str, Literal["silent", "crashes"]] = {}
         self.image_is_baked = self.random.random() < 0.8
         self.inside_call = False
         self.logs_steps = log is not None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ghosthands_agent.wishes import repository
+from model.agent_conf import IMAGE
 from model.verdict import Verdict, judge
 from model.worker import RAW, Guard
 
@@ -59,6 +62,7 @@ class Simulation(SimulatedFleet):
         super().__init__(schedule, make_host, with_agent=with_agent, guard=guard, log=log)
         self._at_rest_since: float | None = None
         self._versions = itertools.count(2)
+        self._wishes = itertools.count(1)
 
     def run(self) -> Outcome:
         """Run the schedule until the fleet is at rest."""
@@ -137,12 +141,37 @@ class Simulation(SimulatedFleet):
                 conditions.kills_in_drains = until
             case "clock jumped":
                 conditions.wall_jump += (event.number % 7_200) - 3_600
+            case "hold" | "resume" | "renew" | "release" | "bad release":
+                self._wish(event)
             case _:
                 running = [host for host in self.hosts.values() if host.alive]
                 if running:
                     self._happens_to(running[event.number % len(running)], event, until)
         for host in self.hosts.values():
             host.wake_agent()
+
+    def _wish(self, event: Event) -> None:
+        """An operator tags one instance, or the group and all of its instances."""
+        id, digest = f"{next(self._wishes):08x}", f"sha256:{event.number % 3:064x}"
+        text = f"{event.kind}@{id}"
+        if event.kind == "renew":
+            self.secret = json.dumps({**json.loads(self.secret), "OPENAI_API_KEY": id})
+        elif event.kind == "release":
+            text = f"release={digest}@{id}"
+        elif event.kind == "bad release":
+            digest = f"sha256:{'bad' + id:0>64}"
+            self.bad_images[f"{repository(IMAGE)}@{digest}"] = "silent" if event.number % 2 else "crashes"
+            text = f"release={digest}@{id}"
+        hosts = [host for host in self.hosts.values() if host.alive]
+        if event.number % 3 == 0 and hosts:
+            hosts = [hosts[event.number // 3 % len(hosts)]]
+        else:
+            self.wish = text
+        for host in hosts:
+            self.log(host, f"   is to {text}")
+            host.wishes(text)
+            if event.number % 5 == 0:
+                host.kill_agent_at_calls([int(self.random.expovariate(1 / 20)) for _ in range(3)])
 
     def _note_abilities(self) -> None:
         for host in self.hosts.values():
@@ -218,6 +247,7 @@ class Simulation(SimulatedFleet):
             self._at_rest_since = now if self._at_rest_since is None else self._at_rest_since
             if now - self._at_rest_since >= REST_SECONDS:
                 self._check_no_protection()
+                self._check_images()
                 self.ended = True
                 return
         else:
@@ -251,7 +281,9 @@ class Simulation(SimulatedFleet):
             for host in self.hosts.values()
             if not host.up or (host.worker is None and not host.drained_on_request())
         ]
-        return f"no worker on {down}" if down else ""
+        if down:
+            return f"no worker on {down}"
+        return next((found for host in self.hosts.values() if (found := host.wish_under_way())), "")
 
     def _all_in_review(self) -> bool:
         """Whether every instance has a job that waits for a person: then no job is taken any more.
@@ -280,6 +312,11 @@ class Simulation(SimulatedFleet):
             self.conditions.secret_missing,
             *of_hosts,
         )
+
+    def _check_images(self) -> None:
+        for host in self.hosts.values():
+            if host.container.image in self.bad_images:
+                self.rule_broken(host, f"it stays on {host.container.image}, which does not work")
 
     def _check_no_protection(self) -> None:
         for instance in self.group.instances.values():
