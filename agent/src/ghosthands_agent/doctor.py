@@ -19,12 +19,26 @@ from .docker import Docker
 from .environment import INSTANCE_KEYS, BadSecret, environment
 from .files import error_name
 from .paths import Paths
-from .ports import SERVICES, WAITING_PHASE, WORKER, PortError, Ports, Refused, Service, Task, Unavailable
+from .ports import (
+    NOT_LISTENING,
+    SERVICES,
+    WAITING_PHASE,
+    WORKER,
+    Control,
+    PortError,
+    Ports,
+    Refused,
+    Service,
+    Task,
+    Unavailable,
+    WorkerStatus,
+)
 from .registry import ecr_region
 from .registry import host as registry_of
 from .replacement import WINDOW_SECONDS
 from .retention import RETAINED
 from .settings import BadSettings, Settings, parse
+from .wishes import ANSWER_TAG
 from .worker import api_health
 
 T = TypeVar("T")
@@ -63,6 +77,7 @@ class Host:
     ports: Ports
     call: Callable[..., Any]
     role: Callable[[], str | None]
+    shows_tags: Callable[[], bool]
     docker: Docker
 
 
@@ -226,6 +241,65 @@ def _hooks(host: Host) -> str:
     return _allowed(host, "describe_lifecycle_hooks", AutoScalingGroupName=host.settings.group)
 
 
+@check("create_tags", "Run iam.yml: the role's policy does not allow the tag with which the agent answers wishes.")
+def _own_tag(host: Host) -> str:
+    tags = [{"Key": ANSWER_TAG, "Value": "doctor"}]
+    try:
+        host.call("ec2", "create_tags", DryRun=True, Resources=[host.ports.metadata.instance().id], Tags=tags)
+    except Refused as refusal:
+        if refusal.code != "DryRunOperation":  # EC2 API, Common parameters, DryRun
+            raise
+    return "allowed"
+
+
+# --- what operators want ---
+
+
+@check(
+    "wishes",
+    "Let the metadata show the instance's tags: fleet_metadata_tags, launch_template.yml; on a running instance: aws "
+    "ec2 modify-instance-metadata-options --instance-metadata-tags enabled. On this host: ghosthands-agent hold, ...",
+    "warning",
+)
+def _wishes(host: Host) -> str:
+    control = _control(host)
+    if control.wish:
+        return f"{control.wish}, {control.phase or 'begun'}{', held' if control.held else ''}"
+    if control.held:
+        raise CheckFailed(
+            f"held ({control.answer})", "When it is to work again: ghosthands-agent resume, or by its tag."
+        )
+    if " failed" in control.answer:
+        raise CheckFailed(control.answer, "journalctl -u ghosthands-watch; remove the reason, then repeat the command.")
+    if control.image_instead_of(host.settings.image) != host.settings.image:
+        raise CheckFailed(
+            f"runs {control.image}, which was released to it; the launch template names {host.settings.image}",
+            "Have the template name the same image, so that new instances agree.",
+        )
+    if not host.shows_tags():
+        raise CheckFailed("the metadata shows no tags, so wishes reach this instance by its command line only")
+    return control.answer or "none so far"
+
+
+def _control(host: Host) -> Control:
+    """The record of what operators want of this instance."""
+    found = host.ports.records.control()
+    return found if found.instance == host.ports.metadata.instance().id else Control()
+
+
+def _status(host: Host) -> WorkerStatus | None:
+    """The worker's status; None: the instance is held, and none runs. Raises Unavailable."""
+    try:
+        return host.ports.worker.status()
+    except Unavailable as error:
+        if error.code == NOT_LISTENING and _control(host).held:
+            return None
+        raise
+
+
+HELD = "held: no worker runs"
+
+
 # --- what boot needs ---
 
 
@@ -279,9 +353,10 @@ def _compose(host: Host) -> str:
 
 @check("image", "Run boot, or docker pull with DOCKER_CONFIG set to the agent's directory of logins.", "warning")
 def _image(host: Host) -> str:
-    if not host.ports.images.present(host.settings.image):
-        raise CheckFailed(f"{host.settings.image} is not pulled yet")
-    return host.settings.image
+    image = _control(host).image_instead_of(host.settings.image)
+    if not host.ports.images.present(image):
+        raise CheckFailed(f"{image} is not pulled yet")
+    return image
 
 
 @check("disk", "docker image prune, or a larger volume.")
@@ -395,7 +470,8 @@ def _boot(host: Host) -> str:
 @check("containers", "docker ps --all, and docker logs NAME of the one that does not run; start boot again.")
 def _containers(host: Host) -> str:
     services = host.ports.compose.services()
-    down = [name for name in SERVICES if name not in services or services[name].state != "running"]
+    expected = [name for name in SERVICES if name != WORKER or not _control(host).held]
+    down = [name for name in expected if name not in services or services[name].state != "running"]
     never = [services[name] for name in down if name in services and services[name].state == "created"]
     errors = {each.name: _error(host, each) for each in never}
     reasons = [f"{name} was created and never started: {error}" for name, error in errors.items() if error]
@@ -432,7 +508,9 @@ def _workers(host: Host) -> str:
 
 @check("worker", "docker logs of its container; it must answer GET /worker/status with this instance's id.")
 def _worker(host: Host) -> str:
-    status, instance = host.ports.worker.status(), host.ports.metadata.instance().id
+    status, instance = _status(host), host.ports.metadata.instance().id
+    if status is None:
+        return HELD
     if status.instance_id != instance:
         raise CheckFailed(f"it reports the id {status.instance_id}, this instance is {instance}")
     job = f" (job {status.job}, {status.guard.job_status})" if status.guard and status.job else ""
@@ -448,7 +526,9 @@ def _worker(host: Host) -> str:
 )
 def _guard(host: Host) -> str:
     try:
-        absence = host.ports.worker.status().guard_absence
+        if (status := _status(host)) is None:
+            return HELD
+        absence = status.guard_absence
     except Unavailable as error:
         absence = f"no worker answers ({error.code})"
     if not absence:
@@ -474,8 +554,8 @@ def _dispatch_mode(host: Host) -> str:
         raise CheckFailed(f"{host.paths.environment}: {error_name(problem)}") from None
     mode = "queue" if found and found[-1] == "queue" else "legacy"  # as the worker reads it
     said = "JOB_DISPATCH_MODE is queue in .env" if mode == "queue" else "JOB_DISPATCH_MODE is not queue in .env"
-    if (running := host.ports.worker.status().dispatch_mode) != mode:
-        raise CheckFailed(f"{said}, but the worker runs in {running} mode")
+    if (status := _status(host)) is not None and status.dispatch_mode != mode:
+        raise CheckFailed(f"{said}, but the worker runs in {status.dispatch_mode} mode")
     if mode == "legacy":
         raise CheckFailed(f"{said}: in legacy mode two workers may claim one job, and a worker's start stops jobs")
     return "queue, in .env and in the worker; VALET's TASK_DISPATCH_MODE has to be queue too"
@@ -519,7 +599,8 @@ def examine(config: Path, paths: Paths) -> Iterator[Finding]:
         )
         return
     yield Finding("agent_conf", "error", True, str(config), "")
-    host = Host(settings, paths, ports, account.call, wiring.metadata().role, Docker(paths))
+    imds = wiring.metadata()
+    host = Host(settings, paths, ports, account.call, imds.role, imds.shows_tags, Docker(paths))
     for each in CHECKS:
         yield each.finding(host)
 

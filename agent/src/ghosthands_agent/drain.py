@@ -329,10 +329,15 @@ def wait_until_drained(monitor: Monitor, reading: Reading) -> Procedure[StopReas
 
 
 def _policy(monitor: Monitor, reading: Reading) -> str:
-    """The policy for the process that runs now. One that should have a guard and has none is not trusted to drain."""
+    """The policy for the process that runs now. One that should have a guard and has none is not trusted to drain.
+
+    For a wish of an operator, which may be to hold the worker, a drain is posted before anything is signalled.
+    """
     settings, last = monitor.settings, reading.process.last
     guarded = last.guarded if last is not None else "guarded" in monitor.flags
-    return settings.drain_policy if guarded or settings.worker_guard == "off" else "wait_idle"
+    if not guarded and settings.worker_guard != "off":
+        return "wait_idle"
+    return "http" if settings.drain_policy == "sigterm" and not monitor.causes() else settings.drain_policy
 
 
 def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:

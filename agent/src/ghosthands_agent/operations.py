@@ -41,6 +41,9 @@ PAUSE, LONGEST_PAUSE = 1.0, 10.0
 #: So often may docker start a new worker's process again, or `up` find that it has ended, before that is given up.
 ENDS = 3
 RESTARTS_SECONDS = 5.0  # between two questions to docker how often it was
+SILENT_SECONDS = (
+    60.0  # a worker's process without its port for so long never takes jobs, or not any more: it is stopped
+)
 AGAIN_SECONDS = 60.0  # a worker that cannot be started after a wish is tried again after that time
 BOOTS = 2  # so many of its limits may a boot take before a wish that needs its worker fails
 
@@ -61,6 +64,7 @@ class Operations:
         self._task: Task[Any] | None = None
         self._began = monitor.now
         self._next_restart = 0.0
+        self._latest = float("inf")  # a job that still runs then is stopped
 
     def pursue(self) -> Procedure[None]:
         """Do what there is to do. Ends when that is done, or has to wait for boot, or a drain is to begin."""
@@ -70,6 +74,7 @@ class Operations:
             if (operation := self._next()) is None:
                 return
             yield from self._until_interrupted(operation)
+            yield from self.monitor.pause(POLL_SECONDS)
 
     def _begin(self, wish: Wish) -> None:
         """Begin a wish in place of the one under way, of which everything stays as it is: the record says what."""
@@ -95,13 +100,17 @@ class Operations:
 
     def _until_interrupted(self, operation: Procedure[None]) -> Procedure[None]:
         """Run it until it ends, a drain is to begin, or a newer wish takes its place."""
+        silent_since = self.monitor.now
         for pause in operation:
             yield pause
+            if self.monitor.port_in_use:
+                silent_since = self.monitor.now
+            self.monitor.limit = min(self._latest, silent_since + SILENT_SECONDS)
             if self.monitor.causes() or self._is_superseded():
                 if self._task is not None:
                     self._task.cancel()
                 break
-        self._task, self.monitor.limit = None, float("inf")
+        self._task, self._latest, self.monitor.limit = None, float("inf"), float("inf")
 
     def _is_superseded(self) -> bool:
         """Whether a newer wish takes the place of what is under way: not while a worker is started, but to hold it."""
@@ -294,8 +303,7 @@ class Operations:
     def _go_back(self) -> Procedure[None]:
         """Put the `.env` before back, and start a worker with it. Raises Failed if that one does not start either."""
         if self.channel.control.unverified:
-            answers = self.monitor.worker() is not None
-            self.monitor.limit = self.monitor.now + (self.settings.drain_limit_seconds if answers else 0.0)
+            self._latest = self.monitor.now + self.settings.drain_limit_seconds
             if not (yield from stop_workers(self.monitor)):
                 raise Failed(f"{self.channel.control.reason}, and the worker does not stop")
             if before := (yield from self._local(lambda: self.ports.files.read("previous_environment"))):

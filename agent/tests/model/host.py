@@ -262,15 +262,17 @@ class Host:
     # --- Docker -------------------------------------------------------------------------------------------------------
 
     def compose_up(self, configuration: str = "") -> None:
-        """`docker compose up`. Recreates the worker's container if its configuration has changed."""
+        """`docker compose up`, where no container is to be recreated."""
         self.containers_exist = self.others_run = True
-        changed, self._configuration = configuration != self._configuration, configuration
-        if changed and self.container.state == "running":
-            self.kill_worker("recreated")
+        self._configuration = configuration
         if self.container.state != "running":
             found = re.findall(r"^ECR_IMAGE='(.*)'$", configuration, re.MULTILINE)
             self.container.image = found[-1] if found else ""
             self._start_container(self.container)
+
+    def is_recreated_by(self, configuration: str) -> bool:
+        """Whether `docker compose up` stops the worker's container first, because its configuration has changed."""
+        return configuration != self._configuration and self.container.state == "running"
 
     def keep_image(self, reference: str) -> None:
         """`docker pull` has downloaded an image."""

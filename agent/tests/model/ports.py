@@ -283,19 +283,31 @@ class SimulatedCompose(Port):
     def up(self, services: Collection[str] = SERVICES) -> SimulatedTask[None]:
         configuration = self.host.files.get("environment", "") + self.host.files.get("override", "")
 
-        def up() -> None:
+        def check() -> None:
             self._check_docker("up")
             if stops != self.host.compose_stops:
                 raise Unavailable("docker compose up", "exit 143")
+
+        def up() -> None:
+            check()
             for line in self.host.files.get("environment", "").splitlines():
                 if line.startswith("AWS_LIFECYCLE_HOOK_NAME="):
                     self.host.worker_hook = line.partition("=")[2].strip("'\"")
             self.host.others_run = self.host.containers_exist = True
-            if WORKER in services:
-                self.host.compose_up(configuration)
+            if WORKER in services and self.host.is_recreated_by(configuration):
+                self.host.stop_container("recreated", self.host.stop_grace_seconds)
+
+        def is_up() -> bool:
+            if WORKER not in services:
+                return True
+            check()
+            if self.host.is_recreated_by(configuration):
+                return False  # its stop_grace_period is not over
+            self.host.compose_up(configuration)
+            return True
 
         stops = self.host.compose_stops
-        return self.caller.begin("up", up)
+        return self.caller.begin("up", up, is_up)
 
     def terminate(self, service: str) -> None:
         host = self.host

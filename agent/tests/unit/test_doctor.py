@@ -10,15 +10,16 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from ghosthands_agent.doctor import CHECKS, NO_HOOK, NO_INSTANCE, Finding, doctor, examine, table
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER, BootRecord, Replacement
+from ghosthands_agent.ports import API, DEPLOY_SERVER, WORKER, BootRecord, Control, Replacement
 from ghosthands_agent.records import RunRecords
-from model.agent_conf import conf
+from ghosthands_agent.wishes import WISH_TAG
+from model.agent_conf import VALUES, conf
 from unit.fake_http import Reply, Request, fake_server
 from unit.test_aws import activities, described
 from unit.test_containers import by_compose, row
@@ -96,6 +97,12 @@ class Aws:
                 return Reply(body=f"<R><{action}Result/></R>")
             case "DescribeScalingActivities":
                 return activities()
+            case "CreateTags":
+                assert "DryRun=true" in request.body
+                code = "<Code>DryRunOperation</Code><Message>canary</Message>"
+                return Reply(
+                    412, f"<Response><Errors><Error>{code}</Error></Errors><RequestID>1</RequestID></Response>"
+                )
             case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" | "SetInstanceProtection":
                 assert NO_HOOK in request.body or NO_INSTANCE in request.body, "the call could have had an effect"
                 return Reply(400, error("ValidationError"))
@@ -133,6 +140,7 @@ class HealthyHost:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthyHost]:
     aws, metadata = Aws(), Service()
+    metadata.values["tags/instance"] = WISH_TAG
     worker = {"GET /worker/status": Reply(body=json.dumps(GUARDED)), "GET /health": Reply()}
     with (
         fake_server(aws) as api,
@@ -193,6 +201,7 @@ def test_as_json_each_finding_has_an_id_a_severity_a_verdict_a_detail_and_a_reme
         ("RecordLifecycleActionHeartbeat", "record_lifecycle_action_heartbeat"),
         ("SetInstanceProtection", "set_instance_protection"),
         ("SetInstanceHealth", "set_instance_health"),
+        ("CreateTags", "create_tags"),
         ("GetSecretValue", "secret"),
         ("DescribeAutoScalingGroups", "describe_auto_scaling_groups"),
         ("DescribeScalingActivities", "describe_scaling_activities"),
@@ -442,3 +451,53 @@ def test_the_table_has_the_remedy_below_a_bad_finding() -> None:
 def test_ids_are_unique_lower_case_identifiers() -> None:
     assert len({check.id for check in CHECKS}) == len(CHECKS)
     assert all(check.id.isidentifier() and check.id.islower() and check.remedy for check in CHECKS)
+
+
+# --- wishes -----------------------------------------------------------------------------------------------------------
+
+DIGEST = f"sha256:{'c' * 64}"
+CONTROL = Control(instance=INSTANCE, answer="hold@00000001 done")
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (replace(CONTROL, held=True), "held (hold@00000001 done)"),
+        (replace(CONTROL, answer="renew@00000002 failed DATABASE_URL is missing"), "renew@00000002 failed"),
+        (
+            replace(CONTROL, image=f"registry.internal:5000/ghosthands@{DIGEST}", template_image=VALUES["IMAGE"]),
+            "which was released to it; the launch template names",
+        ),
+    ],
+    ids=["held", "failed", "released"],
+)
+def test_what_operators_wanted_and_did_not_undo_is_a_warning(host: HealthyHost, control: Control, said: str) -> None:
+    RunRecords(host.paths).write_control(control)
+    (finding,) = [each for each in host.findings().values() if each.id == "wishes"]
+    assert (finding.severity, finding.ok) == ("warning", False)
+    assert said in finding.detail
+
+
+def test_a_wish_under_way_and_one_that_is_done_are_no_problem(host: HealthyHost) -> None:
+    for control, said in (
+        (replace(CONTROL, wish="renew@00000002", phase="switch"), "renew@00000002, switch"),
+        (CONTROL, "hold@00000001 done"),
+        (replace(CONTROL, instance="i-0ffffffffffffffff", held=True), "none so far"),
+    ):
+        RunRecords(host.paths).write_control(control)
+        assert host.findings()["wishes"].detail == said
+        assert host.bad() == {}
+
+
+def test_where_the_metadata_shows_no_tags_wishes_have_another_way(host: HealthyHost) -> None:
+    del host.metadata.values["tags/instance"]
+    assert "by its command line only" in host.bad()["wishes"]
+
+
+def test_a_held_instance_without_a_worker_misses_none(host: HealthyHost) -> None:
+    RunRecords(host.paths).write_control(replace(CONTROL, held=True))
+    host.run_containers(by_compose(API), by_compose(DEPLOY_SERVER))
+    host.paths = replace(host.paths, worker_port=1)
+    assert set(host.bad()) == {"wishes"}
+    RunRecords(host.paths).write_control(CONTROL)
+    assert {"containers", "worker", "guard"} <= set(host.bad())

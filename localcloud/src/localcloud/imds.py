@@ -125,6 +125,7 @@ class View:
     public_address: str | None = None
     public_host_name: str | None = None
     architecture: str = "x86_64"
+    hypervisor: str = "nitro"
     launch_index: int = 0
     spot: bool = False
     security_groups: tuple[str, ...] = ()
@@ -330,7 +331,7 @@ def _meta_data(view: View) -> Tree:
             else None,
             "termination-time": _stamp(notice.spot_at) if notice.spot == "terminate" else None,
         },
-        "system": "nitro",
+        "system": view.hypervisor,
         "tags": {"instance": dict(view.tags)} if view.options.tags else None,
     }
 

@@ -23,6 +23,7 @@ class Strictness:
         propagation_seconds: how long at most until a change of IAM takes effect (``iam.propagation``), and a fifth of
             it until Auto Scaling sees a new launch template; 0: at once.
         credentials_seconds: how long at most a new instance's metadata has no credentials; 0: never.
+        metadata_tags_seconds: how long at most until the metadata shows a change of a running instance's tags.
         linked_roles: whether the account has had groups and Spot Instances before, and so has their services' roles.
         seed: of the delays.
     """
@@ -31,12 +32,14 @@ class Strictness:
     auto_scaling_limit: Limit = AUTO_SCALING
     propagation_seconds: float = PROPAGATED
     credentials_seconds: float = 5.0
+    metadata_tags_seconds: float = 1.0
     linked_roles: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.propagation_seconds < 0 or self.credentials_seconds < 0:
-            raise ValueError("propagation_seconds and credentials_seconds must not be negative")
+        for name in ("propagation_seconds", "credentials_seconds", "metadata_tags_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
 
     def as_dict(self) -> dict[str, Any]:
         """As `GET /localcloud/status` shows it."""
@@ -45,7 +48,9 @@ class Strictness:
     @classmethod
     def off(cls) -> Strictness:
         """Nothing of it: a cloud that is more patient than AWS."""
-        return cls(throttling=False, propagation_seconds=0, credentials_seconds=0, linked_roles=True)
+        return cls(
+            throttling=False, propagation_seconds=0, credentials_seconds=0, metadata_tags_seconds=0, linked_roles=True
+        )
 
 
 STRICT = Strictness()

@@ -335,6 +335,31 @@ def test_conditions_limit_a_role_to_a_region_a_tag_and_its_own_instance(enforced
     )
 
 
+def test_a_policy_variable_limits_a_role_to_one_tag_of_its_own_instance(enforced: Cloud, role: str) -> None:
+    ec2 = enforced.client("ec2")
+    mine, other = (i["InstanceId"] for i in ec2.run_instances(ImageId=IMAGE, MinCount=2, MaxCount=2)["Instances"])
+    own = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/${{ec2:InstanceID}}"
+    statement = {
+        "Effect": "Allow",
+        "Action": "ec2:CreateTags",
+        "Resource": f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*",
+        "Condition": {
+            "ArnEquals": {"ec2:SourceInstanceARN": own},
+            "ForAllValues:StringEquals": {"aws:TagKeys": ["did"]},
+            "Null": {"aws:TagKeys": "false"},
+        },
+    }
+    enforced.client("iam").put_role_policy(RoleName="worker", PolicyName="all", PolicyDocument=document(statement))
+    own_ec2 = by_role(enforced, role_session(enforced, "worker", mine))("ec2")
+
+    def tags(key: str, *ids: str) -> str:
+        return outcome(lambda: own_ec2.create_tags(Resources=list(ids), Tags=[{"Key": key, "Value": "x"}]))
+
+    assert tags("did", mine) == "done"
+    assert [tags("did", other), tags("did", mine, other), tags("want", mine)] == ["UnauthorizedOperation"] * 3
+    assert outcome(lambda: own_ec2.delete_tags(Resources=[mine], Tags=[{"Key": "did"}])) == "UnauthorizedOperation"
+
+
 def test_a_condition_that_localcloud_does_not_know_refuses_and_is_logged(
     enforced: Cloud, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:

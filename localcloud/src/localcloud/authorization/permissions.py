@@ -167,6 +167,7 @@ OWN_KEYS = {key for keys in _KEYS.values() for key in keys.values()} | {
     "iam:awsservicename",
     "kms:viaservice",
     "ec2:createaction",
+    "ec2:instanceid",
     "ec2:region",
 }
 #: Services with a condition key of their own for a resource's tags.
@@ -226,6 +227,9 @@ def _of_target(call: CallInAccount, parameters: Mapping[str, Any], resource: Res
     context: dict[str, tuple[str, ...]] = {
         f"{prefix}{key}".lower(): (value,) for key, value in (resource.tags or {}).items()
     }
+    kind, _slash, id = resource.arn.split(":")[5].partition("/")
+    if call.service == "ec2" and kind == "instance" and id != "*":
+        context["ec2:instanceid"] = (id,)
     for specification in as_list(parameters.get("TagSpecifications")):
         if resource.arn.split(":")[5].startswith(f"{specification['ResourceType']}/"):
             context |= _request_tags(specification.get("Tags"))

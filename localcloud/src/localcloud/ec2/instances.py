@@ -18,6 +18,7 @@ from moto.ec2.exceptions import (
 from moto.ec2.models.instances import InstanceState, MetadataOptions, StateReason
 
 from localcloud.clock import Clock
+from localcloud.ec2.tags import check_metadata_keys
 from localcloud.instances import Cause, Machine
 from localcloud.machines import Machines
 from localcloud.strictness import Strictness
@@ -127,6 +128,7 @@ class InstanceBackend:
             if instance.state == "stopped":
                 instance.start()
                 set_state(instance, "pending")
+                self.show_all_tags(instance.id)  # type: ignore[attr-defined]
                 self.cloud.machines.host.start(instance.id)
         return before
 
@@ -281,6 +283,8 @@ class InstanceResponse(BaseResponse):
         self.error_on_dryrun()
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         before: MetadataOptions = instance.metadata_options
+        if self._get_param("InstanceMetadataTags") == "enabled":
+            check_metadata_keys(self.ec2_backend.tags.get(instance.id, {}))
         instance.metadata_options = MetadataOptions(
             {
                 "HttpTokens": self._get_param("HttpTokens", before.http_tokens),

@@ -8,6 +8,7 @@ from typing import Any
 
 from localcloud import imds
 from localcloud.ec2.instances import user_data_of
+from localcloud.ec2.tags import is_nitro
 from localcloud.iam.instance_roles import NotTrusted, role_session
 
 
@@ -31,13 +32,14 @@ def view(backend: Any, instance: Any, target_lifecycle_state: str | None, notice
         public_address=nic.public_ip,
         public_host_name=instance.public_dns_name,
         architecture=instance.architecture,
+        hypervisor="nitro" if is_nitro(instance.instance_type) else "xen",
         launch_index=instance.ami_launch_index,
         spot=instance.lifecycle == "spot",
         security_groups=tuple(group.name for group in instance.security_groups),
         root_device=instance.root_device_name or "/dev/xvda",
         interface=_interface(backend, instance, nic),
         public_keys={key.key_name: key.public_key} if key else {},
-        tags=dict(backend.tags.get(instance.id, {})),
+        tags=backend.shown_tags(instance),
         user_data=user_data_of(instance),
         profile=_profile(backend, instance),
         target_lifecycle_state=target_lifecycle_state,

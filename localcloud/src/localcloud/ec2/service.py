@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -47,14 +46,13 @@ from localcloud.ec2.images import ImageBackend, ImageResponse
 from localcloud.ec2.instances import Cloud, InstanceBackend, InstanceResponse
 from localcloud.ec2.keys import keys_of, launch_problem
 from localcloud.ec2.launch_templates import LaunchTemplateBackend, LaunchTemplateResponse
+from localcloud.ec2.tags import TagBackend, TagResponse, check_metadata_keys
 
 #: How long EC2 still describes an instance after its end ("a short period, usually less than one hour").
 TERMINATED_VISIBLE = timedelta(hours=1)
 #: Rules of a security group in each direction, of IPv4 and of IPv6 (VPC User Guide, "Amazon VPC quotas"). One that
 #: names a group counts for both, one that names a prefix list as the list's maximum of entries.
 RULES = 60
-#: A tag's key at the metadata service.
-METADATA_TAG = re.compile(r"(?!\.{1,2}$|_index$)[0-9a-zA-Z\-_+=,.@:]{1,255}")
 #: The most instances that one DescribeInstances answers with.
 PAGE = 1000
 
@@ -129,7 +127,7 @@ def _without_description(source: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in source.items() if key != "Description"}
 
 
-class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, EncryptionBackend, EC2Backend):
+class Ec2Backend(TagBackend, LaunchTemplateBackend, ImageBackend, InstanceBackend, EncryptionBackend, EC2Backend):
     """moto's EC2 with the seeded network and images instead of its own, and launch templates honoured in full."""
 
     _url_module = urls
@@ -138,7 +136,7 @@ class Ec2Backend(LaunchTemplateBackend, ImageBackend, InstanceBackend, Encryptio
         self.cloud = cloud
         #: Every instance by id: moto looks through all of them, each time.
         self.instances_by_id: dict[str, Any] = {}
-        self.disks, self.tokens, self.copies = {}, {}, {}
+        self.disks, self.tokens, self.copies, self.earlier_tags = {}, {}, {}, {}
         #: The volumes of the instances that are being made, one after the other.
         self._volumes: Iterator[dict[str, Any]] | None = None
         super().__init__(region_name, account_id)
@@ -648,15 +646,8 @@ def _fill_from_template(kwargs: dict[str, Any], data: dict[str, Any]) -> None:
 
 def _check_tags(kwargs: dict[str, Any]) -> None:
     """Refuse tag keys that the metadata service cannot show, where it shall (UG, "View tags ... instance metadata")."""
-    if (kwargs.get("metadata_options") or {}).get("InstanceMetadataTags") != "enabled":
-        return
-    for key in (kwargs.get("tags") or {}).get("instance", {}):
-        if not METADATA_TAG.fullmatch(key):
-            raise EC2ClientError(
-                "InvalidParameterValue",
-                f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), "
-                "and must not be a reserved name ('.', '..', '_index')",
-            )
+    if (kwargs.get("metadata_options") or {}).get("InstanceMetadataTags") == "enabled":
+        check_metadata_keys((kwargs.get("tags") or {}).get("instance", {}))
 
 
 def _named_profile(kwargs: dict[str, Any]) -> dict[str, str]:
@@ -693,7 +684,7 @@ def _complete_primary_interface(kwargs: dict[str, Any]) -> None:
     kwargs["nics"] = nics
 
 
-class Ec2(LaunchTemplateResponse, ImageResponse, InstanceResponse, EncryptionResponse, EC2Response):
+class Ec2(TagResponse, LaunchTemplateResponse, ImageResponse, InstanceResponse, EncryptionResponse, EC2Response):
     """EC2's actions."""
 
     #: What is described without tags has no list of them (boto3: ``instance.tags`` is None, and so on).

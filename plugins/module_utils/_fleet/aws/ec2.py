@@ -115,7 +115,8 @@ def instance_type(call: Call, name: str) -> InstanceType | None:
     if raw is None:
         return None
     architectures = tuple(raw["ProcessorInfo"]["SupportedArchitectures"])
-    return InstanceType(name, architectures, zones(call, name), int(raw["MemoryInfo"]["SizeInMiB"]))
+    memory, hypervisor = int(raw["MemoryInfo"]["SizeInMiB"]), str(raw.get("Hypervisor", "nitro"))
+    return InstanceType(name, architectures, zones(call, name), memory, hypervisor)
 
 
 def zones(call: Call, instance_type: str) -> tuple[str, ...]:

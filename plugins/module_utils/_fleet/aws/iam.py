@@ -121,13 +121,18 @@ def denied(
     for (_service, own), several in sorted(by_context.items()):
         entries = [
             *context,
-            *({**_STRING, "ContextKeyName": key, "ContextKeyValues": [*values]} for key, values in own),
+            *({**_type(key), "ContextKeyName": key, "ContextKeyValues": [*values]} for key, values in own),
         ]
         found += _simulated(call, principal_arn, several, entries)
     return tuple(dict.fromkeys(found))
 
 
 _STRING = {"ContextKeyType": "string"}
+
+
+def _type(key: str) -> dict[str, str]:
+    """reference_policies_condition-keys: aws:TagKeys has several values."""
+    return {"ContextKeyType": "stringList"} if key == "aws:TagKeys" else _STRING
 
 
 def _simulated(

@@ -292,6 +292,19 @@ def _instance_type(inputs: Inputs) -> None:
         raise Failed(f"{region} has no instance type {type}.", "Correct fleet_instance_type.")
 
 
+@check("metadata-tags-live", severity="warning", needed_by=LAUNCHES)
+def _metadata_tags_live(inputs: Inputs) -> None:
+    """The metadata of the instance type shows new tags while an instance runs: by them wishes reach its agent."""
+    type = inputs.prerequisites.instance_type
+    if type and inputs.settings["fleet_metadata_tags"] and type.hypervisor != "nitro":
+        raise Failed(
+            f"{type.name} is not built on the Nitro System: its metadata may show a new tag only after a stop and a "
+            "start, so that hold, resume, renew and release do not reach a running instance by its tag.",
+            "Choose a type of the Nitro System, such as t3.medium, as fleet_instance_type; or use the agent's command "
+            "line on each host.",
+        )
+
+
 @check("worker-memory", needed_by=LAUNCHES)
 def _worker_memory(inputs: Inputs) -> None:
     """No memory limit is above the memory of the instance type: such a one limits nothing."""

@@ -48,6 +48,8 @@ class InstanceType:
     zones: tuple[str, ...]
     """the region's zones that offer it"""
     memory_mib: int
+    hypervisor: str = "nitro"
+    """nitro or xen; bare metal has none, and counts as nitro"""
 
 
 @dataclass(frozen=True)

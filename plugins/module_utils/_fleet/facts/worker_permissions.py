@@ -23,6 +23,10 @@ ECR_IMAGE = re.compile(
 )
 
 
+#: The tag with which an instance's agent answers wishes (docs/agent.md), and an instance for IAM to be asked about.
+ANSWER_TAG, ANY_INSTANCE = "ghosthands:did", "i-00000000000000000"
+
+
 class Permission(NamedTuple):
     """An action on a resource."""
 
@@ -118,6 +122,12 @@ def needed(
     _arn, partition, _service, region, account, *_rest = group_arn.split(":")
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:{log_group}:log-stream:any"
     via = (("kms:ViaService", through_secrets_manager(partition, region)[:1]),)
+    instance = f"arn:{partition}:ec2:{region}:{account}:instance/{ANY_INSTANCE}"
+    own_tag = (
+        ("aws:TagKeys", (ANSWER_TAG,)),
+        ("ec2:InstanceID", (ANY_INSTANCE,)),
+        ("ec2:SourceInstanceARN", (instance,)),
+    )
     return (
         *(
             Permission(f"autoscaling:{action}", group_arn)
@@ -137,6 +147,7 @@ def needed(
                 "DescribeScalingActivities",
             )
         ),
+        Permission("ec2:CreateTags", instance, own_tag),
         Permission("ecr:GetAuthorizationToken", "*"),
         *(
             Permission(f"ecr:{action}", image)
@@ -228,12 +239,18 @@ def _covers(statement: Mapping[str, Any], needed: Permission) -> bool:
 
 
 def _holds(conditions: Mapping[str, Any], context: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether StringEquals conditions, the only ones that are read, are met."""
-    return all(
-        operator == "StringEquals" and any(value in listed(values) for value in context.get(key, ()))
-        for operator, keys in conditions.items()
-        for key, values in keys.items()
-    )
+    """Whether the conditions are met; those with another operator than these are not."""
+
+    def filled(pattern: str) -> str:  # reference_policies_variables
+        return re.sub(r"\$\{([^}]+)\}", lambda found: (*context.get(found[1], ()), "")[0], pattern)
+
+    def holds(operator: str, key: str, values: Any) -> bool:
+        given, expected = context.get(key, ()), [filled(str(value)) for value in listed(values)]
+        if operator in ("StringEquals", "ArnEquals"):
+            return any(value in expected for value in given)
+        return operator == "ForAllValues:StringEquals" and all(value in expected for value in given)
+
+    return all(holds(operator, key, values) for operator, keys in conditions.items() for key, values in keys.items())
 
 
 def _names(statement: Mapping[str, Any], element: str, text: str, flags: int = 0) -> bool:
