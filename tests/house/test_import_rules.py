@@ -22,10 +22,11 @@ AWS = ("boto3", "botocore")
 #: The agent's procedures, and the values and rules that they share.
 PROCEDURES = (
     *("boot", "watch", "monitor", "fitness", "replacement", "retention", "scale_in_protection", "drain", "termination"),
-    *("stop", "unconfigured"),
+    *("stop", "unconfigured", "channel", "operations", "request"),
 )
 AGENT_VALUES = (
     *("ports", "passing_errors", "settings", "paths", "environment", "compose_override", "containers", "log_shipper"),
+    "wishes",
 )
 
 #: The rooms of localcloud that answer AWS's calls.

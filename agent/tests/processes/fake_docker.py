@@ -5,7 +5,8 @@ separate process (`fake_docker.py FOLDER shim NAME`) waits for the exit of a wor
 the exit code is known, and starts it again if its restart policy says so. Containers of api and deploy-server have no
 process. Of the worker's processes, FOLDER/worker.pid holds the pid of the last one, FOLDER/signalled and FOLDER/exited
 the times at which any was first signalled and last exited, and FOLDER/exit_code the last exit code while none runs. A
-worker finds the name of its container in the variable CONTAINER.
+worker finds the name of its container in the variable CONTAINER. FOLDER/bad_images has the images whose process ends at
+once, FOLDER/missing_images those that no registry has, one a line.
 """
 
 from __future__ import annotations
@@ -168,6 +169,10 @@ class Container:
             "GH_WORKER_PORT": str(instance["port"]),
             "CONTAINER": self.name,
         }
+        if environment.get("ECR_IMAGE") in _lines(self.own / "bad_images"):
+            for place in (self.folder / "pid", self.folder / "started"):
+                _write(place, "0")
+            return 1
         with (self.own / "worker.log").open("a") as log:
             worker = subprocess.Popen(
                 instance["worker"],
@@ -241,6 +246,12 @@ def main(own: Path, words: list[str]) -> int:
             return 0
         case ["start", name]:
             return 0 if Container(own, name).start() else 1
+        case ["pull", "--quiet", "--", image] if image in _lines(own / "missing_images"):
+            print("Error response from daemon: manifest unknown: manifest unknown", file=sys.stderr)
+            return 1
+        case ["image", "inspect", "--format", "{{.Id}}", "--", image] if image in _lines(own / "missing_images"):
+            print("Error: No such image", file=sys.stderr)
+            return 1
         case (
             ["pull", _]
             | ["image", "inspect", "--format", "{{.Id}}", "--", _]
@@ -308,6 +319,10 @@ def dotenv(file: Path) -> dict[str, str]:
     """The plain KEY=value and KEY='value' lines that these tests write."""
     pairs = (line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
     return {key: value.strip("'") for key, value in pairs}
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _write(path: Path, text: str) -> None:

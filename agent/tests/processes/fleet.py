@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 import yaml
 from ghosthands_agent.containers import LIST
+from ghosthands_agent.wishes import ANSWER_TAG, WISH_TAG
 from localcloud.testing import PROPAGATED, Cloud, wait_until
 from model import agent_conf
 from model.file_job_queue import FileJobQueue
@@ -141,7 +142,12 @@ class Fleet:
             "ImageId": "ami-010ca1c10d000a001",
             "InstanceType": "t3.medium",
             "IamInstanceProfile": {"Name": ROLE},
-            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2, "HttpEndpoint": "enabled"},
+            "MetadataOptions": {
+                "HttpTokens": "required",
+                "HttpPutResponseHopLimit": 2,
+                "HttpEndpoint": "enabled",
+                "InstanceMetadataTags": "enabled",
+            },
         }
         self.client("ec2").create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=template)
         self.cloud.advance(PROPAGATED)
@@ -209,6 +215,22 @@ class Fleet:
         self.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance, ShouldDecrementDesiredCapacity=True
         )
+
+    def tag(self, value: str, *instances: str) -> None:
+        """An operator's wish, in one call."""
+        tags = [{"Key": WISH_TAG, "Value": value}]
+        self.client("ec2").create_tags(Resources=list(instances), Tags=tags)
+
+    def answer(self, instance: str) -> str:
+        """What its agent has answered."""
+        which = [{"Name": "resource-id", "Values": [instance]}, {"Name": "key", "Values": [ANSWER_TAG]}]
+        tags = self.client("ec2").describe_tags(Filters=which)["Tags"]
+        return str(tags[0]["Value"]) if tags else ""
+
+    def wait_for_answer(self, instance: str, text: str, timeout: float = 60) -> str:
+        """Wait until the answer begins so; the answer."""
+        wait_until(lambda: self.answer(instance).startswith(text), timeout)
+        return self.answer(instance)
 
     def calls(self, action: str) -> list[dict[str, Any]]:
         """The successful calls of an action."""

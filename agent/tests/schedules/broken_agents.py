@@ -233,6 +233,17 @@ def never_starts_the_worker(ports: Ports) -> Ports:
     return replace(ports, compose=Replaced(ports.compose, up=up))
 
 
+def reads_no_wishes(ports: Ports) -> Ports:
+    return replace(ports, metadata=Replaced(ports.metadata, wish=_do_nothing))
+
+
+def loses_the_environment_before(ports: Ports) -> Ports:
+    def read(name: FileName) -> str | None:
+        return None if name == "previous_environment" else ports.files.read(name)
+
+    return replace(ports, files=Replaced(ports.files, read=read))
+
+
 def raises_other_errors(ports: Ports) -> Ports:
     def target_state() -> str | None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ghosthands_agent import aws
-from ghosthands_agent.aws import Account, OwnGroup, WorkerSecret
+from ghosthands_agent.aws import Account, OwnGroup, OwnTag, WorkerSecret
 from ghosthands_agent.ports import NO_ACTIVE_ACTION, GroupState, Member, PortError, Refused, Unavailable
 from unit.fake_http import FakeServer, Reply, Request, fake_server
 from unit.tasks import result_of
@@ -100,6 +100,14 @@ def test_errors_are_classified_by_code_and_contain_no_text(
         assert "canary" not in repr(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+
+def test_an_answer_is_one_tag_of_the_own_instance() -> None:
+    with fake_server(lambda _: Reply(body="<CreateTagsResponse><return>true</return></CreateTagsResponse>")) as server:
+        result_of(OwnTag(Account("us-east-1", server.url), lambda: INSTANCE).write("hold@00000001 done"))
+        (request,) = server.requests
+    expected = {f"ResourceId.1={INSTANCE}", "Tag.1.Key=ghosthands%3Adid", "Tag.1.Value=hold%4000000001+done"}
+    assert {"Action=CreateTags", *expected} <= set(request.body.split("&"))
 
 
 def test_a_call_is_made_once() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ghosthands_agent.environment import INSTANCE_KEYS, VALUE_BYTES, BadSecret, environment, quoted
+from ghosthands_agent.environment import INSTANCE_KEYS, VALUE_BYTES, BadSecret, environment, quoted, with_image
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model.agent_conf import REQUIRED_KEYS
@@ -203,3 +203,9 @@ def test_the_ports_that_the_fleet_opens_may_be_stated() -> None:
     assert "GH_WORKER_PORT='4101'" in environment(
         json.dumps({"GH_WORKER_PORT": "4101"}), INSTANCE, (), worker_port=4101
     )
+
+
+def test_the_image_is_the_last_line_of_that_name() -> None:
+    text = "PROMPT=\"a\nECR_IMAGE='no'\nb\"\nECR_IMAGE='one'\nGH_WORKER_ID='i'\n"
+    assert with_image(text, "two") == text.replace("ECR_IMAGE='one'", "ECR_IMAGE='two'")
+    assert with_image("A='1'\n", "two") == "A='1'\nECR_IMAGE='two'\n"

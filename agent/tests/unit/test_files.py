@@ -173,3 +173,17 @@ def test_the_workers_guard_may_be_read_by_everybody_whatever_the_umask(tmp_path:
     folders = (paths.worker_guard.parent, paths.project)
     assert [mode(path) for path in (paths.worker_guard, *folders)] == [0o644, 0o755, 0o755]
     assert not files.install_guard()
+
+
+def test_a_file_is_read_back_and_removed(tmp_path: Path) -> None:
+    files = ProjectFiles(Paths(tmp_path))
+    assert files.read("next_environment") is None
+    files.remove("next_environment")
+    files.write("next_environment", "KEY='x'\n")
+    place = Paths(tmp_path).next_environment
+    assert (files.read("next_environment"), place.stat().st_mode & 0o777) == ("KEY='x'\n", 0o600)
+    files.remove("next_environment")
+    assert not place.exists()
+    place.mkdir()
+    with pytest.raises(Unavailable):
+        files.read("next_environment")

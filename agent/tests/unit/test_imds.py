@@ -46,6 +46,15 @@ def test_the_instances_id_and_addresses_are_read() -> None:
         assert Imds(server.url).instance() == Instance("i-0123456789abcdef0", "172.28.1.5", "203.0.113.7")
 
 
+def test_a_wish_is_the_value_of_a_tag_and_absent_where_there_is_none_or_tags_are_not_shown() -> None:
+    service = Service()
+    with fake_server(service) as server:
+        imds = Imds(server.url)
+        assert (imds.wish(), imds.shows_tags()) == (None, False)
+        service.values |= {"tags/instance": "Name\nghosthands:want", "tags/instance/ghosthands:want": "hold@00000001"}
+        assert (imds.wish(), imds.shows_tags()) == ("hold@00000001", True)
+
+
 def test_the_region_is_read() -> None:
     with fake_server(Service()) as server:
         assert Imds(server.url).region() == "us-east-1"

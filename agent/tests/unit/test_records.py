@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ghosthands_agent import records
 from ghosthands_agent.paths import Paths
-from ghosthands_agent.ports import BootRecord, Unavailable
+from ghosthands_agent.ports import BootRecord, Control, Unavailable
 from ghosthands_agent.records import RunRecords
 
 SOURCES = Path(records.__file__).parents[1]
@@ -118,3 +118,36 @@ def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path) -> No
 def test_the_boot_id_is_the_kernels(tmp_path: Path) -> None:
     RunRecords(Paths(tmp_path)).set_flag("requested", 1.0)
     assert json.loads(Paths(tmp_path).flags.read_text())["boot_id"] == records.BOOT_ID.read_text().strip()
+
+
+CONTROL = Control(
+    "i-0123456789abcdef0",
+    held=True,
+    image="registry/name@sha256:1",
+    template_image="registry/name:1",
+    wish="renew@00000001",
+    phase="switch",
+    answer="renew@00000001 begun",
+    handled=("00000000", "00000001"),
+)
+
+
+def test_the_record_of_wishes_survives_a_boot_of_the_system_and_a_wish_on_the_host_does_not(tmp_path: Path) -> None:
+    before, after = RunRecords(Paths(tmp_path), "this boot"), RunRecords(Paths(tmp_path), "the next boot")
+    assert (before.control(), before.wish()) == (Control(), None)
+    before.write_control(CONTROL)
+    before.write_wish("hold@00000002")
+    assert (before.control(), before.wish()) == (CONTROL, "hold@00000002")
+    assert (after.control(), after.wish()) == (CONTROL, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"held": "yes"}, {"phase": "other"}, {"handled": [1]}, {"unknown": 1}, {"wish": None}, {"instance": 1}],
+    ids=str,
+)
+def test_a_record_of_wishes_that_is_not_valid_is_empty(tmp_path: Path, change: dict[str, object]) -> None:
+    records, paths = RunRecords(Paths(tmp_path), "this boot"), Paths(tmp_path)
+    records.write_control(CONTROL)
+    paths.control.write_text(json.dumps(json.loads(paths.control.read_text()) | change))
+    assert records.control() == Control()
