@@ -127,8 +127,11 @@ class _Boot:
         yield from self._phase("secret")
         text = yield from self._repeat(self.ports.secret.fetch, secret)
         yield from self._phase("files")
-        desired = (yield from self._control(instance.id)).image_instead_of(self.settings.image)
+        control = yield from self._control(instance.id)
+        desired = control.image_instead_of(self.settings.image)
         yield from self._write_files(instance, text, desired)
+        if control.phase == "start":  # what a wish was about to put in place: this one is newer
+            yield from self._until_available(lambda: self.ports.files.remove("next_environment"))
         yield from self._phase("image")
         image = yield from self._ensure_image(desired)
         if image != desired:

@@ -13,8 +13,8 @@ from .passing_errors import BackOff
 from .ports import Control, Level, PortError, Ports, Task
 from .wishes import State, Wish, answer, name_of, parse
 
-#: A wish is seen within that time. Reading it takes 1 to 2 ms and no call of AWS's API.
-READ_SECONDS = 2.0
+#: A wish is seen within that time; while the instance drains, when wishes are ignored, later. Reading it takes 1 to 2 ms and no call of AWS's API.
+READ_SECONDS, DRAINING_READ_SECONDS = 2.0, 10.0
 #: CreateTags shares EC2's bucket of non-mutating and mutating calls with whoever launches instances in the account.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 HANDLED = 16  # ids that are remembered: those of the two sources, and of commands that followed each other closely
@@ -59,7 +59,7 @@ class Channel:
         """
         now = self._ports.clock.monotonic()
         if now >= self._next_read:
-            self._next_read = now + READ_SECONDS
+            self._next_read = now + (DRAINING_READ_SECONDS if drains else READ_SECONDS)
             self._read()
         if drains and self._loaded:
             self._ignore_all()

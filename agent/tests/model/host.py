@@ -288,7 +288,7 @@ class Host:
         if self.alive and container.life == life and container.state == "running":
             bad = self.bad_images.get(container.image)
             if bad == "crashes":
-                self._container_exited(container, 1)
+                self.timeline.after(0.2, self._crash, container, life)
             if bad:
                 return
             self._processes += 1
@@ -300,6 +300,10 @@ class Host:
             container.worker = Worker(name, options, self.environment.jobs, self.now, port_is_taken=taken)
             container.worker.wall_began = self.wall
             self.worker_acted(container)
+
+    def _crash(self, container: Container, life: int) -> None:
+        if container.life == life and container.state == "running":
+            self._container_exited(container, 1)
 
     def signal_worker(self, reason: str, container: Container | None = None) -> None:
         """Send SIGTERM to the container's process."""
@@ -399,8 +403,7 @@ class Host:
         container.worker = None
         if self.docker_up and container.is_to_restart:
             container.state = "restarting"
-            pause = max(0.1, self.environment.delay(0.1, 1))
-            self.timeline.after(pause, self._restart_container, container, container.life)
+            self.timeline.after(self.environment.delay(0.1, 1), self._restart_container, container, container.life)
 
     # --- deploy-server ------------------------------------------------------------------------------------------------
 

@@ -382,7 +382,7 @@ def test_a_wish_to_an_instance_that_drains_is_ignored(text: str) -> None:
     instance.terminate()
     instance.follow(watch_, 10)
     wishes(instance, text)
-    instance.follow(watch_, 5)
+    instance.follow(watch_, 12)
     name = text if text != RELEASE else "release@00000004"
     assert last_answer(instance) == f"{name} ignored the instance drains"
     instance.follow(watch_, 60)
@@ -511,6 +511,20 @@ def test_an_agent_killed_at_any_call_of_hold_and_resume(moment: Moment) -> None:
         instance.follow(watching(instance), 60)
         assert last_answer(instance) == f"{RESUME} done", call
         ends(instance, IMAGE)
+
+
+def test_a_reboot_while_a_released_worker_starts_goes_on_with_that_image_and_a_fresh_secret() -> None:
+    instance = booted()
+    instance.up_seconds = 30.0
+    wishes(instance, RELEASE)
+    instance.follow(watching(instance), 40)
+    assert instance.host.control.phase == "start"
+    instance.secret = ROTATED
+    instance.host.reboot()
+    instance.advance(60)
+    instance.run_together(100, boot(instance.ports(), SETTINGS, Paths()), watching(instance))
+    assert last_answer(instance) == "release@00000004 done"
+    assert (runs(instance), "rotated" in instance.host.files["environment"]) == (RELEASED, True)
 
 
 # --- by a person on the host ------------------------------------------------------------------------------------------

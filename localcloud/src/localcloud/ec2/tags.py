@@ -43,7 +43,7 @@ class TagBackend:
 
     cloud: Any
     tags: Any
-    get_instance_by_id: Any
+    instances_by_id: dict[str, Any]
     #: By instance: until when its metadata shows which tags, in the order of the changes.
     earlier_tags: dict[str, list[tuple[float, dict[str, str]]]]
 
@@ -70,9 +70,8 @@ class TagBackend:
     def _keep_earlier(self, resource_ids: list[str]) -> None:
         now, longest = self.cloud.clock.now(), self.cloud.strictness.metadata_tags_seconds
         for id in resource_ids:
-            if not id.startswith("i-") or (instance := self.get_instance_by_id(id)) is None:
-                continue
-            if instance.state in ("pending", "stopped"):
+            instance = self.instances_by_id.get(id)  # not those that are being made, with their tags
+            if instance is None or instance.state in ("pending", "stopped"):
                 continue
             until = now + self.cloud.delay(longest) if is_nitro(instance.instance_type) else math.inf
             if until > now:

@@ -111,6 +111,7 @@ def test_an_account_without_a_group_gives_no_finding(settings: dict[str, Any]) -
         ({}, {"subnets": ()}, "zones", "error", NETWORK),
         ({}, {"instance_type": None}, "instance-type", "error", LAUNCHES),
         ({"fleet_worker_memory": "5g"}, {}, "worker-memory", "error", LAUNCHES),
+        ({}, {"instance_type": replace(KIND, hypervisor="xen")}, "metadata-tags-live", "warning", LAUNCHES),
         (NAMED, {"subnets": (NETS[0], replace(NETS[1], ipv6_only=True))}, "subnet-ipv4", "error", NETWORK),
         ({}, {"subnets": (NET_A, NETS[1])}, "subnet-addresses", "warning", NETWORK),
         ({"fleet_max_size": 9}, {"subnets": (NET_A, NET_B), "group": None}, "subnet-addresses", "warning", NETWORK),
@@ -227,6 +228,7 @@ def test_a_problem_has_its_id_its_severity_and_the_playbooks_that_it_stops(
         ({}, {"latest_version": None, "group": replace(GROUP, template_version="")}),
         ({"fleet_template_version": "$Latest"}, {"used_conf": {"LAUNCH_HOOK": "x"}}),
         ({}, {"instance_type": replace(KIND, zones=())}),
+        ({"fleet_metadata_tags": False}, {"instance_type": replace(KIND, hypervisor="xen")}),
     ],
 )
 def test_a_met_precondition_gives_no_finding(
