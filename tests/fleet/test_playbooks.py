@@ -250,6 +250,7 @@ def test_status_shows_how_long_an_instance_has_been_draining(running_fleet: Heal
 def test_unusual_but_valid_values_are_set_and_then_do_not_differ(cloud: PlaybookCloud) -> None:
     odd: dict[str, Any] = {
         "fleet_group_name": "gh worker/1 = a+b@c",
+        "fleet_metadata_tags": False,
         "fleet_tags": {"Cost Center": "a = b + c / d @ e : f", "yes": "true", "nothing": ""},
         "fleet_security_group_name": "gh worker: 1/a, #b; @c = d & e!",
         "fleet_log_group_name": "/wekruit/#1.log_group",

@@ -97,6 +97,9 @@ SESSION_MANAGER = {
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 }
+#: What the agent calls with the session that EC2 gives its instance, which the simulator is asked about, too. The
+#: agent's own tests make the call.
+OWN_TAG = "ec2:CreateTags"
 #: What VALET's AutoScaleService calls (runbook §10).
 VALET: dict[str, Call] = {
     "autoscaling:DescribeAutoScalingGroups": lambda to, its: to("autoscaling").describe_auto_scaling_groups(),
@@ -238,7 +241,7 @@ def without(policy: Policy, action: str) -> Policy:
 
 def test_the_tables_of_this_file_are_the_policies(policies: dict[str, Policy]) -> None:
     actions = {name: {a for s in policy["Statement"] for a in s["Action"]} for name, policy in policies.items()}
-    assert actions == {"worker": {*WORKER, *SESSION_MANAGER}, "valet": set(VALET)}
+    assert actions == {"worker": {*WORKER, *SESSION_MANAGER, OWN_TAG}, "valet": set(VALET)}
 
 
 @pytest.mark.parametrize("name", CALLERS)
@@ -286,6 +289,36 @@ def test_without_an_action_of_session_manager_the_simulator_denies_just_that(
         PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-role", ActionNames=sorted(SESSION_MANAGER)
     )["EvaluationResults"]
     assert {r["EvalActionName"] for r in simulated if r["EvalDecision"] != "allowed"} == {removed}
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "decision"),
+    [
+        ("i-1", "ghosthands:did", "allowed"),
+        ("i-2", "ghosthands:did", "implicitDeny"),
+        ("i-1", "ghosthands:want", "implicitDeny"),
+    ],
+)
+def test_an_instance_may_write_one_tag_of_its_own(
+    enforced: PlaybookCloud, policies: dict[str, Policy], source: str, key: str, decision: str
+) -> None:
+    worker(enforced, policies["worker"])
+    instance = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance"
+    context = {
+        "aws:TagKeys": ("stringList", key),
+        "ec2:InstanceID": ("string", "i-1"),
+        "ec2:SourceInstanceARN": ("string", f"{instance}/{source}"),
+    }
+    (found,) = enforced.client("iam").simulate_principal_policy(
+        PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-role",
+        ActionNames=[OWN_TAG],
+        ResourceArns=[f"{instance}/i-1"],
+        ContextEntries=[
+            {"ContextKeyName": name, "ContextKeyType": kind, "ContextKeyValues": [value]}
+            for name, (kind, value) in context.items()
+        ],
+    )["EvaluationResults"]
+    assert found["EvalDecision"] == decision
 
 
 def test_the_simulator_is_asked_why_an_action_is_denied(enforced: PlaybookCloud) -> None:

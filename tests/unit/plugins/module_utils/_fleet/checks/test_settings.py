@@ -220,7 +220,7 @@ def test_one_subnet_is_refused(settings: Settings) -> None:
     ],
 )
 def test_tags_are_what_every_service_accepts(settings: Settings, tags: dict[Any, Any], count: int) -> None:
-    assert len(problems(settings | {"fleet_tags": tags})) == count
+    assert len(problems(settings | {"fleet_tags": tags, "fleet_metadata_tags": False})) == count
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_tags_are_what_every_service_accepts(settings: Settings, tags: dict[Any,
 )
 def test_tags_at_the_metadata_service_have_keys_that_it_accepts(settings: Settings, key: str, accepted: bool) -> None:
     tagged = settings | {"fleet_tags": {key: "v"}}
-    assert problems(tagged) == []
+    assert problems(tagged | {"fleet_metadata_tags": False}) == []
     found = problems(tagged | {"fleet_metadata_tags": True})
     assert (len(found), all("fleet_metadata_tags" in p for p in found)) == (0 if accepted else 1, True)
 

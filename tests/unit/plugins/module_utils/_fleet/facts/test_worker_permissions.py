@@ -289,3 +289,35 @@ def test_a_port_is_no_tag() -> None:
 )
 def test_what_a_rollout_has_pinned_is_kept(name: str, used: str, kept: bool) -> None:
     assert kept_image(name, used) == (used if kept else name)
+
+
+INSTANCES = "arn:aws:ec2:us-east-1:123456789012:instance/"
+OWN_TAG = statement(
+    Action="ec2:CreateTags",
+    Resource=f"{INSTANCES}*",
+    Condition={
+        "ArnEquals": {"ec2:SourceInstanceARN": f"{INSTANCES}${{ec2:InstanceID}}"},
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["ghosthands:did"]},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "keys", "denied"),
+    [
+        ("i-1", ("ghosthands:did",), ()),
+        ("i-2", ("ghosthands:did",), ("ec2:CreateTags",)),
+        ("i-1", ("ghosthands:did", "x"), ("ec2:CreateTags",)),
+    ],
+)
+def test_a_condition_with_a_variable_and_one_on_all_values_are_read(
+    source: str, keys: tuple[str, ...], denied: tuple[str, ...]
+) -> None:
+    context = (
+        ("aws:TagKeys", keys),
+        ("ec2:InstanceID", ("i-1",)),
+        ("ec2:SourceInstanceARN", (f"{INSTANCES}{source}",)),
+    )
+    assert (
+        denied_by_documents([document(OWN_TAG)], [Permission("ec2:CreateTags", f"{INSTANCES}i-1", context)]) == denied
+    )
