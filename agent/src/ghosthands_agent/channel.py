@@ -13,7 +13,7 @@ from .passing_errors import BackOff
 from .ports import Control, Level, PortError, Ports, Task
 from .wishes import State, Wish, answer, name_of, parse
 
-#: A wish is seen within that time; later while the instance drains, when it is ignored. Reading it takes 1 to 2 ms and no
+#: A wish is seen within that time; later while the instance drains, when it is ignored. Reading takes 1 to 2 ms and no
 #: call of AWS's API.
 READ_SECONDS, DRAINING_READ_SECONDS = 2.0, 10.0
 #: CreateTags shares EC2's bucket of non-mutating and mutating calls with whoever launches instances in the account.

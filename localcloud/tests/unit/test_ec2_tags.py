@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from localcloud.strictness import Strictness
 from localcloud.testing import Cloud
-from unit.resources import IMAGE, make_group, make_template, refused
+from unit.resources import IMAGE, make_group, refused
 
 from localcloud import imds
 
@@ -91,10 +91,10 @@ def test_on_a_type_without_nitro_only_after_a_stop_and_a_start(cloud: Cloud, ec2
 
 
 def test_a_groups_tags_are_there_from_the_first_second_and_awss_own_too(cloud: Cloud, ec2: Any) -> None:
-    make_template(ec2, MetadataOptions=SHOWN)
     tags = [{"Key": "ghosthands:want", "Value": "hold@00000001", "PropagateAtLaunch": True}]
     make_group(cloud, DesiredCapacity=1, Tags=tags)
     ((id, _state),) = cloud.lifecycle_states("fleet").items()
+    ec2.modify_instance_metadata_options(InstanceId=id, **SHOWN)
     assert shown(cloud, id, "tags/instance/ghosthands:want") == "hold@00000001"
     assert shown(cloud, id, "tags/instance/aws:autoscaling:groupName") == "fleet"
 

@@ -157,13 +157,14 @@ def test_what_a_worker_needs_names_its_own_group_repositories_secret_key_and_log
     permissions = needed(CHINA, ["arn:r", "arn:s"], "arn:secret", KEY, "/logs")
     by_service = {
         service: {n.resource for n in permissions if n.action.startswith(service) and n.resource != "*"}
-        for service in ("autoscaling", "secrets", "kms", "ecr", "logs")
+        for service in ("autoscaling", "secrets", "kms", "ecr:", "ec2", "logs")
     }
     assert by_service == {
         "autoscaling": {CHINA},
         "secrets": {"arn:secret"},
         "kms": {KEY},
-        "ecr": {"arn:r", "arn:s"},
+        "ecr:": {"arn:r", "arn:s"},
+        "ec2": {"arn:aws-cn:ec2:cn-north-1:123456789012:instance/i-00000000000000000"},
         "logs": {"arn:aws-cn:logs:cn-north-1:123456789012:log-group:/logs:log-stream:any"},
     }
     assert Permission("ecr:GetAuthorizationToken", "*") in permissions
