@@ -18,6 +18,7 @@ from .wishes import State, Wish, answer, name_of, parse
 READ_SECONDS, DRAINING_READ_SECONDS = 2.0, 10.0
 #: CreateTags shares EC2's bucket of non-mutating and mutating calls with whoever launches instances in the account.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+SPREAD_SECONDS = 2.0  # the answers of instances that were tagged in one call, and a `begun` that is over by then
 HANDLED = 16  # ids that are remembered: those of the two sources, and of commands that followed each other closely
 DRAINS = "the instance drains"
 
@@ -50,7 +51,7 @@ class Channel:
         self._invalid: set[str] = set()
         self._next_read = self._next_send = 0.0
         self._back_off = BackOff(ports.random, FIRST_PAUSE, LONGEST_PAUSE)
-        self._sent = self._sending = ""
+        self._sent = self._sending = self._planned = ""
         self._task: Task[None] | None = None
 
     def update(self, *, drains: bool) -> None:
@@ -161,6 +162,9 @@ class Channel:
                 self._works("answer")
                 self._back_off.reset()
                 self._sent = self._sending
+        if self.control.answer != self._planned:
+            self._planned = self.control.answer
+            self._next_send = max(self._next_send, now + SPREAD_SECONDS * self._ports.random())
         if self.control.answer not in ("", self._sent) and now >= self._next_send:
             self._sending = self.control.answer
             self._task = self._ports.answers.write(self._sending)

@@ -68,6 +68,7 @@ def test_a_held_worker_finishes_its_job_takes_no_other_and_stays() -> None:
     instance.follow(watch_, 5)
     assert instance.worker.is_draining
     assert instance.steps("worker_drain")
+    instance.follow(watch_, 3)
     assert last_answer(instance) == f"{HOLD} begun"
     instance.submit_job(10)
     instance.follow(watch_, 300)
@@ -177,6 +178,23 @@ def test_an_instance_launched_during_a_pause_boots_held() -> None:
     instance.submit_job(10)
     instance.run_together(60, watching(instance), boot(instance.ports(), SETTINGS, Paths()))
     assert (instance.host.workers, instance.job_results, last_answer(instance)) == ([], [], f"{HOLD} done")
+
+
+def test_a_hundred_agents_hold_within_five_seconds_and_answer_twice_at_most() -> None:
+    slowest = 0.0
+    for number in range(100):
+        instance = booted()
+        watch_ = watching(instance)
+        instance.submit_job(30)
+        instance.follow(watch_, 3 + number * 0.037)
+        wishes(instance, HOLD)
+        tagged_at = instance.now
+        while not instance.worker.is_draining:
+            instance.follow(watch_, 0.1)
+        slowest = max(slowest, instance.now - tagged_at)
+        instance.follow(watch_, 60)
+        assert (last_answer(instance), instance.called.count("answer") <= 2) == (f"{HOLD} done", True)
+    assert slowest < 5
 
 
 # --- renew ------------------------------------------------------------------------------------------------------------
