@@ -781,6 +781,7 @@ def _metadata() -> Iterator[Fault]:
         ("an instance accepts IMDSv1", {"HttpTokens": "optional"}),
         ("an instance has no metadata service", {"HttpEndpoint": "disabled"}),
         ("containers of containers reach an instance's metadata", {"HttpPutResponseHopLimit": 64}),
+        ("an instance's metadata does not show its tags", {"InstanceMetadataTags": "disabled"}),
     ):
         yield Fault(
             description,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Skipped
@@ -14,6 +14,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fo
 
 #: Options that an agent and its worker depend on, in words.
 METADATA = {"HttpEndpoint": "endpoint", "HttpTokens": "tokens", "HttpPutResponseHopLimit": "hop limit"}
+TAGS = "InstanceMetadataTags"
 
 
 @check("template-exists", 3)
@@ -45,16 +46,18 @@ def _metadata(view: View) -> str:
 def _instances_metadata(view: View) -> str:
     """Running instances have the metadata options of the launch template: anybody may change them on an instance."""
     desired = view.template.metadata
+    keys = (*METADATA, *([TAGS] if desired.get(TAGS) == "enabled" else []))
     differs = {
-        instance.id: {key: found for key in METADATA if (found := instance.metadata.get(key)) != desired.get(key)}
+        instance.id: {key: found for key in keys if (found := instance.metadata.get(key)) != desired.get(key)}
         for instance in view.current_instances
     }
     if bad := {id: found for id, found in differs.items() if found}:
         options = f"--http-tokens {desired.get('HttpTokens')} --http-endpoint {desired.get('HttpEndpoint')}"
+        options += f" --instance-metadata-tags {desired.get(TAGS) or 'disabled'}"
         modify = f"ec2 modify-instance-metadata-options {options} --http-put-response-hop-limit"
         raise Failed(
             f"{count(len(bad), 'instance')} with other metadata options than the launch template's: "
-            f"{first_of(f'{id} ({_options(found)})' for id, found in bad.items())}. {_consequence(bad.values())}",
+            f"{first_of(f'{id} ({_options(found)})' for id, found in bad.items())}. {_consequence([*bad.values()])}",
             view.aws(
                 "Set them again:",
                 *(f"{modify} {desired.get('HttpPutResponseHopLimit')} --instance-id {id}" for id in sorted(bad)[:5]),
@@ -65,14 +68,16 @@ def _instances_metadata(view: View) -> str:
 
 
 def _options(found: Mapping[str, Any]) -> str:
-    return ", ".join(f"{METADATA[key]} {value}" for key, value in found.items())
+    return ", ".join(f"{METADATA.get(key, 'tags')} {value}" for key, value in found.items())
 
 
-def _consequence(found: Iterable[Mapping[str, Any]]) -> str:
+def _consequence(found: Collection[Mapping[str, Any]]) -> str:
     if any(one.get("HttpEndpoint") == "disabled" for one in found):
         return "Without the metadata service their agents know nothing of scale-in, and have no credentials."
     if any("HttpTokens" in one for one in found):
         return "By IMDSv1, whoever gets a worker to fetch a page gets the role's credentials."
+    if all({*one} <= {TAGS} for one in found):
+        return "Wishes of operators do not reach their agents by a tag: hold, resume, renew, release."
     return "Containers reach the metadata service from one hop farther away than the host."
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -98,6 +98,19 @@ def test_an_instance_that_somebody_changed_is_found(id: str, settings: dict[str,
 def test_an_instance_that_is_replaced_anyway_is_left_alone(id: str, of: Group, settings: dict[str, Any]) -> None:
     parts = {"template": TEMPLATE, "group": of, "instances": {"i-1": instance(**CHANGED[id])}}
     assert finding(settings, id, **parts).ok
+
+
+def test_an_instance_whose_metadata_shows_no_tags_gets_no_wishes_where_the_template_says_that_it_does(
+    settings: dict[str, Any],
+) -> None:
+    shows = {**OPTIONS, "InstanceMetadataTags": "enabled"}
+    for template, found, ok in ((shows, OPTIONS, False), (shows, shows, True), (OPTIONS, shows, True)):
+        instances = {"i-1": instance(metadata=found)}
+        made = replace(TEMPLATE, metadata=template)
+        result = finding(settings, "instances-metadata", template=made, group=group(), instances=instances)
+        assert result.ok is ok
+        if not ok:
+            assert "Wishes of operators do not reach" in result.detail
 
 
 def test_an_instance_without_metadata_service_is_said_to_be_helpless(settings: dict[str, Any]) -> None:
