@@ -245,7 +245,7 @@ class Operations:
 
     def _stop_worker(self, wish: Wish | None) -> Procedure[None]:
         """Stop the worker when it is idle, and note what the next one starts with."""
-        if not (yield from stop_workers(self.monitor)):
+        if not self._is_stopped() and not (yield from stop_workers(self.monitor)):
             raise Failed("the worker does not stop")
         control, changes = self.channel.control, dict[str, Any]()
         if (yield from self._local(lambda: self.ports.files.read("next_environment"))) is not None:
@@ -329,6 +329,17 @@ class Operations:
         """Whether a worker answers with this instance's id, and takes jobs."""
         status = self.monitor.worker()
         return status is not None and status.registered_as(self.channel.control.instance) and not status.is_draining
+
+    def _is_stopped(self) -> bool:
+        """Whether an earlier run of the agent has stopped the worker, and nobody starts another one."""
+        self.monitor.worker()
+        try:
+            services = self.ports.compose.services()
+        except PortError:
+            return False
+        return not self.monitor.port_in_use and all(
+            name not in services or services[name].down for name in (WORKER, DEPLOY_SERVER)
+        )
 
     def _boot_has_completed(self) -> bool:
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import subprocess
 import threading
 import time
@@ -114,9 +116,11 @@ def test_an_agent_that_is_killed_all_the_time_fulfils_every_wish(fleet: Fleet, i
     over = threading.Event()
 
     def kill() -> None:
-        while not over.wait(1.7):
+        chance = random.Random(7)
+        while not over.wait(chance.uniform(1.0, 6.0)):
             for instance in instances:
-                fleet.kill_watch(instance)
+                with contextlib.suppress(ProcessLookupError):  # it is being started again
+                    fleet.kill_watch(instance)
 
     killer = threading.Thread(target=kill)
     submit(fleet, "killed", 9, 1.0)
