@@ -338,6 +338,7 @@ def test_the_simulator_is_asked_why_an_action_is_denied(enforced: PlaybookCloud)
     denied = reading.denied(account.call, f"arn:aws:iam::{ACCOUNT}:role/{NAME}-role", needed)
     assert {denial.action: denial[1:] for denial in denied} == {
         "autoscaling:SetInstanceHealth": ("policy", "guard"),
+        "ec2:CreateTags": ("boundary", ""),
         "ecr:GetAuthorizationToken": ("boundary", ""),
         "logs:CreateLogStream": ("missing", ""),
         "logs:PutLogEvents": ("missing", ""),
