@@ -110,7 +110,7 @@ def install(day: FirstDay) -> None:
         SourceVersion="$Latest",
         LaunchTemplateData={"UserData": base64.b64encode(user_data(day.cloud.url, registry).encode()).decode()},
     )["LaunchTemplateVersion"]["VersionNumber"]
-    day.scale(0)
+    autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
     until(lambda: not day.states(), 180, "the agent's instances are gone")
     secret = (day.workspace / "worker.env").read_text(encoding="utf-8")
     day.cloud.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=secret)
