@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from localcloud.instances import hosts_file
 from localcloud.instances.docker import HostError
 
