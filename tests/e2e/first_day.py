@@ -332,10 +332,10 @@ class FirstDay:
         )
 
     def going(self) -> dict[str, float]:
-        """Instances that are to go: when that was decided, in seconds since 1970."""
+        """Instances that are to go or have gone: when that was decided, in seconds since 1970."""
         found = dict[str, float]()
         for event in self.cloud.events():
-            if str(event["after"]).startswith("Terminating") and event["instance_id"] in self.states():
+            if str(event["after"]).startswith("Terminating"):
                 found.setdefault(event["instance_id"], float(event["at"]))
         return found
 

@@ -56,14 +56,24 @@ def scale_in_and_out(day: FirstDay, rounds: int) -> Rounds:
         ]
         seen.jobs += day.database.enqueue(day.mode, *[f"sleep {length:.0f}" for length in lengths])
         until(lambda: len(day.database.busy()) >= LARGEST - 1, 60, "all workers but one are busy")
-        day.scale(1)
-        going = until(lambda: found if len(found := day.going()) == LARGEST - 1 else None, 120, "three are going")
-        seen.ordered |= going
+        seen.ordered |= _scale_in(day)
         until(lambda: len(day.states()) == 1, 180, "one is left")
         print(f"round {number + 1} of {rounds}: {time.monotonic() - began:.0f} s", flush=True)
     day.wait_for_jobs(seen.jobs, 180)
     seen.seconds = time.monotonic() - began
     return seen
+
+
+def _scale_in(day: FirstDay) -> dict[str, float]:
+    """To one instance; those that are to go, which busy ones are last, and when that was decided."""
+    fleet = set(day.states())
+    day.scale(1)
+
+    def going() -> dict[str, float] | None:
+        found = {instance: at for instance, at in day.going().items() if instance in fleet}
+        return found if len(found) == LARGEST - 1 else None
+
+    return dict(until(going, 120, "three are going"))
 
 
 def test_two_hundred_jobs_over_thirty_scale_ins_are_each_done_once(site: FirstDay) -> None:
