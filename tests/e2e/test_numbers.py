@@ -47,8 +47,8 @@ def scale_in_and_out(day: FirstDay, rounds: int) -> Rounds:
     rng, seen, began = random.Random(SEED), Rounds(), time.monotonic()
     day.cloud.clear_trace()
     for number in range(rounds):
-        day.scale(LARGEST)
         before = set(day.states())
+        day.scale(LARGEST)
         for instance in day.wait_for_workers(LARGEST, 240) - before:
             seen.launches.append(day.seconds_from_boot_to_registration(instance))
         lengths = [
