@@ -101,7 +101,7 @@ MISTAKES: list[tuple[broken_agents.Mistake, list[str]]] = [
     (Mistake(broken_agents.takes_silence_for_gone), ["is completed while the worker runs"]),
     (Mistake(broken_agents.reads_no_wishes), ["has not done"]),
     (Mistake(broken_agents.posts_no_drain), ["a worker takes a job though it was to be held"]),
-    (Mistake(broken_agents.loses_the_environment_before), ["it stays on"]),
+    (Mistake(broken_agents.loses_the_environment_before), ["no rest: no worker on"]),
 ]
 
 
