@@ -453,6 +453,7 @@ class Host:
         if busy and self.busy_since is None:
             self.busy_since = now
             self.worker_took_job()
+            self.job_taken(worker)
             self.environment.log(self, "takes", worker.job.id if worker.job else "a job")
         elif not busy and self.busy_since is not None:
             self.busy_since, self.last_job_ended = None, now
@@ -481,15 +482,15 @@ class Host:
         worker.advance(self.now)
         if job and worker.job and worker.job is not job:  # one job directly after the other
             self.busy_since = self.last_job_ended = self.now
-            self.worker_took_next_job(worker)
+            self.job_taken(worker)
             self.environment.log(self, "takes", worker.job.id, "at once")
         self.worker_acted(container)
 
     def worker_took_job(self) -> None:
         """An idle worker took a job."""
 
-    def worker_took_next_job(self, worker: Worker) -> None:
-        """A worker took a job directly after another one."""
+    def job_taken(self, worker: Worker) -> None:
+        """A worker took a job, also directly after another one."""
 
     def before_agent_stops_worker(self, container: Container) -> None:
         """The agent is about to have Docker send SIGTERM to the worker."""

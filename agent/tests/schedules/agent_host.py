@@ -218,13 +218,8 @@ class AgentHost(FleetHost):
 
     def worker_took_job(self) -> None:
         self._able_at_job = self.able_for()
-        if self.worker is not None:
-            self._check_held(self.worker)
 
-    def worker_took_next_job(self, worker: Worker) -> None:
-        self._check_held(worker)
-
-    def _check_held(self, worker: Worker) -> None:
+    def job_taken(self, worker: Worker) -> None:
         """A worker with a guard takes no job from so many seconds on after it was to be held."""
         wish = parse(self.tags.get(WISH_TAG, ""))
         hung = self.now - self.worker_hangs_until < RACE_SECONDS
