@@ -79,8 +79,10 @@ class Operations:
     def _begin(self, wish: Wish) -> None:
         """Begin a wish in place of the one under way, of which everything stays as it is: the record says what."""
         self._began = self.monitor.now
-        if wish.verb in ("hold", "resume"):
-            self.channel.begin(wish, held=wish.verb == "hold")
+        if wish.verb == "hold":
+            self.channel.begin(wish, held=True, restart=True)
+        elif wish.verb == "resume":
+            self.channel.begin(wish, held=False)
         else:
             self.channel.begin(wish, phase="prepare")
 
@@ -179,6 +181,8 @@ class Operations:
         """Each phase ends with the record of the next; the reason that goes with `done`. Raises Failed, PortError."""
         if self._phase == "":
             yield from self._local(lambda: self.ports.files.remove("next_environment"))
+            if not self.channel.control.restart:
+                return ""  # nothing was held: a worker that is missing is somebody else's deployment, or unfit
             if self._has_worker():
                 yield from self._verified()
                 return ""
