@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.seconds import since_epoch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import told
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Image,
     Instance,
@@ -197,6 +198,7 @@ def instances(call: Call, tags: Mapping[str, str]) -> dict[str, Instance]:
 
 
 def _instance(raw: Mapping[str, Any]) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}
     return Instance(
         id=raw["InstanceId"],
         state=raw["State"]["Name"],
@@ -212,7 +214,8 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
             for group in place.get("SecurityGroups", place.get("Groups", []))
         ),
         metadata=raw.get("MetadataOptions") or {},
-        group=next((tag["Value"] for tag in raw.get("Tags", []) if tag["Key"] == GROUP_TAG), ""),
+        group=tags.get(GROUP_TAG, ""),
+        told=told(tags),
     )
 
 

@@ -51,6 +51,17 @@ class LiveGroup:
     def set_desired_capacity(self, desired: int) -> None:
         self._call("autoscaling", "set_desired_capacity", AutoScalingGroupName=self.name, DesiredCapacity=desired)
 
+    def set_sizes(self, min_size: int, max_size: int, desired: int) -> None:
+        """Set all three, which AWS accepts or refuses together."""
+        self._call(
+            "autoscaling",
+            "update_auto_scaling_group",
+            AutoScalingGroupName=self.name,
+            MinSize=min_size,
+            MaxSize=max_size,
+            DesiredCapacity=desired,
+        )
+
     def scale_to_zero(self) -> None:
         self._call(
             "autoscaling", "update_auto_scaling_group", AutoScalingGroupName=self.name, MinSize=0, DesiredCapacity=0

@@ -40,6 +40,9 @@ GP3_THROUGHPUT = (125, 2000)  # MiB/s, and at most 0.25 for each of the volume's
 METADATA_TAG = r"(?!\.{1,2}$|_index$)[A-Za-z0-9+=.,_:@-]+"
 
 
+INSTANCE = r"(i-([0-9a-f]{8}|[0-9a-f]{17}))?"
+
+
 class Format(NamedTuple):
     """What AWS accepts as a value."""
 
@@ -123,6 +126,7 @@ FORMATS = {
     "fleet_registry_sslmode": Format(
         "(disable|require|verify-ca|verify-full)?", "disable, require, verify-ca or verify-full, or nothing"
     ),
+    "fleet_drain": Format(INSTANCE, "an instance's id such as i-0123456789abcdef0"),
     "fleet_ssh_key_file": Format(r"[^\n\0]*", "a file, or empty"),
     **{
         name: Format(r"([1-9][0-9]{0,5}[mg])?", "a whole number and m or g, such as 3g, or empty for the image's limit")
@@ -176,6 +180,11 @@ RANGES = {
     "fleet_valet_jobs_per_worker": (1, 1000, "jobs"),
     "fleet_teardown_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
     "fleet_replace_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_scale_min": (-1, 10000, "instances"),
+    "fleet_scale_max": (-1, 10000, "instances"),
+    "fleet_scale_desired": (-1, 10000, "instances"),
+    "fleet_scale_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
+    "fleet_drain_timeout": (10, GLOBAL_TIMEOUT_SECONDS, "s"),
     "fleet_image_max_age_days": (1, 3650, "days"),
 }
 # Names that only one fleet may use, because two fleets would overwrite them in turn. True: one in the account, else one

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.change import Change
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import WANT, Told, Wish
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 #: What a group without warm pool and weights has (API_EnableMetricsCollection).
@@ -68,6 +69,8 @@ class Instance:
     """MetadataOptions"""
     group: str = ""
     """the Auto Scaling group that its tag names; empty: none"""
+    told: Told = field(default_factory=Told)
+    """what an operator's command said last, and what its agent answered"""
 
 
 class Tag(NamedTuple):
@@ -116,6 +119,12 @@ class Group:
     """empty unless the group is being deleted"""
     instances: tuple[GroupInstance, ...] = ()
     """by id"""
+
+    @property
+    def paused(self) -> bool:
+        """Whether an operator has paused the fleet (pause.yml): new instances are held from their first second."""
+        found = self.tags.get(WANT)
+        return bool(found and found.propagated and (wish := Wish.parse(found.value)) and wish.verb == "hold")
 
     def in_state(self, *states: str) -> tuple[GroupInstance, ...]:
         """The instances in one of these lifecycle states."""
