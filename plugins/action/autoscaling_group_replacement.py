@@ -8,12 +8,10 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.wekruit.ghosthands.plugins.action.fleet_hosts import KNOWN_HOSTS
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import ec2, fleet, prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
@@ -22,8 +20,6 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.formatting import count, listed
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts import run_command, ssh
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.doctor import Output
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.hosts.worker import COMMAND_SECONDS, SshWorker
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedures.replacement import (
     Claims,
@@ -31,6 +27,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedur
     Stopped,
 )
 from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action import FleetAction, Vars, sentence
+from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.host_access import HostAccess
 
 SETTINGS = next(module for module, (kind, _name) in ADOPTED.items() if kind == "Auto Scaling group")
 READ_SECONDS = 5  # of the database
@@ -147,18 +144,6 @@ def _host(account: Account, s: Vars, instance: str) -> SshWorker | None:
     """The way to the instance that fleet_host_checks names."""
     if s["fleet_host_checks"] == "never":
         return None
-    if s["fleet_host_checks"] == "ssm":
-
-        def by_ssm(command: str) -> Output:
-            return run_command.run_doctor(account.call_now, [instance], time.monotonic, time.sleep, command)[instance]
-
-        return SshWorker(by_ssm)
-    known_hosts = Path(KNOWN_HOSTS).expanduser()
-    known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = ec2.instances(account.call, {ec2.GROUP_TAG: s["fleet_group_name"]}).get(instance)
-    addresses = found.addresses if found else ()
-
-    def by_ssh(command: str) -> Output:
-        return ssh.run_doctor(instance, addresses, s["fleet_ssh_key_file"], known_hosts, COMMAND_SECONDS, command)
-
-    return SshWorker(by_ssh)
+    hosts = HostAccess(account, s["fleet_group_name"], s["fleet_host_checks"], s["fleet_ssh_key_file"])
+    hosts.instances()
+    return SshWorker(lambda command: hosts.ask([instance], command, COMMAND_SECONDS)[instance])

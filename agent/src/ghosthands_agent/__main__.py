@@ -32,12 +32,19 @@ VERBS = {
     "stop": "stop the worker and the other services, for a shutdown or a reboot",
     "refresh-registry-login": "write a fresh login for the image's registry",
     "doctor": "check every precondition of the agent on this host",
+    "collect": "write a support bundle of this host, its secrets masked, to FILE",
     "disk-guard": "remove unused images if Docker's disk is fuller than PERCENT",
     "journal-file": "follow the journal into the file that is shipped",
     "check-compose": "check that FILE is a compose file with the three services",
     "pull-image": "pull IMAGE, logging in where its registry is ECR",
 }
-ARGUMENTS = {"release": "IMAGE", "disk-guard": "PERCENT", "check-compose": "FILE", "pull-image": "IMAGE"}
+ARGUMENTS = {
+    "collect": "FILE",
+    "release": "IMAGE",
+    "disk-guard": "PERCENT",
+    "check-compose": "FILE",
+    "pull-image": "IMAGE",
+}
 FAILED, MISCONFIGURED, FAULT, TERMINATED = 1, 2, 70, 128 + signal.SIGTERM
 LOGIN_SECONDS = 40.0
 POLL_SECONDS = 0.1
@@ -94,6 +101,14 @@ def run_verb(options: argparse.Namespace, paths: Paths) -> int:
         from .doctor import doctor
 
         return doctor(options.config or paths.config, paths, as_json=options.json)
+    if options.verb == "collect":
+        from .bundle import NoBundle, write_bundle
+
+        try:
+            return write_bundle(Path(options.argument), options.config or paths.config, paths)
+        except NoBundle as problem:
+            print(f"ghosthands-agent: {problem}", file=sys.stderr)
+            return FAILED
     try:
         settings = read(options.config or paths.config)
     except BadSettings as problem:

@@ -44,6 +44,7 @@ class Command:
         environment: variables besides PASSED_VARIABLES.
         pass_fds: file descriptors that it inherits.
         mask: gives the last lines of its output without secrets, if it fails.
+        end: keep the end of a long output, not its beginning.
 
     Raises:
         Unavailable: it cannot be started.
@@ -55,8 +56,9 @@ class Command:
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         mask: Callable[[str], str] = lambda _: "",
+        end: bool = False,
     ) -> None:
-        self._mask = mask
+        self._mask, self._end = mask, end
         self._name = name(arguments)
         # Files rather than pipes: nothing reads while it runs, and a full pipe would block it. In memory: a full disk
         # blocks nothing, and nothing is left behind.
@@ -115,7 +117,7 @@ class Command:
             self.poll()
 
     def _read_streams(self) -> tuple[str, str]:
-        return _read_out(self._output), _read_out(self._errors)
+        return _read_out(self._output, self._end), _read_out(self._errors, self._end)
 
 
 def kill_by_identity(identity: str) -> None:
@@ -147,8 +149,9 @@ def name(arguments: Sequence[str]) -> str:
     return " ".join([os.path.basename(arguments[0]), *(word for word in arguments[1:] if word in SUBCOMMANDS)])
 
 
-def _read_out(file: int) -> str:
-    text = os.pread(file, OUTPUT_BYTES, 0).decode(errors="replace")
+def _read_out(file: int, end: bool) -> str:
+    start = max(0, os.fstat(file).st_size - OUTPUT_BYTES) if end else 0
+    text = os.pread(file, OUTPUT_BYTES, start).decode(errors="replace")
     os.close(file)
     return text
 

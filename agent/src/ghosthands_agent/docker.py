@@ -64,9 +64,12 @@ class Docker:
     def __init__(self, paths: Paths, program: str = "docker") -> None:
         self._program, self._logins, self._mask = program, str(paths.docker_config), masking(paths)
 
-    def start(self, *arguments: str, pass_fds: Sequence[int] = ()) -> Command:
-        """Start `docker ARGUMENTS`. Raises Unavailable."""
-        return Command([self._program, *arguments], {"DOCKER_CONFIG": self._logins}, pass_fds, self._mask)
+    def start(self, *arguments: str, pass_fds: Sequence[int] = (), end: bool = False) -> Command:
+        """Start `docker ARGUMENTS`. Raises Unavailable.
+
+        :param end: keep the end of a long output.
+        """
+        return Command([self._program, *arguments], {"DOCKER_CONFIG": self._logins}, pass_fds, self._mask, end)
 
     def run(self, *arguments: str, seconds: float = ANSWER_SECONDS) -> str:
         """The output of `docker ARGUMENTS`. Raises Unavailable, Refused."""

@@ -22,7 +22,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 LINE = re.compile(r"^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=")
 #: A key with its value, as environment.quoted writes it and as people do; a quoted value may have several lines.
 ASSIGNMENT = re.compile(
-    r"""^(?:export[ ]+)?([A-Za-z_][A-Za-z0-9_]*)=(?:'([^']*)'|"((?:\\.|[^"\\])*)"|(.*))[ \t]*$""",
+    r"""^(?:export[ ]+)?([A-Za-z_][A-Za-z0-9_]*)=(?:'([^']*)'|"((?:\\.|[^"\\])*)"|([^\n]*))[ \t]*$""",
     re.DOTALL | re.MULTILINE,
 )
 #: Secrets by their form: private keys, credentials and signatures in addresses, headers, key ids of AWS, JSON Web

@@ -132,11 +132,13 @@ FORMATS = {
         name: Format(r"([1-9][0-9]{0,5}[mg])?", "a whole number and m or g, such as 3g, or empty for the image's limit")
         for name in LEAST_MEMORY
     },
+    "fleet_collect_dir": Format(r"[^\n\0]+", "a folder"),
     "fleet_report_dir": Format(r"[^\n\0]*", "a folder, or empty"),
 }
 # List variable -> format of an element.
 ELEMENTS = {
     "fleet_trusted_account_ids": Format(r"\d{12}", "12 digits in quotes"),
+    "fleet_instances": Format(INSTANCE, "an instance's id such as i-0123456789abcdef0"),
     "fleet_subnet_ids": Format(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "an id such as subnet-0123456789abcdef0"),
     "fleet_required_keys": Format(r"[A-Z_][A-Z0-9_]*(\|[A-Z_][A-Z0-9_]*)*", "KEY, or A|B for either of two"),
     **{

@@ -59,7 +59,7 @@ def _batch(
         "Command",
         InstanceIds=online,
         DocumentName=DOCUMENT,
-        Comment=f"wekruit.ghosthands: {'ghosthands-agent doctor' if program == DOCTOR else 'the worker'}",
+        Comment=f"wekruit.ghosthands: {'ghosthands-agent doctor' if program == DOCTOR else 'a command on the host'}",
         Parameters={"commands": [program], "executionTimeout": [f"{HOST_SECONDS:.0f}"]},
         TimeoutSeconds=DELIVERY_SECONDS,
     )
