@@ -113,8 +113,9 @@ def _version(view: View) -> str:
 
 @check("group-processes", 4)
 def _processes(view: View) -> str:
-    """Exactly the processes of fleet_suspended_processes are suspended."""
+    """Exactly the processes of fleet_suspended_processes are suspended; Launch too while the fleet is paused."""
     found, desired = view.group.suspended_processes, set(view.settings["fleet_suspended_processes"])
+    desired |= {"Launch"} if view.group.paused else set()
     if running := desired - found:
         reason = " It terminates busy workers to balance zones." if "AZRebalance" in running else ""
         raise Failed(

@@ -28,6 +28,12 @@ def _protected(group: Group, p: Parameters) -> list[str]:
     return sorted(set(p["protected_instances"]) - bare)
 
 
+def _suspended(group: Group, p: Parameters) -> list[str]:
+    """While the fleet is paused Launch is suspended as well (pause.yml), and resume.yml alone resumes it."""
+    paused = {"Launch"} if group.paused else set[str]()
+    return sorted(group.suspended_processes - (paused - {*p["suspended_processes"]}))
+
+
 def _tags(group: Group, p: Parameters) -> dict[str, str]:
     found = {key: tag for key, tag in group.tags.items() if key in p["tags"]}
     return {key: tag.value if tag.propagated else "(not propagated)" for key, tag in found.items()}
@@ -72,7 +78,7 @@ COMPARISON = Comparison(
         "subnet_ids": Meaning(sorted, lambda group, p: sorted(group.subnet_ids)),
         "termination_policies": Meaning(list, lambda group, p: list(group.termination_policies)),
         "on_hook_abandon": attribute("on_hook_abandon", str),
-        "suspended_processes": Meaning(sorted, lambda group, p: sorted(group.suspended_processes)),
+        "suspended_processes": Meaning(sorted, _suspended),
         "metrics": Meaning(bool, lambda group, p: group.metrics >= METRICS if p["metrics"] else bool(group.metrics)),
         "tags": Meaning(tag_map, _tags),
         "protected_instances": Meaning(sorted, _protected),

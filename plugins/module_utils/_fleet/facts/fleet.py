@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.change import Change
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import WANT, Told, Wish
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import COMMAND, WANT, Told, Wish
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import Denial
 
 #: What a group without warm pool and weights has (API_EnableMetricsCollection).
@@ -72,6 +72,11 @@ class Instance:
     told: Told = field(default_factory=Told)
     """what an operator's command said last, and what its agent answered"""
 
+    @property
+    def shows_tags(self) -> bool:
+        """Whether its tags are in its metadata, where its agent reads them."""
+        return self.metadata.get("InstanceMetadataTags") == "enabled"
+
 
 class Tag(NamedTuple):
     """A tag of a group."""
@@ -121,10 +126,21 @@ class Group:
     """by id"""
 
     @property
-    def paused(self) -> bool:
-        """Whether an operator has paused the fleet (pause.yml): new instances are held from their first second."""
+    def launch_wish(self) -> Wish | None:
+        """What an instance that is launched now is told from its first second."""
         found = self.tags.get(WANT)
-        return bool(found and found.propagated and (wish := Wish.parse(found.value)) and wish.verb == "hold")
+        return Wish.parse(found.value) if found and found.propagated else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether an operator has paused the fleet (pause.yml)."""
+        return bool((wish := self.launch_wish) and wish.verb == "hold")
+
+    @property
+    def command(self) -> Wish | None:
+        """The command under way for the whole fleet (renew.yml, release.yml), or interrupted."""
+        found = self.tags.get(COMMAND)
+        return Wish.parse(found.value) if found else None
 
     def in_state(self, *states: str) -> tuple[GroupInstance, ...]:
         """The instances in one of these lifecycle states."""
