@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import CHECKS, Host
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import COMMAND, DID, WANT
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.registry import Registry, WorkerRow
 from localcloud.testing import PROPAGATED, wait_until
 
@@ -1055,6 +1056,66 @@ def _instances() -> Iterator[Fault]:
     yield Fault("an idle worker is protected", "instances-idle-shielded", protect, registry(without_jobs))
 
 
+ANSWERED = "it waits for agents, which simulated instances do not have (test_fleet_commands.py runs it)"
+OTHER_DIGEST = f"sha256:{'0f' * 32}"
+
+
+def told(wish: str, answer: str = "") -> Callable[[HealthyFleet], None]:
+    """One instance was told that, and has answered that."""
+
+    def tell(fleet: HealthyFleet) -> None:
+        first = fleet.in_service()[0]
+        fleet.tag(first, WANT, wish)
+        if answer:
+            fleet.tag(first, DID, answer)
+
+    return tell
+
+
+def pause(fleet: HealthyFleet) -> None:
+    """As pause.yml leaves a fleet."""
+    fleet.client("autoscaling").suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Launch"])
+    fleet.tag_group(WANT, "hold@0a1b2c3d")
+    for instance in fleet.in_service():
+        fleet.tag(instance, WANT, "hold@0a1b2c3d")
+        fleet.tag(instance, DID, "hold@0a1b2c3d done")
+
+
+def _commands() -> Iterator[Fault]:
+    yield Fault("the fleet is paused", "fleet-paused", pause, manual=ANSWERED)
+    yield Fault("one instance is held", "instances-held", told("hold@0a1b2c3d", "hold@0a1b2c3d done"), manual=ANSWERED)
+    yield Fault(
+        "a renewal found its worker held",
+        "instances-held",
+        told("renew@0a1b2c3d", "renew@0a1b2c3d done held: its worker starts with the next resume"),
+        manual=ANSWERED,
+    )
+    yield Fault(
+        "a renewal was interrupted",
+        "command-ended",
+        lambda fleet: fleet.tag_group(COMMAND, "renew@0a1b2c3d", propagate=False),
+        manual=ANSWERED,
+    )
+    yield Fault(
+        "an agent has not answered",
+        "wishes-answered",
+        told("renew@0a1b2c3d", "hold@ffffffff done"),
+        manual="the agent has to run",
+    )
+    yield Fault(
+        "a renewal has failed",
+        "wishes-fulfilled",
+        told("renew@0a1b2c3d", "renew@0a1b2c3d failed the secret has no key GH_SERVICE_SECRET"),
+        manual=ANSWERED,
+    )
+    yield Fault(
+        "a host has another released image than new instances get",
+        "instances-image",
+        told(f"release={OTHER_DIGEST}@0a1b2c3d", "release@0a1b2c3d done"),
+        manual=ANSWERED,
+    )
+
+
 def _outside() -> Iterator[Fault]:
     def detach(fleet: HealthyFleet, *, replace: bool = True) -> str:
         first = fleet.in_service()[0]
@@ -1342,6 +1403,7 @@ FAULTS: tuple[Fault, ...] = tuple(
         _agents,
         _environment,
         _instances,
+        _commands,
         _outside,
         _valet,
         _registry,

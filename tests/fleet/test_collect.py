@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import stat
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fleet.cloud import ROOT, Run
+from tests.fleet.cloud import Run
 from tests.fleet.healthy import HealthyFleet
+from tests.fleet.hosts_here import CANARY, HostsHere
 
 PLAYBOOK = "playbooks/collect.yml"
-#: Runs what SSH would run on the host, below that host's own folder.
-SSH = """#!/bin/sh
-for word; do case $word in HostKeyAlias=*) instance=${word#*=};; esac; command=$word; done
-cd "$(dirname "$0")"
-[ -d "$instance" ] || { echo "Connection refused" >&2; exit 255; }
-export HOST="$PWD/$instance"
-command=$(printf %s "${command#sudo -n }" | sed "s#/usr/local/bin/ghosthands-agent#$PWD/agent#; s#/run/#$HOST/#g")
-exec sh -c "$command"
-"""
-AGENT = """#!/bin/sh
-PYTHONPATH=@SOURCE@ exec @PYTHON@ -m ghosthands_agent --root "$HOST" "$@"
-"""
-CANARY = "c4n4ry-of-the-secret-8f7e6d5c"
 
 
-class Hosts:
-    """The hosts of a healthy fleet, each with the real agent and a `.env`."""
+class Hosts(HostsHere):
+    """The hosts of a healthy fleet, and their operator."""
 
     def __init__(self, fleet: HealthyFleet, folder: Path) -> None:
-        self.fleet, self.programs, self.folder = fleet, folder / "programs", folder / "bundles"
-        self.programs.mkdir()
-        agent = AGENT.replace("@SOURCE@", str(ROOT / "agent/src")).replace("@PYTHON@", sys.executable)
-        for name, text in {"ssh": SSH, "agent": agent}.items():
-            (self.programs / name).write_text(text)
-            (self.programs / name).chmod(0o755)
-        self.ids = fleet.in_service()
-        for id in self.ids:
-            project, logs = self.programs / id / "opt/ghosthands", self.programs / id / "var/log"
-            project.mkdir(parents=True)
-            logs.mkdir(parents=True)
-            (project / ".env").write_text(f"GH_SERVICE_SECRET='{CANARY}'\n")
-            (logs / "cloud-init-output.log").write_text(f"host {id} logged {CANARY}\n{os.urandom(300_000).hex()}\n")
+        super().__init__(fleet, folder)
+        self.fleet = fleet
 
     def collect(self, *more: str, **variables: Any) -> Run:
-        options = {"fleet_host_checks": "ssh", "fleet_collect_dir": str(self.folder), **variables}
+        options: dict[str, Any] = {"fleet_host_checks": "ssh", "fleet_collect_dir": str(self.bundles), **variables}
         return self.fleet.play(PLAYBOOK, *more, programs=self.programs, **options)
 
 
@@ -66,10 +41,10 @@ def read(file: Path, name: str) -> str:
 def test_every_host_gives_a_bundle_that_only_its_owner_may_read(hosts: Hosts) -> None:
     plan = hosts.collect("--check")
     assert plan.returncode == 0, plan
-    assert not hosts.folder.exists()
+    assert not hosts.bundles.exists()
     run = hosts.collect()
     assert run.returncode == 0, run
-    files = sorted(hosts.folder.iterdir())
+    files = sorted(hosts.bundles.iterdir())
     assert [file.name[:19] for file in files] == sorted(hosts.ids)
     for file, id in zip(files, sorted(hosts.ids), strict=True):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -86,7 +61,7 @@ def test_a_host_that_cannot_be_reached_is_named_after_the_others_have_theirs(hos
     run = hosts.collect()
     assert f"No bundle of {gone}: " in run.message, run
     assert "Connection refused" in run.message
-    assert [file.name[:19] for file in hosts.folder.iterdir()] == [there]
+    assert [file.name[:19] for file in hosts.bundles.iterdir()] == [there]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +75,10 @@ def test_a_host_that_cannot_be_reached_is_named_after_the_others_have_theirs(hos
 def test_bad_input_is_refused_before_a_host_is_asked(variables: dict[str, str], said: str, hosts: Hosts) -> None:
     run = hosts.collect(**variables)
     assert said in run.message, run
-    assert not hosts.folder.exists()
+    assert not hosts.bundles.exists()
 
 
 def test_only_the_named_ones_are_asked(hosts: Hosts) -> None:
     run = hosts.collect(fleet_instances=hosts.ids[0])
     assert run.returncode == 0, run
-    assert [file.name[:19] for file in hosts.folder.iterdir()] == [hosts.ids[0]]
+    assert [file.name[:19] for file in hosts.bundles.iterdir()] == [hosts.ids[0]]

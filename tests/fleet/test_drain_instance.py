@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 from tests.fleet.fleet import GROUP, TERMINATION
 from tests.fleet.healthy import HealthyFleet
+from tests.fleet.hooks import completed_hooks
 
 PLAYBOOK = "playbooks/drain.yml"
-
-
-@contextmanager
-def agents(fleet: HealthyFleet, result: str = "CONTINUE") -> Iterator[None]:
-    """Complete termination hooks a second after they open, as agents of idle workers do."""
-    stop = Event()
-
-    def work() -> None:
-        while not stop.wait(1):
-            for one in fleet.group()["Instances"]:
-                if one["LifecycleState"] == "Terminating:Wait":
-                    fleet.client("autoscaling").complete_lifecycle_action(
-                        AutoScalingGroupName=GROUP,
-                        LifecycleHookName=TERMINATION,
-                        InstanceId=one["InstanceId"],
-                        LifecycleActionResult=result,
-                    )
-
-    thread = Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("replaced", [True, False])
@@ -46,10 +20,10 @@ def test_it_leaves_through_its_hook_and_a_second_run_has_nothing_to_do(replaced:
         AutoScalingGroupName=GROUP, InstanceIds=[one], ProtectedFromScaleIn=True
     )
     fleet.clear_trace()
-    options = {"fleet_drain": one, "fleet_drain_replace": replaced}
+    options: dict[str, Any] = {"fleet_drain": one, "fleet_drain_replace": replaced}
     plan = fleet.play(PLAYBOOK, "--check", **options)
     assert (plan.returncode, plan.changed, fleet.writes()) == (0, 1, []), plan
-    with agents(fleet):
+    with completed_hooks(fleet):
         run = fleet.play(PLAYBOOK, **options)
     assert (run.returncode, run.changed) == (0, 1), run
     assert f"{one} is Terminating:Wait, job unknown (fleet_registry_dsn is empty)" in run.stdout
@@ -66,7 +40,7 @@ def test_a_drain_that_was_interrupted_is_waited_for_and_not_begun_again(fleet: H
     first = fleet.play(PLAYBOOK, fleet_drain=one, fleet_drain_timeout=10)
     assert "It goes on by itself" in first.message, first
     fleet.clear_trace()
-    with agents(fleet):
+    with completed_hooks(fleet):
         run = fleet.play(PLAYBOOK, fleet_drain=one)
     assert (run.returncode, run.changed) == (0, 0), run
     assert "TerminateInstanceInAutoScalingGroup" not in fleet.writes()
@@ -74,7 +48,7 @@ def test_a_drain_that_was_interrupted_is_waited_for_and_not_begun_again(fleet: H
 
 def test_one_whose_job_is_lost_is_retained_and_the_next_command_is_named(fleet: HealthyFleet) -> None:
     one = fleet.in_service()[0]
-    with agents(fleet, "ABANDON"):
+    with completed_hooks(fleet, "ABANDON"):
         run = fleet.play(PLAYBOOK, fleet_drain=one)
     assert f"{one} is retained" in run.message, run
     assert "release_retained.yml" in run.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_plan_then_the_sizes_then_nothing_to_do(fleet: HealthyFleet) -> None:
         ({"fleet_scale_desired": -2}, "fleet_scale_desired is -2"),
     ],
 )
-def test_bad_sizes_are_refused_before_anything(variables: dict[str, int], said: str, fleet: HealthyFleet) -> None:
+def test_bad_sizes_are_refused_before_anything(variables: dict[str, Any], said: str, fleet: HealthyFleet) -> None:
     run = fleet.play(PLAYBOOK, **variables)
     assert said in run.message, run
     assert fleet.writes() == []

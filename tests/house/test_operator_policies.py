@@ -23,6 +23,7 @@ DOCUMENTS = {
     "Verify": ("verify",),
     "Hosts": ("verify", "hosts"),
     "Replace": ("read", "operator", "hosts"),
+    "Command": ("read", "commands"),
     "Secret": ("read", "secret"),
 }
 #: What Packer's plugin calls beyond a plain build, in its source at v1.8.2 (github.com/hashicorp/packer-plugin-amazon):
@@ -157,7 +158,11 @@ def test_packers_documents_allow_what_its_plugin_calls_and_nothing_else() -> Non
 def test_nothing_that_is_granted_has_no_caller() -> None:
     called = {authorization.of_operation(*name.split(":")) for task in tasks() for name in operations(task)}
     dependent = {other for name in called for other in also(name)}
-    granted = {action for s in statements("read", "operator", "teardown", "verify", "hosts") for action in s["Action"]}
+    granted = {
+        action
+        for s in statements("read", "operator", "teardown", "verify", "hosts", "commands")
+        for action in s["Action"]
+    }
     assert granted - called - dependent == set()
 
 

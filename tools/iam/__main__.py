@@ -27,7 +27,9 @@ BY_HAND = ("packer", "packer-options", "push")
 
 def policies() -> dict[str, dict[str, Any]]:
     """Name -> its document; a single one would be longer than a managed policy may be. Raises ValueError."""
-    whole, verifying = document(used(tasks())), used(task for task in tasks() if task.phase == "Verify")
+    building = (task for task in tasks() if task.phase != "Command")  # whoever gives commands need not build
+    whole, verifying = document(used(building)), used(task for task in tasks() if task.phase == "Verify")
+    commanding = document(used(task for task in tasks() if task.phase == "Command"))
     if writing := {one.action for one in verifying if one.phase != "Read"}:
         raise ValueError(f"verify.yml writes: {', '.join(sorted(writing))}")
 
@@ -39,6 +41,7 @@ def policies() -> dict[str, dict[str, Any]]:
         "operator": part("Build", "Drill", "Replace"),
         "teardown": part("Delete"),
         "hosts": part("Hosts"),
+        "commands": {**commanding, "Statement": [s for s in commanding["Statement"] if s["Sid"].startswith("Command")]},
         "secret": part("Secret"),
         "verify": document(verifying),
     }

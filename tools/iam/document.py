@@ -19,8 +19,8 @@ MAX_LENGTH = 6144  # characters of a managed policy without whitespace (IAM and 
 
 
 #: Reading; building and changing a fleet; drilling it; deleting it; asking its instances; replacing those without the
-#: agent; its secret's value.
-PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Replace", "Secret", "Verify")
+#: agent; its secret's value; commands to its instances and sizes.
+PHASES = ("Read", "Build", "Drill", "Delete", "Hosts", "Replace", "Secret", "Verify", "Command")
 
 
 class Used(NamedTuple):

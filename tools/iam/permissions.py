@@ -23,6 +23,10 @@ PHASES = {
     "verify.yml": "Verify",
     f"{OURS}fleet_drill": "Drill",
     f"{OURS}fleet_hosts": "Hosts",
+    f"{OURS}fleet_bundle": "Hosts",
+    f"{OURS}fleet_command": "Command",
+    f"{OURS}autoscaling_group_scale": "Command",
+    f"{OURS}instance_drain": "Command",
     "secret.yml": "Secret",
     f"{OURS}autoscaling_group_replacement": "Replace",
 }
@@ -58,6 +62,8 @@ OPTIONAL = {
 }
 #: The same, of verify.yml, which asks the simulator about the worker role only.
 VERIFYING = {**OPTIONAL, "iam:SimulatePrincipalPolicy": ("role",)}
+#: The same, of commands, which tag instances alone.
+COMMANDING = {**OPTIONAL, "ec2:CreateTags": ("instance",)}
 #: What an action that makes resources with tags tags: CreateTags is allowed there while it makes them only.
 TAGGED = {
     "ec2:CreateLaunchTemplate": (),  # tagged later as well
@@ -163,7 +169,7 @@ def _permissions(phase: str, name: str, made_by: str = "") -> Iterator[Used]:
     :param made_by: the action that makes the resource which CreateTags tags.
     """
     action = authorization.action(name)
-    optional = VERIFYING if phase == "Verify" else OPTIONAL
+    optional = {"Verify": VERIFYING, "Command": COMMANDING}.get(phase, OPTIONAL)
     named = TAGGED[made_by] if made_by else (*sorted(action.required), *optional.get(action.name, ()))
     if not named and action.optional and not made_by:
         raise ValueError(f"{action.name} has types of resources: which of them do our calls name?")

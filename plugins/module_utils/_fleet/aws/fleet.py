@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, other_services
@@ -40,6 +41,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Subnet,
     User,
 )
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.released import released_over
 
 REFRESHES = 5
 SIMULATOR = "IAM's policy simulator"
@@ -100,8 +102,11 @@ def template(call: Call, s: Settings) -> LaunchTemplate | None:
     latest = max(v["VersionNumber"] for v in versions)
     default = next((v["VersionNumber"] for v in versions if v.get("DefaultVersion")), 0)
     number = int(stated) if stated.isdigit() else latest if stated == "$Latest" else default
-    data = next((v["LaunchTemplateData"] for v in versions if v["VersionNumber"] == number), None)
-    return None if data is None else launch_template_of(versions[0]["LaunchTemplateId"], number, latest, data)
+    found = next((v for v in versions if v["VersionNumber"] == number), None)
+    if found is None:
+        return None
+    its = launch_template_of(found["LaunchTemplateId"], number, latest, found["LaunchTemplateData"])
+    return replace(its, released_over=released_over(found.get("VersionDescription", "")))
 
 
 def _versions_in_use(call: Call, s: Settings) -> list[dict[str, Any]]:

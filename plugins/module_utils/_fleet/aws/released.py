@@ -14,17 +14,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, other_services
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import autoscaling, ec2, iam, launch
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.agent_conf import agent_conf
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import DIGEST
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.released import (
     description,
     released_over,
-    repository_of,
 )
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import ECR_IMAGE
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.worker_permissions import (
+    untagged,
+    worker_image,
+)
 
 IMAGE_LINE = re.compile(r"^( *)IMAGE=.*$", re.MULTILINE)
 REFRESHES, UNDER_WAY = 1, ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
@@ -40,7 +41,7 @@ class Release:
     def __init__(self, call: Call, group: Group, version: Mapping[str, Any], image: str, digest: str) -> None:
         self._call, self._group, self._version = call, group, version
         self.before, self.digest = image, digest
-        self.repository = repository_of(image)
+        self.repository = untagged(image)
 
     @property
     def in_template(self) -> bool:
@@ -76,7 +77,7 @@ def release_of(call: Call, s: Mapping[str, Any], group: Group) -> Release:
     """The release that fleet_worker_image names. Raises ValueError where it cannot be, AwsError."""
     if any(one.status in UNDER_WAY for one in autoscaling.refreshes(call, group.name, REFRESHES)):
         raise ValueError(
-            f"An instance refresh of {group.name} is under way: wait for its end (status.yml), or roll it back."
+            f"An instance refresh of {group.name} is under way: wait for its end, or undo it (rollback.yml)."
         )
     stated = [group.template_version or "$Default"]
     found = ec2.launch_template_versions(call, stated, LaunchTemplateId=group.template_id) if group.template_id else []
@@ -85,28 +86,24 @@ def release_of(call: Call, s: Mapping[str, Any], group: Group) -> Release:
         raise ValueError(
             f"{group.name} launches no instances with an agent.conf: site.yml makes such a launch template."
         )
-    wanted = s["fleet_worker_image"]
-    if not wanted:
+    me = iam.caller(call)
+    wanted = worker_image(s, me.account, me.dns_suffix)
+    if untagged(wanted) != untagged(conf["IMAGE"]):
         raise ValueError(
-            f"Say what to release: -e fleet_worker_image={repository_of(conf['IMAGE'])}:TAG (or @sha256:...)."
-        )
-    if repository_of(wanted) != repository_of(conf["IMAGE"]):
-        raise ValueError(
-            f"fleet_worker_image {wanted} is not in {repository_of(conf['IMAGE'])}, from which agents pull: another "
+            f"fleet_worker_image {wanted} is not in {untagged(conf['IMAGE'])}, from which agents pull: another "
             "repository takes a rollout (rollout.yml)."
         )
     return Release(call, group, found[0], conf["IMAGE"], _digest(call, s, wanted))
 
 
 def _digest(call: Call, s: Mapping[str, Any], image: str) -> str:
-    """The image's digest, which exists. Raises ValueError."""
-    ecr, digest = ECR_IMAGE.fullmatch(image), image.partition("@")[2]
-    if ecr and ecr["region"] == s["fleet_region"]:
-        which = {"imageDigest": digest} if digest else {"imageTag": ecr["tag"] or "latest"}
-        found = other_services.image_digest(call, ecr["repository"], which)
-        if found is None:
-            raise ValueError(f"fleet_worker_image: there is no {image}. Push it first, or name another one.")
+    """The digest of an image that exists. Raises ValueError, AwsError."""
+    found = launch.image_digest(call, s, image)
+    if found is None:
+        raise ValueError(f"fleet_worker_image: there is no {image}. Push it first, or name another one.")
+    named = image.partition("@")[2]
+    if isinstance(found, str):
         return found
-    if not re.fullmatch(DIGEST, digest):
+    if not named:
         raise ValueError(f"fleet_worker_image {image} is in another registry: name it by its digest, @sha256:...")
-    return digest
+    return named

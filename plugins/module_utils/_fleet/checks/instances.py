@@ -73,7 +73,7 @@ def _serving(view: View) -> str:
 
 @check("instances-current", 11, "warning")
 def _current(view: View) -> Passed:
-    """Every instance was launched from the launch template version that the group uses.
+    """Every instance was launched from the launch template version that the group uses, or was released to its image.
 
     Instances without the agent are left to instances-agent: a refresh would end them with their jobs.
     """
@@ -85,8 +85,7 @@ def _current(view: View) -> Passed:
         instance.id: f"version {instance.template_version or '-'}"
         + (f" of {instance.template_id or 'no template'}" if instance.template_id != template else "")
         for instance in view.group.in_state("InService", "Standby")
-        if (instance.template_id, instance.template_version) != (template, str(desired))
-        and instance.id not in unmanaged
+        if not view.is_current(instance) and instance.id not in unmanaged
     }
     if rollout := view.rollout:
         state = f"a rollout of {rollout.what} is under way"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks import (
     account,
+    commands,
     drift,
     environment,
     group,
@@ -38,6 +39,7 @@ MODULES = (
     environment,
     valet,
     instances,
+    commands,
     registry,
     drift,
 )

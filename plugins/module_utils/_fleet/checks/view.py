@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import CheckList, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import Told
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.finding import Remedy
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import (
     Activity,
     Fleet,
     Group,
+    GroupInstance,
     Hook,
     Image,
     Instance,
@@ -171,10 +173,19 @@ class View:
 
         instances-current reports others.
         """
-        used = (self.template.id, str(self.template.version))
         members = self.group.in_state("InService", "Standby")
-        ids = [i.id for i in members if (i.template_id, i.template_version) == used]
-        return [self.instances[id] for id in ids if id in self.instances]
+        return [self.instances[one.id] for one in members if self.is_current(one) and one.id in self.instances]
+
+    def is_current(self, one: GroupInstance) -> bool:
+        """Whether it has what the group's template version says: launched from it, or released to its worker image."""
+        version = str(self.template.version)
+        if one.template_id != self.template.id or one.template_version == version:
+            return (one.template_id, one.template_version) == (self.template.id, version)
+        instances = self.fleet.instances
+        told = instances[one.id].told if not isinstance(instances, Unread) and one.id in instances else Told()
+        has = told.wish.digest if told.wish and told.state == "done" else ""
+        image = self.template.agent_conf.get("IMAGE", "")
+        return one.template_version in self.template.released_over and bool(has) and image.endswith(f"@{has}")
 
     @property
     def refreshing(self) -> bool:

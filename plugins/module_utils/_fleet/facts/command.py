@@ -70,6 +70,12 @@ class Told(NamedTuple):
         return self.answer.state if self.answer else ""
 
     @property
+    def held(self) -> bool:
+        """Whether the worker takes no jobs: by a hold, or because a renewal or release found it held."""
+        by_hold = self.wish is not None and self.wish.verb == "hold" and self.state in ("begun", "done")
+        return by_hold or bool(self.answer and self.answer.state == "done" and self.answer.reason.startswith("held"))
+
+    @property
     def unanswered(self) -> bool:
         """Whether there is a wish that the agent has not answered at all."""
         return self.wish is not None and self.answer is None

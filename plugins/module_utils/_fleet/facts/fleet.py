@@ -182,6 +182,8 @@ class LaunchTemplate:
     """what the user data holds besides agent.conf"""
     id: str = ""
     """the template's"""
+    released_over: tuple[str, ...] = ()
+    """versions from which this one differs in the worker's image alone (release.yml)"""
 
 
 @dataclass(frozen=True)

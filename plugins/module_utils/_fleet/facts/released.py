@@ -22,10 +22,3 @@ def released_over(text: str) -> tuple[str, ...]:
     """The versions whose instances the image was released to; none where the version is of no release."""
     found = re.fullmatch(rf"release {DIGEST} over ([0-9,]+)", text)
     return tuple(found[1].split(",")) if found else ()
-
-
-def repository_of(image: str) -> str:
-    """An image reference without its tag and digest."""
-    name = image.partition("@")[0]
-    path, colon, tag = name.rpartition(":")
-    return path if colon and "/" not in tag else name

@@ -81,7 +81,7 @@ def worker_image(s: Mapping[str, Any], account: str, dns_suffix: str) -> str:
 
 def pinned_image(name: str, digest: str) -> str:
     """The image of that name by its digest, without its tag."""
-    return f"{_untagged(name)}@{digest}"
+    return f"{untagged(name)}@{digest}"
 
 
 def kept_image(name: str, used: str) -> str:
@@ -91,10 +91,11 @@ def kept_image(name: str, used: str) -> str:
 
     :param used: the image of the launch template version that the group uses; empty: none.
     """
-    return used if "@" in used and "@" not in name and _untagged(used) == _untagged(name) else name
+    return used if "@" in used and "@" not in name and untagged(used) == untagged(name) else name
 
 
-def _untagged(name: str) -> str:
+def untagged(name: str) -> str:
+    """An image's name without its tag and digest: its repository."""
     return re.sub(r":[\w.-]+$", "", name.partition("@")[0])
 
 
