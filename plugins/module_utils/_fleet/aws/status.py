@@ -119,6 +119,7 @@ def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) 
         yield from _rollout(call, group, rollout)
     instances = group.instances if group else ()
     without_agent = read.without_agent(call, s)
+    told = ec2.instances(call, {ec2.GROUP_TAG: group.name}) if group and instances else {}
     waiting = any(instance.state.endswith(":Wait") for instance in instances)
     activities = autoscaling.activities(call, s["fleet_group_name"], ACTIVITIES) if waiting else ()
     for instance in instances:
@@ -127,6 +128,7 @@ def _group(call: Call, s: read.Settings, registry: Registry | None, now: float) 
         unknown = "unknown" if since and registry and not registry.reachable else None
         state = _instance_state(instance, now - since if since else 0.0, worker.job_id if worker else unknown)
         state += ", without the agent" if instance.id in without_agent else ""
+        state += f", {told[instance.id].told}" if instance.id in told and told[instance.id].told.wish else ""
         state += ", of the rollout" if rollout and instance.template_version == rollout.version else ""
         yield Row("§4", "instance", instance.id, state)
 
@@ -165,7 +167,9 @@ def _refresh_state(last: Refresh, rollout: Rollout | None) -> str:
 def _group_state(group: Group) -> str:
     sizes = f"{group.min_size} to {group.max_size}, desired {group.desired_capacity}"
     state = f"{sizes}, template version {group.template_version or '-'}"
-    return f"{state}, {group.status}" if group.status else state
+    words = ["paused"] if group.paused else []
+    words += [f"{group.command.text} under way, or interrupted"] if group.command else []
+    return ", ".join(filter(None, (state, *words, group.status)))
 
 
 def _instance_state(i: GroupInstance, waiting: float, job: str | None) -> str:

@@ -64,6 +64,15 @@ class Told(NamedTuple):
     answer: Answer | None = None
     """None also where it is about another wish, which the agent has not seen yet"""
 
+    def __str__(self) -> str:
+        """For people: `held`, `renew failed: no key X`, `release not answered`; empty: it was told nothing."""
+        if self.wish is None:
+            return ""
+        if self.held:
+            return "held"
+        reason = f": {self.answer.reason}" if self.answer and self.answer.reason else ""
+        return f"{self.wish.verb} {self.state or 'not answered'}{reason}"
+
     @property
     def state(self) -> str:
         """The answer's; empty: there is none."""

@@ -113,6 +113,43 @@ def instance_states(answers: Any, settings: dict[str, Any], registry: Registry |
     return {row.id: row.state for row in rows if row.resource == "instance"}
 
 
+PAUSED = {
+    **GROUP,
+    "Tags": [
+        {"Key": "ghosthands:want", "Value": "hold@0a1b2c3d", "PropagateAtLaunch": True},
+        {"Key": "ghosthands:command", "Value": "renew@ffffffff", "PropagateAtLaunch": False},
+    ],
+}
+TOLD = {
+    "InstanceId": "i-89abcdef",
+    "State": {"Name": "running"},
+    "ImageId": "ami",
+    "InstanceType": "t3.medium",
+    "LaunchTime": datetime.fromtimestamp(NOW - 9000, UTC),
+    "Tags": [
+        {"Key": "ghosthands:want", "Value": "hold@0a1b2c3d"},
+        {"Key": "ghosthands:did", "Value": "hold@0a1b2c3d done"},
+    ],
+}
+
+
+def test_a_pause_a_command_under_way_and_what_instances_were_told_are_shown(
+    answers: Any, settings: dict[str, Any]
+) -> None:
+    def paused(service: str, operation: str, key: str | None = None, absent: Any = (), **request: Any) -> Any:
+        if operation == "describe_auto_scaling_groups":
+            return [PAUSED]
+        if operation == "describe_instances":
+            return [{"Instances": [TOLD]}]
+        return with_group(service, operation, key, absent, **request)
+
+    found = {row.id: row.state for row in read_status(answers.start, paused, settings, None, NOW)}
+    assert found["gh-worker-asg"].endswith("template version 4, paused, renew@ffffffff under way, or interrupted")
+    assert found["i-89abcdef"].startswith("InService, healthy, us-east-1b, version -")
+    assert found["i-89abcdef"].endswith(", held")
+    assert "held" not in found["i-01234567"]
+
+
 def test_a_group_is_shown_with_its_instances_in_their_states(answers: Any, settings: dict[str, Any]) -> None:
     found = {row.id: row.state for row in read_status(answers.start, with_group, settings, None, NOW)}
     assert found["gh-worker-asg"] == "1 to 9, desired 2, template version 4"

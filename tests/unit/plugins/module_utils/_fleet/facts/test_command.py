@@ -44,6 +44,21 @@ def test_an_answer_has_a_state_and_maybe_a_reason(text: str, answer: Answer | No
     assert Answer.parse(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("want", "did", "shown"),
+    [
+        ("", "", ""),
+        ("hold@0a1b2c3d", "", "hold not answered"),
+        ("hold@0a1b2c3d", "hold@0a1b2c3d begun", "held"),
+        ("renew@0a1b2c3d", "renew@0a1b2c3d done held: its worker starts with the next resume", "held"),
+        ("renew@0a1b2c3d", "renew@0a1b2c3d failed no key GH_X", "renew failed: no key GH_X"),
+        ("resume@0a1b2c3d", "resume@0a1b2c3d done", "resume done"),
+    ],
+)
+def test_what_an_instance_was_told_is_shown_in_words(want: str, did: str, shown: str) -> None:
+    assert str(told({WANT: want, DID: did})) == shown
+
+
 def test_an_answer_to_an_earlier_wish_does_not_count() -> None:
     tags = {WANT: "hold@0a1b2c3d", DID: "resume@ffffffff done"}
     assert told(tags) == Told(Wish("hold", "0a1b2c3d"), None)
