@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sysconfig
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -203,3 +204,31 @@ def test_an_operator_with_a_wrong_key_is_refused(hosts: Hosts, tmp_path: Path) -
     said = hosts.findings()["host-asked"]["evidence"]
     assert set(said) == set(hosts.addresses)
     assert all("Permission denied" in why for why in said.values()), said
+
+
+def test_ansible_reaches_every_host_of_the_instances_inventory(hosts: Hosts) -> None:
+    run = hosts.cloud.shell(
+        "ansible workers -i inventories/instances/local.aws_ec2.yml --become -m ansible.builtin.command "
+        f"-a 'ghosthands-agent --version' --private-key '{hosts.key.private_key}'",
+        ROOT,
+        AWS_ENDPOINT_URL=hosts.cloud.url,
+    )
+    assert run.returncode == 0, run
+    assert all(f"{instance} | CHANGED | rc=0" in run.stdout for instance in hosts.addresses), run
+    assert {line.split()[0] for line in hosts.known_hosts.read_text().splitlines()} == set(hosts.addresses)
+
+
+def test_a_bundle_of_a_real_host_arrives_whole_by_ssh(hosts: Hosts, tmp_path: Path) -> None:
+    run = hosts.cloud.play(
+        "playbooks/collect.yml",
+        fleet_host_checks="ssh",
+        fleet_ssh_key_file=str(hosts.key.private_key),
+        fleet_collect_dir=str(tmp_path / "bundles"),
+        **VARIABLES,
+    )
+    assert run.returncode == 0, run
+    for file in (tmp_path / "bundles").iterdir():
+        with tarfile.open(file) as tar:
+            names = set(tar.getnames())
+        assert {"journal.txt", "agent.conf", "doctor.txt", "logs/cloud-init-output.log", "docker/ps.txt"} <= names
+    assert {file.name[:19] for file in (tmp_path / "bundles").iterdir()} == set(hosts.addresses)
