@@ -67,7 +67,8 @@ def _ended(view: View) -> str:
 @check("wishes-answered", 11, "warning")
 def _answered(view: View) -> str:
     """Every instance that was told something has answered; its agent does so within 5 s."""
-    if silent := sorted(id for id, told in _told(view).items() if told.unanswered):
+    running = {id: told for id, told in _told(view).items() if view.instances[id].state == "running"}
+    if silent := sorted(id for id, told in running.items() if told.unanswered):
         blind = [id for id in silent if not view.instances[id].shows_tags]
         why = f" {len(blind)} of them have no tags in their metadata." if blind else ""
         raise Failed(

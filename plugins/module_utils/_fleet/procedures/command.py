@@ -25,6 +25,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedur
 #: An agent sees a wish within 5 s. One that is silent for so long has no such channel, or does not run.
 SILENT_SECONDS = 60.0
 LEAVING = ("Terminat", "Detach")
+STOPPED = ("stopping", "stopped")
 SHOWN_JOBS = 3
 
 
@@ -60,7 +61,7 @@ class Look(NamedTuple):
     """How far a command has come at one moment: ids."""
 
     done: tuple[str, ...]
-    """an instance that drains meanwhile counts as done: it ignores every wish"""
+    """also one that drains meanwhile, which ignores every wish, and one that was told and is stopped, in standby"""
     running: tuple[str, ...]
     failed: Mapping[str, str]
     """with the reasons"""
@@ -179,12 +180,16 @@ class Command:
 
     def _look(self, there: Sequence[GroupInstance], instances: Mapping[str, Instance]) -> Look:
         done, running, failed, untold = list[str](), list[str](), dict[str, str](), list[str]()
-        for one in sorted(there, key=lambda one: (one.protected, one.id)):  # protected ones are busy
+        parked = {one.id for one in there if one.id in instances and instances[one.id].state in STOPPED}
+        # Protected ones are busy. A stopped one answers once it runs, so it is no canary.
+        for one in sorted(there, key=lambda one: (one.id in parked, one.protected, one.id)):
             told = instances[one.id].told if one.id in instances else Told()
             mine = told.wish is not None and self._same(told.wish)
             if self.wish.verb == "renew":
                 mine = told.wish == self.wish  # each renewal is one of its own, the others are states
-            if (mine and told.state in ("done", "ignored")) or (self.wish.verb == "resume" and told.wish is None):
+            if (mine and (told.state in ("done", "ignored") or one.id in parked)) or (
+                self.wish.verb == "resume" and told.wish is None
+            ):
                 done.append(one.id)
             elif told.wish == self.wish and told.state == "failed":
                 failed[one.id] = told.answer.reason if told.answer else ""

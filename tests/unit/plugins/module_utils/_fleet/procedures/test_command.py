@@ -49,6 +49,7 @@ class Host:
     busy: bool = False
     agent: bool = True
     shows_tags: bool = True
+    runs: bool = True
     wish: Wish | None = None
     told_at: float = 0.0
     answers: list[str] = field(default_factory=list)
@@ -109,7 +110,15 @@ class Fleet:
     def instances(self) -> Mapping[str, Instance]:
         shown = {True: {"InstanceMetadataTags": "enabled"}, False: {}}
         return {
-            id: Instance(id, "running", "ami", "t3.medium", 0.0, metadata=shown[host.shows_tags], told=self.told(host))
+            id: Instance(
+                id,
+                "running" if host.runs else "stopped",
+                "ami",
+                "t3.medium",
+                0.0,
+                metadata=shown[host.shows_tags],
+                told=self.told(host),
+            )
             for id, host in self.hosts.items()
         }
 
@@ -275,6 +284,15 @@ def test_an_agent_that_does_not_answer_stops_a_renewal_and_not_a_pause() -> None
     with pytest.raises(Stopped, match="No answer from i-0"):
         them.run("hold")
     assert {them.told(host).state for id, host in them.hosts.items() if id != "i-0"} == {"done"}
+
+
+@pytest.mark.parametrize("verb", ["hold", "renew"])
+def test_a_stopped_instance_in_standby_is_told_and_not_waited_for(verb: str) -> None:
+    them = fleet(3)
+    them.hosts["i-0"] = Host(agent=False, runs=False, lifecycle="Standby")
+    assert "i-0" in them.run(verb)
+    assert them.hosts["i-0"].wish == Wish(verb, "0a1b2c3d")
+    assert verb == "hold" or "want renew i-1" in them.calls, "which is no canary"
 
 
 def test_one_that_drains_meanwhile_ignores_it_and_one_that_ends_is_not_waited_for() -> None:
