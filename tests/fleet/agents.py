@@ -86,7 +86,9 @@ def tags(fleet: HealthyFleet, id: str) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in found}
 
 
-def show_tags(fleet: HealthyFleet) -> None:
-    """Let instances see their tags in their metadata."""
+def show_tags(fleet: HealthyFleet, shown: bool = True) -> None:
+    """Let instances see their tags in their metadata, or not."""
     for id in fleet.lifecycle_states(GROUP):
-        fleet.client("ec2").modify_instance_metadata_options(InstanceId=id, InstanceMetadataTags="enabled")
+        fleet.client("ec2").modify_instance_metadata_options(
+            InstanceId=id, InstanceMetadataTags="enabled" if shown else "disabled"
+        )

@@ -200,6 +200,14 @@ def test_a_release_that_fails_on_its_canary_reaches_nobody_else(ready: HealthyFl
     assert group_tags(ready) == set()
 
 
+def test_instances_that_cannot_see_their_tags_are_refused_before_anyone_is_told(fleet: HealthyFleet) -> None:
+    show_tags(fleet, False)
+    fleet.clear_trace()
+    run = fleet.play(RENEW)
+    assert "2 instances cannot see wishes" in run.message, run
+    assert fleet.writes() == []
+
+
 # --- bad input --------------------------------------------------------------------------------------
 
 
@@ -209,7 +217,6 @@ def test_a_release_that_fails_on_its_canary_reaches_nobody_else(ready: HealthyFl
         (PAUSE, {"fleet_instances": "i-0123456789abcdef0"}, f"not in {GROUP}"),
         (PAUSE, {"fleet_instances": "all"}, "an instance's id such as"),
         (RENEW, {"fleet_command_batch": 0}, "fleet_command_batch is 0"),
-        (RENEW, {}, "cannot see wishes"),
         (PAUSE, {"fleet_group_name": "no-such-group"}, "There is no group no-such-group."),
     ],
 )
