@@ -42,40 +42,36 @@ def dense(between: str, text: str) -> str:
     return between.join(text)
 
 
-#: 40 values of every shape that a secret has.
-CANARIES: dict[str, str] = {
-    f"CANARY_{number:02}": shape(core(number))
-    for number, shape in enumerate(
-        [
-            *(lambda text: text,) * 6,
-            lambda text: f"{text}'{text}",
-            lambda text: f'{text}"{text}',
-            lambda text: f"$${text}$HOME",
-            lambda text: f"{text}\\n{text}",
-            lambda text: f" {text} with blanks {text} ",
-            lambda text: f"{text}\nsecond line {text}\n\nlast {text}",
-            lambda text: f"-----BEGIN PRIVATE KEY-----\n{text * 4}\n{text[::-1] * 4}\n-----END PRIVATE KEY-----\n",
-            lambda text: f"schlüssel-{text}-ключ-鍵",
-            lambda text: f"e\u0301{text}é",
-            lambda text: f"postgres://worker:{text}@{text[6:].lower()}.db.example:5432/jobs?sslmode=require",
-            lambda text: f"https://key:{urllib.parse.quote(text + '/+=')}@queue.example",
-            lambda text: json.dumps({"type": "service_account", "private_key": f"{text}\n{text[::-1]}", "n": [text]}),
-            lambda text: base64.b64encode(text.encode()).decode(),
-            lambda text: f"sk-{text}",
-            lambda text: f"eyJhbGciOi{text}.{text[::-1]}.{text[4:]}",
-            lambda text: f"{text}#not a comment",
-            lambda text: f"`{text}`$(id)",
-            lambda text: f"<{text}>&amp;",
-            lambda text: f"a/{text}/b+c=",
-            lambda text: text.encode().hex(),
-            lambda text: f"%41{text}%2F",
-            lambda text: f"{text};{text};",
-            lambda text: f"\t{text}\t",
-            lambda text: f"{text}{text[:3]}\u202e",
-            *(partial(dense, between) for between in ('"', "'", "\\", "$", "/", "ü", "&<", "鍵", "?~>", "`!")),
-        ]
-    )
-}
+#: 40 values, of every shape that a secret has.
+SHAPES: list[Callable[[str], str]] = [
+    *(lambda text: text,) * 6,
+    lambda text: f"{text}'{text}",
+    lambda text: f'{text}"{text}',
+    lambda text: f"$${text}$HOME",
+    lambda text: f"{text}\\n{text}",
+    lambda text: f" {text} with blanks {text} ",
+    lambda text: f"{text}\nsecond line {text}\n\nlast {text}",
+    lambda text: f"-----BEGIN PRIVATE KEY-----\n{text * 4}\n{text[::-1] * 4}\n-----END PRIVATE KEY-----\n",
+    lambda text: f"schlüssel-{text}-ключ-鍵",
+    lambda text: f"e\u0301{text}é",
+    lambda text: f"postgres://worker:{text}@{text[6:].lower()}.db.example:5432/jobs?sslmode=require",
+    lambda text: f"https://key:{urllib.parse.quote(text + '/+=')}@queue.example",
+    lambda text: json.dumps({"type": "service_account", "private_key": f"{text}\n{text[::-1]}", "n": [text]}),
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: f"sk-{text}",
+    lambda text: f"eyJhbGciOi{text}.{text[::-1]}.{text[4:]}",
+    lambda text: f"{text}#not a comment",
+    lambda text: f"`{text}`$(id)",
+    lambda text: f"<{text}>&amp;",
+    lambda text: f"a/{text}/b+c=",
+    lambda text: text.encode().hex(),
+    lambda text: f"%41{text}%2F",
+    lambda text: f"{text};{text};",
+    lambda text: f"\t{text}\t",
+    lambda text: f"{text}{text[:3]}\u202e",
+    *(partial(dense, between) for between in ('"', "'", "\\", "$", "/", "ü", "&<", "鍵", "?~>", "`!")),
+]
+CANARIES = {f"CANARY_{number:02}": shape(core(number)) for number, shape in enumerate(SHAPES)}
 #: What programs make of a value before they write it down.
 ENCODERS: dict[str, Callable[[str], str]] = {
     "plain": lambda value: value,

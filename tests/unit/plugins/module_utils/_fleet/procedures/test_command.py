@@ -71,7 +71,7 @@ class Fleet:
         self.tags = dict[str, Tag]()
         self.calls: list[str] = []
         self.kill_at, self.kill_after = 0, False
-        self.events: list[tuple[float, Callable[[], None]]] = []
+        self.events: list[tuple[float, Callable[[], object]]] = []
 
     # --- time ---
 
@@ -298,7 +298,7 @@ def test_a_stopped_instance_in_standby_is_told_and_not_waited_for(verb: str) -> 
 def test_one_that_drains_meanwhile_ignores_it_and_one_that_ends_is_not_waited_for() -> None:
     them = fleet(4)
     them.hosts["i-1"] = Host(state="ignored", reason="the instance drains", works=0)
-    them.events.append((1030.0, lambda: them.hosts.pop("i-3")))  # type: ignore[arg-type,return-value]
+    them.events.append((1030.0, lambda: them.hosts.pop("i-3")))
     them.hosts["i-3"].works = 5000
     them.hosts["i-2"].lifecycle = "Terminating:Wait"
     assert "i-2" not in them.run("renew", batch=4)

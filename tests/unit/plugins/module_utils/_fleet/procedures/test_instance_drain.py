@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.command import WANT
@@ -20,7 +21,7 @@ def instance(state: str, id: str = "i-1") -> GroupInstance:
     return GroupInstance(id, state, "Healthy", "a", "t3.medium", "1", True)
 
 
-def group(*states: str, **other: object) -> Group:
+def group(*states: str, **other: Any) -> Group:
     members = tuple(instance(state, f"i-{number}") for number, state in enumerate(states, 1))
     return replace(Group("g", "arn:g", 1, 10, 2, instances=members), **other)
 
