@@ -261,7 +261,7 @@ def terminate(monitor: Monitor, reading: Reading, reason: StopReason, *, others:
     termination.log_job(journal)
     if not termination.clean:
         _set_unclean(monitor)
-    _forget_signals(monitor)
+    forget_signals(monitor)
     if not others:
         return True
     tasks = other_services or [monitor.ports.compose.stop((API, DEPLOY_SERVER), OTHERS_GRACE_SECONDS)]
@@ -348,7 +348,7 @@ def _note(monitor: Monitor, reading: Reading, status: WorkerStatus) -> None:
         if process.busy:
             Termination(None, "lost", process.last.job, process.last.guarded).log_job(journal)
             _set_unclean(monitor)
-        _forget_signals(monitor)
+        forget_signals(monitor)
         process = reading.process = Process()
     if process.last is None or process.last.guard_absence != status.guard_absence:
         off = monitor.settings.worker_guard == "off"
@@ -370,7 +370,7 @@ def _log_progress(monitor: Monitor, reading: Reading, waited: float) -> None:
     )
 
 
-def _forget_signals(monitor: Monitor) -> None:
+def forget_signals(monitor: Monitor) -> None:
     """They were for a process that is gone."""
     monitor.clear_flag("stopping")
     monitor.clear_flag("guarded")

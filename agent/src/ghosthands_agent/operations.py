@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .channel import Channel
-from .drain import Reading, stop_workers, terminate, wait_until_drained
+from .drain import Reading, forget_signals, stop_workers, terminate, wait_until_drained
 from .monitor import CHECK_SECONDS, Monitor
 from .passing_errors import BackOff, passes
 from .paths import Paths
@@ -137,7 +137,9 @@ class Operations:
         reading = Reading()
         reason = yield from wait_until_drained(self.monitor, reading)
         last = reading.process.last
-        if reason != "gone" and (last is None or not last.guarded):
+        if reason == "gone":
+            forget_signals(self.monitor)  # of an earlier run of the agent, which was killed before it could
+        elif last is None or not last.guarded:
             yield from terminate(self.monitor, reading, reason, others=False)
         if wish is not None:
             self.channel.end(wish, "done")
@@ -249,7 +251,9 @@ class Operations:
 
     def _stop_worker(self, wish: Wish | None) -> Procedure[None]:
         """Stop the worker when it is idle, and note what the next one starts with."""
-        if not self._is_stopped() and not (yield from stop_workers(self.monitor)):
+        if self._is_stopped():
+            forget_signals(self.monitor)
+        elif not (yield from stop_workers(self.monitor)):
             raise Failed("the worker does not stop")
         control, changes = self.channel.control, dict[str, Any]()
         if (yield from self._local(lambda: self.ports.files.read("next_environment"))) is not None:
