@@ -189,6 +189,8 @@ class AgentHost(FleetHost):
         row = self.fleet.jobs.rows[self.worker.job.id] if self.worker is not None and self.worker.job else None
         if row is not None and row.status == "awaiting_review":
             return ""  # for a person, as long as that takes
+        if self.services["drain"].active:
+            return f"{self.id} drains on request"
         if wish is not None and (name != wish.name or state == "begun"):
             return f"{self.id} has not done {wish.name}: {answer}"
         if self.worker is not None and self.worker.is_draining and not self.drained_on_request():
