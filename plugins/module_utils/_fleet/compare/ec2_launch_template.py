@@ -126,7 +126,7 @@ def _short(value: Any) -> str:
     if isinstance(value, (Mapping, list)):
         return ""
     text = "none" if value in (None, "") else str(value)
-    path, _, digest = text.partition("@sha256:")
+    path, _at, digest = text.partition("@sha256:")
     text = f"{path.rpartition('/')[2]}@{digest[:12]}" if digest else text
     return text if len(text) <= 60 and "\n" not in text else ""
 

@@ -80,7 +80,7 @@ class FakeGroup:
         self.at_call: Callable[[str, int, str], None] = lambda name, number, when: None
         self.at_tick: Callable[[], None] = lambda: None
         self._number = 0
-        for _ in range(instances):
+        for _instance in range(instances):
             self._launch(version, booted=True)
 
     # --- what is done with it ---
@@ -214,7 +214,7 @@ class FakeGroup:
         return [i for i in every if not versions or i.template_version in versions]
 
     def sleep(self, seconds: float) -> None:
-        for _ in range(max(1, round(seconds))):
+        for _second in range(max(1, round(seconds))):
             self.now += seconds / max(1, round(seconds))
             self._tick()
 
@@ -231,7 +231,7 @@ class FakeGroup:
                 del self.instances[id]
         self._refresh()
         launches = self.active.version if self.active and self.active.status == "InProgress" else ""
-        for _ in range(self.desired - len(self.counted())):
+        for _missing in range(self.desired - len(self.counted())):
             self._launch(launches or self.pin)
         if not self.active:
             for extra in self.counted()[self.desired :]:  # the newest: what a scale-in may do to a canary
