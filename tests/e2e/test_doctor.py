@@ -209,7 +209,7 @@ def test_an_operator_with_a_wrong_key_is_refused(hosts: Hosts, tmp_path: Path) -
 def test_ansible_reaches_every_host_of_the_instances_inventory(hosts: Hosts) -> None:
     run = hosts.cloud.shell(
         "ansible workers -i inventories/instances/local.aws_ec2.yml --become -m ansible.builtin.command "
-        f"-a 'ghosthands-agent --version' --private-key '{hosts.key.private_key}'",
+        f"-a 'test -s /etc/ghosthands/agent.conf' --private-key '{hosts.key.private_key}'",
         ROOT,
         AWS_ENDPOINT_URL=hosts.cloud.url,
     )
