@@ -209,12 +209,12 @@ def test_an_operator_with_a_wrong_key_is_refused(hosts: Hosts, tmp_path: Path) -
 def test_ansible_reaches_every_host_of_the_instances_inventory(hosts: Hosts) -> None:
     run = hosts.cloud.shell(
         "ansible workers -i inventories/instances/local.aws_ec2.yml --become -m ansible.builtin.command "
-        f"-a 'test -s /etc/ghosthands/agent.conf' --private-key '{hosts.key.private_key}'",
+        f"-a 'id --user' --private-key '{hosts.key.private_key}'",
         ROOT,
         AWS_ENDPOINT_URL=hosts.cloud.url,
     )
     assert run.returncode == 0, run
-    assert all(f"{instance} | CHANGED | rc=0" in run.stdout for instance in hosts.addresses), run
+    assert all(f"{instance} | CHANGED | rc=0 >>\n0" in run.stdout for instance in hosts.addresses), run
     assert {line.split()[0] for line in hosts.known_hosts.read_text().splitlines()} == set(hosts.addresses)
 
 
