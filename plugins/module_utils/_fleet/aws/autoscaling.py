@@ -159,7 +159,8 @@ def _refresh(raw: Mapping[str, Any]) -> Refresh:
     return Refresh(
         id=raw["InstanceRefreshId"],
         status=raw["Status"],
-        reason=raw.get("StatusReason") or "",
+        # API, RollbackDetails: of one that was rolled back, only that says why.
+        reason=raw.get("StatusReason") or (raw.get("RollbackDetails") or {}).get("RollbackReason") or "",
         percent=int(raw.get("PercentageComplete") or 0),
         started=since_epoch(raw.get("StartTime")),
         ended=since_epoch(raw.get("EndTime")),

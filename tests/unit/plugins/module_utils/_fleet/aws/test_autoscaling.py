@@ -67,3 +67,10 @@ def test_only_groups_with_a_template_are_shown_with_another_version() -> None:
     assert GROUPS[0]["LaunchTemplate"]["Version"] == "1"  # type: ignore[index]
     hooks = autoscaling.as_if_launching(answering("describe_lifecycle_hooks", ["as it is"]), "2")
     assert hooks("autoscaling", "describe_lifecycle_hooks") == ["as it is"]
+
+
+def test_a_refresh_that_was_rolled_back_says_why() -> None:
+    details = {"RollbackReason": "Automatic rollback was initiated: the alarm queue-stuck is in ALARM"}
+    raw = {"InstanceRefreshId": "1", "Status": "RollbackSuccessful", "RollbackDetails": details}
+    (found,) = autoscaling.refreshes(answering("describe_instance_refreshes", [raw]), "gh-asg", 1)
+    assert found.reason == details["RollbackReason"]
