@@ -16,6 +16,9 @@ from tests.fleet.cloud import ROOT, Run
 from tests.fleet.load import Load, Numbers, report
 from tests.fleet.process_fleet import SHORT, ProcessFleet
 
+#: `make fleet`: what it promises are seconds, which a machine that runs other tests beside it does not keep.
+pytestmark = pytest.mark.slow
+
 BAKE_SECONDS = 6.0
 OPTIONS: dict[str, Any] = {**SHORT, "fleet_rollout_bake_minutes": BAKE_SECONDS / 60}
 #: A rollout takes at most as long as the longest job, its bake, and this.
