@@ -75,7 +75,7 @@ def test_an_instance_profile_that_is_not_visible_yet_delays_the_update_of_the_gr
     fleet.drop_profile()
     fleet.clear_trace()
     thread = create_profile_once_it_was_missed(fleet, "UpdateAutoScalingGroup")
-    run = fleet.play("playbooks/autoscaling_group.yml")
+    run = fleet.play("playbooks/autoscaling_group.yml", fleet_new_version="adopt")
     thread.join()
     assert run.returncode == 0, run
     assert run.stdout.count("AWS does not see the instance profile yet: trying again for ") == 1
