@@ -25,6 +25,7 @@ from ghosthands_agent.ports import (
     IN_SERVICE,
     NO_ACTIVE_ACTION,
     TERMINATED,
+    Control,
     Flag,
     PortError,
     Ports,
@@ -244,10 +245,21 @@ class Instance:
         self._accounted = fleet.now
         ports: Any = SimpleNamespace(
             clock=SimpleNamespace(monotonic=lambda: fleet.now),
-            metadata=SimpleNamespace(target_state=self._target, spot_action=lambda: None),
+            metadata=SimpleNamespace(
+                target_state=self._target,
+                spot_action=lambda: None,
+                instance=lambda: SimpleNamespace(id="i"),
+                wish=lambda: None,
+            ),
             group=SimpleNamespace(protect=self._protect, heartbeat=self._heartbeat, complete=self._complete),
             worker=SimpleNamespace(status=self._status),
-            records=SimpleNamespace(flags=self._read_flags, set_flag=self._flags.setdefault, boot=lambda: None),
+            records=SimpleNamespace(
+                flags=self._read_flags,
+                set_flag=self._flags.setdefault,
+                boot=lambda: None,
+                control=Control,
+                wish=lambda: None,
+            ),
             journal=SimpleNamespace(step=lambda *_, **__: None),
             supervisor=SimpleNamespace(alive=lambda: None, status=lambda _: None),
             random=fleet.random.random,
