@@ -44,6 +44,7 @@ from ansible_collections.wekruit.ghosthands.plugins.plugin_utils.fleet_action im
 ATTEMPTS = 10  # AWS may throttle: nothing but time is lost by asking again
 READ_SECONDS = 5  # of the registry
 REGISTRY_EVERY_SECONDS = 10.0
+GIVE_UP_SECONDS = 15  # before the agent or the launch hook gives a canary up: the procedure reads activities every 10 s
 #: Checks without which no refresh can replace an instance: they stop also a rollout that is under way.
 NEEDED = {"rollout-group", "rollout-hook", "rollout-processes"}
 OPTIONS: dict[str, Any] = {
@@ -236,6 +237,7 @@ def _options(s: Vars) -> rollout_state.Options:
         warmup=0 if s["fleet_launch_hook"] else None,
         standby=s["fleet_rollout_standby"].capitalize(),
         alarms=tuple(s["fleet_rollout_alarms"]),
+        give_up=min(s["fleet_boot_timeout_seconds"], launch_hook) - GIVE_UP_SECONDS if launch_hook else float("inf"),
     )
 
 

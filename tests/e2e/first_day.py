@@ -332,11 +332,14 @@ class FirstDay:
         )
 
     def going(self) -> dict[str, float]:
-        """Instances that are to go or have gone: when that was decided, in seconds since 1970."""
-        found = dict[str, float]()
+        """Instances that are to go or have gone: when that was decided, in seconds since 1970.
+
+        By this machine's clock, as in the database and in the trace: the cloud's own has been advanced.
+        """
+        found, lead = dict[str, float](), self.cloud.control("advance", seconds=0)["lead"]
         for event in self.cloud.events():
             if str(event["after"]).startswith("Terminating"):
-                found.setdefault(event["instance_id"], float(event["at"]))
+                found.setdefault(event["instance_id"], float(event["at"]) - lead)
         return found
 
     def seconds_from_boot_to_registration(self, instance: str) -> float:

@@ -23,13 +23,12 @@ BAKE_SECONDS = 6.0
 OPTIONS: dict[str, Any] = {**SHORT, "fleet_rollout_bake_minutes": BAKE_SECONDS / 60}
 #: A rollout takes at most as long as the longest job, its bake, and this.
 OWN_SECONDS = 120.0
-#: What is wrong with an image -> what the message has to say, and how many instances of it are launched at most: where
-#: AWS itself gives a canary up, it has launched the next before anybody looks, which is ended as it boots.
+#: What is wrong with an image -> what the message has to say.
 REASONS = {
-    "does not boot": (r"Rolled back: \S+ did not come into service: .*Lifecycle Action timed out", 2),
-    "boots and never registers": (r"Rolled back: \S+ did not come into service", 2),
-    "fails its first job": (r"Rolled back: canary-job: the worker of \S+ failed its first", 1),
-    "crashes after a while": (r"Rolled back: canary-crash: the worker of \S+ died during", 1),
+    "does not boot": r"Rolled back: \S+ did not come into service within 45 s",
+    "boots and never registers": r"Rolled back: \S+ did not come into service within 45 s",
+    "fails its first job": r"Rolled back: canary-job: the worker of \S+ failed its first",
+    "crashes after a while": r"Rolled back: canary-crash: the worker of \S+ died during",
 }
 
 
@@ -121,14 +120,14 @@ def test_twenty_rollouts_and_rollbacks_under_load_lose_no_job(fleet: ProcessFlee
     [fault if fault == "fails its first job" else pytest.param(fault, marks=pytest.mark.slow) for fault in REASONS],
 )
 def test_a_bad_image_costs_one_canary_and_is_rolled_back(fault: str, fleet: ProcessFleet) -> None:
-    (reason, most), before, bad = REASONS[fault], pinned(fleet), fleet.image(fault, fault)
+    reason, before, bad = REASONS[fault], pinned(fleet), fleet.image(fault, fault)
     bake = 20.0 if fault == "crashes after a while" else BAKE_SECONDS
     with Load(fleet, new_seed(), scaling=0) as load:
         run = play(fleet, "rollout", fleet_image=bad, fleet_rollout_bake_minutes=bake / 60)
         assert run.returncode != 0, run
         assert pinned(fleet) == before
         wait_until(lambda: set(fleet.in_service().values()) == {before}, 60)
-        assert 1 <= launched(fleet, bad) <= most, run
+        assert launched(fleet, bad) == 1, run
         assert re.search(reason, run.message), run
     verdict = load.verdict()
     print(fault, report(verdict), run.message, sep="\n")

@@ -67,6 +67,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.procedur
     canary_preferences,
     counted,
     is_canary,
+    late,
     longest,
     next_step,
     preferences,
@@ -343,8 +344,11 @@ class Procedure:
             self._write(lambda: client.start_refresh(state.group, state.rollout.version, wanted))
         elif step == WATCH_CANARY:
             if not self._watch(WATCH_CANARY, canary_bound):
-                late = f"no canary was in service within {duration(canary_bound)}"
-                self._turn_back("canary-launch", f"{late}. {state.active.reason if state.active else ''}".strip())
+                text = f"no canary was in service within {duration(canary_bound)}"
+                self._turn_back("canary-launch", f"{text}. {state.active.reason if state.active else ''}".strip())
+            elif instance := self._late():
+                text = f"{instance} did not come into service within {duration(self.options.give_up)}"
+                self._turn_back("canary-launch", text)
         elif step == CANCEL:
             self.log(f"{first_of(state.canaries)} in service: the refresh is cancelled, so that nothing spreads")
             self._write(lambda: client.cancel_refresh(wait=True))
@@ -387,9 +391,13 @@ class Procedure:
 
         def progress() -> Progress:
             state = self._look()
-            return Progress(next_step(state, self.options.canary, self.approved) != step, self._summary())
+            over = next_step(state, self.options.canary, self.approved) != step
+            return Progress(over or (step == WATCH_CANARY and bool(self._late())), self._summary())
 
         return until_done(progress, bound, self.clock, self.sleep, self.log, EVERY_SECONDS).done
+
+    def _late(self) -> str:
+        return late(self.state, self.wall(), self.options.give_up)
 
     def _write(self, call: Callable[[], None]) -> None:
         """One write, whose outcome the next look shows, also where its answer was lost."""

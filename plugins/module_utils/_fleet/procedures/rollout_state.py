@@ -15,6 +15,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fl
     Group,
     GroupInstance,
     Refresh,
+    waiting_since,
 )
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.rollout import ACTIVE, BACK, Rollout
 
@@ -48,6 +49,9 @@ class Options(NamedTuple):
     """StandbyInstances of RefreshPreferences"""
     alarms: tuple[str, ...] = ()
     """CloudWatch alarms that end a refresh"""
+    give_up: float = float("inf")
+    """from a canary's launch, it is waited for: not until its agent or its launch hook gives up, for the group would
+    launch the next one"""
 
 
 class Fault(NamedTuple):
@@ -172,6 +176,13 @@ def faults(state: State) -> tuple[Fault, ...]:
 
 def _reason(activity: Activity) -> str:
     return (activity.message or activity.cause or "AWS gives no reason").rstrip(".")
+
+
+def late(state: State, now: float, give_up: float) -> str:
+    """Which new instance still boots so many seconds after its launch; empty: none."""
+    booting = (i.id for i in state.new if i.state != "InService")
+    launched = ((id, waiting_since(state.activities, id)) for id in booting)
+    return next((id for id, since in launched if since and now - since >= give_up), "")
 
 
 def verdict(state: State) -> str:
