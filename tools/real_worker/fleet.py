@@ -137,7 +137,11 @@ class RealFleet(Fleet):
     def create(self) -> None:
         """Create everything in the cloud, with the real worker's secret."""
         super().create()
-        environment = worker_environment(self.database, self.rest, self.mode)
+        self.rotate_secret("not-a-secret")
+
+    def rotate_secret(self, key: str) -> None:
+        """Write the secret with this value of a key that the worker does not use here."""
+        environment = worker_environment(self.database, self.rest, self.mode) | {"ANTHROPIC_API_KEY": key}
         self.client("secretsmanager").put_secret_value(
             SecretId=agent_conf.VALUES["SECRET_ID"], SecretString=json.dumps(environment)
         )

@@ -296,8 +296,32 @@ def review(trial: Trial) -> None:
     trial.notes["review"] = dict(Counter(measures.statuses(trial.fleet.database, trial.reviews).values()))
 
 
+def in_place(trial: Trial) -> None:
+    """Busy workers are renewed with a rotated secret or released to another image, in turn; every fourth one goes
+    before that is over.
+    """
+    answers = Counter[str]()
+    for victims in trial.waves():
+        trial.fleet.rotate_secret(f"{trial.rng.getrandbits(32):08x}")
+        wishes = dict[str, str]()
+        for instance in trial.inside_a_job(victims):
+            number = len(wishes)
+            image = f"=sha256:{trial.rng.getrandbits(256):064x}" if number % 2 else ""
+            verb, id = "release" if image else "renew", f"{trial.rng.getrandbits(32):08x}"
+            trial.fleet.tag(f"{verb}{image}@{id}", instance)
+            wishes[instance] = f"{verb}@{id}"
+            if number % 4 == 3:
+                trial.terminate(instance)
+        for instance, wish in wishes.items():
+            if instance not in trial.ordered:
+                answer = trial.fleet.wait_for_answer(instance, (f"{wish} done", f"{wish} failed"), DRAIN_SECONDS)
+                answers[f"{wish.partition('@')[0]} {answer.split()[1]}"] += 1
+    trial.notes["answers"] = dict(answers)
+    trial.wait_for_drains()
+
+
 SCENARIOS: dict[str, Callable[[Trial], None]] = {
-    one.__name__: one for one in (steady, idle, busy, backlog, refresh, kill9, spot, shutdown, deploy, review)
+    one.__name__: one for one in (steady, idle, busy, backlog, refresh, kill9, spot, shutdown, deploy, review, in_place)
 }
 
 

@@ -227,8 +227,8 @@ class Fleet:
         tags = self.client("ec2").describe_tags(Filters=which)["Tags"]
         return str(tags[0]["Value"]) if tags else ""
 
-    def wait_for_answer(self, instance: str, text: str, timeout: float = 60) -> str:
-        """Wait until the answer begins so; the answer."""
+    def wait_for_answer(self, instance: str, text: str | tuple[str, ...], timeout: float = 60) -> str:
+        """Wait until the answer begins so, or as one of these; the answer."""
         wait_until(lambda: self.answer(instance).startswith(text), timeout)
         return self.answer(instance)
 
