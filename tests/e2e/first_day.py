@@ -58,6 +58,14 @@ GH_ENVIRONMENT=staging
 OPENAI_API_KEY=openai-key
 JOB_DISPATCH_MODE={mode}
 """
+#: A worker image that differs in a label alone.
+PUSH = """\
+registry=$(aws sts get-caller-identity --query Account --output text).dkr.ecr.us-east-1.amazonaws.com
+aws ecr get-login-password --region us-east-1 | docker login --username AWS --password-stdin "$registry"
+export DOCKER_BUILDKIT=0
+printf 'FROM ghosthands:latest\\nLABEL version={tag}\\n' | docker build --quiet --tag "$registry/ghosthands:{tag}" -
+docker push --quiet "$registry/ghosthands:{tag}"
+"""
 STEP_SECONDS = 540.0
 
 
@@ -315,6 +323,16 @@ class FirstDay:
         for found in client.list_secrets(IncludePlannedDeletion=True)["SecretList"]:
             if found["Name"] == SECRET and "DeletedDate" in found:
                 client.restore_secret(SecretId=SECRET)
+
+    def push_worker_image(self, tag: str) -> None:
+        """Push another worker image under that tag."""
+        pushed = self.shell(PUSH.format(tag=tag))
+        assert pushed.code == 0, pushed.output
+
+    def worker_images(self) -> set[str]:
+        """The ids of the images that the workers run."""
+        script = f"docker inspect --format '{{{{.Image}}}}' $({WORKER_CONTAINER})"
+        return {self.run(instance, script).strip() for instance in self.in_service()}
 
     def put_secret(self, changed: Mapping[str, str | None]) -> None:
         """Write the secret's value as somebody does who checks nothing; None leaves a key out."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.e2e.first_day import GROUP, WORKER_CONTAINER, FirstDay
+from tests.e2e.first_day import GROUP, FirstDay
 from tests.e2e.test_chaos import Load, prepared
 
 pytestmark = pytest.mark.slow
@@ -19,13 +19,6 @@ INSTANCES = 2
 JOB_SECONDS, JOBS = (4.0, 10.0), 40
 #: What a rollout may take beyond its longest job.
 OWN_SECONDS = 120.0
-PUSH = """\
-registry=$(aws sts get-caller-identity --query Account --output text).dkr.ecr.us-east-1.amazonaws.com
-aws ecr get-login-password --region us-east-1 | docker login --username AWS --password-stdin "$registry"
-export DOCKER_BUILDKIT=0
-printf 'FROM ghosthands:latest\\nLABEL version=2\\n' | docker build --quiet --tag "$registry/ghosthands:v2" -
-docker push --quiet "$registry/ghosthands:v2"
-"""
 
 
 @contextmanager
@@ -58,12 +51,6 @@ def images(day: FirstDay) -> set[str]:
     return {str(instance["ImageId"]) for reservation in found for instance in reservation["Instances"]}
 
 
-def worker_images(day: FirstDay) -> set[str]:
-    """The ids of the images that the workers run."""
-    script = f"docker inspect --format '{{{{.Image}}}}' $({WORKER_CONTAINER})"
-    return {day.run(instance, script).strip() for instance in day.in_service()}
-
-
 def roll(day: FirstDay, playbook: str, options: str = "") -> None:
     """Roll out or back under load, and hold what is promised of it."""
     load, before = Load(day, f"{playbook} {options}".strip()), pinned(day)
@@ -86,7 +73,7 @@ def roll(day: FirstDay, playbook: str, options: str = "") -> None:
 def test_rollouts_and_rollbacks_of_images_and_workers_lose_no_job(site: FirstDay) -> None:
     day = site
     prepared(day, "rollout")
-    (old,), (old_worker,) = images(day), worker_images(day)
+    (old,), (old_worker,) = images(day), day.worker_images()
 
     day.step("Golden image")
     roll(day, "rollout")
@@ -95,11 +82,10 @@ def test_rollouts_and_rollbacks_of_images_and_workers_lose_no_job(site: FirstDay
     roll(day, "rollback")
     assert images(day) == {old}
 
-    pushed = day.shell(PUSH)
-    assert pushed.code == 0, pushed.output
+    day.push_worker_image("v2")
     roll(day, "rollout", f"-e fleet_image={old} -e fleet_worker_image=:v2")
-    (new_worker,) = worker_images(day)
+    (new_worker,) = day.worker_images()
     assert new_worker != old_worker
     assert images(day) == {old}
     roll(day, "rollback")
-    assert worker_images(day) == {old_worker}
+    assert day.worker_images() == {old_worker}
