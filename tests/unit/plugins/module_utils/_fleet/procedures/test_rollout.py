@@ -453,7 +453,7 @@ def test_canaries_that_are_judged_bad_are_ended_and_the_line_says_why(instances:
 def test_a_canary_that_does_not_boot_is_given_up_before_the_group_launches_the_next_one() -> None:
     fake = FakeGroup(3)
     fake.fails_to_boot = {"2"}
-    with pytest.raises(Undone, match="did not come into service within 18 s. gh-asg runs version 1 as before"):
+    with pytest.raises(Undone, match=r"did not come into service within 18 s\. gh-asg runs version 1 as before"):
         play(fake, options=OPTIONS._replace(give_up=BOOT - 2))
     assert [i.template_version for i in fake.instances.values()].count("2") <= 1
     assert len([e for e in fake.events if e.description.startswith("Launching")]) == 3 + 1 + 1
