@@ -266,11 +266,15 @@ class FirstDay:
 
     def states(self) -> dict[str, str]:
         """Lifecycle state by instance, without those that are retained."""
-        return {one: state for one, state in self.cloud.lifecycle_states(GROUP).items() if state != RETAINED}
+        return {one: state for one, state in self._lifecycle_states().items() if state != RETAINED}
+
+    def _lifecycle_states(self) -> dict[str, str]:
+        """As the cloud has them: also while its API refuses calls."""
+        return dict(self.cloud.status()["groups"].get(GROUP, {}).get("instances", {}))
 
     def retained(self) -> list[str]:
         """Instances that the group keeps, because their agent said that a job may be lost."""
-        return [one for one, state in self.cloud.lifecycle_states(GROUP).items() if state == RETAINED]
+        return [one for one, state in self._lifecycle_states().items() if state == RETAINED]
 
     def release_retained(self) -> None:
         """End them."""

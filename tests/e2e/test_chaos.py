@@ -131,7 +131,7 @@ def test_a_throttled_api_during_a_scale_in_loses_no_job(load: Load) -> None:
     load.day.cloud.set_faults({"operation": "autoscaling:*", "kind": "throttle", "rate": 0.6}, seed=load.seed)
     until(lambda: _accepted(lambda: load.day.scale(1)), 30, "the scaler is heard")
     load.settle()
-    until(lambda: _accepted(lambda: len(load.day.states()) == 1), 200, "one instance is left")
+    gone(load.day, 1, 200)
 
 
 def test_an_image_registry_that_is_away_at_boot_delays_the_worker_and_nothing_else(load: Load) -> None:
@@ -239,6 +239,7 @@ def test_a_raw_container_of_a_deployment_is_drained_as_the_worker_that_it_is(loa
         '--env-file /opt/ghosthands/.env --env GH_WORKER_PORT=3101 --entrypoint "" "$image" '
         "bun packages/ghosthands/src/workers/workerLauncher.ts",
     )
+    load.day.wait_for_workers(2)
     load.submit(6, 3, 6)
     load.busy(2)
     load.day.terminate(instance)
