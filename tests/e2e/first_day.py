@@ -86,7 +86,10 @@ class FirstDay:
         database: the workers'.
         workspace: a copy of this checkout, in which the operator types.
         mode: how jobs are dispatched.
+        boot_mark: a unit and the property that says when an instance's own boot is over: the end of cloud-init.
     """
+
+    boot_mark = ("cloud-final", "ExecMainExitTimestamp")
 
     def __init__(self, folder: Path, mode: str = "queue", *, disk_gib: int = 6) -> None:
         self.folder, self.mode = folder, mode
@@ -365,8 +368,9 @@ class FirstDay:
         return found
 
     def seconds_from_boot_to_registration(self, instance: str) -> float:
-        """From the end of cloud-init, which ends an instance's own boot, to its worker's entry in the registry."""
-        script = "systemctl show cloud-final --property ExecMainExitTimestamp --timestamp=unix"
+        """From the end of an instance's own boot (`boot_mark`) to its worker's entry in the registry."""
+        unit, mark = self.boot_mark
+        script = f"systemctl show {unit} --property {mark} --timestamp=unix"
         booted = float(self.run(instance, script).partition("@")[2])
         statement = "SELECT extract(epoch FROM registered_at) FROM gh_worker_registry WHERE ec2_instance_id = %s"
         return float(self.database.own.query(statement, instance)[0][0]) - booted

@@ -112,6 +112,7 @@ def install(day: FirstDay) -> None:
     )["LaunchTemplateVersion"]["VersionNumber"]
     autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=0, DesiredCapacity=0)
     until(lambda: not day.states(), 180, "the agent's instances are gone")
+    day.boot_mark = ("ghosthands", "InactiveExitTimestamp")  # cloud-init starts the unit, and ends after it
     secret = (day.workspace / "worker.env").read_text(encoding="utf-8")
     day.cloud.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString=secret)
     autoscaling.delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=LAUNCH)

@@ -33,7 +33,7 @@ class Rounds:
 
     Attributes:
         ordered: instances that were to go: when that was decided, in seconds since 1970.
-        launches: seconds from the end of cloud-init to a worker in the registry.
+        launches: seconds from the end of an instance's own boot to a worker in the registry.
     """
 
     jobs: list[str] = field(default_factory=list)
@@ -104,7 +104,7 @@ def _print(what: str, seen: Rounds, outcome: measures.Outcome) -> None:
     print(
         f"{what}, seed {SEED}: {outcome.jobs} jobs, {len(seen.ordered)} scale-ins in {seen.seconds:.0f} s, "
         f"{len(outcome.lost)} lost, {outcome.doubled} doubled, {outcome.put_back} put back; "
-        f"end of cloud-init to registered: {_spread(seen.launches)}"
+        f"own boot to registered: {_spread(seen.launches)}"
     )
 
 
