@@ -35,7 +35,7 @@ RETAINED = "Terminating:Retained"
 WORKER_CONTAINER = "docker ps --quiet --filter label=com.docker.compose.service=worker"
 ACCESS = f'{{session_manager=false,cidrs=["{GATEWAY}/32"]}}'
 #: The policies of docs/iam that the steps need. Together they are too long for one.
-POLICIES = ("read", "operator", "secret", "teardown", "verify", "packer", "packer-options", "push")
+POLICIES = ("read", "operator", "secret", "teardown", "verify", "packer", "packer-options", "push", "commands")
 #: What an operator writes into the inventory: the network is localcloud's, and there are no key pairs.
 INVENTORY = """
 fleet_endpoint_url: {url}
@@ -244,6 +244,7 @@ class FirstDay:
         """
         template = self.workspace / "packer"
         (self.workspace / "build/image").mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / "packer", template, dirs_exist_ok=True)  # an earlier bake has edited it
         packer_1_6.remove_newer_texts(template)
         plugin = worker_image.output_of(".ci/compose-plugin")
         (self.folder / "image.json").write_text(
