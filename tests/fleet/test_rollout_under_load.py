@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -115,27 +117,6 @@ def test_twenty_rollouts_and_rollbacks_under_load_lose_no_job(fleet: ProcessFlee
     assert_no_job_was_lost(load)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [fault if fault == "fails its first job" else pytest.param(fault, marks=pytest.mark.slow) for fault in REASONS],
-)
-def test_a_bad_image_costs_one_canary_and_is_rolled_back(fault: str, fleet: ProcessFleet) -> None:
-    reason, before, bad = REASONS[fault], pinned(fleet), fleet.image(fault, fault)
-    bake = 20.0 if fault == "crashes after a while" else BAKE_SECONDS
-    with Load(fleet, new_seed(), scaling=0) as load:
-        run = play(fleet, "rollout", fleet_image=bad, fleet_rollout_bake_minutes=bake / 60)
-        assert run.returncode != 0, run
-        assert pinned(fleet) == before
-        wait_until(lambda: set(fleet.in_service().values()) == {before}, 60)
-        assert launched(fleet, bad) == 1, run
-        assert re.search(reason, run.message), run
-    verdict = load.verdict()
-    print(fault, report(verdict), run.message, sep="\n")
-    assert (dict(verdict.lost), dict(verdict.doubled)) == ({}, {})
-    # What the canary itself did to its jobs, until the database was read, every ten seconds.
-    assert len(verdict.gaps) + verdict.fates.get("failed", 0) <= 12
-
-
 @pytest.mark.slow
 def test_a_controller_that_is_killed_again_and_again_ends_right(fleet: ProcessFleet) -> None:
     seed = new_seed()
@@ -159,7 +140,7 @@ def test_a_controller_that_is_killed_again_and_again_ends_right(fleet: ProcessFl
                 said, _ = run.communicate(timeout=dice.uniform(3, 30) if killed < 12 else 300)
                 break
             except subprocess.TimeoutExpired:
-                subprocess.run(["kill", "-KILL", f"-{run.pid}"], check=True)
+                os.killpg(run.pid, signal.SIGKILL)
                 run.communicate()
                 killed += 1
         print(f"killed {killed} times", flush=True)
@@ -168,3 +149,24 @@ def test_a_controller_that_is_killed_again_and_again_ends_right(fleet: ProcessFl
         assert set(fleet.in_service().values()) == {pinned(fleet)}, said
         assert not [tag for tag in fleet.cloud.group()["Tags"] if tag["Key"] == "ghosthands:rollout"]
     assert_no_job_was_lost(load)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault if fault == "fails its first job" else pytest.param(fault, marks=pytest.mark.slow) for fault in REASONS],
+)
+def test_a_bad_image_costs_one_canary_and_is_rolled_back(fault: str, fleet: ProcessFleet) -> None:
+    reason, before, bad = REASONS[fault], pinned(fleet), fleet.image(fault, fault)
+    bake = 20.0 if fault == "crashes after a while" else BAKE_SECONDS
+    with Load(fleet, new_seed(), scaling=0) as load:
+        run = play(fleet, "rollout", fleet_image=bad, fleet_rollout_bake_minutes=bake / 60)
+        assert run.returncode != 0, run
+        assert pinned(fleet) == before
+        wait_until(lambda: set(fleet.in_service().values()) == {before}, 60)
+        assert launched(fleet, bad) == 1, run
+        assert re.search(reason, run.message), run
+    verdict = load.verdict()
+    print(fault, report(verdict), run.message, sep="\n")
+    assert (dict(verdict.lost), dict(verdict.doubled)) == ({}, {})
+    # What the canary itself did to its jobs, until the database was read, every ten seconds.
+    assert len(verdict.gaps) + verdict.fates.get("failed", 0) <= 12
