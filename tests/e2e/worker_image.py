@@ -31,9 +31,11 @@ def images() -> list[str]:
 
 
 def remove() -> None:
-    """Remove them all."""
-    if found := sorted(set(images())):
-        output_of("docker", "rmi", "--force", *found)
+    """Remove them all. One that others were made from can be removed once these are gone. Raises CalledProcessError."""
+    while found := set(images()):
+        done = subprocess.run(["docker", "rmi", "--force", *found], stdout=subprocess.DEVNULL, check=False)
+        if set(images()) == found:
+            done.check_returncode()
 
 
 def build(name: str = NAME) -> None:
