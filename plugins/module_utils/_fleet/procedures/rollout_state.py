@@ -50,8 +50,8 @@ class Options(NamedTuple):
     alarms: tuple[str, ...] = ()
     """CloudWatch alarms that end a refresh"""
     give_up: float = float("inf")
-    """from a canary's launch, it is waited for: not until its agent or its launch hook gives up, for the group would
-    launch the next one"""
+    """after its launch, a canary that still boots is given up: before its agent or its launch hook does that, for then
+    the group would launch the next one"""
 
 
 class Fault(NamedTuple):
