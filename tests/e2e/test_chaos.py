@@ -17,6 +17,23 @@ from tests.e2e.first_day import GROUP, WORKER_CONTAINER, FirstDay, until
 pytestmark = pytest.mark.slow
 
 AWAY_SECONDS = 60
+#: What deploy-server does (worker's source, scripts/deploy-server.ts and lib/container-configs.ts): it gives the new
+#: container its own environment, in which Compose has read `.env`'s quotes. Two departures: it gives no EC2_*, as the
+#: real worker asks the metadata service, which the stand-in does not; and the stand-in's image needs no entrypoint.
+DEPLOYMENT = f"""
+set -e
+worker=$({WORKER_CONTAINER})
+image=$(docker inspect --format '{{{{.Config.Image}}}}' $worker)
+server=$(docker ps --quiet --filter label=com.docker.compose.service=deploy-server)
+docker inspect --format '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' $server |
+    grep -E '^(DATABASE|EC2|GH|AWS|JOB_DISPATCH)_' >/run/deployment.env
+docker stop --time 30 $worker
+docker rm $worker
+docker run --detach --name ghosthands-worker --label gh.service=worker --label gh.managed=true --network host \
+    --restart unless-stopped --env-file /run/deployment.env --env GH_WORKER_PORT=3101 --entrypoint "" "$image" \
+    bun packages/ghosthands/src/workers/workerLauncher.ts
+rm /run/deployment.env
+"""
 
 
 class Load:
@@ -232,13 +249,7 @@ def test_what_cannot_boot_says_why_harms_nobody_and_recovers(
 
 def test_a_raw_container_of_a_deployment_is_drained_as_the_worker_that_it_is(load: Load) -> None:
     instance = sorted(load.day.in_service())[0]
-    load.day.run(
-        instance,
-        f"worker=$({WORKER_CONTAINER}); image=$(docker inspect --format '{{{{.Config.Image}}}}' $worker); "
-        "docker stop $worker && docker run --detach --name gh-worker --restart unless-stopped --network host "
-        '--env-file /opt/ghosthands/.env --env GH_WORKER_PORT=3101 --entrypoint "" "$image" '
-        "bun packages/ghosthands/src/workers/workerLauncher.ts",
-    )
+    load.day.run(instance, DEPLOYMENT)
     load.day.wait_for_workers(2)
     load.submit(6, 3, 6)
     load.busy(2)
