@@ -68,10 +68,10 @@ class WorkerDatabase(Server):
         """Those that are not completed, with their status."""
         return {job: status for job, status in measures.statuses(self.own, jobs).items() if status != "completed"}
 
-    def workers(self, status: str = "active") -> dict[str, str]:
-        """Registered workers with that status: worker id -> instance."""
-        statement = "SELECT worker_id, ec2_instance_id FROM gh_worker_registry WHERE status = %s"
-        return dict(self.own.query(statement, status))
+    def workers(self) -> dict[str, str]:
+        """Workers that are active in the registry and live, by their heartbeat every 30 s: worker id -> instance."""
+        live = "status = 'active' AND last_heartbeat > now() - interval '45 s'"
+        return dict(self.own.query(f"SELECT worker_id, ec2_instance_id FROM gh_worker_registry WHERE {live}"))
 
     def busy(self) -> dict[str, str]:
         """The job that each worker is inside now."""

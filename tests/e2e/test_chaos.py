@@ -216,7 +216,8 @@ def test_a_job_that_never_ends_is_put_back_at_the_limit_and_the_instance_goes(lo
     until(lambda: load.day.instance_of(other) not in load.day.states(), 60, "the instance is gone")
     assert load.day.database.outcome([endless]).doubled == 0
     load.day.database.own.query("DELETE FROM gh_automation_jobs WHERE id = %s::uuid", endless)
-    load.day.run(load.day.instance_of(kept[0]), f"docker kill $({WORKER_CONTAINER})")  # nothing else ends it
+    # nothing else ends it; after `docker kill` docker would not start its container again
+    load.day.run(load.day.instance_of(kept[0]), f"docker restart --time 0 $({WORKER_CONTAINER})")
 
 
 @pytest.mark.parametrize(
