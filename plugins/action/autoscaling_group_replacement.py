@@ -113,7 +113,7 @@ def _check(account: Account, group: Group, s: Vars, unseen: bool) -> None:
         problems.append(f"{name} was made by hand. Adopt it first: site.yml -e fleet_adopt={name} (docs/adoption.md).")
     used = fleet.template(account.call, s)
     image = ec2.image(account.call, used.image) if used else None
-    if used is None or used.agent_conf_problem or image is None or image.agent_schema is None:
+    if used is None or used.agent_conf_problem or image is None or image.has_agent(group.account) is False:
         problems.append(
             f"What {name} launches now has no agent either: run site.yml with an image of this kit "
             "(-e fleet_image=newest, after make image)."

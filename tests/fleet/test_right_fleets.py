@@ -143,7 +143,7 @@ SHAPES = (
     Shape("as inventories/local has it", {}, after=lambda f: None, quick=True, makes=False),
     Shape("a customer's key for the volumes", {}, lambda f: {"fleet_volume_kms_key_id": key(f)}, quick=True),
     Shape("a permissions boundary", {"fleet_permissions_boundary_arn": BOUNDARY}, boundary, quick=True),
-    Shape("an image of another account, by id", {"fleet_image": STRANGERS_IMAGE}),
+    Shape("an image of another account, by id", {"fleet_image": STRANGERS_IMAGE}, quick=True),
     Shape("a newer image of its own", {"fleet_image": "newest"}, lambda f: f.add_image()),
     Shape("IPv6 sources", {"fleet_api_cidrs": ["2001:db8::/32"], "fleet_status_cidrs": ["203.0.113.0/24"]}),
     Shape(

@@ -4,7 +4,8 @@
 """Which of a group's instances have no agent of this kit. Asks through a given `call`.
 
 An agent needs an image that has it (its tag) and user data that writes agent.conf. Both are those of the launch
-template version that an instance came from. Of a fleet whose instances are all of the version in use it takes no call
+template version that an instance came from. Of an image that is gone, or of another account, the tag cannot be seen:
+there the user data decides. Of a fleet whose instances are all of the version in use it takes no call
 more than that version did.
 """
 
@@ -32,7 +33,7 @@ def without_agent(
     """
     there = [each for each in group.instances if not each.state.startswith(("Terminat", "Detach"))]
     data = {(v["LaunchTemplateId"], str(v["VersionNumber"])): v["LaunchTemplateData"] for v in known}
-    launched = dict[str, str]()
+    launched, account = dict[str, str](), group.account
 
     def has_agent(version: Version, one: GroupInstance) -> bool:
         if version not in data and all(version):
@@ -41,11 +42,12 @@ def without_agent(
             data.update({version: found[0]["LaunchTemplateData"]} if found else {})
         if version in data:
             its = image(data[version].get("ImageId", ""))
-            return bool(agent_conf(data[version].get("UserData", ""))[0]) and (its is None or bool(its.agent_schema))
+            has_conf = bool(agent_conf(data[version].get("UserData", ""))[0])
+            return has_conf and (its is None or its.has_agent(account) is not False)
         # Attached by hand, or of a version that was deleted: only the instance itself tells.
         if not launched:
             launched.update({i.id: i.image for i in ec2.instances(call, {ec2.GROUP_TAG: group.name}).values()})
         its = image(launched[one.id]) if one.id in launched else None
-        return bool(its and its.agent_schema)
+        return bool(its and its.has_agent(account))
 
     return tuple(one.id for one in there if not has_agent((one.template_id, one.template_version), one))

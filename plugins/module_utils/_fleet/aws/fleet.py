@@ -51,7 +51,7 @@ IMAGES_IN_A_FILTER = 200  # EC2's "Filtering resources": 200 values
 def _account(call: Call, s: Settings) -> str | None:
     """The account of the group; where there is no group, the caller's."""
     found = group(call, s)
-    return found.arn.split(":")[4] if found else iam.caller(call).account
+    return found.account if found else iam.caller(call).account
 
 
 def _of_group(read: Callable[..., Any], *arguments: Any) -> Callable[[Call, Settings], Any]:

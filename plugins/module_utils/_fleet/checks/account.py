@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed, Skipped
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.check import Failed
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.checks.view import View, check
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Unread
 
@@ -30,9 +30,7 @@ def _readable(view: View) -> str:
 @check("account", 1)
 def _account(view: View) -> str:
     """The credentials belong to fleet_account_id, where it is given."""
-    desired, found = view.settings["fleet_account_id"], view.fleet.account
-    if not isinstance(found, str):
-        raise Skipped("it could not be read")
+    desired, found = view.settings["fleet_account_id"], view.account
     if desired not in ("", found):
         raise Failed(
             f"These credentials belong to account {found}, but fleet_account_id is {desired}.",

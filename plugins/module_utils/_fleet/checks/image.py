@@ -56,9 +56,10 @@ def _exists(view: View) -> str:
 @check("image-origin", 2, "warning")
 def _origin(view: View) -> str:
     """The image was baked by this kit, so it has an agent."""
-    if view.image.agent_schema is None:
-        if view.image.owner not in ("", view.fleet.account):
-            raise Skipped(f"account {view.image.owner} has the image's tags, and shows them to nobody else")
+    has_agent = view.image.has_agent(view.account)
+    if has_agent is None:
+        raise Skipped(f"account {view.image.owner} has the image's tags, and shows them to nobody else")
+    if not has_agent:
         raise Failed(
             f"Image {view.image.id} ({view.image.name}) was not baked by this kit: nothing says that it has an agent.",
             newest_at_once(view),

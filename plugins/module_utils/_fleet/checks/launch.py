@@ -62,17 +62,16 @@ def before_launch(inputs: Inputs) -> list[Finding]:
 def _image_origin(inputs: Inputs) -> None:
     """The image was baked by this kit, so it has an agent.
 
-    Of another account's image it is not known: AWS shows an image's tags to its owner only (EC2 User Guide, "Share an
-    AMI with specific AWS accounts").
+    Of another account's image it is not known.
     """
     image, account = inputs.prerequisites.image, inputs.prerequisites.caller.account
-    if image and image.agent_schema is None and image.owner not in ("", account):
+    if image and image.has_agent(account) is None:
         raise Failed(
             f"Image {image.id} belongs to account {image.owner}, and AWS shows its tags to that account only: "
             "whether it has an agent is not known.",
             severity="info",
         )
-    if image and image.agent_schema is None:
+    if image and image.has_agent(account) is False:
         raise Failed(
             f"Image {image.id} ({image.name}) does not say which agent.conf it reads: it was not baked by this kit, "
             "and its instances boot no worker.",

@@ -111,7 +111,7 @@ def few(problems: tuple[str, ...]) -> str:
 
 def _baked(found: Prerequisites) -> bool | Unread:
     image = found.image
-    if image and image.agent_schema is None and image.owner not in ("", found.caller.account):
+    if image and image.has_agent(found.caller.account) is None:
         return Unread(f"AWS shows the tags of {image.id} to account {image.owner} only.")
     return image is not None and image.agent_schema == SCHEMA
 

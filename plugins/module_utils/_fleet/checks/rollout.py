@@ -215,7 +215,7 @@ def _agent(inputs: Inputs) -> None:
         )
     if image is None:
         raise Skipped("there is no image, which rollout-image reports")
-    if image.agent_schema is None and image.owner not in ("", inputs.account):
+    if image.has_agent(inputs.account) is None:
         raise Skipped("AWS shows the image's tags to its owner only")
     written = version.agent_conf.get("SCHEMA", "")
     if image.agent_schema != written:

@@ -111,6 +111,7 @@ class View:
     hosts: tuple[Host, ...] | None = None
     """None: the hosts were not to be asked."""
 
+    account = Part[str]()
     group = Part[Group]("there is no group")
     template = Part[LaunchTemplate]("there is no launch template")
     profile = Part[Profile]("there is no instance profile")

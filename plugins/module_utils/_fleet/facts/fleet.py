@@ -126,6 +126,11 @@ class Group:
     """by id"""
 
     @property
+    def account(self) -> str:
+        """The id of the account that it belongs to."""
+        return self.arn.split(":")[4]
+
+    @property
     def launch_wish(self) -> Wish | None:
         """What an instance that is launched now is told from its first second."""
         found = self.tags.get(WANT)
@@ -208,6 +213,17 @@ class Image:
     encrypted_snapshots: tuple[str, ...] = ()
     plain: bool = False
     """whether a snapshot of it is not encrypted"""
+
+    def has_agent(self, account: str) -> bool | None:
+        """Whether this kit baked it, so that it has an agent; None: it does not say.
+
+        AWS shows an image's tags to its owner only (EC2 User Guide, "Share an AMI with specific AWS accounts").
+
+        :param account: the one that asks.
+        """
+        if self.agent_schema is not None:
+            return True
+        return False if self.owner in ("", account) else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.st
 NOW = 1_800_000_000.0
 GROUP: dict[str, Any] = {
     "AutoScalingGroupName": "gh-worker-asg",
-    "AutoScalingGroupARN": "arn:g",
+    "AutoScalingGroupARN": "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:1:autoScalingGroupName/g",
     "MinSize": 1,
     "MaxSize": 9,
     "DesiredCapacity": 2,
