@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet import postgres
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws import ec2, fleet, prerequisites
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.account import Account
+from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.agents import may_have_agent
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.aws.live_group import LiveGroup
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.compare.adoption import ADOPTED, is_foreign
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import AwsError
@@ -113,7 +114,7 @@ def _check(account: Account, group: Group, s: Vars, unseen: bool) -> None:
         problems.append(f"{name} was made by hand. Adopt it first: site.yml -e fleet_adopt={name} (docs/adoption.md).")
     used = fleet.template(account.call, s)
     image = ec2.image(account.call, used.image) if used else None
-    if used is None or used.agent_conf_problem or image is None or image.has_agent(group.account) is False:
+    if used is None or used.agent_conf_problem or image is None or not may_have_agent(image, group.account, s):
         problems.append(
             f"What {name} launches now has no agent either: run site.yml with an image of this kit "
             "(-e fleet_image=newest, after make image)."

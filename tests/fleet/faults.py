@@ -392,7 +392,6 @@ def _templates() -> Iterator[Fault]:
         "the launch template was deleted",
         "template-exists",
         lambda f: f.client("ec2").delete_launch_template(LaunchTemplateName=TEMPLATE),
-        remaining=REPLACE,
         slow=True,
     )
     yield template(

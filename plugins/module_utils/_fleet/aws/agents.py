@@ -4,9 +4,9 @@
 """Which of a group's instances have no agent of this kit. Asks through a given `call`.
 
 An agent needs an image that has it (its tag) and user data that writes agent.conf. Both are those of the launch
-template version that an instance came from. Of an image that is gone, or of another account, the tag cannot be seen:
-there the user data decides. Of a fleet whose instances are all of the version in use it takes no call
-more than that version did.
+template version that an instance came from. Where the tag cannot be seen the user data decides: of an image that is
+gone, and of one of another account that the settings name. Of a fleet whose instances are all of the version in use it
+takes no call more than that version did.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.ag
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.aws_call import Call
 from ansible_collections.wekruit.ghosthands.plugins.module_utils._fleet.facts.fleet import Group, GroupInstance, Image
 
+Settings = Mapping[str, Any]
 Version = tuple[str, str]
 """the template's id, and the version's number"""
 
 
+def may_have_agent(image: Image, account: str, s: Settings) -> bool:
+    """Whether an image has an agent, as far as that can be known: of one that does not say, whether it is named."""
+    known = image.has_agent(account)
+    return image.is_named(s) if known is None else known
+
+
 def without_agent(
-    call: Call, group: Group, known: Iterable[Mapping[str, Any]], image: Callable[[str], Image | None]
+    call: Call, s: Settings, group: Group, known: Iterable[Mapping[str, Any]], image: Callable[[str], Image | None]
 ) -> tuple[str, ...]:
     """The ids of the instances that are not on their way out already.
 
@@ -33,7 +40,7 @@ def without_agent(
     """
     there = [each for each in group.instances if not each.state.startswith(("Terminat", "Detach"))]
     data = {(v["LaunchTemplateId"], str(v["VersionNumber"])): v["LaunchTemplateData"] for v in known}
-    launched, account = dict[str, str](), group.account
+    launched = dict[str, str]()
 
     def has_agent(version: Version, one: GroupInstance) -> bool:
         if version not in data and all(version):
@@ -43,11 +50,11 @@ def without_agent(
         if version in data:
             its = image(data[version].get("ImageId", ""))
             has_conf = bool(agent_conf(data[version].get("UserData", ""))[0])
-            return has_conf and (its is None or its.has_agent(account) is not False)
+            return has_conf and (its is None or may_have_agent(its, group.account, s))
         # Attached by hand, or of a version that was deleted: only the instance itself tells.
         if not launched:
             launched.update({i.id: i.image for i in ec2.instances(call, {ec2.GROUP_TAG: group.name}).values()})
         its = image(launched[one.id]) if one.id in launched else None
-        return bool(its and its.has_agent(account))
+        return bool(its and its.has_agent(group.account))
 
     return tuple(one.id for one in there if not has_agent((one.template_id, one.template_version), one))

@@ -180,7 +180,7 @@ def images(call: Call, s: Settings) -> dict[str, Image]:
 def _without_agent(call: Call, s: Settings) -> tuple[str, ...]:
     """The group's instances that have no agent of this kit."""
     used = group(call, s)
-    return without_agent(call, used, _versions_in_use(call, s), images(call, s).get) if used else ()
+    return without_agent(call, s, used, _versions_in_use(call, s), images(call, s).get) if used else ()
 
 
 def _profile(call: Call, s: Settings) -> Profile | None:

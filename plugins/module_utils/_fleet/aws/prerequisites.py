@@ -136,7 +136,7 @@ def without_agent(call: Call, s: Settings) -> tuple[str, ...]:
     """The group's instances that have no agent of this kit."""
     used, template = group(call, s), launch_template(call, s)
     known = [{"LaunchTemplateId": template["LaunchTemplateId"], **template["Latest"]}] if template else []
-    return agents.without_agent(call, used, known, lambda id: ec2.image(call, id)) if used else ()
+    return agents.without_agent(call, s, used, known, lambda id: ec2.image(call, id)) if used else ()
 
 
 def _has_access_key(call: Call, s: Settings) -> bool:

@@ -73,8 +73,7 @@ def _owner(view: View) -> str:
     image, account = view.image, view.fleet.account
     if not isinstance(account, str):
         raise Skipped("this account's number could not be read")
-    trusted = view.settings["fleet_trusted_account_ids"]
-    if image.owner in (account, *trusted) or image.id == view.settings["fleet_image"]:
+    if image.owner == account or image.is_named(view.settings):
         return image.owner
     raise Failed(
         f"Image {image.id} ({image.name}) belongs to account {image.owner}, and neither fleet_image names it nor "

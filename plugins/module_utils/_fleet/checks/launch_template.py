@@ -24,6 +24,10 @@ def _exists(view: View) -> str:
         group = view.group  # without a group there is nothing that would launch
         if view.fleet.template_id not in (None, group.template_id):
             raise Skipped("the group uses another one, which group-template reports")
+        if view.fleet.template_id is None:  # only site.yml gives the group the new one
+            raise Failed(
+                f"Launch template {group.template_name} was deleted: no instance can launch.", view.roll_out(site=True)
+            )
         raise Failed(
             f"Launch template {group.template_name} has no version {group.template_version}: no instance can launch.",
             view.roll_out(),
