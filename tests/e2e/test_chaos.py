@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.first_day import GROUP, WORKER_CONTAINER, FirstDay, until
+from tests.seeds import new_seed
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ class Load:
 
     def __init__(self, day: FirstDay, name: str) -> None:
         self.day, self.name = day, name
-        self.seed = random.SystemRandom().randrange(10_000)
+        self.seed = new_seed()
         self._random = random.Random(self.seed)
         self.jobs: list[str] = []
 

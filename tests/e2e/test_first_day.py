@@ -11,13 +11,14 @@ import random
 import time
 
 from tests.e2e.first_day import GROUP, WORKER_CONTAINER, FirstDay, until
+from tests.seeds import new_seed
 
 #: A job's length in seconds: so long that instances go while jobs run.
 JOB_SECONDS = (2.0, 5.0)
 
 
 def test_a_first_day_from_an_empty_account_to_jobs_done_once_and_back_to_nothing(day: FirstDay) -> None:
-    seed = random.SystemRandom().randrange(10_000)
+    seed = new_seed()
     print(f"seed {seed}")
     rng = random.Random(seed)
 

@@ -14,11 +14,12 @@ import pytest
 
 from tests.e2e import runbook
 from tests.e2e.first_day import FirstDay, until
+from tests.seeds import new_seed
 from tools.real_worker import measures
 
 pytestmark = pytest.mark.slow
 
-SEED = random.SystemRandom().randrange(10_000)
+SEED = new_seed()
 JOBS, ROUNDS, LARGEST = 200, 10, 4
 #: Seconds of a job, and how many of ten are long: shorter than the drain's limit, longer than the 10 s that Compose
 #: gives a container to stop.

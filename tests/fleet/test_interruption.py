@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.fleet.cloud import ROOT, PlaybookCloud
+from tests.seeds import new_seed
 
 
 def interrupted(cloud: PlaybookCloud, writes: int, pause: float) -> tuple[int, int]:
@@ -50,7 +51,7 @@ def converges_after(cloud: PlaybookCloud, seed: int) -> None:
 
 
 def test_after_ctrl_c_a_second_run_converges(cloud: PlaybookCloud) -> None:
-    converges_after(cloud, random.SystemRandom().randrange(10_000))
+    converges_after(cloud, new_seed())
 
 
 @pytest.mark.slow

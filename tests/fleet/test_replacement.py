@@ -18,6 +18,7 @@ from model.verdict import judge
 from tests.fleet import handmade
 from tests.fleet.fleet import GROUP
 from tests.fleet.process_fleet import ProcessFleet
+from tests.seeds import new_seed
 
 JOBS = 40
 SSH = """#!/bin/sh
@@ -72,7 +73,7 @@ def by_hand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[HandMade
 
 @pytest.mark.parametrize("by_hand", ["queue", pytest.param("legacy", marks=pytest.mark.slow)], indirect=True)
 def test_instances_made_by_hand_are_replaced_while_jobs_run(by_hand: HandMade) -> None:
-    seed = random.SystemRandom().randrange(10_000)
+    seed = new_seed()
     print(f"seed {seed}")
     cloud, old = by_hand.cloud, set(by_hand.cloud.lifecycle_states(GROUP))
     site = cloud.play("site.yml", fleet_adopt=GROUP, fleet_image=handmade.GOLDEN)

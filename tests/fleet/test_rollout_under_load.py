@@ -17,6 +17,7 @@ from localcloud.testing import wait_until
 from tests.fleet.cloud import ROOT, Run
 from tests.fleet.load import Load, Numbers, report
 from tests.fleet.process_fleet import SHORT, ProcessFleet
+from tests.seeds import new_seed
 
 #: `make fleet`: what it promises are seconds, which a machine that runs other tests beside it does not keep.
 pytestmark = pytest.mark.slow
@@ -43,10 +44,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessFleet]:
         yield made
     finally:
         made.close()
-
-
-def new_seed() -> int:
-    return random.SystemRandom().randrange(10_000)
 
 
 def play(fleet: ProcessFleet, playbook: str, **variables: Any) -> Run:
