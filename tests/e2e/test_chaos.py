@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 AWAY_SECONDS = 60
 #: What deploy-server does (worker's source, scripts/deploy-server.ts and lib/container-configs.ts): it gives the new
-#: container its own environment, in which Compose has read `.env`'s quotes. Two departures: it gives no EC2_*, as the
-#: real worker asks the metadata service, which the stand-in does not; and the stand-in's image needs no entrypoint.
+#: container its own environment, in which Compose has read `.env`'s quotes. Here that is what the stand-in reads, and
+#: EC2_*, for which the real worker asks the metadata service. The stand-in's entrypoint, /bin/false, is cleared.
 DEPLOYMENT = f"""
 set -e
 worker=$({WORKER_CONTAINER})

@@ -5,7 +5,7 @@
 
 An agent needs an image that has it (its tag) and user data that writes agent.conf. Both are those of the launch
 template version that an instance came from. Where the tag cannot be seen the user data decides: of an image that is
-gone, and of one of another account that the settings name. Of a fleet whose instances are all of the version in use it
+gone, and of one of another account that is trusted. Of a fleet whose instances are all of the version in use it
 takes no call more than that version did.
 """
 
@@ -25,9 +25,9 @@ Version = tuple[str, str]
 
 
 def may_have_agent(image: Image, account: str, s: Settings) -> bool:
-    """Whether an image has an agent, as far as that can be known: of one that does not say, whether it is named."""
+    """Whether an image has an agent, as far as that can be known: of one that does not say, whether it is trusted."""
     known = image.has_agent(account)
-    return image.is_named(s) if known is None else known
+    return image.is_trusted(s) if known is None else known
 
 
 def without_agent(

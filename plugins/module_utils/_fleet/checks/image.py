@@ -70,10 +70,8 @@ def _origin(view: View) -> str:
 @check("image-owner", 2)
 def _owner(view: View) -> str:
     """The image is this account's, or one that fleet_image names, or one of fleet_trusted_account_ids."""
-    image, account = view.image, view.fleet.account
-    if not isinstance(account, str):
-        raise Skipped("this account's number could not be read")
-    if image.owner == account or image.is_named(view.settings):
+    image = view.image
+    if image.owner == view.account or image.is_trusted(view.settings):
         return image.owner
     raise Failed(
         f"Image {image.id} ({image.name}) belongs to account {image.owner}, and neither fleet_image names it nor "

@@ -225,7 +225,7 @@ class Image:
             return True
         return False if self.owner in ("", account) else None
 
-    def is_named(self, settings: Mapping[str, Any]) -> bool:
+    def is_trusted(self, settings: Mapping[str, Any]) -> bool:
         """Whether fleet_image names it, or fleet_trusted_account_ids its owner."""
         return self.id == settings["fleet_image"] or self.owner in settings["fleet_trusted_account_ids"]
 
